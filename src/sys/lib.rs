@@ -1,0 +1,18 @@
+//! System calls of Culvert behind safe functions: the only crate that may say `unsafe`.
+//!
+//! In go plain values and borrowed descriptors; out come owned descriptors and `io::Error`s. Nothing here knows
+//! what a mesh is, retries, or logs.
+//!
+//! - [`netns`]: network namespaces, and running code inside one
+//! - [`tcp`]: sockets with the options capture needs (mark, transparent, original destination)
+//! - [`seqpacket`]: Unix datagrams in order, with descriptors attached
+//! - [`child`]: processes that start in a namespace and die with their parent
+//! - [`tap`]: reading every packet of an interface
+//! - [`limits`]: open-file limits and start-up privilege checks
+
+pub mod child;
+pub mod limits;
+pub mod netns;
+pub mod seqpacket;
+pub mod tap;
+pub mod tcp;

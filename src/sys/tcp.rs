@@ -1,0 +1,217 @@
+//! TCP sockets with the options capture and delivery need.
+//!
+//! Every function makes its socket in the namespace of the calling thread: wrap calls in [`crate::netns::Netns::run`].
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+
+/// How hard to try for `IP_TRANSPARENT`, which lets a socket use addresses that are not its host's (`ip(7)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transparent {
+    /// Fail without it.
+    Require,
+    /// Take it when the kernel gives it.
+    Try,
+    /// Do not ask.
+    Never,
+}
+
+/// How to open a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    /// Where.
+    pub address: SocketAddr,
+    /// `SO_MARK` of the listener and of what it accepts.
+    pub mark: Option<u32>,
+    /// `SO_REUSEPORT`: lets the next process bind while this one drains.
+    pub reuse_port: bool,
+    /// Whether accepted sockets may answer for foreign addresses.
+    pub transparent: Transparent,
+}
+
+/// Length of the accept queue; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Opens a non-blocking listener. An IPv6 wildcard address takes IPv4 connections too.
+///
+/// The second value says whether the listener is transparent.
+///
+/// # Errors
+/// When the address is taken, or an option is refused.
+pub fn listen(how: &Listen) -> io::Result<(TcpListener, bool)> {
+    let socket = Socket::new(Domain::for_address(how.address), Type::STREAM.nonblocking(), None)?;
+    if let SocketAddr::V6(v6) = how.address {
+        socket.set_only_v6(!v6.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(how.reuse_port)?;
+    if let Some(mark) = how.mark {
+        socket.set_mark(mark)?;
+    }
+    let transparent = make_transparent(&socket, how)?;
+    socket.bind(&how.address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok((socket.into(), transparent))
+}
+
+fn make_transparent(socket: &Socket, how: &Listen) -> io::Result<bool> {
+    let result = match (how.transparent, how.address) {
+        (Transparent::Never, _) => return Ok(false),
+        (_, SocketAddr::V4(_)) => socket.set_ip_transparent_v4(true),
+        (_, SocketAddr::V6(_)) => socket.set_ip_transparent_v6(true),
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(_) if how.transparent == Transparent::Try => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How to open a socket that will connect.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Dial {
+    /// `SO_MARK`.
+    pub mark: Option<u32>,
+    /// The address, perhaps another host's, that the other side shall see. Port 0 lets the kernel choose the port,
+    /// without the search under TIME_WAIT pressure that `bind` makes (`IP_BIND_ADDRESS_NO_PORT`).
+    pub source: Option<SocketAddr>,
+}
+
+/// Opens a non-blocking socket for `destination`; the caller connects it.
+///
+/// # Errors
+/// When an option is refused, or the source address and port are taken (`AddrInUse`).
+pub fn dial(destination: SocketAddr, how: &Dial) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(destination), Type::STREAM.nonblocking(), None)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(mark) = how.mark {
+        socket.set_mark(mark)?;
+    }
+    if let Some(source) = how.source {
+        pose_as(&socket, source)?;
+    }
+    Ok(socket.into())
+}
+
+fn pose_as(socket: &Socket, source: SocketAddr) -> io::Result<()> {
+    match source {
+        SocketAddr::V4(_) => {
+            socket.set_ip_transparent_v4(true)?;
+            socket.set_freebind_v4(true)?;
+        }
+        SocketAddr::V6(_) => {
+            socket.set_ip_transparent_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
+    if source.port() == 0 {
+        setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?;
+    } else {
+        // The port may linger in TIME_WAIT from the last connection of the same client.
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&source.into())
+}
+
+/// TCP keepalive (`tcp(7)`).
+#[derive(Debug, Clone, Copy)]
+pub struct Keepalive {
+    /// Idle time before the first probe.
+    pub time: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Probes before the connection is given up.
+    pub retries: u32,
+}
+
+/// Switches keepalive on.
+///
+/// # Errors
+/// When the kernel refuses the values.
+pub fn keep_alive(socket: &impl AsFd, keepalive: Keepalive) -> io::Result<()> {
+    let params = TcpKeepalive::new()
+        .with_time(keepalive.time)
+        .with_interval(keepalive.interval)
+        .with_retries(keepalive.retries);
+    SockRef::from(socket).set_tcp_keepalive(&params)
+}
+
+/// Gives a connection up when sent data stays unacknowledged this long (`TCP_USER_TIMEOUT`).
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn user_timeout(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
+}
+
+/// Makes the next close of the socket an abortive one: the peer sees RST, never a clean end.
+///
+/// # Errors
+/// When the descriptor is not a socket.
+pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_linger(Some(Duration::ZERO))
+}
+
+/// Where a redirected connection was going, from connection tracking; `None` when it was not redirected.
+///
+/// Asks for IPv4 first: an IPv4 connection accepted by a dual-stack listener has no IPv6 entry.
+#[must_use]
+pub fn original_destination(socket: &impl AsFd) -> Option<SocketAddr> {
+    let socket = SockRef::from(socket);
+    let found = socket.original_dst_v4().or_else(|_| socket.original_dst_v6()).ok()?;
+    found.as_socket().map(canonical)
+}
+
+/// The same address with IPv4-mapped IPv6 turned into IPv4.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The wildcard address for a port: dual-stack, or IPv4 only.
+#[must_use]
+pub fn wildcard(port: u16, ipv6: bool) -> SocketAddr {
+    if ipv6 { (Ipv6Addr::UNSPECIFIED, port).into() } else { (Ipv4Addr::UNSPECIFIED, port).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen_on(address: &str) -> (TcpListener, bool) {
+        let address = address.parse().unwrap();
+        listen(&Listen { address, mark: None, reuse_port: true, transparent: Transparent::Try }).unwrap()
+    }
+
+    #[test]
+    fn a_wildcard_listener_takes_both_families() {
+        let (listener, _) = listen_on("[::]:0");
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
+        TcpStream::connect(("::1", port)).unwrap();
+    }
+
+    #[test]
+    fn a_direct_connection_has_no_original_destination() {
+        let (listener, _) = listen_on("127.0.0.1:0");
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(original_destination(&stream), None);
+    }
+
+    #[test]
+    fn a_reset_is_seen_as_a_reset() {
+        let (listener, _) = listen_on("127.0.0.1:0");
+        listener.set_nonblocking(false).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        reset_on_close(&server).unwrap();
+        drop(server);
+        let error = io::Read::read(&mut client, &mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
