@@ -17,7 +17,9 @@ struct Parts {
 
 /// A text that is not the SPIFFE id of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a workload identity; it must read spiffe://<trust domain>/ns/<namespace>/sa/<service account>")]
+#[error(
+    "`{0}` is not a workload identity; it must read spiffe://<trust domain>/ns/<namespace>/sa/<service account>"
+)]
 pub struct NotAnIdentity(pub String);
 
 impl SpiffeId {
@@ -29,7 +31,9 @@ impl SpiffeId {
     pub fn new(trust_domain: &str, namespace: &str, service_account: &str) -> Result<Self, NotAnIdentity> {
         let fine = |part: &str| !part.is_empty() && !part.contains(|c: char| c == '/' || c.is_control());
         if ![trust_domain, namespace, service_account].into_iter().all(fine) {
-            return Err(NotAnIdentity(format!("spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}")));
+            return Err(NotAnIdentity(format!(
+                "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
+            )));
         }
         Ok(Self(Arc::new(Parts {
             trust_domain: trust_domain.into(),

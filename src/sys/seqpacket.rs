@@ -54,7 +54,7 @@ impl Listener {
         nix::sys::stat::fchmod(&fd, nix::sys::stat::Mode::from_bits_truncate(0o600))?;
         bind(fd.as_raw_fd(), &address)?;
         listen(&fd, Backlog::new(16)?)?;
-        Ok(Self { fd: AsyncFd::register(fd)?, path: path.to_owned() })
+        Ok(Self { fd: registered(fd)?, path: path.to_owned() })
     }
 
     /// Waits for the next connection. Cancel safe.
@@ -77,7 +77,7 @@ impl Drop for Listener {
 
 impl Channel {
     fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { fd: AsyncFd::register(fd)? })
+        Ok(Self { fd: registered(fd)? })
     }
 
     /// Connects to a listening socket file.
@@ -163,6 +163,12 @@ fn receive(fd: i32, limit: usize) -> io::Result<Option<Packet>> {
 fn new_socket() -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     Ok(socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
+}
+
+#[expect(unsafe_code, reason = "the reactor cannot know who owns a descriptor")]
+fn registered(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the AsyncFd owns the descriptor, so that it stays open and the same for as long as the AsyncFd lives.
+    unsafe { Ok(AsyncFd::register(fd)?) }
 }
 
 #[expect(unsafe_code, reason = "the kernel hands out raw descriptors")]

@@ -5,9 +5,13 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use nix::libc;
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
 
 use crate::netns::Netns;
+
+/// Bytes of packets, with the kernel's own overhead, that can wait to be read.
+const ROOM: usize = 64 << 20;
 
 /// A socket that receives a copy of each packet of one interface, both directions.
 #[derive(Debug)]
@@ -19,14 +23,14 @@ impl Tap {
     /// Opens a tap on `interface` inside `netns`.
     ///
     /// # Errors
-    /// Without `CAP_NET_RAW`, or when there is no such interface.
+    /// Without `CAP_NET_RAW` and `CAP_NET_ADMIN`, or when there is no such interface.
     pub fn open(netns: &Netns, interface: &str) -> io::Result<Self> {
         netns.run(|| {
-            let all = i32::from((libc::ETH_P_ALL as u16).to_be());
-            let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(all)))?;
+            // No protocol until it is bound: packets of other interfaces must not get in meanwhile.
+            let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
             let index = nix::net::if_::if_nametoindex(interface)?;
-            // Room for bursts: a tap that drops packets proves nothing. Capped by net.core.rmem_max.
-            socket.set_recv_buffer_size(64 << 20)?;
+            // Room for bursts, beyond net.core.rmem_max: a tap that drops packets proves nothing.
+            setsockopt(&socket, sockopt::RcvBufForce, &ROOM)?;
             socket.bind(&link_address(index))?;
             Ok(Self { socket })
         })?
@@ -83,6 +87,6 @@ fn link_address(index: u32) -> SockAddr {
 
 #[expect(unsafe_code, reason = "recv fills uninitialized memory")]
 fn initialized(bytes: &[MaybeUninit<u8>]) -> Vec<u8> {
-    // SAFETY: recv wrote every byte of the slice it was given back the length of.
-    bytes.iter().map(|byte| unsafe { byte.assume_init() }).collect()
+    // SAFETY: recv wrote every byte of the slice it was given back the length of; MaybeUninit<u8> has the layout of u8.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), bytes.len()) }.to_vec()
 }

@@ -3,7 +3,7 @@
 //! Every function makes its socket in the namespace of the calling thread: wrap calls in [`crate::netns::Netns::run`].
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -149,6 +149,14 @@ pub fn user_timeout(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
     SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
 }
 
+/// Ends the sending direction: the peer sees FIN after the last byte, and may go on sending.
+///
+/// # Errors
+/// `NotConnected` when the connection is over already.
+pub fn end_sending(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).shutdown(std::net::Shutdown::Write)
+}
+
 /// Makes the next close of the socket an abortive one: the peer sees RST, never a clean end.
 ///
 /// # Errors
@@ -165,6 +173,18 @@ pub fn original_destination(socket: &impl AsFd) -> Option<SocketAddr> {
     let socket = SockRef::from(socket);
     let found = socket.original_dst_v4().or_else(|_| socket.original_dst_v6()).ok()?;
     found.as_socket().map(canonical)
+}
+
+/// Whether an address belongs to the namespace of the calling thread. Asks the kernel by binding a datagram socket:
+/// that needs no privilege, sends nothing, and sees all addresses of all interfaces.
+#[must_use]
+pub fn is_local(ip: IpAddr) -> bool {
+    let address = SocketAddr::new(ip, 0);
+    !ip.is_unspecified()
+        && !ip.is_multicast()
+        && Socket::new(Domain::for_address(address), Type::DGRAM, None)
+            .and_then(|socket| socket.bind(&address.into()))
+            .is_ok()
 }
 
 /// The same address with IPv4-mapped IPv6 turned into IPv4.
@@ -201,6 +221,13 @@ mod tests {
         let (listener, _) = listen_on("127.0.0.1:0");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(original_destination(&stream), None);
+    }
+
+    #[test]
+    fn own_addresses_are_local_and_others_are_not() {
+        for (ip, local) in [("127.0.0.1", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false), ("0.0.0.0", false)] {
+            assert_eq!(is_local(ip.parse().unwrap()), local, "{ip}");
+        }
     }
 
     #[test]

@@ -1,0 +1,332 @@
+//! Enrols pods: keeps the rules in each pod's namespace and the published table equal to what the pods file wants.
+//!
+//! In go the wanted pods and the packet rules, out comes the table the node sessions read. One task owns all state;
+//! blocking work runs beside it, at most [`WIDTH`] pods at once. Rules are in and verified before a pod is published,
+//! and out before it is taken back, so a pod is refused rather than in plaintext. A pod that fails is quarantined
+//! alone and retried. It does not talk to nodes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_process::exit::Chain;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use crate::namespaces::{self, Host, Wanted};
+use crate::pod::{PodSpec, Uid};
+use crate::pods_file::Desired;
+use crate::rules::PacketRules;
+use crate::table::{Enrolled, Publisher};
+
+pub(crate) mod cleanup;
+mod job;
+mod plan;
+mod state;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use job::{Done, Job, Kind};
+use plan::{Action, Step, Withdrawal};
+use state::{Hold, Pod, Pods, Reason, Work};
+
+/// Pods being worked on at once.
+const WIDTH: usize = 4;
+
+/// Time between two looks at the namespaces and rules of all pods.
+const VERIFY_EVERY: Duration = Duration::from_secs(5);
+
+/// How long nodes wait for the first table; pods not decided by then are kept as they are.
+const FIRST_PASS: Duration = Duration::from_secs(10);
+
+/// Time between two rounds of retries, at least.
+const RETRY_PACE: Duration = Duration::from_millis(200);
+
+/// How long running jobs may take to end before the agent exits anyway.
+const EXIT_WAIT: Duration = Duration::from_secs(8);
+
+/// What becomes of the rules when the agent exits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// They stay: without a node, pods are refused, not in plaintext.
+    LeaveRules,
+    /// They go.
+    RemoveRules,
+}
+
+/// The owner of the pods.
+pub(crate) struct Enrolment {
+    rules: Arc<dyn PacketRules>,
+    host: Host,
+    published: Publisher,
+    /// What the file wants, with the namespaces as last seen.
+    wanted: Vec<Wanted>,
+    pods: Pods,
+    jobs: JoinSet<Done>,
+    /// Enrolled pods this round has still to verify.
+    unverified: VecDeque<Uid>,
+    first_pass_ends: Instant,
+}
+
+impl Enrolment {
+    pub(crate) fn new(rules: Arc<dyn PacketRules>, host: Host, published: Publisher) -> Self {
+        Self {
+            rules,
+            host,
+            published,
+            wanted: Vec::new(),
+            pods: Pods::new(),
+            jobs: JoinSet::new(),
+            unverified: VecDeque::new(),
+            first_pass_ends: Instant::now() + FIRST_PASS,
+        }
+    }
+
+    /// Works until told to exit. Ends the published table, and with it the node sessions.
+    pub(crate) async fn run(
+        mut self,
+        mut desired: watch::Receiver<Desired>,
+        exit: impl Future<Output = Exit>,
+    ) -> Result<(), cleanup::Error> {
+        let mut exit = pin!(exit);
+        let mut round = interval_at(Instant::now() + VERIFY_EVERY, VERIFY_EVERY);
+        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut specs = Arc::clone(&desired.borrow_and_update());
+        self.look(&specs).await;
+        let exit = loop {
+            self.advance();
+            let wake_at = self.wake_at();
+            tokio::select! {
+                exit = &mut exit => break exit,
+                Ok(()) = desired.changed() => {
+                    specs = Arc::clone(&desired.borrow_and_update());
+                    self.hurry();
+                    self.look(&specs).await;
+                }
+                Some(Ok(done)) = self.jobs.join_next() => self.finish(done),
+                _ = round.tick() => {
+                    self.look(&specs).await;
+                    self.begin_round();
+                }
+                () = sleep_until(wake_at) => self.look(&specs).await,
+            }
+        };
+        self.end(exit).await
+    }
+
+    /// Looks at where every wanted pod's namespace leads.
+    async fn look(&mut self, specs: &Desired) {
+        let netns = |pod: &Pod| pod.hold.netns().map(Arc::clone);
+        let held: BTreeMap<_, _> =
+            self.pods.iter().filter_map(|(uid, pod)| Some((uid.clone(), netns(pod)?))).collect();
+        let specs = Arc::clone(specs);
+        let survey = tokio::task::spawn_blocking(move || namespaces::survey(&specs, &held));
+        self.wanted = survey.await.expect("a survey does not panic and is not cancelled");
+    }
+
+    /// A changed file may have cured any pod.
+    fn hurry(&mut self) {
+        let now = Instant::now();
+        for trouble in self.pods.values_mut().filter_map(|pod| pod.trouble.as_mut()) {
+            trouble.backoff = trouble.backoff.hurry(now);
+        }
+    }
+
+    /// Takes every step that can be taken now, and publishes the result.
+    fn advance(&mut self) {
+        while self.take_steps() {}
+        self.verify_next();
+        self.publish();
+    }
+
+    /// Returns whether anything changed, so that there may be a next step.
+    fn take_steps(&mut self) -> bool {
+        let steps = plan::plan(&self.wanted, &self.pods, &self.host, Instant::now());
+        let mut changed = false;
+        for step in steps {
+            changed |= self.take(step);
+        }
+        changed
+    }
+
+    fn take(&mut self, Step { uid, action }: Step) -> bool {
+        match action {
+            Action::Program(..) | Action::Withdraw(..) if self.jobs.len() >= WIDTH => return false,
+            Action::Program(spec, netns) => {
+                let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(spec.clone()));
+                pod.spec = spec;
+                if matches!(pod.hold, Hold::Nothing) {
+                    pod.hold = Hold::Touched(netns);
+                }
+                self.start(&uid, Kind::Program);
+            }
+            Action::Withdraw(why) => self.start(&uid, Kind::Withdraw(why)),
+            Action::Refuse(spec, reason) => {
+                let pod = self.pods.entry(uid).or_insert_with(|| Pod::new(spec.clone()));
+                pod.spec = spec;
+                quarantine(pod, &reason);
+            }
+            Action::Abandon => self.abandon(&uid),
+            Action::Rename(spec) => self.rename(&uid, spec),
+            Action::Forget => {
+                self.pods.remove(&uid);
+            }
+        }
+        true
+    }
+
+    fn start(&mut self, uid: &Uid, kind: Kind) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let Some(netns) = pod.hold.netns() else { return };
+        let job =
+            Job { uid: uid.clone(), kind, pod: pod.spec.workload.to_string(), netns: Arc::clone(netns) };
+        pod.work = Work::Busy;
+        self.jobs.spawn(job.run(Arc::clone(&self.rules)));
+    }
+
+    fn abandon(&mut self, uid: &Uid) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let netns = pod.hold.netns().map(|netns| netns.id().to_string());
+        warn!(pod = %pod.spec.workload, %uid, netns, "network namespace was replaced or removed");
+        pod.hold = Hold::Nothing;
+        pod.trouble = None;
+    }
+
+    fn rename(&mut self, uid: &Uid, spec: PodSpec) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        if let Hold::Enrolled(enrolled) = &pod.hold
+            && enrolled.workload != spec.workload
+        {
+            let netns = Arc::clone(&enrolled.netns);
+            pod.hold = Hold::Enrolled(Arc::new(Enrolled { workload: spec.workload.clone(), netns }));
+        }
+        pod.spec = spec;
+    }
+
+    /// Takes in what a job has done.
+    fn finish(&mut self, done: Done) {
+        let Some(pod) = self.pods.get_mut(&done.uid) else { return };
+        pod.work = Work::Idle;
+        match (done.kind, done.result) {
+            (Kind::Program, Ok(_)) => enrolled(pod),
+            (Kind::Verify, Ok(drift)) => {
+                if !drift.is_empty() {
+                    let (uid, drift) = (&done.uid, drift.join("; "));
+                    warn!(pod = %pod.spec.workload, %uid, drift, "packet rules had drifted and were repaired");
+                }
+            }
+            (Kind::Program | Kind::Verify | Kind::Withdraw(Withdrawal::Leave), Err(reason)) => {
+                quarantine(pod, &reason);
+            }
+            (Kind::Withdraw(Withdrawal::Leave), Ok(_)) => {
+                info!(pod = %pod.spec.workload, uid = %done.uid, "pod left");
+                self.pods.remove(&done.uid);
+            }
+            (Kind::Withdraw(Withdrawal::Move), result) => moved(pod, &result),
+        }
+    }
+
+    /// Starts to verify all enrolled pods, unless the last round is still going on.
+    fn begin_round(&mut self) {
+        if self.unverified.is_empty() {
+            let enrolled =
+                |(uid, pod): (&Uid, &Pod)| matches!(pod.hold, Hold::Enrolled(_)).then(|| uid.clone());
+            self.unverified = self.pods.iter().filter_map(enrolled).collect();
+        }
+    }
+
+    /// Verifies as many pods of the round as there is room for; changes of the file go first.
+    fn verify_next(&mut self) {
+        while self.jobs.len() < WIDTH
+            && let Some(uid) = self.unverified.pop_front()
+        {
+            let calm = |pod: &Pod| {
+                pod.work == Work::Idle && pod.trouble.is_none() && matches!(pod.hold, Hold::Enrolled(_))
+            };
+            if self.pods.get(&uid).is_some_and(calm) {
+                self.start(&uid, Kind::Verify);
+            }
+        }
+    }
+
+    /// When to look again without being called: at the next retry, or when nodes have waited long enough.
+    fn wake_at(&self) -> Instant {
+        let now = Instant::now();
+        let retry = |pod: &Pod| match (pod.work, &pod.trouble) {
+            (Work::Idle, Some(trouble)) => Some(trouble.backoff.retry_at()),
+            (Work::Idle | Work::Busy, _) => None,
+        };
+        let first_pass = self.published.borrow().is_none().then_some(self.first_pass_ends);
+        let next = self.pods.values().filter_map(retry).chain(first_pass).min();
+        next.unwrap_or(now + VERIFY_EVERY).max(now + RETRY_PACE)
+    }
+
+    fn publish(&self) {
+        let known = self.published.borrow().is_some();
+        if !known && !view::settled(&self.wanted, &self.pods) && Instant::now() < self.first_pass_ends {
+            return;
+        }
+        let table = view::table(&self.wanted, &self.pods);
+        self.published.send_if_modified(|current| {
+            let changed = current.as_ref().is_none_or(|current| **current != table);
+            if changed {
+                *current = Some(Arc::new(table));
+            }
+            changed
+        });
+    }
+
+    async fn end(mut self, exit: Exit) -> Result<(), cleanup::Error> {
+        let finish = async { while self.jobs.join_next().await.is_some() {} };
+        if tokio::time::timeout(EXIT_WAIT, finish).await.is_err() {
+            warn!("work on some pods did not end in time; it is repeated at the next start");
+        }
+        if exit == Exit::LeaveRules {
+            return Ok(());
+        }
+        let rules = Arc::clone(&self.rules);
+        let jobs = self.pods.iter().filter_map(|(uid, pod)| removal(uid, pod)).collect();
+        let result = cleanup::run(jobs, rules, WIDTH, |done| self.removed(&done.uid)).await;
+        debug!(left = self.pods.len(), "cleaned up");
+        result
+    }
+
+    fn removed(&mut self, uid: &Uid) {
+        self.pods.remove(uid);
+        self.wanted.retain(|wish| wish.spec.uid != *uid);
+        self.publish();
+    }
+}
+
+fn removal(uid: &Uid, pod: &Pod) -> Option<Job> {
+    let netns = Arc::clone(pod.hold.netns()?);
+    let kind = Kind::Withdraw(Withdrawal::Leave);
+    Some(Job { uid: uid.clone(), kind, pod: pod.spec.workload.to_string(), netns })
+}
+
+fn quarantine(pod: &mut Pod, reason: &Reason) {
+    if pod.quarantine(reason, Instant::now()) {
+        error!(pod = %pod.spec.workload, uid = %pod.spec.uid, reason = %Chain(reason), "pod quarantined");
+    }
+}
+
+fn enrolled(pod: &mut Pod) {
+    pod.trouble = None;
+    pod.hold.enrol(&pod.spec.workload);
+    let netns = pod.hold.netns().map(|netns| netns.id().to_string());
+    info!(pod = %pod.spec.workload, uid = %pod.spec.uid, netns, "pod enrolled");
+}
+
+fn moved(pod: &mut Pod, result: &Result<Vec<String>, Reason>) {
+    if let Err(reason) = result {
+        let (pod, uid) = (&pod.spec.workload, &pod.spec.uid);
+        error!(%pod, %uid, reason = %Chain(reason), "packet rules stay in the namespace the pod has left");
+    }
+    pod.hold = Hold::Nothing;
+    pod.trouble = None;
+}

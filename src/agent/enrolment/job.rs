@@ -1,0 +1,82 @@
+//! The blocking work on one pod: programming, verifying and removing its rules.
+//!
+//! A job is never interrupted; the rules' own deadlines bound it. What follows from its result is decided elsewhere.
+
+use std::sync::Arc;
+
+use culvert_sys::netns::Netns;
+
+use super::plan::Withdrawal;
+use super::state::Reason;
+use crate::pod::Uid;
+use crate::rules::{Cause, PacketRules};
+
+/// One job.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) uid: Uid,
+    pub(crate) kind: Kind,
+    /// The pod's name, for the rules' own errors.
+    pub(crate) pod: String,
+    pub(crate) netns: Arc<Netns>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Rules in, and verified.
+    Program,
+    /// Rules compared, and repaired where they differ.
+    Verify,
+    /// Rules out.
+    Withdraw(Withdrawal),
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) uid: Uid,
+    pub(crate) kind: Kind,
+    /// The drift that was found and repaired.
+    pub(crate) result: Result<Vec<String>, Reason>,
+}
+
+impl Job {
+    /// Does the work on the blocking pool.
+    pub(crate) async fn run(self, rules: Arc<dyn PacketRules>) -> Done {
+        let (uid, kind) = (self.uid.clone(), self.kind);
+        let work = tokio::task::spawn_blocking(move || self.work(rules.as_ref()));
+        let result = work.await.unwrap_or_else(|panic| Err(kind.failed(panic.into())));
+        Done { uid, kind, result }
+    }
+
+    fn work(&self, rules: &dyn PacketRules) -> Result<Vec<String>, Reason> {
+        let failed = |cause| self.kind.failed(cause);
+        match self.kind {
+            Kind::Program => self.program(rules).map(|()| Vec::new()),
+            Kind::Verify => {
+                let drift = rules.verify(&self.pod, &self.netns).map_err(failed)?;
+                if !drift.is_empty() {
+                    self.program(rules)?;
+                }
+                Ok(drift)
+            }
+            Kind::Withdraw(_) => rules.remove(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
+        }
+    }
+
+    fn program(&self, rules: &dyn PacketRules) -> Result<(), Reason> {
+        let failed = |cause| self.kind.failed(cause);
+        rules.apply(&self.pod, &self.netns).map_err(failed)?;
+        let drift = rules.verify(&self.pod, &self.netns).map_err(failed)?;
+        if drift.is_empty() { Ok(()) } else { Err(Reason::Unsteady { drift }) }
+    }
+}
+
+impl Kind {
+    fn failed(self, cause: Cause) -> Reason {
+        match self {
+            Self::Program | Self::Verify => Reason::Program(cause),
+            Self::Withdraw(_) => Reason::Remove(cause),
+        }
+    }
+}

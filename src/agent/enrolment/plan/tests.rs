@@ -1,0 +1,200 @@
+use std::io;
+use std::path::Path;
+
+use super::*;
+use crate::backoff::Backoff;
+use crate::enrolment::state::{Trouble, Unserved};
+use crate::namespaces::survey;
+use crate::pod::{NetnsSource, Workload};
+use crate::table::Enrolled;
+
+/// Pods and wishes under construction; the namespaces are real, and empty.
+struct Scene {
+    wanted: Vec<Wanted>,
+    pods: Pods,
+    now: Instant,
+}
+
+fn netns() -> Arc<Netns> {
+    Arc::new(Netns::create().expect("tests run as root"))
+}
+
+fn spec(uid: &str, path: &str) -> PodSpec {
+    let workload = Workload { name: uid.into(), namespace: "shop".into(), service_account: uid.into() };
+    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path.into()) }
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { wanted: Vec::new(), pods: Pods::new(), now: Instant::now() }
+    }
+
+    /// The file has the pod at `/UID`, which leads to `netns`.
+    fn wants(mut self, uid: &str, netns: &Arc<Netns>) -> Self {
+        self.wanted.push(Wanted { spec: spec(uid, &format!("/{uid}")), found: Ok(Arc::clone(netns)) });
+        self
+    }
+
+    /// The file has the pod at a path that leads nowhere.
+    fn wants_lost(mut self, uid: &str) -> Self {
+        self.wanted.extend(survey(&[spec(uid, "/there/is/none")], &BTreeMap::new()));
+        self
+    }
+
+    fn has(mut self, uid: &str, hold: Hold) -> Self {
+        let pod = Pod { hold, ..Pod::new(spec(uid, &format!("/{uid}"))) };
+        self.pods.insert(uid.into(), pod);
+        self
+    }
+
+    fn has_enrolled(self, uid: &str, netns: &Arc<Netns>) -> Self {
+        let enrolled = Enrolled { workload: spec(uid, "/").workload, netns: Arc::clone(netns) };
+        self.has(uid, Hold::Enrolled(Arc::new(enrolled)))
+    }
+
+    fn change(mut self, uid: &str, change: impl FnOnce(&mut Pod, Instant)) -> Self {
+        change(self.pods.get_mut(uid).unwrap(), self.now);
+        self
+    }
+
+    /// Asks for the plan, and puts it in words.
+    fn check(&self, expected: &[&str]) {
+        let steps = plan(&self.wanted, &self.pods, &Host::find().unwrap(), self.now);
+        let steps: Vec<_> = steps.iter().map(|step| format!("{} {}", word(&step.action), step.uid)).collect();
+        assert_eq!(steps, expected);
+    }
+}
+
+fn word(action: &Action) -> &'static str {
+    match action {
+        Action::Program(..) => "program",
+        Action::Withdraw(Withdrawal::Leave) => "leave",
+        Action::Withdraw(Withdrawal::Move) => "move",
+        Action::Abandon => "abandon",
+        Action::Rename(_) => "rename",
+        Action::Refuse(_, Reason::Namespace { .. }) => "lost",
+        Action::Refuse(_, Reason::Host { .. }) => "host",
+        Action::Refuse(_, Reason::Shared { .. }) => "shared",
+        Action::Refuse(..) => "refuse",
+        Action::Forget => "forget",
+    }
+}
+
+fn trouble(pod: &mut Pod, backoff: Backoff) {
+    pod.trouble = Some(Trouble { text: "trouble".into(), backoff, node: Unserved::Keep });
+}
+
+fn in_trouble(pod: &mut Pod, now: Instant) {
+    trouble(pod, Backoff::begin(now));
+}
+
+fn due(pod: &mut Pod, now: Instant) {
+    trouble(pod, Backoff::begin(now).hurry(now));
+}
+
+fn busy(pod: &mut Pod, _: Instant) {
+    pod.work = Work::Busy;
+}
+
+#[test]
+fn new_pods_are_programmed_and_enrolled_ones_are_left_alone() {
+    let (a, b) = (netns(), netns());
+    Scene::new().wants("a", &a).wants("b", &b).check(&["program a", "program b"]);
+    Scene::new().wants("a", &a).wants("b", &b).has_enrolled("a", &a).check(&["program b"]);
+}
+
+#[test]
+fn pods_that_left_the_file_are_withdrawn_and_then_forgotten() {
+    let a = netns();
+    Scene::new().has_enrolled("a", &a).check(&["leave a"]);
+    Scene::new().has("a", Hold::Touched(a)).check(&["leave a"]);
+    Scene::new().has("a", Hold::Nothing).check(&["forget a"]);
+}
+
+#[test]
+fn nothing_is_planned_for_a_pod_that_is_worked_on() {
+    let (a, b) = (netns(), netns());
+    Scene::new().has_enrolled("a", &a).change("a", busy).check(&[]);
+    Scene::new().wants("a", &b).has_enrolled("a", &a).change("a", busy).check(&[]);
+}
+
+#[test]
+fn trouble_waits_until_it_is_due() {
+    let a = netns();
+    let touched = || Scene::new().has("a", Hold::Touched(Arc::clone(&a)));
+    touched().wants("a", &a).change("a", in_trouble).check(&[]);
+    touched().wants("a", &a).change("a", due).check(&["program a"]);
+    touched().change("a", in_trouble).check(&[]);
+    touched().change("a", due).check(&["leave a"]);
+    let nothing = || Scene::new().has("a", Hold::Nothing).wants("a", &a);
+    nothing().change("a", in_trouble).check(&[]);
+    nothing().change("a", due).check(&["program a"]);
+}
+
+#[test]
+fn another_namespace_behind_the_same_path_is_a_replaced_pod() {
+    let (old, new) = (netns(), netns());
+    Scene::new().wants("a", &new).has_enrolled("a", &old).check(&["abandon a"]);
+    let gone = || Scene::new().wants_lost("a").has_enrolled("a", &old);
+    let at_lost_path = |pod: &mut Pod, _: Instant| pod.spec.netns = spec("a", "/there/is/none").netns;
+    gone().change("a", at_lost_path).check(&["abandon a"]);
+}
+
+#[test]
+fn another_path_that_leads_elsewhere_is_a_moved_pod() {
+    let (old, new) = (netns(), netns());
+    let elsewhere = |pod: &mut Pod, _: Instant| pod.spec.netns = NetnsSource::Process(1);
+    Scene::new().wants("a", &new).has_enrolled("a", &old).change("a", elsewhere).check(&["move a"]);
+    Scene::new().wants("a", &old).has_enrolled("a", &old).change("a", elsewhere).check(&["rename a"]);
+}
+
+#[test]
+fn a_pod_with_a_new_name_is_renamed() {
+    let a = netns();
+    let rename = |pod: &mut Pod, _: Instant| pod.spec.workload.name = "before".into();
+    Scene::new().wants("a", &a).has_enrolled("a", &a).change("a", rename).check(&["rename a"]);
+}
+
+#[test]
+fn a_namespace_that_cannot_be_looked_at_for_a_moment_changes_nothing() {
+    let a = netns();
+    let mut scene = Scene::new().wants("a", &a).has_enrolled("a", &a);
+    // EMFILE: the agent is out of descriptors.
+    scene.wanted[0].found = Err(io::Error::from_raw_os_error(24).into());
+    scene.check(&[]);
+}
+
+#[test]
+fn lost_and_host_namespaces_are_refused() {
+    Scene::new().wants_lost("a").check(&["lost a"]);
+    let host = Arc::new(Netns::open(Path::new("/proc/self/ns/net")).unwrap());
+    Scene::new().wants("a", &host).check(&["host a"]);
+}
+
+#[test]
+fn a_namespace_belongs_to_the_first_pod_in_the_file() {
+    let shared = netns();
+    Scene::new().wants("b", &shared).wants("a", &shared).check(&["program b", "shared a"]);
+    // Also while the first one waits for its next attempt.
+    let waiting = Scene::new().wants("b", &shared).wants("a", &shared).has("b", Hold::Nothing);
+    waiting.change("b", in_trouble).check(&["shared a"]);
+    // But nobody is driven out.
+    Scene::new().wants("b", &shared).wants("a", &shared).has_enrolled("a", &shared).check(&["shared b"]);
+}
+
+#[test]
+fn the_next_pod_waits_until_the_last_one_has_left_the_namespace() {
+    let a = netns();
+    Scene::new().wants("new", &a).has_enrolled("old", &a).check(&["leave old"]);
+    Scene::new().wants("new", &a).has_enrolled("old", &a).change("old", busy).check(&[]);
+}
+
+#[test]
+fn two_pods_may_swap_their_namespaces() {
+    let (a, b) = (netns(), netns());
+    let moved = |pod: &mut Pod, _: Instant| pod.spec.netns = NetnsSource::Process(1);
+    let swapped = Scene::new().wants("a", &b).wants("b", &a).has_enrolled("a", &a).has_enrolled("b", &b);
+    swapped.change("a", moved).change("b", moved).check(&["move a", "move b"]);
+    let empty = Scene::new().wants("a", &b).wants("b", &a).has("a", Hold::Nothing).has("b", Hold::Nothing);
+    empty.check(&["program a", "program b"]);
+}

@@ -1,0 +1,142 @@
+//! What the agent knows about each pod it has started on.
+//!
+//! ```text
+//!             rules programmed                rules out, or the
+//!             and verified                    namespace is gone
+//!   Nothing ──▶ Touched ──────────▶ Enrolled ─────────▶ Nothing
+//!                  │                    │
+//!                  └──── trouble ◀──────┘   retried; an enrolled pod in trouble stays enrolled
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use culvert_process::exit::Chain;
+use culvert_sys::netns::{Netns, NetnsId};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::namespaces::Missing;
+use crate::pod::{NetnsSource, PodSpec, Uid, Workload};
+use crate::rules::Cause;
+use crate::table::Enrolled;
+
+/// All pods by UID.
+pub(crate) type Pods = BTreeMap<Uid, Pod>;
+
+/// One pod.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    /// What the file said when the pod was last worked on.
+    pub(crate) spec: PodSpec,
+    pub(crate) hold: Hold,
+    pub(crate) work: Work,
+    /// Why the pod is quarantined, if it is.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// The namespace the pod's rules are in. Holding it keeps its id from being reused.
+#[derive(Debug)]
+pub(crate) enum Hold {
+    /// None: nothing of ours is anywhere.
+    Nothing,
+    /// Rules may be in, and no node has been told.
+    Touched(Arc<Netns>),
+    /// Rules are in, and the nodes have been told.
+    Enrolled(Arc<Enrolled>),
+}
+
+/// Whether a job is at work on the pod; at most one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Idle,
+    Busy,
+}
+
+/// A quarantined pod's reason and next attempt.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) text: String,
+    pub(crate) backoff: Backoff,
+    /// Whether a node that serves the pod shall go on.
+    pub(crate) node: Unserved,
+}
+
+/// What a new node is told about a pod that is not enrolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unserved {
+    /// The pod and its namespace are there; only our part is missing.
+    Keep,
+    /// There is nothing to serve.
+    Omit,
+}
+
+/// Why a pod is quarantined. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Reason {
+    #[error("network namespace {from} cannot be opened; start the pod or correct the pods file")]
+    Namespace { from: NetnsSource, source: Missing },
+    #[error(
+        "{from} is the network namespace of the host or of the agent; name the pod's own in the pods file"
+    )]
+    Host { from: NetnsSource },
+    #[error(
+        "network namespace {netns} belongs to pod {with} already; give each pod its own in the pods file"
+    )]
+    Shared { netns: NetnsId, with: Uid },
+    #[error("packet rules cannot be programmed; see why iptables fails in the pod's network namespace")]
+    Program(#[source] Cause),
+    #[error("packet rules changed under our hands ({}); find out what else programs the pod", drift.join("; "))]
+    Unsteady { drift: Vec<String> },
+    #[error("packet rules cannot be removed; see why iptables fails in the pod's network namespace")]
+    Remove(#[source] Cause),
+}
+
+impl Pod {
+    pub(crate) fn new(spec: PodSpec) -> Self {
+        Self { spec, hold: Hold::Nothing, work: Work::Idle, trouble: None }
+    }
+
+    /// Records a failure; returns whether it is news.
+    pub(crate) fn quarantine(&mut self, reason: &Reason, now: Instant) -> bool {
+        let text = Chain(reason).to_string();
+        let (backoff, news) = match &self.trouble {
+            Some(old) => (old.backoff.again(now), old.text != text),
+            None => (Backoff::begin(now), true),
+        };
+        self.trouble = Some(Trouble { text, backoff, node: reason.unserved() });
+        news
+    }
+
+    /// Whether the pod may be tried (again) by now.
+    pub(crate) fn due(&self, now: Instant) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| trouble.backoff.due(now))
+    }
+}
+
+impl Hold {
+    pub(crate) fn netns(&self) -> Option<&Arc<Netns>> {
+        match self {
+            Self::Nothing => None,
+            Self::Touched(netns) => Some(netns),
+            Self::Enrolled(enrolled) => Some(&enrolled.netns),
+        }
+    }
+
+    /// After the rules were found in place. An enrolment that is told already stays the same one.
+    pub(crate) fn enrol(&mut self, workload: &Workload) {
+        if let Self::Touched(netns) = self {
+            let (workload, netns) = (workload.clone(), Arc::clone(netns));
+            *self = Self::Enrolled(Arc::new(Enrolled { workload, netns }));
+        }
+    }
+}
+
+impl Reason {
+    fn unserved(&self) -> Unserved {
+        match self {
+            Self::Namespace { .. } | Self::Host { .. } | Self::Shared { .. } => Unserved::Omit,
+            Self::Program(_) | Self::Unsteady { .. } | Self::Remove(_) => Unserved::Keep,
+        }
+    }
+}

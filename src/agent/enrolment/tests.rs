@@ -1,0 +1,352 @@
+//! The enrolment with real, empty namespaces and rules that are only pretended.
+
+use std::path::PathBuf;
+use std::sync::Weak;
+
+use culvert_sys::netns::{Netns, NetnsId};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::pod::{NetnsSource, Workload};
+use crate::table::{Entry, Subscriber, Table};
+
+mod fake;
+use fake::Fake;
+
+/// An enrolment at work.
+struct Lab {
+    rules: Arc<Fake>,
+    desired: watch::Sender<Desired>,
+    table: Subscriber,
+    exit: oneshot::Sender<Exit>,
+    running: JoinHandle<Result<(), cleanup::Error>>,
+}
+
+impl Lab {
+    fn start(pods: &[PodSpec]) -> Self {
+        Self::start_with(pods, |_| {})
+    }
+
+    fn start_with(pods: &[PodSpec], prepare: impl FnOnce(&Fake)) -> Self {
+        let (published, table) = watch::channel(None);
+        let (desired, wishes) = watch::channel(Desired::from(pods));
+        let (exit, exited) = oneshot::channel();
+        let rules = Arc::new(Fake::new(table.clone()));
+        prepare(&rules);
+        let enrolment = Enrolment::new(rules.clone(), Host::find().unwrap(), published);
+        let exit_asked = async { exited.await.unwrap() };
+        let running = tokio::spawn(enrolment.run(wishes, exit_asked));
+        Self { rules, desired, table, exit, running }
+    }
+
+    fn file(&self, pods: &[PodSpec]) {
+        self.desired.send_replace(pods.into());
+    }
+
+    /// Waits until nodes would be told exactly this.
+    async fn told(&mut self, expected: &str) {
+        let fits = |table: &Option<Arc<Table>>| words(table) == expected;
+        if timeout(Duration::from_secs(600), self.table.wait_for(fits)).await.is_err() {
+            panic!("told `{}` where `{expected}` is expected", words(&self.table.borrow()));
+        }
+    }
+
+    fn entry(&self, uid: &str) -> Arc<Enrolled> {
+        match self.table.borrow().as_ref().unwrap().get(uid) {
+            Some(Entry::Serve(pod)) => Arc::clone(pod),
+            other => panic!("{uid} is {other:?}"),
+        }
+    }
+
+    async fn end(self, exit: Exit) -> (Arc<Fake>, Result<(), cleanup::Error>) {
+        self.exit.send(exit).unwrap();
+        (self.rules, timeout(Duration::from_secs(600), self.running).await.unwrap().unwrap())
+    }
+}
+
+fn words(table: &Option<Arc<Table>>) -> String {
+    let Some(table) = table else { return "nothing yet".into() };
+    let word = |(uid, entry): (&Uid, &Entry)| match entry {
+        Entry::Serve(_) => format!("serve {uid}"),
+        Entry::Keep => format!("keep {uid}"),
+    };
+    table.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+fn netns() -> Netns {
+    Netns::create().expect("tests run as root")
+}
+
+fn pod(uid: &str, netns: &Netns) -> PodSpec {
+    pod_at(uid, netns.path())
+}
+
+fn pod_at(uid: &str, path: PathBuf) -> PodSpec {
+    let workload = Workload { name: uid.into(), namespace: "shop".into(), service_account: uid.into() };
+    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path) }
+}
+
+/// A path that can be made to lead to one namespace and then to another.
+struct Link(PathBuf);
+
+impl Link {
+    fn new(name: &str, netns: &Netns) -> Self {
+        let path = std::env::temp_dir().join(format!("culvert-agent-{name}-{}", std::process::id()));
+        let link = Self(path);
+        link.lead_to(netns);
+        link
+    }
+
+    fn lead_to(&self, netns: &Netns) {
+        let next = self.0.with_extension("next");
+        std::os::unix::fs::symlink(netns.path(), &next).unwrap();
+        std::fs::rename(&next, &self.0).unwrap();
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_are_in_and_verified_before_a_node_hears_of_the_pod() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    assert_eq!(lab.rules.log()[..2], ["apply shop/a, untold", "verify shop/a, untold"]);
+    assert_eq!(lab.entry("a").netns.id(), a.id());
+    assert!(lab.rules.are_in(a.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_are_out_before_a_node_hears_that_the_pod_is_gone() {
+    let (a, b) = (netns(), netns());
+    let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
+    lab.told("serve a, serve b").await;
+    let held: Weak<Netns> = Arc::downgrade(&lab.entry("a").netns);
+    lab.file(&[pod("b", &b)]);
+    lab.told("serve b").await;
+    assert!(lab.rules.log().contains(&"remove shop/a, told".to_owned()));
+    assert!(!lab.rules.are_in(a.id()) && lab.rules.are_in(b.id()));
+    // With the last word about the pod its namespace is let go.
+    let gone = async {
+        while held.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(600), gone).await.expect("the namespace is released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_fails_is_quarantined_alone_and_retried() {
+    let (a, b) = (netns(), netns());
+    let mut lab = Lab::start_with(&[pod("a", &a), pod("b", &b)], |rules| rules.fail(a.id()));
+    lab.told("keep a, serve b").await;
+    lab.rules.mend(a.id());
+    lab.told("serve a, serve b").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_that_do_not_stay_quarantine_the_pod() {
+    let a = netns();
+    let mut lab = Lab::start_with(&[pod("a", &a)], |rules| rules.drift(a.id(), 2));
+    lab.told("keep a").await;
+    lab.told("serve a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_grow_apart() {
+    let a = netns();
+    let started = Instant::now();
+    let mut lab = Lab::start_with(&[pod("a", &a)], |rules| rules.fail(a.id()));
+    lab.told("keep a").await;
+    lab.rules.called("apply", 5).await;
+    // 1 + 2 + 4 + 8 s.
+    let waited = started.elapsed().as_secs();
+    assert!((15..20).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_rules_cannot_be_removed_stays_served_until_they_are() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.rules.fail(a.id());
+    lab.file(&[]);
+    lab.rules.called("remove", 2).await;
+    assert_eq!(words(&lab.table.borrow()), "serve a");
+    lab.rules.mend(a.id());
+    lab.told("").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_repaired_and_the_nodes_hear_nothing_of_it() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    let before = lab.entry("a");
+    lab.rules.drift(a.id(), 1);
+    lab.rules.called("apply", 2).await;
+    lab.rules.called("verify", 6).await;
+    assert!(Arc::ptr_eq(&before, &lab.entry("a")));
+    assert_eq!(lab.rules.count("apply"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_enrolled_pod_that_cannot_be_repaired_stays_enrolled_and_is_retried() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.rules.fail(a.id());
+    lab.rules.called("apply", 3).await;
+    assert_eq!(words(&lab.table.borrow()), "serve a");
+    lab.rules.mend(a.id());
+    lab.rules.called("verify", lab.rules.count("verify") + 2).await;
+    assert!(lab.rules.are_in(a.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_namespace_is_enrolled_and_the_old_one_stays_captured() {
+    let (old, new) = (netns(), netns());
+    let link = Link::new("replaced", &old);
+    let mut lab = Lab::start(&[pod_at("a", link.0.clone())]);
+    lab.told("serve a").await;
+    let before = lab.entry("a");
+    link.lead_to(&new);
+    let other = |table: &Option<Arc<Table>>| matches!(table.as_ref().unwrap().get("a"), Some(Entry::Serve(pod)) if pod.netns.id() == new.id());
+    timeout(Duration::from_secs(600), lab.table.wait_for(other)).await.unwrap().unwrap();
+    assert_eq!(before.netns.id(), old.id());
+    assert!(lab.rules.are_in(old.id()) && lab.rules.are_in(new.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_namespace_is_gone_is_withdrawn_until_it_is_back() {
+    let a = netns();
+    let link = Link::new("gone", &a);
+    let mut lab = Lab::start(&[pod_at("a", link.0.clone())]);
+    lab.told("serve a").await;
+    std::fs::remove_file(&link.0).unwrap();
+    lab.told("").await;
+    link.lead_to(&a);
+    lab.told("serve a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_moves_leaves_no_rules_behind() {
+    let (old, new) = (netns(), netns());
+    let mut lab = Lab::start(&[pod("a", &old)]);
+    lab.told("serve a").await;
+    lab.file(&[pod("a", &new)]);
+    lab.rules.called("apply", 2).await;
+    lab.told("serve a").await;
+    assert_eq!(lab.entry("a").netns.id(), new.id());
+    assert!(!lab.rules.are_in(old.id()) && lab.rules.are_in(new.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_with_a_new_name_is_told_anew_and_not_programmed_anew() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    let before = lab.entry("a");
+    let mut renamed = pod("a", &a);
+    renamed.workload.service_account = "other".into();
+    lab.file(&[renamed]);
+    let other = |table: &Option<Arc<Table>>| matches!(table.as_ref().unwrap().get("a"), Some(Entry::Serve(pod)) if pod.workload.service_account == "other");
+    timeout(Duration::from_secs(600), lab.table.wait_for(other)).await.unwrap().unwrap();
+    assert!(Arc::ptr_eq(&before.netns, &lab.entry("a").netns));
+    assert_eq!((lab.rules.count("apply"), lab.rules.count("remove")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_pod_of_a_namespace_waits_until_the_first_has_left() {
+    let shared = netns();
+    let mut lab = Lab::start(&[pod("b", &shared), pod("a", &shared)]);
+    lab.told("serve b").await;
+    lab.file(&[pod("a", &shared)]);
+    lab.told("serve a").await;
+    assert!(lab.rules.are_in(shared.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hosts_namespace_is_never_touched() {
+    let mut lab = Lab::start(&[pod_at("a", "/proc/self/ns/net".into())]);
+    lab.told("").await;
+    assert_eq!(lab.rules.log(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_wait_for_the_first_pass_but_not_for_ever() {
+    let (a, b) = (netns(), netns());
+    let mut lab = Lab::start_with(&[pod("a", &a), pod("b", &b)], |rules| rules.hold_back(a.id()));
+    lab.rules.called("verify", 1).await;
+    assert_eq!(words(&lab.table.borrow()), "nothing yet");
+    tokio::time::advance(FIRST_PASS).await;
+    lab.told("keep a, serve b").await;
+    lab.rules.let_go();
+    lab.told("serve a, serve b").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_pods_are_worked_on_at_once() {
+    let spaces: Vec<_> = (0..10).map(|_| netns()).collect();
+    let pods: Vec<_> = spaces.iter().enumerate().map(|(n, netns)| pod(&n.to_string(), netns)).collect();
+    let mut lab = Lab::start_with(&pods, |rules| spaces.iter().for_each(|netns| rules.hold_back(netns.id())));
+    lab.rules.called("apply", WIDTH).await;
+    lab.rules.let_go();
+    let all = (0..10).map(|n| format!("serve {n}")).collect::<Vec<_>>().join(", ");
+    lab.told(&all).await;
+    assert_eq!(lab.rules.most_at_once(), WIDTH);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_stay_at_exit_unless_told_otherwise() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    let (rules, result) = lab.end(Exit::LeaveRules).await;
+    result.unwrap();
+    assert!(rules.are_in(a.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cleanup_goes_through_all_pods_and_collects_the_errors() {
+    let spaces = [netns(), netns(), netns()];
+    let mut lab = Lab::start(&[pod("a", &spaces[0]), pod("b", &spaces[1]), pod("c", &spaces[2])]);
+    lab.told("serve a, serve b, serve c").await;
+    lab.rules.fail(spaces[0].id());
+    lab.rules.fail(spaces[2].id());
+    let table = lab.table.clone();
+    let (rules, result) = lab.end(Exit::RemoveRules).await;
+    let error = result.unwrap_err().to_string();
+    assert!(error.starts_with("packet rules of 2 of 3 pods could not be removed; "), "{error}");
+    assert!(error.contains("pod shop/a (a): ") && error.contains("pod shop/c (c): "), "{error}");
+    assert!(!error.contains("shop/b"), "{error}");
+    assert!(!rules.are_in(spaces[1].id()));
+    assert_eq!(words(&table.borrow()), "serve a, serve c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cleanup_takes_back_what_a_quarantined_pod_may_have() {
+    let a = netns();
+    let mut lab = Lab::start_with(&[pod("a", &a)], |rules| rules.drift(a.id(), 1000));
+    lab.told("keep a").await;
+    assert!(lab.rules.are_in(a.id()));
+    let (rules, result) = lab.end(Exit::RemoveRules).await;
+    result.unwrap();
+    assert!(!rules.are_in(a.id()));
+}
+
+#[test]
+fn a_quarantine_is_news_only_when_the_reason_is() {
+    let mut pod = Pod::new(pod("a", &netns()));
+    let failed = |text: &str| Reason::Program(text.into());
+    let now = Instant::now();
+    assert!(pod.quarantine(&failed("one"), now));
+    assert!(!pod.quarantine(&failed("one"), now));
+    assert!(pod.quarantine(&failed("two"), now));
+}

@@ -1,0 +1,119 @@
+//! Packet rules that are only pretended: which namespaces have some, who failed, who was called.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use super::*;
+use crate::rules::Cause;
+
+pub(super) struct Fake {
+    table: Subscriber,
+    state: Mutex<State>,
+    gate: Condvar,
+    calls: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    rules: HashSet<NetnsId>,
+    failing: HashSet<NetnsId>,
+    held_back: HashSet<NetnsId>,
+    /// How many times a namespace will be found to differ.
+    drifting: HashMap<NetnsId, u32>,
+    log: Vec<String>,
+    at_once: usize,
+    most_at_once: usize,
+}
+
+impl Fake {
+    pub(super) fn new(table: Subscriber) -> Self {
+        Self { table, state: Mutex::default(), gate: Condvar::new(), calls: watch::Sender::new(0) }
+    }
+
+    pub(super) fn fail(&self, id: NetnsId) {
+        self.state().failing.insert(id);
+    }
+
+    pub(super) fn mend(&self, id: NetnsId) {
+        self.state().failing.remove(&id);
+    }
+
+    pub(super) fn drift(&self, id: NetnsId, times: u32) {
+        self.state().drifting.insert(id, times);
+    }
+
+    /// Calls for this namespace wait until [`Fake::let_go`].
+    pub(super) fn hold_back(&self, id: NetnsId) {
+        self.state().held_back.insert(id);
+    }
+
+    pub(super) fn let_go(&self) {
+        self.state().held_back.clear();
+        self.gate.notify_all();
+    }
+
+    pub(super) fn are_in(&self, id: NetnsId) -> bool {
+        self.state().rules.contains(&id)
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        self.state().log.clone()
+    }
+
+    pub(super) fn count(&self, call: &str) -> usize {
+        self.state().log.iter().filter(|line| line.starts_with(call)).count()
+    }
+
+    pub(super) fn most_at_once(&self) -> usize {
+        self.state().most_at_once
+    }
+
+    /// Waits until a call has been made this often.
+    pub(super) async fn called(&self, call: &str, times: usize) {
+        let mut calls = self.calls.subscribe();
+        let enough = calls.wait_for(|_| self.count(call) >= times);
+        timeout(Duration::from_secs(600), enough).await.expect("the call is made in time").unwrap();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Notes the call, and whether nodes serve the pod meanwhile.
+    fn call(&self, call: &str, pod: &str, id: NetnsId) -> Result<MutexGuard<'_, State>, Cause> {
+        let served =
+            |entry: &Entry| matches!(entry, Entry::Serve(served) if served.workload.to_string() == pod);
+        let told = self.table.borrow().as_ref().is_some_and(|table| table.values().any(served));
+        let mut state = self.state();
+        state.log.push(format!("{call} {pod}, {}", if told { "told" } else { "untold" }));
+        state.at_once += 1;
+        state.most_at_once = state.most_at_once.max(state.at_once);
+        drop(state);
+        self.calls.send_modify(|calls| *calls += 1);
+        let mut state = self.gate.wait_while(self.state(), |state| state.held_back.contains(&id)).unwrap();
+        state.at_once -= 1;
+        if state.failing.contains(&id) { Err("it is broken".into()) } else { Ok(state) }
+    }
+}
+
+impl PacketRules for Fake {
+    fn apply(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
+        self.call("apply", pod, netns.id())?.rules.insert(netns.id());
+        Ok(())
+    }
+
+    fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause> {
+        let mut state = self.call("verify", pod, netns.id())?;
+        let times = state.drifting.get(&netns.id()).copied().unwrap_or(0);
+        state.drifting.insert(netns.id(), times.saturating_sub(1));
+        if times == 0 && state.rules.contains(&netns.id()) {
+            return Ok(Vec::new());
+        }
+        Ok(vec!["a rule is missing".into()])
+    }
+
+    fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
+        self.call("remove", pod, netns.id())?.rules.remove(&netns.id());
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! What a pod is to the agent: its UID, who it is in Kubernetes, and where its network namespace is found.
+//!
+//! Plain values; nothing here opens or checks anything.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A pod's Kubernetes UID, which everything is keyed by: names are reused, UIDs are not. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Uid(Arc<str>);
+
+impl Uid {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Uid {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Borrow<str> for Uid {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who the pod is: what the node joins with the workloads of the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) service_account: String,
+}
+
+/// `namespace/name`, as people say it.
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// How a pod's network namespace is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NetnsSource {
+    /// A file that is bound to it.
+    Path(PathBuf),
+    /// It is the one this process lives in.
+    Process(u32),
+}
+
+impl fmt::Display for NetnsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Process(pid) => write!(f, "/proc/{pid}/ns/net"),
+        }
+    }
+}
+
+/// One pod that shall be in the mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PodSpec {
+    pub(crate) uid: Uid,
+    pub(crate) workload: Workload,
+    pub(crate) netns: NetnsSource,
+}

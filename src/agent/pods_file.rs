@@ -1,0 +1,171 @@
+//! The pods file: YAML text in, a list of [`PodSpec`]s out, or one sentence that says where it is wrong and why.
+//!
+//! A file is taken whole or not at all. Whether the namespaces it names exist is not looked at here: they come and
+//! go while the file stays the same.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use culvert_process::exit::Chain;
+use culvert_process::follow::Follower;
+use serde::Deserialize;
+use serde_saphyr::{MessageFormatter as _, Spanned};
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::pod::{NetnsSource, PodSpec, Uid, Workload};
+
+#[cfg(test)]
+mod tests;
+
+/// The pods that shall be in the mesh, in the order of the file.
+pub(crate) type Desired = Arc<[PodSpec]>;
+
+/// A pods file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}:{line}: {reason}", file.display())]
+pub(crate) struct Error {
+    file: PathBuf,
+    line: u64,
+    reason: Reason,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error("{0}; correct the file")]
+    Syntax(String),
+    #[error("pod `{pod}`: {field} is empty; give it a value")]
+    Empty { pod: String, field: &'static str },
+    #[error("pod `{pod}`: {field} is longer than the {limit} bytes Kubernetes allows; shorten it")]
+    TooLong { pod: String, field: &'static str, limit: usize },
+    #[error("pod `{pod}`: {field} contains `{character}`; use the name Kubernetes knows")]
+    BadCharacter { pod: String, field: &'static str, character: char },
+    #[error(
+        "pod `{pod}`: neither netns nor pid is given; say where its network namespace is with one of them"
+    )]
+    NoNamespace { pod: String },
+    #[error("pod `{pod}`: netns and pid are both given; remove one of them")]
+    TwoNamespaces { pod: String },
+    #[error(
+        "pod `{pod}`: netns `{path}` is not an absolute path; write it from the root, like /run/netns/web"
+    )]
+    RelativePath { pod: String, path: String },
+    #[error("pod `{pod}`: pid 0 is no process; write the number of a process of the pod")]
+    NoProcess { pod: String },
+    #[error("pod `{pod}`: uid `{uid}` is already used on line {first}; give each pod its own uid")]
+    DuplicateUid { pod: String, uid: String, first: u64 },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    pods: Vec<Spanned<RawPod>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawPod {
+    uid: String,
+    name: String,
+    namespace: String,
+    service_account: String,
+    netns: Option<String>,
+    pid: Option<u32>,
+}
+
+/// Reads the text of a pods file. `file` is only named in errors.
+pub(crate) fn parse(file: &Path, text: &str) -> Result<Desired, Error> {
+    let wrong = |line, reason| Error { file: file.to_owned(), line, reason };
+    let options = serde_saphyr::options! { with_snippet: false };
+    let raw: RawFile = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let line = error.location().map_or(1, |location| location.line().max(1));
+        let reason = serde_saphyr::DefaultMessageFormatter.format_message(&error).into_owned();
+        wrong(line, Reason::Syntax(reason))
+    })?;
+    let mut first_use = BTreeMap::new();
+    let mut pods = Vec::with_capacity(raw.pods.len());
+    for Spanned { value: raw, referenced, .. } in raw.pods {
+        let line = referenced.line();
+        let pod = validate(raw).map_err(|reason| wrong(line, reason))?;
+        if let Some(first) = first_use.insert(pod.uid.clone(), line) {
+            let (uid, pod) = (pod.uid.to_string(), pod.workload.name);
+            return Err(wrong(line, Reason::DuplicateUid { pod, uid, first }));
+        }
+        pods.push(pod);
+    }
+    Ok(pods.into())
+}
+
+fn validate(raw: RawPod) -> Result<PodSpec, Reason> {
+    let limits = [
+        ("uid", &raw.uid, 253),
+        ("name", &raw.name, 253),
+        ("namespace", &raw.namespace, 63),
+        ("serviceAccount", &raw.service_account, 253),
+    ];
+    let called = if raw.name.is_empty() { &raw.uid } else { &raw.name };
+    for (field, value, limit) in limits {
+        text(called, field, value, limit)?;
+    }
+    let netns = namespace(&raw)?;
+    let workload =
+        Workload { name: raw.name, namespace: raw.namespace, service_account: raw.service_account };
+    Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns })
+}
+
+/// The limits also keep every message about a pod within the packet size of the node protocol; the characters would
+/// make another identity of the pod's.
+fn text(pod: &str, field: &'static str, value: &str, limit: usize) -> Result<(), Reason> {
+    // A name that is itself wrong may be long or hold anything.
+    let pod = || pod.chars().take(63).flat_map(char::escape_debug).collect();
+    if value.is_empty() {
+        return Err(Reason::Empty { pod: pod(), field });
+    }
+    if value.len() > limit {
+        return Err(Reason::TooLong { pod: pod(), field, limit });
+    }
+    match value.chars().find(|c| *c == '/' || c.is_whitespace() || c.is_control()) {
+        Some(character) => Err(Reason::BadCharacter { pod: pod(), field, character }),
+        None => Ok(()),
+    }
+}
+
+fn namespace(raw: &RawPod) -> Result<NetnsSource, Reason> {
+    let pod = || raw.name.clone();
+    match (&raw.netns, raw.pid) {
+        (None, None) => Err(Reason::NoNamespace { pod: pod() }),
+        (Some(_), Some(_)) => Err(Reason::TwoNamespaces { pod: pod() }),
+        (Some(path), None) if path.is_empty() => Err(Reason::Empty { pod: pod(), field: "netns" }),
+        (Some(path), None) if !path.starts_with('/') => {
+            Err(Reason::RelativePath { pod: pod(), path: path.clone() })
+        }
+        (Some(path), None) => Ok(NetnsSource::Path(path.into())),
+        (None, Some(0)) => Err(Reason::NoProcess { pod: pod() }),
+        (None, Some(pid)) => Ok(NetnsSource::Process(pid)),
+    }
+}
+
+/// Hands on each new version of the file for as long as anybody listens.
+pub(crate) async fn follow(mut file: Follower, desired: watch::Sender<Desired>) {
+    while !desired.is_closed() {
+        let text = file.changed().await;
+        reload(file.path(), text, &desired);
+    }
+}
+
+/// Takes a new version over, or leaves everything as it is and says why.
+fn reload(file: &Path, text: io::Result<String>, desired: &watch::Sender<Desired>) {
+    let parsed = match &text {
+        Ok(text) => parse(file, text).map_err(|error| Chain(&error).to_string()),
+        Err(error) => Err(format!("{}: cannot be read: {error}", file.display())),
+    };
+    match parsed {
+        Ok(pods) => {
+            info!(file = %file.display(), pods = pods.len(), "pods file reloaded");
+            desired.send_replace(pods);
+        }
+        Err(reason) => error!(%reason, "pods file rejected, the pods in force stay"),
+    }
+}

@@ -1,0 +1,146 @@
+use super::*;
+
+const GOOD: &str = "\
+pods:
+  - uid: 7d0f0e4e
+    name: client-1
+    namespace: default
+    serviceAccount: client
+    netns: /run/netns/client
+  - uid: 81a4
+    name: server-1
+    namespace: default
+    serviceAccount: server
+    pid: 4711
+";
+
+fn read(text: &str) -> Result<Desired, String> {
+    parse(Path::new("/etc/pods.yaml"), text).map_err(|error| Chain(&error).to_string())
+}
+
+/// The good file with its first pod changed, and what is said about it.
+fn check(from: &str, to: &str, sentence: &str) {
+    assert!(GOOD.contains(from), "{from}");
+    assert_eq!(read(&GOOD.replacen(from, to, 1)).unwrap_err(), sentence, "{from} -> {to}");
+}
+
+#[test]
+fn a_good_file_is_read_in_its_order() {
+    let pods = read(GOOD).unwrap();
+    let [client, server] = &pods[..] else { panic!("{pods:?}") };
+    assert_eq!(client.uid, "7d0f0e4e".into());
+    assert_eq!(client.workload.to_string(), "default/client-1");
+    assert_eq!(client.workload.service_account, "client");
+    assert_eq!(client.netns, NetnsSource::Path("/run/netns/client".into()));
+    assert_eq!(server.netns, NetnsSource::Process(4711));
+}
+
+#[test]
+fn no_pods_are_fine_when_said_so() {
+    assert_eq!(read("pods: []\n").unwrap().len(), 0);
+}
+
+#[test]
+fn bad_values_are_told_with_place_pod_reason_and_cure() {
+    let of_client = |rest: &str| format!("/etc/pods.yaml:2: pod `client-1`: {rest}");
+    for (from, to, rest) in [
+        ("uid: 7d0f0e4e", "uid: ''", "uid is empty; give it a value"),
+        ("namespace: default", "namespace: ''", "namespace is empty; give it a value"),
+        ("serviceAccount: client", "serviceAccount: ''", "serviceAccount is empty; give it a value"),
+        ("netns: /run/netns/client", "netns: ''", "netns is empty; give it a value"),
+        (
+            "    netns: /run/netns/client\n",
+            "",
+            "neither netns nor pid is given; say where its network namespace is with one of them",
+        ),
+        (
+            "netns: /run/netns/client",
+            "{netns: /a, pid: 1}",
+            "netns and pid are both given; remove one of them",
+        ),
+        (
+            "netns: /run/netns/client",
+            "netns: client",
+            "netns `client` is not an absolute path; write it from the root, like /run/netns/web",
+        ),
+        (
+            "netns: /run/netns/client",
+            "pid: 0",
+            "pid 0 is no process; write the number of a process of the pod",
+        ),
+        ("namespace: default", "namespace: a/b", "namespace contains `/`; use the name Kubernetes knows"),
+    ] {
+        let to = to
+            .strip_prefix('{')
+            .and_then(|to| to.strip_suffix('}'))
+            .map_or(to.into(), |to| to.replace(", ", "\n    "));
+        check(from, &to, &of_client(rest));
+    }
+    check("name: client-1", "name: ''", "/etc/pods.yaml:2: pod `7d0f0e4e`: name is empty; give it a value");
+    check(
+        "uid: 81a4",
+        "uid: 7d0f0e4e",
+        "/etc/pods.yaml:7: pod `server-1`: uid `7d0f0e4e` is already used on line 2; give each pod its own uid",
+    );
+}
+
+#[test]
+fn names_are_held_to_the_lengths_of_kubernetes() {
+    for (from, field, limit) in [
+        ("uid: 7d0f0e4e", "uid", 253),
+        ("name: client-1", "name", 253),
+        ("namespace: default", "namespace", 63),
+        ("serviceAccount: client", "serviceAccount", 253),
+    ] {
+        let with = |length| GOOD.replacen(from, &format!("{field}: {}", "x".repeat(length)), 1);
+        read(&with(limit)).unwrap();
+        let error = read(&with(limit + 1)).unwrap_err();
+        let sentence = format!("{field} is longer than the {limit} bytes Kubernetes allows; shorten it");
+        assert!(error.ends_with(&sentence) && error.len() < 250, "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_a_pods_file_is_told_with_its_line() {
+    for (text, place, hint) in [
+        (GOOD.replacen("netns:", "netnss:", 1).as_str(), 6, "netnss"),
+        // The YAML library names the last line of the pod that lacks something.
+        (GOOD.replacen("    name: client-1\n", "", 1).as_str(), 5, "missing field `name`"),
+        (GOOD.replacen("pid: 4711", "pid: many", 1).as_str(), 11, "invalid"),
+        (GOOD.replacen("pods:", "pots:", 1).as_str(), 1, "pots"),
+        ("", 1, ""),
+        ("pods: [", 1, ""),
+        ("just a text", 1, ""),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(&format!("/etc/pods.yaml:{place}: ")), "{text}\n{error}");
+        assert!(error.ends_with("; correct the file") && error.contains(hint), "{text}\n{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_bad_version_is_rejected_whole_and_the_pods_in_force_stay() {
+    let file = Path::new("/etc/pods.yaml");
+    let (desired, seen) = watch::channel(read(GOOD).unwrap());
+    reload(file, Ok(GOOD.replacen("uid: 81a4", "uid: ''", 1)), &desired);
+    reload(file, Err(io::ErrorKind::NotFound.into()), &desired);
+    assert!(!seen.has_changed().unwrap());
+    reload(file, Ok("pods: []".into()), &desired);
+    assert!(seen.has_changed().unwrap());
+    assert_eq!(seen.borrow().len(), 0);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_read_again() {
+    let path = std::env::temp_dir().join(format!("culvert-agent-pods-{}", std::process::id()));
+    std::fs::write(&path, GOOD).unwrap();
+    let (follower, text) = Follower::open(&path).unwrap();
+    let (desired, mut seen) = watch::channel(read(&text).unwrap());
+    let following = tokio::spawn(follow(follower, desired));
+    std::fs::write(&path, "pods: []").unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(10), seen.changed()).await.unwrap().unwrap();
+    assert_eq!(seen.borrow().len(), 0);
+    following.abort();
+    std::fs::remove_file(&path).unwrap();
+}

@@ -1,0 +1,52 @@
+//! The packet rules inside a pod, as the enrolment needs them: put in, compared with the kernel, taken out.
+//!
+//! A seam: the enrolment knows nothing of iptables, and its tests need none. All calls block.
+
+use std::fmt;
+
+use culvert_sys::netns::Netns;
+use ebpf_free_iptables::{Iptables, Plan};
+
+/// Why a call failed.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Programs one pod's rules. `pod` is only named in errors and logs.
+pub(crate) trait PacketRules: Send + Sync {
+    /// Puts the rules in, or right. Does nothing when they are in place.
+    fn apply(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
+
+    /// Compares the kernel with what shall be there; each difference in words.
+    fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause>;
+
+    /// Takes out all that [`PacketRules::apply`] put in. Succeeds when nothing is there.
+    fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
+}
+
+/// The same plan for every pod, by iptables.
+pub(crate) struct IptablesRules {
+    pub(crate) iptables: Iptables,
+    pub(crate) plan: Plan,
+}
+
+impl PacketRules for IptablesRules {
+    fn apply(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
+        let applied = self.iptables.apply(pod, netns, &self.plan)?;
+        tracing::debug!(pod, netns = %netns.id(), ?applied, "rules applied");
+        Ok(())
+    }
+
+    fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause> {
+        let drift = self.iptables.verify(pod, netns, &self.plan)?;
+        Ok(drift.iter().map(ToString::to_string).collect())
+    }
+
+    fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
+        Ok(self.iptables.remove(pod, netns)?)
+    }
+}
+
+impl fmt::Debug for IptablesRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IptablesRules").finish_non_exhaustive()
+    }
+}

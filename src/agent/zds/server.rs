@@ -1,0 +1,105 @@
+//! The socket nodes connect to: binds it, accepts, and runs one session per node.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use culvert_process::exit::Chain;
+use culvert_sys::seqpacket::{Channel, Listener};
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tracing::warn;
+
+use super::seats::Seats;
+use super::session;
+use crate::table::Subscriber;
+
+#[cfg(test)]
+mod tests;
+
+/// Nodes at once: two during a rolling restart, and some room for trouble.
+const MAX_NODES: usize = 16;
+
+/// Time between two accepts, so that a node that reconnects in a loop costs little.
+const ACCEPT_PACE: Duration = Duration::from_millis(200);
+
+/// Time after a failed accept: descriptors run out for seconds, not for moments.
+const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
+
+/// How long sessions may take to tell their nodes the last changes.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A socket that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("another agent is listening on {}; stop it, or choose another --socket", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot create the directory of the socket {}; create it, or choose another --socket", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {}; choose another --socket", path.display())]
+    Listen { path: PathBuf, source: io::Error },
+}
+
+/// Opens the socket, and creates its directory if there is none.
+pub(crate) fn bind(path: &Path) -> Result<Listener, Error> {
+    let named = || path.to_owned();
+    if let Some(directory) = path.parent() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .map_err(|source| Error::Directory { path: named(), source })?;
+    }
+    Listener::bind(path).map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            Error::InUse { path: named() }
+        } else {
+            Error::Listen { path: named(), source }
+        }
+    })
+}
+
+/// Serves nodes until the table ends.
+pub(crate) async fn serve(listener: Listener, table: Subscriber) {
+    let seats = Seats::default();
+    let mut sessions = JoinSet::new();
+    let mut pace = interval(ACCEPT_PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watched = table.clone();
+    let mut nodes = 0;
+    loop {
+        tokio::select! {
+            channel = accept(&listener, &mut pace), if sessions.len() < MAX_NODES => {
+                nodes += 1;
+                sessions.spawn(run_session(nodes, channel, table.clone(), seats.clone()));
+            }
+            Some(_) = sessions.join_next() => {}
+            changed = watched.changed() => if changed.is_err() { break },
+        }
+    }
+    let last_words = async { while sessions.join_next().await.is_some() {} };
+    if timeout(LAST_WORDS, last_words).await.is_err() {
+        warn!("some nodes were not told the last changes in time");
+    }
+}
+
+async fn run_session(node: u64, channel: Channel, table: Subscriber, seats: Seats) {
+    if let Err(error) = session::serve(node, channel, table, &seats).await {
+        warn!(node, error = %Chain(&error), "node session closed");
+    }
+}
+
+/// Waits for a node. When cancelled, at most one pace is lost.
+async fn accept(listener: &Listener, pace: &mut Interval) -> Channel {
+    loop {
+        pace.tick().await;
+        match listener.accept().await {
+            Ok(channel) => return channel,
+            Err(error) => {
+                warn!(%error, "cannot accept a node, trying again");
+                sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}

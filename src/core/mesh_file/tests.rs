@@ -1,0 +1,262 @@
+use super::*;
+use crate::address::{NetworkAddress, NetworkBlock};
+use crate::policy::{Action, Clause, Match, Rule, Scope, ServiceAccountMatch, StringMatch};
+use crate::service::{
+    BalanceMode, Endpoint, HealthPolicy, IpFamilies, LoadBalancer, Preference, Visibility, WeightedWaypoint,
+};
+use crate::workload::{
+    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality, Protocol,
+};
+
+mod refused;
+
+const EXAMPLE: &str = include_str!("../testdata/mesh.yaml");
+const DB: &str = "Kubernetes/networking.istio.io/ServiceEntry/shop/db/db.example.com";
+
+fn waypoint(port: u16) -> GatewayAddress {
+    let destination = GatewayDestination::Hostname {
+        namespace: "shop".into(),
+        hostname: "waypoint.shop.svc.cluster.local".into(),
+    };
+    GatewayAddress { destination, port }
+}
+
+fn by_address(address: &str) -> GatewayAddress {
+    GatewayAddress { destination: GatewayDestination::Address(address.parse().unwrap()), port: 15008 }
+}
+
+fn shop(name: &str, service_account: &str, addresses: &[&str]) -> Workload {
+    Workload {
+        uid: format!("Kubernetes//Pod/shop/{name}").into(),
+        name: name.into(),
+        namespace: "shop".into(),
+        service_account: service_account.into(),
+        trust_domain: "cluster.local".into(),
+        cluster_id: "Kubernetes".into(),
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        protocol: Protocol::Hbone,
+        ..Workload::default()
+    }
+}
+
+fn web_ports() -> std::collections::BTreeMap<Arc<str>, crate::workload::PortMap> {
+    [("shop/web.shop.svc.cluster.local".into(), [(80, 8080)].into_iter().collect())].into()
+}
+
+fn example_workloads() -> Vec<Workload> {
+    let web_1 = Workload {
+        node: "node-a".into(),
+        workload_name: "web".into(),
+        canonical_name: "web".into(),
+        canonical_revision: "v1".into(),
+        locality: Locality { region: "north".into(), zone: "north-1".into(), subzone: "rack-7".into() },
+        services: web_ports(),
+        authorization_policies: vec!["shop/web-only-from-front".into()],
+        ..shop("web-1", "web", &["10.0.0.1", "fd00::1"])
+    };
+    let web_2 = Workload {
+        uid: "cluster-2//Pod/shop/web-2".into(),
+        network: "west".into(),
+        network_gateway: Some(by_address("west/192.0.2.1")),
+        cluster_id: "cluster-2".into(),
+        capacity: 3,
+        status: Health::Unhealthy,
+        services: web_ports(),
+        ..shop("web-2", "web", &["10.0.0.2"])
+    };
+    let waypoint_1 = Workload {
+        application_tunnel: Some(ApplicationTunnel {
+            protocol: ApplicationProtocol::Proxy,
+            port: Some(15088),
+        }),
+        ..shop("waypoint-1", "waypoint", &["10.0.0.9"])
+    };
+    let db = Workload {
+        uid: DB.into(),
+        name: "".into(),
+        hostname: "db.example.com".into(),
+        protocol: Protocol::Tcp,
+        waypoint: Some(waypoint(15008)),
+        ..shop("", "default", &[])
+    };
+    vec![web_1, web_2, waypoint_1, db]
+}
+
+fn example_services() -> Vec<Service> {
+    let web = Service {
+        name: "web".into(),
+        namespace: "shop".into(),
+        hostname: "web.shop.svc.cluster.local".into(),
+        vips: vec!["/10.1.0.1".parse().unwrap(), "west/10.1.0.1".parse().unwrap()],
+        ports: [(80, 0), (443, 8443)].into_iter().collect(),
+        subject_alt_names: vec!["spiffe://cluster.local/ns/shop/sa/web-old".into()],
+        load_balancer: LoadBalancer {
+            mode: BalanceMode::Failover,
+            preferences: vec![
+                Preference::Network,
+                Preference::Region,
+                Preference::Zone,
+                Preference::Subzone,
+                Preference::Node,
+                Preference::Cluster,
+            ],
+            health_policy: HealthPolicy::OnlyHealthy,
+        },
+        ip_families: IpFamilies::Dual,
+        canonical: true,
+        visibility: Visibility::Public,
+        ..Service::default()
+    };
+    let endpoint = Endpoint { ports: [(5432, 6432)].into_iter().collect(), health: Health::Healthy };
+    let db = Service {
+        name: "db".into(),
+        namespace: "shop".into(),
+        hostname: "db.example.com".into(),
+        cidr_vips: vec![NetworkBlock { network: "".into(), block: "10.9.0.0/16".parse().unwrap() }],
+        ports: [(5432, 5432)].into_iter().collect(),
+        endpoints: [(DB.into(), endpoint)].into(),
+        waypoint: Some(waypoint(15009)),
+        weighted_waypoints: vec![WeightedWaypoint { destination: by_address("/10.0.0.9"), weight: 10 }],
+        ..Service::default()
+    };
+    vec![web, db]
+}
+
+fn example_policies() -> Vec<Policy> {
+    let account =
+        |name: &str| ServiceAccountMatch { namespace: "front".into(), service_account: name.into() };
+    let from_front = Match {
+        namespaces: vec![StringMatch::Exact("front".into()), StringMatch::Prefix("front-".into())],
+        not_namespaces: vec![StringMatch::Exact("front-test".into())],
+        destination_ports: vec![8080, 8443],
+        ..Match::default()
+    };
+    let nobody = Match {
+        principals: vec![StringMatch::Suffix("/sa/admin".into())],
+        not_principals: vec![StringMatch::Presence],
+        ..Match::default()
+    };
+    let addresses = Match {
+        service_accounts: vec![account("web")],
+        not_service_accounts: vec![account("test")],
+        source_ips: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+        not_source_ips: vec!["10.0.0.66/32".parse().unwrap()],
+        destination_ips: vec!["10.0.0.1/32".parse().unwrap()],
+        not_destination_ips: vec!["::/0".parse().unwrap()],
+        not_destination_ports: vec![22],
+        ..Match::default()
+    };
+    let clauses = vec![Clause { matches: vec![from_front, nobody] }, Clause { matches: vec![addresses] }];
+    let policy = |namespace: &str, name: &str, scope, action, rules| Policy {
+        key: format!("{namespace}/{name}").into(),
+        name: name.into(),
+        namespace: namespace.into(),
+        scope,
+        action,
+        rules,
+        dry_run: true,
+    };
+    let only_front =
+        policy("shop", "web-only-from-front", Scope::WorkloadSelector, Action::Allow, vec![Rule { clauses }]);
+    vec![
+        Policy { dry_run: false, ..only_front },
+        policy("shop", "deny-all", Scope::Namespace, Action::Allow, vec![]),
+        policy("istio-system", "closed", Scope::Global, Action::Deny, vec![Rule::default()]),
+    ]
+}
+
+#[test]
+fn the_example_says_what_it_says() {
+    let mesh = parse(EXAMPLE).unwrap();
+    for (read, expected) in mesh.workloads.iter().zip(example_workloads()) {
+        assert_eq!(*read, expected);
+    }
+    for (read, expected) in mesh.services.iter().zip(example_services()) {
+        assert_eq!(*read, expected);
+    }
+    for (read, expected) in mesh.policies.iter().zip(example_policies()) {
+        assert_eq!(*read, expected);
+    }
+    assert_eq!((mesh.workloads.len(), mesh.services.len(), mesh.policies.len()), (4, 2, 3));
+}
+
+#[test]
+fn a_file_may_leave_out_what_it_does_not_need() {
+    for text in ["{}", "workloads: []", "services: []\npolicies: []\n", "{\"workloads\": []}"] {
+        assert_eq!(parse(text), Ok(Mesh::default()), "{text}");
+    }
+    let mesh = parse("workloads: [{name: a, namespace: b, workloadIps: []}]").unwrap();
+    let expected = Workload {
+        uid: "Kubernetes//Pod/b/a".into(),
+        namespace: "b".into(),
+        protocol: Protocol::Tcp,
+        ..shop("a", "default", &[])
+    };
+    assert_eq!(mesh.workloads, [expected]);
+}
+
+#[test]
+fn a_repeated_text_is_kept_once() {
+    let mesh = parse(EXAMPLE).unwrap();
+    let [first, second, ..] = &mesh.workloads[..] else { panic!("two workloads") };
+    assert!(
+        Arc::ptr_eq(&first.namespace, &second.namespace)
+            && Arc::ptr_eq(&first.namespace, &mesh.services[0].namespace)
+    );
+}
+
+/// How many ways there are to write a condition.
+#[test]
+fn conditions_are_tags_or_maps() {
+    let written = "[!Exact a, {Exact: a}, !Prefix a, {Prefix: a}, !Suffix a, {Suffix: a}, !Exact 5, !Exact 'true', \
+                   !Presence [], !Presence {}, !Presence, {Presence: []}, {Presence: {}}, {Presence: null}]";
+    let mesh = parse(&policy_with(&format!("namespaces: {written}"))).unwrap();
+    let a = || Arc::from("a");
+    let mut expected = vec![StringMatch::Exact(a()), StringMatch::Exact(a())];
+    expected.extend([StringMatch::Prefix(a()), StringMatch::Prefix(a())]);
+    expected.extend([StringMatch::Suffix(a()), StringMatch::Suffix(a())]);
+    expected.extend([StringMatch::Exact("5".into()), StringMatch::Exact("true".into())]);
+    expected.extend(std::iter::repeat_n(StringMatch::Presence, 6));
+    assert_eq!(mesh.policies[0].rules[0].clauses[0].matches[0].namespaces, expected);
+}
+
+#[test]
+fn addresses_become_canonical() {
+    let mesh = parse("workloads: [{name: a, namespace: b, workloadIps: ['::ffff:10.0.0.1']}]").unwrap();
+    assert_eq!(mesh.workloads[0].addresses, ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+
+    let blocks = "sourceIps: [10.0.0.77/24, '::ffff:10.0.0.0/104', 10.0.0.1, fd00::1, '::/0', 0.0.0.0/0]";
+    let mesh = parse(&policy_with(blocks)).unwrap();
+    let read: Vec<String> =
+        mesh.policies[0].rules[0].clauses[0].matches[0].source_ips.iter().map(ToString::to_string).collect();
+    assert_eq!(read, ["10.0.0.0/24", "10.0.0.0/8", "10.0.0.1/32", "fd00::1/128", "::/0", "0.0.0.0/0"]);
+
+    let service = "services: [{name: a, namespace: b, hostname: c, vips: [], ports: {}, \
+                   cidrVips: [{network: n, cidr: 10.0.0.1/32}, {cidr: 'fd00::1/64'}]}]";
+    let mesh = parse(service).unwrap();
+    assert_eq!(mesh.services[0].vips, ["n/10.0.0.1".parse::<NetworkAddress>().unwrap()]);
+    assert_eq!(mesh.services[0].cidr_vips[0].to_string(), "/fd00::/64");
+}
+
+fn policy_with(attributes: &str) -> String {
+    format!(
+        "policies:\n- name: p\n  namespace: n\n  scope: Namespace\n  action: Deny\n  rules:\n  - - - {attributes}\n"
+    )
+}
+
+#[test]
+fn a_large_mesh_is_not_too_large() {
+    use std::fmt::Write;
+    let mut text = "workloads:\n".to_owned();
+    for number in 0..15_000 {
+        let keys = "namespace: n, serviceAccount: s, protocol: HBONE, node: m, services: {n/h: {80: 8080}}";
+        writeln!(
+            text,
+            "- {{name: w{number}, workloadIps: [10.0.{}.{}], {keys}}}",
+            number / 256,
+            number % 256
+        )
+        .unwrap();
+    }
+    assert_eq!(parse(&text).map(|mesh| mesh.workloads.len()), Ok(15_000));
+}

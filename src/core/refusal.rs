@@ -1,0 +1,343 @@
+//! Why a connection is refused: one value with the faces it shows to operators and peers.
+//!
+//! Comes out: the sentence for the log, the key for metrics, the HTTP status for the tunnel peer, the flag of the access
+//! log. They are made here and nowhere else so that they cannot disagree. Deliberately absent: failures of the network
+//! or of certificates, which are not decisions.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::hbone::Authority;
+use crate::identity::NotAnIdentity;
+use crate::policy::Denial;
+
+/// A connection that will not be made, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The connection would come back to the proxy that makes it.
+    #[error(
+        "{destination} is a port of this proxy; connections to it would loop, call the application's own port"
+    )]
+    Loop {
+        /// What was dialled.
+        destination: SocketAddr,
+    },
+    /// The service does not have the port.
+    #[error(
+        "no healthy upstream: {destination}: service {service} does not declare port {}; \
+         add the port to the service or dial one it has", destination.port()
+    )]
+    UnknownServicePort {
+        /// The service, `<namespace>/<hostname>`.
+        service: Arc<str>,
+        /// What was dialled.
+        destination: SocketAddr,
+    },
+    /// The service has no endpoint that can take the connection.
+    #[error(
+        "no healthy upstream: {destination}: no endpoint of service {service} can take the connection ({known} known); \
+         look at the readiness of its pods, its load balancing mode and its port names"
+    )]
+    NoEndpoint {
+        /// The service, `<namespace>/<hostname>`.
+        service: Arc<str>,
+        /// What was dialled.
+        destination: SocketAddr,
+        /// How many endpoints the service has, whatever their state.
+        known: usize,
+    },
+    /// The destination asks for a waypoint.
+    #[error(
+        "{target} is behind waypoint {waypoint}, which this version cannot use, and going around it would skip its \
+         policies; detach the waypoint to allow direct connections"
+    )]
+    WaypointNotSupported {
+        /// The service or workload.
+        target: Arc<str>,
+        /// The waypoint, as configured.
+        waypoint: String,
+    },
+    /// The endpoint is on another network.
+    #[error(
+        "{workload} is on network `{network}`, and this version cannot go through network gateways; \
+         give the service an endpoint on the client's own network"
+    )]
+    GatewayNotSupported {
+        /// The uid of the workload.
+        workload: Arc<str>,
+        /// Its network.
+        network: Arc<str>,
+    },
+    /// The endpoint has only a name.
+    #[error(
+        "{workload} has no address, only the name `{hostname}`, and this version does not resolve names; \
+         give the workload an address"
+    )]
+    HostnameNotSupported {
+        /// The uid of the workload.
+        workload: Arc<str>,
+        /// Its hostname.
+        hostname: Arc<str>,
+    },
+    /// The endpoint has no address that may be used.
+    #[error(
+        "{workload} has no address that the service's IP families allow; \
+         give the workload such an address or change ipFamilies of the service"
+    )]
+    NoAddress {
+        /// The uid of the workload.
+        workload: Arc<str>,
+    },
+    /// The endpoint speaks HBONE but nobody could recognise it.
+    #[error(
+        "the identity of {workload} is not usable; correct its namespace, service account or trust domain"
+    )]
+    NoIdentity {
+        /// The uid of the workload.
+        workload: Arc<str>,
+        /// What is wrong with it.
+        #[source]
+        source: NotAnIdentity,
+    },
+    /// The tunnel peer asks for an address that is not the one it connected to.
+    #[error(
+        "ip mismatch: {asked} != {local}; the peer's view of the mesh is stale, or it is not meant for this pod"
+    )]
+    IpMismatch {
+        /// The address in the CONNECT request.
+        asked: IpAddr,
+        /// The address the tunnel arrived at.
+        local: IpAddr,
+    },
+    /// The tunnel peer asks for a host that is no service.
+    #[error(
+        "no service is called `{host}`; the peer's view of the mesh is stale, or the service was removed"
+    )]
+    UnknownHost {
+        /// The host in the CONNECT request.
+        host: String,
+    },
+    /// The tunnel peer asks for a service the workload is not part of.
+    #[error("{workload} is not an endpoint of service {service}; look at the selector of the service")]
+    NotAnEndpoint {
+        /// The uid of the local workload.
+        workload: Arc<str>,
+        /// The service, `<namespace>/<hostname>`.
+        service: Arc<str>,
+    },
+    /// The tunnel peer asks for a port of the service that leads nowhere on the workload.
+    #[error("{authority} has no target port on {workload}; look at the ports of the service and of the pod")]
+    NoTargetPort {
+        /// The uid of the local workload.
+        workload: Arc<str>,
+        /// What the peer asked for.
+        authority: Authority,
+    },
+    /// The tunnel peer asks for a port of the proxy itself.
+    #[error("port {port} belongs to the proxy, not to the application; dial the application's own port")]
+    OwnPort {
+        /// The port.
+        port: u16,
+    },
+    /// The local workload takes its traffic in a tunnel of its own.
+    #[error("{workload} has an application tunnel, which this version cannot speak; remove the tunnel")]
+    ApplicationTunnelNotSupported {
+        /// The uid of the local workload.
+        workload: Arc<str>,
+    },
+    /// The policies do not let the peer in.
+    #[error("connection closed due to policy rejection: {0}")]
+    Denied(Denial),
+}
+
+/// The `response_flags` value of metrics and access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flag {
+    /// Nothing went wrong, or nothing with a flag of its own.
+    None,
+    /// A policy denied the connection.
+    Deny,
+    /// The destination could not be connected to.
+    Connect,
+    /// The TLS handshake failed.
+    TlsFailure,
+    /// The HTTP/2 handshake failed.
+    H2HandshakeFailure,
+    /// A firewall is in the way, most likely a NetworkPolicy.
+    NetworkPolicy,
+    /// A certificate or identity is missing.
+    IdentityError,
+    /// The peer's certificate was revoked.
+    CertRevoked,
+}
+
+impl Refusal {
+    /// Gives the stable key of the reason, for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Loop { .. } => "loop",
+            Self::UnknownServicePort { .. } => "unknown_service_port",
+            Self::NoEndpoint { .. } => "no_endpoint",
+            Self::WaypointNotSupported { .. } => "waypoint_not_supported",
+            Self::GatewayNotSupported { .. } => "gateway_not_supported",
+            Self::HostnameNotSupported { .. } => "hostname_not_supported",
+            Self::NoAddress { .. } => "no_address",
+            Self::NoIdentity { .. } => "no_identity",
+            Self::IpMismatch { .. } => "ip_mismatch",
+            Self::UnknownHost { .. } => "unknown_host",
+            Self::NotAnEndpoint { .. } => "not_an_endpoint",
+            Self::NoTargetPort { .. } => "no_target_port",
+            Self::OwnPort { .. } => "own_port",
+            Self::ApplicationTunnelNotSupported { .. } => "application_tunnel_not_supported",
+            Self::Denied(_) => "denied",
+        }
+    }
+
+    /// Gives the status a tunnel peer is answered with: 400 when the request is at fault, 401 when the peer is, 503
+    /// when this side is.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::IpMismatch { .. } => 400,
+            Self::Denied(_) => 401,
+            Self::Loop { .. }
+            | Self::UnknownServicePort { .. }
+            | Self::NoEndpoint { .. }
+            | Self::WaypointNotSupported { .. }
+            | Self::GatewayNotSupported { .. }
+            | Self::HostnameNotSupported { .. }
+            | Self::NoAddress { .. }
+            | Self::NoIdentity { .. }
+            | Self::UnknownHost { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NoTargetPort { .. }
+            | Self::OwnPort { .. }
+            | Self::ApplicationTunnelNotSupported { .. } => 503,
+        }
+    }
+
+    /// Gives the flag of the access log.
+    #[must_use]
+    pub fn flag(&self) -> Flag {
+        match self {
+            Self::Denied(_) => Flag::Deny,
+            Self::NoIdentity { .. } => Flag::IdentityError,
+            Self::UnknownServicePort { .. }
+            | Self::NoEndpoint { .. }
+            | Self::WaypointNotSupported { .. }
+            | Self::GatewayNotSupported { .. }
+            | Self::HostnameNotSupported { .. }
+            | Self::NoAddress { .. } => Flag::Connect,
+            Self::Loop { .. }
+            | Self::IpMismatch { .. }
+            | Self::UnknownHost { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NoTargetPort { .. }
+            | Self::OwnPort { .. }
+            | Self::ApplicationTunnelNotSupported { .. } => Flag::None,
+        }
+    }
+}
+
+impl Flag {
+    /// Gives the text operators filter by.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "-",
+            Self::Deny => "DENY",
+            Self::Connect => "CONNECT",
+            Self::TlsFailure => "TLS_FAILURE",
+            Self::H2HandshakeFailure => "H2_HANDSHAKE_FAILURE",
+            Self::NetworkPolicy => "NETWORK_POLICY",
+            Self::IdentityError => "IDENTITY_ERROR",
+            Self::CertRevoked => "CERT_REVOKED",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every() -> Vec<Refusal> {
+        let destination: SocketAddr = "10.1.0.1:80".parse().unwrap();
+        let [service, workload] = ["n/s", "uid"].map(Arc::<str>::from);
+        let (network, hostname, target) = ("west".into(), "db.example.com".into(), service.clone());
+        let authority = Authority::Address(destination);
+        vec![
+            Refusal::Loop { destination },
+            Refusal::UnknownServicePort { service: service.clone(), destination },
+            Refusal::NoEndpoint { service: service.clone(), destination, known: 2 },
+            Refusal::WaypointNotSupported { target, waypoint: "n/waypoint port 15008".to_owned() },
+            Refusal::GatewayNotSupported { workload: workload.clone(), network },
+            Refusal::HostnameNotSupported { workload: workload.clone(), hostname },
+            Refusal::NoAddress { workload: workload.clone() },
+            Refusal::NoIdentity { workload: workload.clone(), source: NotAnIdentity("x".to_owned()) },
+            Refusal::IpMismatch { asked: destination.ip(), local: destination.ip() },
+            Refusal::UnknownHost { host: "web".to_owned() },
+            Refusal::NotAnEndpoint { workload: workload.clone(), service },
+            Refusal::NoTargetPort { workload: workload.clone(), authority },
+            Refusal::OwnPort { port: 15008 },
+            Refusal::ApplicationTunnelNotSupported { workload },
+            Refusal::Denied(Denial::NoneAllowed),
+        ]
+    }
+
+    #[test]
+    fn every_reason_has_a_key_of_its_own_fit_for_a_metric() {
+        let keys: std::collections::BTreeSet<&str> = every().iter().map(Refusal::reason).collect();
+        assert_eq!(keys.len(), every().len());
+        assert!(
+            keys.iter().all(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')),
+            "{keys:?}"
+        );
+    }
+
+    #[test]
+    fn the_faces_of_a_refusal_agree() {
+        let faces = |refusal: &Refusal| (refusal.http_status(), refusal.flag().as_str());
+        for (reason, expected) in [
+            ("denied", (401, "DENY")),
+            ("ip_mismatch", (400, "-")),
+            ("unknown_host", (503, "-")),
+            ("no_endpoint", (503, "CONNECT")),
+            ("no_identity", (503, "IDENTITY_ERROR")),
+            ("loop", (503, "-")),
+        ] {
+            let refusal = every().into_iter().find(|refusal| refusal.reason() == reason).unwrap();
+            assert_eq!(faces(&refusal), expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_says_what_failed_and_what_to_do() {
+        for (refusal, expected) in every().iter().zip([
+            "10.1.0.1:80 is a port of this proxy; ",
+            "no healthy upstream: 10.1.0.1:80: service n/s does not declare port 80; add the port",
+            "no healthy upstream: 10.1.0.1:80: no endpoint of service n/s can take the connection (2 known); look at",
+            "n/s is behind waypoint n/waypoint port 15008, which this version cannot use, ",
+            "uid is on network `west`, and this version cannot go through network gateways; give",
+            "uid has no address, only the name `db.example.com`, and this version does not resolve names; give",
+            "uid has no address that the service's IP families allow; give",
+            "the identity of uid is not usable; correct",
+            "ip mismatch: 10.1.0.1 != 10.1.0.1; ",
+            "no service is called `web`; ",
+            "uid is not an endpoint of service n/s; look at",
+            "10.1.0.1:80 has no target port on uid; look at",
+            "port 15008 belongs to the proxy, not to the application; dial",
+            "uid has an application tunnel, which this version cannot speak; remove",
+            "connection closed due to policy rejection: allow policies exist, but none allowed",
+        ]) {
+            assert!(refusal.to_string().starts_with(expected), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn flags_are_spelled_as_operators_filter_by() {
+        let flags = [Flag::TlsFailure, Flag::H2HandshakeFailure, Flag::NetworkPolicy, Flag::CertRevoked];
+        let expected = ["TLS_FAILURE", "H2_HANDSHAKE_FAILURE", "NETWORK_POLICY", "CERT_REVOKED"];
+        assert_eq!(flags.map(Flag::as_str), expected);
+    }
+}

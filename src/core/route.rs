@@ -1,0 +1,61 @@
+//! Where should these bytes go? A pure answer from a snapshot; nothing here waits.
+//!
+//! Goes in: the snapshot, the workload concerned, the destination as the application or the tunnel peer named it. Comes
+//! out: a route, or a refusal that says why. Deliberately absent: who may connect (see `policy`), and connecting.
+//!
+//! A destination that needs something this version cannot do (a waypoint, a network gateway, name resolution) is
+//! refused, never reached some other way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::hbone::Authority;
+use crate::identity::SpiffeId;
+use crate::service::Service;
+use crate::workload::Workload;
+
+mod balance;
+mod inbound;
+mod outbound;
+
+pub use inbound::inbound;
+pub use outbound::outbound;
+
+/// The port HBONE tunnels of pods arrive at.
+pub const HBONE_PORT: u16 = 15008;
+
+/// The way to a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Plain TCP.
+    Passthrough {
+        /// Where to connect to.
+        to: SocketAddr,
+        /// The workload there, if it is one.
+        workload: Option<Arc<Workload>>,
+        /// The service it was called by, if it was.
+        service: Option<Arc<Service>>,
+    },
+    /// An HBONE tunnel.
+    Tunnel {
+        /// Where the tunnel ends: the pod's address and the HBONE port.
+        peer: SocketAddr,
+        /// What to ask the peer for.
+        authority: Authority,
+        /// Who the peer may be; never empty.
+        expected: Vec<SpiffeId>,
+        /// The workload to reach.
+        workload: Arc<Workload>,
+        /// The service it was called by, if it was.
+        service: Option<Arc<Service>>,
+    },
+}
+
+/// Tells whether `port` is one the proxy listens on inside every pod.
+#[must_use]
+pub fn is_own_port(port: u16) -> bool {
+    matches!(port, 15001 | 15006 | HBONE_PORT)
+}
+
+#[cfg(test)]
+mod tests;

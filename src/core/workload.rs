@@ -1,0 +1,310 @@
+//! A workload: one pod (or machine) of the mesh, as the control plane describes it.
+//!
+//! Plain data and what follows from it alone. Deliberately absent: lookups (see `snapshot`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::address::NetworkAddress;
+use crate::identity::{NotAnIdentity, SpiffeId};
+
+/// The trust domain of a workload that names none.
+pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
+
+/// One workload of the mesh. Texts that are not known are empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// The primary key; `<cluster>//Pod/<namespace>/<name>` for pods.
+    pub uid: Arc<str>,
+    /// The name of the pod.
+    pub name: Arc<str>,
+    /// The Kubernetes namespace.
+    pub namespace: Arc<str>,
+    /// The Kubernetes service account.
+    pub service_account: Arc<str>,
+    /// The trust domain of its identity; empty means [`DEFAULT_TRUST_DOMAIN`].
+    pub trust_domain: Arc<str>,
+    /// The Kubernetes node it runs on.
+    pub node: Arc<str>,
+    /// The network its addresses belong to.
+    pub network: Arc<str>,
+    /// The cluster it runs in.
+    pub cluster_id: Arc<str>,
+    /// The name of what owns it (the Deployment, for instance).
+    pub workload_name: Arc<str>,
+    /// The canonical service name, for telemetry.
+    pub canonical_name: Arc<str>,
+    /// The canonical revision, for telemetry.
+    pub canonical_revision: Arc<str>,
+    /// The name to resolve when there is no address.
+    pub hostname: Arc<str>,
+    /// What kind of object owns it.
+    pub workload_type: WorkloadType,
+    /// Its addresses, canonical, in the order given.
+    pub addresses: Vec<IpAddr>,
+    /// How it is reached.
+    pub protocol: Protocol,
+    /// Whether it shares the addresses of its node.
+    pub network_mode: NetworkMode,
+    /// Whether it can take traffic.
+    pub status: Health,
+    /// The services it is an endpoint of, by `<namespace>/<hostname>`, with the ports that differ from the service's.
+    pub services: BTreeMap<Arc<str>, PortMap>,
+    /// The keys (`<namespace>/<name>`) of the policies attached to it by selector.
+    pub authorization_policies: Vec<Arc<str>>,
+    /// The waypoint for traffic addressed to it directly.
+    pub waypoint: Option<GatewayAddress>,
+    /// The gateway to go through from other networks.
+    pub network_gateway: Option<GatewayAddress>,
+    /// Where its own tunnel ends inside the workload, for waypoints.
+    pub application_tunnel: Option<ApplicationTunnel>,
+    /// Where it runs.
+    pub locality: Locality,
+    /// Whether it speaks HBONE by itself.
+    pub native_tunnel: bool,
+    /// Its weight in load balancing.
+    pub capacity: u32,
+}
+
+/// The kind of object that owns a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkloadType {
+    /// A Deployment, and anything not listed here.
+    #[default]
+    Deployment,
+    /// A CronJob.
+    CronJob,
+    /// A bare pod.
+    Pod,
+    /// A Job.
+    Job,
+}
+
+/// How a workload is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// Plain TCP: it is not part of the mesh.
+    #[default]
+    Tcp,
+    /// Through an HBONE tunnel.
+    Hbone,
+}
+
+/// Whether a workload has addresses of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum NetworkMode {
+    /// It has.
+    #[default]
+    Standard,
+    /// It uses the addresses of its node, so that an address does not tell which workload is meant.
+    HostNetwork,
+}
+
+/// Whether a workload, as endpoint, can take traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum Health {
+    /// It can.
+    #[default]
+    Healthy,
+    /// It cannot.
+    Unhealthy,
+}
+
+/// Where a workload runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Locality {
+    /// The region.
+    pub region: Arc<str>,
+    /// The zone within the region.
+    pub zone: Arc<str>,
+    /// The part of the zone.
+    pub subzone: Arc<str>,
+}
+
+/// A waypoint or network gateway by reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayAddress {
+    /// Which gateway.
+    pub destination: GatewayDestination,
+    /// Its HBONE port.
+    pub port: u16,
+}
+
+/// The two ways to name a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatewayDestination {
+    /// By address.
+    Address(NetworkAddress),
+    /// By the hostname of a service or workload.
+    Hostname {
+        /// The namespace of the service or workload.
+        namespace: Arc<str>,
+        /// Its hostname.
+        hostname: Arc<str>,
+    },
+}
+
+/// The tunnel that ends inside a workload, used by waypoints behind our own tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApplicationTunnel {
+    /// What the workload expects in front of the bytes.
+    pub protocol: ApplicationProtocol,
+    /// The port that takes the tunnel; `None` means the port that was asked for.
+    pub port: Option<u16>,
+}
+
+/// What an application tunnel starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ApplicationProtocol {
+    /// Nothing.
+    None,
+    /// A PROXY protocol header.
+    Proxy,
+}
+
+/// Service ports and the ports they are served on.
+///
+/// A target of 0 means that each endpoint knows its own (a named port in Kubernetes).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PortMap(Box<[(u16, u16)]>);
+
+impl Workload {
+    /// Gives the identity of the workload.
+    ///
+    /// # Errors
+    /// When namespace, service account or trust domain cannot be part of an identity.
+    pub fn identity(&self) -> Result<SpiffeId, NotAnIdentity> {
+        let trust_domain =
+            if self.trust_domain.is_empty() { DEFAULT_TRUST_DOMAIN } else { &self.trust_domain };
+        SpiffeId::new(trust_domain, &self.namespace, &self.service_account)
+    }
+
+    /// Tells whether the workload is a pod rather than a registered machine or an external endpoint.
+    #[must_use]
+    pub fn is_pod(&self) -> bool {
+        self.uid.contains("//Pod/")
+    }
+}
+
+impl Default for Workload {
+    /// Gives a workload about which nothing is known; it has weight 1 like every workload that does not say otherwise.
+    fn default() -> Self {
+        let empty: Arc<str> = Arc::default();
+        Self {
+            uid: empty.clone(),
+            name: empty.clone(),
+            namespace: empty.clone(),
+            service_account: empty.clone(),
+            trust_domain: empty.clone(),
+            node: empty.clone(),
+            network: empty.clone(),
+            cluster_id: empty.clone(),
+            workload_name: empty.clone(),
+            canonical_name: empty.clone(),
+            canonical_revision: empty.clone(),
+            hostname: empty,
+            workload_type: WorkloadType::default(),
+            addresses: Vec::new(),
+            protocol: Protocol::default(),
+            network_mode: NetworkMode::default(),
+            status: Health::default(),
+            services: BTreeMap::new(),
+            authorization_policies: Vec::new(),
+            waypoint: None,
+            network_gateway: None,
+            application_tunnel: None,
+            locality: Locality::default(),
+            native_tunnel: false,
+            capacity: 1,
+        }
+    }
+}
+
+impl WorkloadType {
+    /// Every kind, in wire order.
+    pub const ALL: [Self; 4] = [Self::Deployment, Self::CronJob, Self::Pod, Self::Job];
+
+    /// Gives the name used in baggage and in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::CronJob => "cronjob",
+            Self::Pod => "pod",
+            Self::Job => "job",
+        }
+    }
+}
+
+impl fmt::Display for GatewayAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.destination {
+            GatewayDestination::Address(address) => write!(f, "{address}"),
+            GatewayDestination::Hostname { namespace, hostname } => write!(f, "{namespace}/{hostname}"),
+        }?;
+        write!(f, " port {}", self.port)
+    }
+}
+
+impl PortMap {
+    /// Gives the target of a service port: `Some(0)` when declared without one, `None` when not declared.
+    #[must_use]
+    pub fn target(&self, service_port: u16) -> Option<u16> {
+        let at = self.0.binary_search_by_key(&service_port, |&(port, _)| port).ok()?;
+        Some(self.0[at].1)
+    }
+
+    /// Gives all pairs of service port and target, by service port.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Tells whether there is no port at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(u16, u16)> for PortMap {
+    /// Collects pairs; of two pairs with one service port the last counts.
+    fn from_iter<I: IntoIterator<Item = (u16, u16)>>(pairs: I) -> Self {
+        let sorted: BTreeMap<u16, u16> = pairs.into_iter().collect();
+        Self(sorted.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_trust_domain_is_the_default_one() {
+        let workload =
+            Workload { namespace: "shop".into(), service_account: "web".into(), ..Workload::default() };
+        assert_eq!(workload.identity().unwrap().to_string(), "spiffe://cluster.local/ns/shop/sa/web");
+        let workload = Workload { trust_domain: "other".into(), ..workload };
+        assert_eq!(workload.identity().unwrap().to_string(), "spiffe://other/ns/shop/sa/web");
+    }
+
+    #[test]
+    fn a_namespace_with_a_slash_has_no_identity() {
+        let workload =
+            Workload { namespace: "a/sa/b".into(), service_account: "web".into(), ..Workload::default() };
+        workload.identity().unwrap_err();
+    }
+
+    #[test]
+    fn ports_are_found_and_the_last_of_two_counts() {
+        let ports: PortMap = [(443, 8443), (80, 8080), (80, 0)].into_iter().collect();
+        assert_eq!((ports.target(80), ports.target(443), ports.target(81)), (Some(0), Some(8443), None));
+        assert_eq!(ports.iter().collect::<Vec<_>>(), [(80, 0), (443, 8443)]);
+    }
+}
