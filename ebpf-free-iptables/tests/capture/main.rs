@@ -1,0 +1,11 @@
+//! What the crate promises, judged by what the kernel and the ordinary tools show. Needs root, iptables and iproute2.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod drift;
+mod failure;
+mod golden;
+mod harness;
+mod idempotence;
+mod limits;
+mod removal;
