@@ -1,1 +1,65 @@
-fn main() {}
+//! `culvert-node`: the data plane of one node. See `ARCHITECTURE.md` for the map.
+
+mod admin;
+mod agent;
+mod capture;
+mod config;
+mod deliver;
+mod drain;
+mod flow;
+mod identity;
+mod mesh;
+mod node;
+mod outcome;
+mod pods;
+mod proxy;
+mod state;
+mod stream;
+mod tasks;
+mod tunnel;
+
+use std::process::ExitCode;
+
+use culvert_process::exit::{self, Failure};
+use culvert_process::log;
+
+use crate::config::{Config, Environment};
+
+const USAGE: &str = "usage: culvert-node [proxy [ANYTHING...] | version | help]
+
+Runs the Culvert data plane. All settings are environment variables; the README lists them.";
+
+fn main() -> ExitCode {
+    exit::code("culvert-node", start())
+}
+
+fn start() -> Result<(), Failure> {
+    match std::env::args().nth(1).as_deref() {
+        None | Some("proxy") => run(),
+        Some("version") => {
+            println!("culvert-node {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Some("help" | "--help" | "-h") => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => Err(Failure::usage(format!("unknown argument `{other}`\n{USAGE}"))),
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let config = Config::read(&Environment::of_process()).map_err(Failure::usage)?;
+    log::start_from_environment().map_err(Failure::usage)?;
+    // All TLS in this process goes through one provider; a second one cannot sneak in.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return Err(Failure::runtime("another TLS provider is installed already"));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.worker_threads)
+        .thread_name("culvert")
+        .enable_all()
+        .build()
+        .map_err(Failure::runtime)?;
+    runtime.block_on(node::run(config)).map_err(Failure::runtime)
+}

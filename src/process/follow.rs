@@ -71,7 +71,9 @@ mod tests {
     }
 
     async fn next(follower: &mut Follower) -> io::Result<String> {
-        tokio::time::timeout(Duration::from_secs(10), follower.changed()).await.expect("a change is seen in time")
+        tokio::time::timeout(Duration::from_secs(10), follower.changed())
+            .await
+            .expect("a change is seen in time")
     }
 
     #[tokio::test]

@@ -66,7 +66,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         SystemTime.format_time(&mut writer)?;
         let metadata = event.metadata();
         let level = metadata.level().as_str().to_ascii_lowercase();
@@ -156,7 +161,8 @@ mod tests {
     #[test]
     fn a_line_is_five_columns() {
         let addr: std::net::SocketAddr = "10.0.0.1:80".parse().unwrap();
-        let line = logged(|| tracing::info!(target: "access", { src.addr = %addr, bytes = 7, who = "a b" }, "done"));
+        let line =
+            logged(|| tracing::info!(target: "access", { src.addr = %addr, bytes = 7, who = "a b" }, "done"));
         let columns: Vec<_> = line.trim_end().split('\t').skip(1).collect();
         assert_eq!(columns, ["info", "access", "done", "src.addr=10.0.0.1:80 bytes=7 who=\"a b\""]);
     }

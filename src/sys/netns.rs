@@ -221,7 +221,8 @@ mod tests {
     fn a_panic_inside_still_brings_the_thread_back() {
         let home = Netns::current().unwrap().id();
         let other = Netns::create().unwrap();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.run(|| panic!("on purpose"))));
+        let result =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.run(|| panic!("on purpose"))));
         assert!(result.is_err());
         assert_eq!(Netns::current().unwrap().id(), home);
     }

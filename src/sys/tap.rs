@@ -45,7 +45,9 @@ impl Tap {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 128 * 1024];
         match self.socket.recv(&mut buffer) {
             Ok(length) => Ok(Some(initialized(&buffer[..length]))),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

@@ -225,7 +225,13 @@ mod tests {
 
     #[test]
     fn own_addresses_are_local_and_others_are_not() {
-        for (ip, local) in [("127.0.0.1", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false), ("0.0.0.0", false)] {
+        for (ip, local) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("192.0.2.1", false),
+            ("2001:db8::1", false),
+            ("0.0.0.0", false),
+        ] {
             assert_eq!(is_local(ip.parse().unwrap()), local, "{ip}");
         }
     }

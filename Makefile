@@ -1,0 +1,39 @@
+# make demo    build, then show the whole thing on this machine (root; nothing is left behind)
+# make test    build, then every test (root)
+# make lint    clippy, rustfmt, cargo-deny
+#
+# Each target installs what it needs when it is missing (Debian or Ubuntu with a Rust toolchain).
+
+PROGRAMS := culvert-node culvert-agent culvert-control culvert
+BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
+
+.PHONY: all build demo test lint setup setup-lint setup-test
+
+all: build
+
+build:
+	$(BUILD)
+
+demo: setup
+	$(BUILD)
+	./target/debug/culvert demo $(DEMO_FLAGS)
+
+# Unit tests first, the conformance suite last: its summary is the last line.
+test: setup setup-test
+	$(BUILD)
+	cargo test --locked --workspace --exclude conformance
+	cargo test --locked -p conformance
+
+lint: setup-lint
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --locked check bans licenses sources
+
+setup:
+	@./setup.sh packages
+
+setup-test:
+	@./setup.sh peers
+
+setup-lint:
+	@./setup.sh cargo-deny

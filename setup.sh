@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs what the Makefile's targets need and the machine does not have. Does nothing when all is there.
+#   packages    tools the programs, the demo and the tests run (Debian packages)
+#   peers       independent programs the conformance tests talk to, under target/peers
+#   cargo-deny  the dependency checker, from the crate registry
+set -eu
+cd "$(dirname "$0")"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        say "need root to run: $*"
+        exit 1
+    fi
+}
+
+# COMMAND:PACKAGE pairs, as arguments.
+install_packages() {
+    PATH=$PATH:/usr/sbin:/sbin
+    missing=
+    for pair in "$@"; do
+        have "${pair%%:*}" || missing="$missing ${pair#*:}"
+    done
+    [ -n "$missing" ] || return 0
+    if ! have apt-get; then
+        say "please install:$missing"
+        exit 1
+    fi
+    say "installing:$missing"
+    as_root apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+case "${1:-}" in
+packages)
+    install_packages cc:gcc ip:iproute2 iptables-nft:iptables iptables-legacy:iptables openssl:openssl
+    ;;
+peers)
+    install_packages python3:python3
+    tests/peers/setup.sh
+    ;;
+cargo-deny)
+    cargo deny --version >/dev/null 2>&1 || { say "building cargo-deny"; cargo install --quiet --locked cargo-deny; }
+    ;;
+*)
+    say "usage: setup.sh packages|peers|cargo-deny"
+    exit 2
+    ;;
+esac

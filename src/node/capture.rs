@@ -1,0 +1,153 @@
+//! Capture: the listeners of a pod, and what they accept.
+//!
+//! Out comes a [`Captured`]: who is calling, and whom they wanted. Nothing is decided here.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_sys::netns::Netns;
+use culvert_sys::tcp::{self, Listen};
+use tokio::net::TcpStream;
+
+use crate::config::SocketConfig;
+use crate::deliver::dial::prepare;
+use crate::drain::Guard;
+use crate::tasks::Tasks;
+
+/// Outbound connections of the pod arrive here, redirected.
+pub(crate) const OUTBOUND: u16 = 15001;
+/// Inbound plain connections to the pod arrive here, redirected.
+pub(crate) const INBOUND_PLAIN: u16 = 15006;
+/// Tunnels to the pod are dialled here directly.
+pub(crate) const INBOUND_TUNNEL: u16 = 15008;
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) struct Captured {
+    pub(crate) stream: TcpStream,
+    /// Who is calling.
+    pub(crate) client: SocketAddr,
+    /// Whom they wanted: the original destination when the connection was redirected, else the address dialled.
+    pub(crate) destination: SocketAddr,
+}
+
+/// The open listeners of one pod.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) outbound: Listener,
+    pub(crate) inbound_plain: Listener,
+    pub(crate) inbound_tunnel: Listener,
+    /// Whether deliveries may carry the client's address.
+    pub(crate) transparent: bool,
+}
+
+/// One open listener.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    listener: tokio::net::TcpListener,
+    socket: SocketConfig,
+}
+
+/// A pod whose listeners could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot enter the network namespace")]
+    Enter(#[source] io::Error),
+    #[error("cannot listen on port {port}; is another proxy serving this pod?")]
+    Listen { port: u16, source: io::Error },
+}
+
+impl Listeners {
+    /// Opens all three in `netns` (`None`: the current one), or none.
+    pub(crate) fn open(netns: Option<&Netns>, socket: SocketConfig) -> Result<Self, Error> {
+        let (outbound, inbound_plain, inbound_tunnel) = match netns {
+            Some(netns) => netns.run(|| listen_all(&socket)).map_err(Error::Enter)??,
+            None => listen_all(&socket)?,
+        };
+        let transparent = inbound_tunnel.1 && inbound_plain.1;
+        let open = |port, listener| {
+            let listener = tokio::net::TcpListener::from_std(listener);
+            listener
+                .map(|listener| Listener { listener, socket })
+                .map_err(|source| Error::Listen { port, source })
+        };
+        Ok(Self {
+            outbound: open(OUTBOUND, outbound.0)?,
+            inbound_plain: open(INBOUND_PLAIN, inbound_plain.0)?,
+            inbound_tunnel: open(INBOUND_TUNNEL, inbound_tunnel.0)?,
+            transparent,
+        })
+    }
+}
+
+type Opened = (TcpListener, bool);
+
+fn listen_all(socket: &SocketConfig) -> Result<(Opened, Opened, Opened), Error> {
+    let listen = |port| {
+        let how = Listen {
+            address: tcp::wildcard(port, socket.ipv6),
+            mark: socket.mark,
+            reuse_port: socket.reuse_port,
+            transparent: socket.transparent,
+        };
+        tcp::listen(&how).map_err(|source| Error::Listen { port, source })
+    };
+    Ok((listen(OUTBOUND)?, listen(INBOUND_PLAIN)?, listen(INBOUND_TUNNEL)?))
+}
+
+/// Time to wait when the process is out of descriptors: accepting again at once would fail again at once.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+impl Listener {
+    /// Accepts until a drain begins, each connection in a task of its own; then waits for those tasks, or ends them
+    /// when cut.
+    pub(crate) async fn each<F>(self, guard: Guard, serve: impl Fn(Captured, Guard) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = Arc::new(Tasks::default());
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = guard.draining() => break,
+            };
+            match accepted.and_then(|(stream, client)| self.captured(stream, client)) {
+                Ok(captured) => tasks.spawn(serve(captured, guard.clone())),
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection was gone before it was accepted");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                }
+            }
+        }
+        drop(self);
+        tokio::select! {
+            () = tasks.finished() => {}
+            () = guard.cut() => {}
+        }
+    }
+
+    fn captured(&self, stream: TcpStream, client: SocketAddr) -> io::Result<Captured> {
+        stream.set_nodelay(true)?;
+        prepare(&stream, &self.socket)?;
+        let dialled = tcp::canonical(stream.local_addr()?);
+        let destination = tcp::original_destination(&stream).unwrap_or(dialled);
+        Ok(Captured { stream, client: tcp::canonical(client), destination })
+    }
+}
+
+/// Errors of `accept(2)` and of set-up that concern one connection only.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,168 @@
+//! The table of environment variables, and the one way to read them.
+
+use std::collections::BTreeMap;
+
+use super::Error;
+
+/// One environment variable.
+#[derive(Debug)]
+struct Variable {
+    name: &'static str,
+    /// The text used when it is unset; empty when there is no default.
+    default: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the README's table"))]
+    doc: &'static str,
+}
+
+const fn row(name: &'static str, default: &'static str, doc: &'static str) -> Variable {
+    Variable { name, default, doc }
+}
+
+/// Every variable there is, in the order of the README.
+const VARIABLES: &[Variable] = &[
+    row(
+        "PROXY_MODE",
+        "shared",
+        "`shared`: serve all pods the agent announces; `dedicated`: serve one workload in the current network namespace",
+    ),
+    row("PROXY_WORKLOAD_INFO", "", "dedicated mode: `namespace/name/service-account` of the workload"),
+    row("INPOD_UDS", "/var/run/ztunnel/ztunnel.sock", "socket of the node agent"),
+    row("LOCAL_XDS_PATH", "", "mesh state file (YAML), followed for changes"),
+    row("LOCAL_XDS", "", "mesh state as text, in place of a file"),
+    row("NETWORK", "", "network this node is in"),
+    row("CA_ADDRESS", "https://localhost:15012", "certificate authority, `host:port` or URL"),
+    row(
+        "CA_ROOT_CA",
+        "./var/run/secrets/istio/root-cert.pem",
+        "roots the authority's server certificate must chain to: file, `SYSTEM`, or PEM text",
+    ),
+    row("ALT_CA_HOSTNAME", "", "a second server name to accept from the authority"),
+    row(
+        "AUTH_TOKEN",
+        "",
+        "bearer token for the authority: file (read anew for each request) or text; unset: `./var/run/secrets/tokens/istio-token` if it exists",
+    ),
+    row("ISTIO_META_CLUSTER_ID", "", "cluster id sent to the authority; wins over `CLUSTER_ID`"),
+    row("CLUSTER_ID", "Kubernetes", "cluster id sent to the authority"),
+    row("SECRET_TTL", "24h", "lifetime to ask for in certificates"),
+    row("TLS12_ENABLED", "", "`true` allows TLS 1.2 beside 1.3 in tunnels"),
+    row(
+        "PACKET_MARK",
+        "",
+        "mark of every socket made in a pod; unset: 1337 in shared mode, none in dedicated; 0: none",
+    ),
+    row(
+        "ENABLE_ORIG_SRC",
+        "",
+        "keep the client's address towards the workload: `true` must, `false` never; unset: when the kernel allows it",
+    ),
+    row(
+        "INPOD_PORT_REUSE",
+        "true",
+        "SO_REUSEPORT on listeners in pods, so that the next process can bind while this one drains",
+    ),
+    row("IPV6_ENABLED", "true", "listen on IPv6 as well"),
+    row("KEEPALIVE_ENABLED", "true", "TCP keepalive"),
+    row("KEEPALIVE_TIME", "180s", "idle time before the first keepalive probe"),
+    row("KEEPALIVE_INTERVAL", "180s", "time between keepalive probes"),
+    row("KEEPALIVE_RETRIES", "9", "keepalive probes before a connection is given up"),
+    row("USER_TIMEOUT_ENABLED", "false", "TCP_USER_TIMEOUT of time + interval × retries"),
+    row("HTTP2_STREAM_WINDOW_SIZE", "4194304", "receive window of a tunnelled connection, bytes"),
+    row("HTTP2_CONNECTION_WINDOW_SIZE", "16777216", "receive window of a tunnel, bytes"),
+    row("HTTP2_FRAME_SIZE", "1048576", "largest HTTP/2 frame to accept, bytes"),
+    row(
+        "POOL_MAX_STREAMS_PER_CONNECTION",
+        "100",
+        "connections a tunnel carries before another tunnel is opened",
+    ),
+    row("POOL_UNUSED_RELEASE_TIMEOUT", "5m", "how long a tunnel without connections is kept"),
+    row(
+        "ENABLE_RESPONSE_BAGGAGE",
+        "true",
+        "describe the destination in the CONNECT response, and read the peer's description of itself",
+    ),
+    row(
+        "CONNECTION_TERMINATION_DEADLINE",
+        "",
+        "how long connections may go on after the process was asked to stop; unset: see the next row, else 5 s",
+    ),
+    row("TERMINATION_GRACE_PERIOD_SECONDS", "", "the pod's grace period; the deadline is a little less"),
+    row(
+        "ZTUNNEL_WORKER_THREADS",
+        "",
+        "data plane threads: a number, `0` for all CPUs, or a percentage; unset: a quarter of the CPUs, at least 2",
+    ),
+    row("ZTUNNEL_CPU_LIMIT", "", "CPUs to count percentages of"),
+    row("ZTUNNEL_RESOURCE_CPU_LIMIT", "", "CPU limit as a Kubernetes quantity; sets the number of threads"),
+    row(
+        "ZTUNNEL_RESOURCE_CPU_REQUEST",
+        "",
+        "CPU request as a Kubernetes quantity; the least number of threads",
+    ),
+    row("RUST_LOG", "info", "log filter"),
+    row("LOG_FORMAT", "plain", "`plain` or `json`"),
+];
+
+/// The README's table.
+#[cfg(test)]
+pub(super) fn table() -> String {
+    let rows = VARIABLES.iter().map(|Variable { name, default, doc }| {
+        let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
+        format!("| `{name}` | {default} | {doc} |\n")
+    });
+    format!("| variable | default | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
+}
+
+/// A copy of the environment.
+#[derive(Debug)]
+pub(crate) struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Copies the process's environment; values that are not UTF-8 are left out.
+    pub(crate) fn of_process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self(std::env::vars_os().filter_map(text).collect())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of<'a>(vars: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        Self(vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// The value or the default.
+    pub(super) fn text(&self, name: &'static str) -> String {
+        self.optional(name).unwrap_or_else(|| variable(name).default.to_owned())
+    }
+
+    /// The value, if set.
+    pub(super) fn optional(&self, name: &'static str) -> Option<String> {
+        self.0.get(variable(name).name).cloned()
+    }
+
+    /// The value or the default, parsed.
+    pub(super) fn parse<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, Error> {
+        parse(&self.text(name)).map_err(|reason| self.invalid(name, &reason))
+    }
+
+    /// All variables that start with `prefix`, their names without it in lower case.
+    pub(super) fn with_prefix(&self, prefix: &str) -> Vec<(String, String)> {
+        let stripped = |(name, value): (&String, &String)| {
+            Some((name.strip_prefix(prefix)?.to_ascii_lowercase(), value.clone()))
+        };
+        self.0.iter().filter_map(stripped).collect()
+    }
+
+    pub(super) fn invalid(&self, name: &'static str, reason: &str) -> Error {
+        Error::Invalid { name, value: self.text(name), reason: reason.to_owned() }
+    }
+}
+
+fn variable(name: &str) -> &'static Variable {
+    VARIABLES.iter().find(|variable| variable.name == name).expect("only variables of the table are read")
+}

@@ -1,0 +1,107 @@
+//! Two real TCP connections spliced: ends, breaks, and bytes in both directions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::deliver::tcp;
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (dialled, accepted) =
+        tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (dialled.unwrap(), accepted.unwrap().0)
+}
+
+/// The client's end, the server's end, and the splice between them.
+async fn relay() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Result<(), Ended<()>>>, Arc<Moved>) {
+    let ((client, near), (far, server)) = (pair().await, pair().await);
+    let moved = Arc::new(Moved::default());
+    let count = Arc::clone(&moved);
+    let task = tokio::spawn(async move {
+        spliced_until(tcp::split(near), tcp::split(far), &count, std::future::pending()).await
+    });
+    (client, server, task, moved)
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("in time")
+}
+
+#[tokio::test]
+async fn half_close_passes_and_the_answer_still_comes() {
+    let (mut client, mut server, task, moved) = relay().await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut question = String::new();
+    soon(server.read_to_string(&mut question)).await.unwrap();
+    server.write_all(b"the answer").await.unwrap();
+    server.shutdown().await.unwrap();
+    let mut answer = String::new();
+    soon(client.read_to_string(&mut answer)).await.unwrap();
+    assert_eq!((question.as_str(), answer.as_str()), ("question", "the answer"));
+    assert!(soon(task).await.unwrap().is_ok());
+    assert_eq!((moved.forth.bytes(), moved.back.bytes()), (8, 10));
+}
+
+#[tokio::test]
+async fn a_reset_of_the_client_resets_the_server() {
+    let (client, mut server, task, _) = relay().await;
+    culvert_sys::tcp::reset_on_close(&client).unwrap();
+    drop(client);
+    let error = soon(server.read(&mut [0; 1])).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(matches!(soon(task).await.unwrap(), Err(Ended::Early(Early::Client(Broken::Reset)))));
+}
+
+#[tokio::test]
+async fn a_reset_after_half_close_reaches_an_idle_server() {
+    let (mut client, mut server, _task, _) = relay().await;
+    client.write_all(b"x").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut seen = Vec::new();
+    soon(server.read_to_end(&mut seen)).await.unwrap();
+    culvert_sys::tcp::reset_on_close(&client).unwrap();
+    drop(client);
+    // Nobody writes: only the break itself can end the wait.
+    let broken = soon(server.ready(tokio::io::Interest::ERROR)).await.unwrap();
+    assert!(broken.is_error());
+}
+
+#[tokio::test]
+async fn large_data_arrives_whole_through_a_slow_reader() {
+    let (mut client, mut server, _task, _) = relay().await;
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let expected = sent.clone();
+    let writer = tokio::spawn(async move {
+        client.write_all(&sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        client
+    });
+    let mut got = Vec::new();
+    let mut piece = [0; 777];
+    loop {
+        let read = soon(server.read(&mut piece)).await.unwrap();
+        if read == 0 {
+            break;
+        }
+        got.extend_from_slice(&piece[..read]);
+    }
+    assert!(got == expected);
+    drop(writer.await.unwrap());
+}
+
+#[tokio::test]
+async fn stopping_it_is_a_break_for_both() {
+    let ((client, near), (far, server)) = (pair().await, pair().await);
+    let result =
+        spliced_until(tcp::split(near), tcp::split(far), &Moved::default(), std::future::ready(7)).await;
+    assert!(matches!(result, Err(Ended::Stopped(7))));
+    for mut side in [client, server] {
+        let error = soon(side.read(&mut [0; 1])).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}

@@ -1,0 +1,277 @@
+//! The life of a connection, from the pod's socket to the other pod's socket. Reviews begin here.
+//!
+//! ```text
+//! outbound        captured ─▶ route ─▶ tunnel (or plain TCP) ─▶ splice
+//! inbound tunnel  accept   ─▶ each CONNECT: where to ─▶ policy ─▶ dial the workload ─▶ splice
+//! inbound plain   captured ─▶ policy ─▶ dial the workload ─▶ splice
+//! ```
+//! Each connection gives exactly one report. Any step that fails ends it there; a client whose connection was already
+//! accepted by the kernel is then reset, never closed as if all were well.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
+use culvert_core::policy::{self, Denial, Peer, Verdict};
+use culvert_core::refusal::Refusal;
+use culvert_core::route::{self, Route};
+use culvert_core::service::Service;
+
+use crate::capture::Captured;
+use crate::deliver::splice::{Ended, Moved, spliced_until};
+use crate::deliver::tcp;
+use crate::drain::Guard;
+use crate::outcome::{Direction, Failure, Report};
+use crate::proxy::{Local, Proxy};
+use crate::stream::{Sink, Source};
+use crate::tunnel::{Connect, Key, server};
+
+/// Carries a connection the pod makes.
+pub(crate) async fn outbound(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let mut report = Report::of(Direction::Outbound, &captured);
+    let result = carry_outbound(&proxy, captured, &guard, &mut report).await;
+    report.end(result);
+}
+
+async fn carry_outbound(
+    proxy: &Proxy,
+    captured: Captured,
+    guard: &Guard,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let Captured { stream, client, destination } = captured;
+    let downstream = tcp::split(stream);
+    let local = proxy.local().await?;
+    report.from.workload = Some(Arc::clone(&local.workload));
+    let route = route::outbound(&proxy.mesh.snapshot(), &local.workload, destination, rand::random())?;
+    match route {
+        Route::Passthrough { to, workload, service } => {
+            report.destination = to;
+            report.to.workload = workload;
+            report.service = service;
+            let upstream = proxy.dialer.connect(to).await?;
+            move_bytes(downstream, tcp::split(upstream), report.opened(), cut(guard)).await
+        }
+        Route::Tunnel { peer, authority, expected, workload, service } => {
+            report.destination = peer;
+            report.authority = Some(authority.to_string());
+            report.from.identity = Some(local.identity.clone());
+            report.to.identity = workload.identity().ok();
+            report.to.workload = Some(workload);
+            report.service.clone_from(&service);
+            let connect = connect(&local, client, &authority, service.as_deref());
+            let key = Key { identity: local.identity, expected, peer, source: client.ip() };
+            let opened = proxy.tunnels.open(&key, &connect).await?;
+            let upstream = (opened.stream.source, opened.stream.sink);
+            let result = move_bytes(downstream, upstream, report.opened(), cut(guard)).await;
+            drop(opened.place);
+            result
+        }
+    }
+}
+
+/// What we tell the peer about this connection.
+fn connect(local: &Local, client: SocketAddr, authority: &Authority, service: Option<&Service>) -> Connect {
+    Connect {
+        authority: authority.to_string(),
+        baggage: Baggage::of(&local.workload).to_string(),
+        forwarded: Forwarded::new(client, service.map(|service| service.hostname.as_ref())).to_string(),
+        traceparent: TraceParent::new(rand::random(), rand::random()).to_string(),
+    }
+}
+
+/// Accepts a tunnel to the pod and serves what its peer asks for.
+pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let Captured { stream, client, destination } = captured;
+    let accepted = match accept(&proxy, stream).await {
+        Ok(accepted) => accepted,
+        Err(failure) => return Report::begin(Direction::Inbound, client, destination).end(Err(failure)),
+    };
+    let peer = accepted.peer.clone();
+    let each = |offer: server::Offer| {
+        let caller = Peer { identity: Some(peer.clone()), source: client, destination };
+        inbound_stream(Arc::clone(&proxy), caller, offer, guard.clone())
+    };
+    if let Err(error) = accepted.serve(guard.clone(), each).await {
+        tracing::debug!(%client, %peer, error, "tunnel ended");
+    }
+}
+
+async fn accept(proxy: &Proxy, stream: tokio::net::TcpStream) -> Result<server::Accepted, Failure> {
+    let local = proxy.local().await?;
+    let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
+    Ok(server::accept(stream, &certificate, &proxy.tunnel).await?)
+}
+
+/// Serves one CONNECT. `peer.destination` is where the tunnel arrived.
+async fn inbound_stream(proxy: Arc<Proxy>, peer: Peer, offer: server::Offer, guard: Guard) {
+    let mut report = Report::begin(Direction::Inbound, peer.source, peer.destination);
+    report.from.identity.clone_from(&peer.identity);
+    report.authority = Some(offer.authority().to_owned());
+    let result = deliver_stream(&proxy, peer, offer, &guard, &mut report).await;
+    report.end(result);
+}
+
+async fn deliver_stream(
+    proxy: &Proxy,
+    peer: Peer,
+    offer: server::Offer,
+    guard: &Guard,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let (client, arrived) = (forwarded_client(&offer, peer.source), peer.destination);
+    let wanted = match read_offer(&offer) {
+        Ok(wanted) => wanted,
+        Err(failure) => return refuse(offer, failure),
+    };
+    let upstream = async {
+        let (local, peer) = admit_stream(proxy, peer, &wanted, arrived, report).await?;
+        let upstream = dial_workload(proxy, &peer, client).await?;
+        Ok((local, peer, upstream))
+    };
+    let (local, peer, upstream) = match upstream.await {
+        Ok(ready) => ready,
+        Err(failure) => return refuse(offer, failure),
+    };
+    let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
+    let Some(stream) = offer.accept(baggage.as_deref()) else { return Err(Failure::PeerGone) };
+    let stop = stop(proxy, &peer, guard);
+    move_bytes((stream.source, stream.sink), tcp::split(upstream), report.opened(), stop).await
+}
+
+/// Answers a CONNECT with the status its failure deserves.
+fn refuse(offer: server::Offer, failure: Failure) -> Result<(), Failure> {
+    offer.refuse(failure.http_status());
+    Err(failure)
+}
+
+fn read_offer(offer: &server::Offer) -> Result<Authority, Failure> {
+    if !offer.is_connect() {
+        return Err(Failure::BadRequest("its method is not CONNECT".into()));
+    }
+    offer
+        .authority()
+        .parse()
+        .map_err(|error: culvert_core::hbone::NotAnAuthority| Failure::BadRequest(error.to_string()))
+}
+
+/// Decides where the stream goes and whether its peer may go there; `peer` comes back with the real destination.
+async fn admit_stream(
+    proxy: &Proxy,
+    peer: Peer,
+    wanted: &Authority,
+    arrived: SocketAddr,
+    report: &mut Report,
+) -> Result<(Local, Peer), Failure> {
+    let local = proxy.local().await?;
+    let snapshot = proxy.mesh.snapshot();
+    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), peer.source.ip()).cloned();
+    report.to.workload = Some(Arc::clone(&local.workload));
+    report.to.identity = Some(local.identity.clone());
+    let destination = route::inbound(&snapshot, &local.workload, arrived.ip(), wanted)?;
+    let peer = Peer { destination, ..peer };
+    report.policy = judge(proxy, &local, &peer)?;
+    Ok((local, peer))
+}
+
+/// The client's own address, with its port when the peer says which it was. Only the port is believed: the address is
+/// the one the tunnel comes from.
+fn forwarded_client(offer: &server::Offer, peer: SocketAddr) -> SocketAddr {
+    let values = offer.header("forwarded").unwrap_or_default();
+    let client = values.first().and_then(|value| Forwarded::parse(value.as_bytes()).client);
+    client.filter(|client| client.ip() == peer.ip()).unwrap_or(SocketAddr::new(peer.ip(), 0))
+}
+
+/// Carries a plain connection somebody made to the pod.
+pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let mut report = Report::of(Direction::Inbound, &captured);
+    let result = carry_plain(&proxy, captured, &guard, &mut report).await;
+    report.end(result);
+}
+
+async fn carry_plain(
+    proxy: &Proxy,
+    captured: Captured,
+    guard: &Guard,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let Captured { stream, client, destination } = captured;
+    let downstream = tcp::split(stream);
+    if route::is_own_port(destination.port()) {
+        return Err(Refusal::OwnPort { port: destination.port() }.into());
+    }
+    if !proxy.owns(destination.ip()) {
+        return Err(Failure::NotOurAddress(destination));
+    }
+    let local = proxy.local().await?;
+    let snapshot = proxy.mesh.snapshot();
+    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), client.ip()).cloned();
+    report.to.workload = Some(Arc::clone(&local.workload));
+    let peer = Peer { identity: None, source: client, destination };
+    report.policy = judge(proxy, &local, &peer)?;
+    // The client's own port is in use by the very connection that was captured.
+    let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
+    move_bytes(downstream, tcp::split(upstream), report.opened(), stop(proxy, &peer, guard)).await
+}
+
+async fn dial_workload(
+    proxy: &Proxy,
+    peer: &Peer,
+    client: SocketAddr,
+) -> Result<tokio::net::TcpStream, Failure> {
+    if proxy.keep_client_address {
+        return Ok(proxy.dialer.connect_as(peer.destination, client).await?);
+    }
+    Ok(proxy.dialer.connect(peer.destination).await?)
+}
+
+/// Whether the peer may come in, by the policies of this moment; names the policy that lets it in.
+fn judge(proxy: &Proxy, local: &Local, peer: &Peer) -> Result<Option<Arc<str>>, Failure> {
+    match policy::judge(&proxy.mesh.snapshot(), &local.workload, peer) {
+        Verdict::Allow { policy } => Ok(policy),
+        Verdict::Deny(denial) => Err(Refusal::Denied(denial).into()),
+    }
+}
+
+/// Resolves when an inbound connection must end early: it was cut, or the policies changed against it.
+async fn stop(proxy: &Proxy, peer: &Peer, guard: &Guard) -> Failure {
+    tokio::select! {
+        failure = cut(guard) => failure,
+        denial = denied(proxy, peer) => Failure::PolicyChanged(denial),
+    }
+}
+
+async fn cut(guard: &Guard) -> Failure {
+    guard.cut().await;
+    Failure::Drained
+}
+
+/// Judges a live connection again whenever the mesh state changes; resolves when it is no longer allowed.
+async fn denied(proxy: &Proxy, peer: &Peer) -> Denial {
+    let mut mesh = proxy.mesh.clone();
+    let pod = &proxy.pod;
+    loop {
+        mesh.changed().await;
+        let snapshot = mesh.snapshot();
+        // A workload that has left the mesh has no policies to judge by; its connections end with its pod.
+        let local = snapshot.local_workload(&pod.namespace, &pod.name, &pod.service_account);
+        if let Some(local) = local
+            && let Verdict::Deny(denial) = policy::judge(&snapshot, local, peer)
+        {
+            return denial;
+        }
+    }
+}
+
+async fn move_bytes<A: Source, B: Sink, C: Source, D: Sink>(
+    client: (A, B),
+    server: (C, D),
+    moved: &Moved,
+    stop: impl Future<Output = Failure> + Send,
+) -> Result<(), Failure> {
+    match spliced_until(client, server, moved, stop).await {
+        Ok(()) => Ok(()),
+        Err(Ended::Early(early)) => Err(Failure::Broken(early)),
+        Err(Ended::Stopped(failure)) => Err(failure),
+    }
+}

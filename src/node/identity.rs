@@ -1,0 +1,170 @@
+//! Certificates of the workloads on this node: fetched, kept, renewed and dropped, one per identity.
+//!
+//! In goes an identity; out comes a [`Certificate`] that is valid at this moment, with the TLS configurations of both
+//! ends of a tunnel, or the reason why there is none. [`ca`] speaks to the certificate authority, [`renewer`] is the
+//! life of one identity, [`verify`] judges peers. Nothing here decides which identities a node needs: callers ask
+//! ([`Identities::certificate`], [`Identities::prefetch`]) and say what may go ([`Identities::retain`]).
+
+pub(crate) mod ca;
+mod certificate;
+mod renewer;
+mod request;
+mod response;
+mod slots;
+#[cfg(test)]
+pub(crate) mod testing;
+mod transport;
+mod verify;
+mod x509;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use culvert_core::identity::SpiffeId;
+use culvert_process::exit::Chain;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+pub(crate) use certificate::Certificate;
+pub(crate) use verify::peer_identity;
+pub(crate) use x509::X509;
+
+use renewer::{Renewer, Source, State};
+
+/// The certificates of this node. Cheap to clone; the last clone dropped ends all renewals.
+#[derive(Clone)]
+pub(crate) struct Identities(Arc<Inner>);
+
+struct Inner {
+    source: Arc<Source>,
+    entries: Mutex<HashMap<SpiffeId, Entry>>,
+}
+
+/// One identity that is kept.
+struct Entry {
+    state: watch::Receiver<State>,
+    /// Tells the renewer that a connection waits.
+    demand: Arc<Notify>,
+    /// Runs the renewer; aborts it when the entry goes.
+    _renewal: JoinSet<()>,
+}
+
+/// Why there is no certificate. Clone: everybody who waited for it gets the same answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the certificate could not be fetched")]
+    Fetch(#[from] ca::Error),
+    #[error("no certificate came within {:?} (certificate deadline)", ca::DEADLINE)]
+    TimedOut,
+    #[error("the identity is no longer needed on this node")]
+    Forgotten,
+}
+
+/// What the admin port shows of one identity.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) identity: SpiffeId,
+    /// `Initializing`, `Available`, or `Unavailable: <why>`.
+    pub(crate) state: String,
+    /// The leaf, then the intermediates. Empty unless available.
+    pub(crate) chain: Vec<X509>,
+    /// The trust anchors that came with the leaf. Empty unless available.
+    pub(crate) roots: Vec<X509>,
+}
+
+impl Identities {
+    /// Starts with no identity. Must be used within a tokio runtime.
+    pub(crate) fn new(ca: impl ca::Authority) -> Self {
+        Self::with_clock(ca, SystemTime::now)
+    }
+
+    fn with_clock(ca: impl ca::Authority, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        let source = Arc::new(Source::new(Box::new(ca), Box::new(clock)));
+        Self(Arc::new(Inner { source, entries: Mutex::default() }))
+    }
+
+    /// Gives a valid certificate, and waits for one up to [`ca::DEADLINE`].
+    ///
+    /// The first request for an identity starts to fetch it; from then on it is renewed until [`Self::retain`] drops it.
+    /// A request while the authority fails makes it try again, at most once a second.
+    pub(crate) async fn certificate(&self, id: &SpiffeId) -> Result<Arc<Certificate>, Error> {
+        let (mut state, demand) = self.entry(id);
+        if let Some(certificate) = self.usable(&state.borrow_and_update()) {
+            return Ok(certificate);
+        }
+        demand.notify_one();
+        let decided = async {
+            loop {
+                state.changed().await.map_err(|_| Error::Forgotten)?;
+                match &*state.borrow_and_update() {
+                    State::Initializing => {}
+                    State::Available(certificate) => return Ok(Arc::clone(certificate)),
+                    State::Unavailable(error) => return Err(error.clone().into()),
+                }
+            }
+        };
+        tokio::time::timeout(ca::DEADLINE, decided).await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    /// Starts to fetch the certificate of an identity, unless it is already kept.
+    pub(crate) fn prefetch(&self, id: &SpiffeId) {
+        self.entry(id);
+    }
+
+    /// Forgets every identity that is not `wanted`; whoever waits for one of them is told.
+    pub(crate) fn retain(&self, wanted: &HashSet<SpiffeId>) {
+        self.entries().retain(|id, _| wanted.contains(id));
+    }
+
+    /// Lists what is kept, by identity.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let mut listed: Vec<_> =
+            self.entries().iter().map(|(id, entry)| self.describe(id, &entry.state.borrow())).collect();
+        listed.sort_by(|one, other| one.identity.cmp(&other.identity));
+        listed
+    }
+
+    fn entry(&self, id: &SpiffeId) -> (watch::Receiver<State>, Arc<Notify>) {
+        let mut entries = self.entries();
+        let entry = entries.entry(id.clone()).or_insert_with(|| self.start(id.clone()));
+        (entry.state.clone(), Arc::clone(&entry.demand))
+    }
+
+    fn start(&self, id: SpiffeId) -> Entry {
+        let demand = Arc::new(Notify::new());
+        let (publish, state) = watch::channel(State::Initializing);
+        let renewer =
+            Renewer { id, source: Arc::clone(&self.0.source), publish, demand: Arc::clone(&demand) };
+        let mut renewal = JoinSet::new();
+        renewal.spawn(renewer.run());
+        Entry { state, demand, _renewal: renewal }
+    }
+
+    /// The certificate of a state, if it is valid at this moment.
+    fn usable(&self, state: &State) -> Option<Arc<Certificate>> {
+        let State::Available(certificate) = state else { return None };
+        certificate.validity().contains(self.0.source.now()).then(|| Arc::clone(certificate))
+    }
+
+    fn describe(&self, id: &SpiffeId, state: &State) -> Listed {
+        let (text, held) = match state {
+            State::Initializing => ("Initializing".to_owned(), None),
+            State::Unavailable(error) => (format!("Unavailable: {}", Chain(error)), None),
+            State::Available(_) => match self.usable(state) {
+                Some(held) => ("Available".to_owned(), Some(held)),
+                None => ("Unavailable: the certificate has expired".to_owned(), None),
+            },
+        };
+        let (chain, roots) =
+            held.map(|held| (held.chain().to_vec(), held.roots().to_vec())).unwrap_or_default();
+        Listed { identity: id.clone(), state: text, chain, roots }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<SpiffeId, Entry>> {
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! What became of a connection: one report for each, in the access log and in the metrics, failures before the first
+//! byte included.
+
+mod labels;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use culvert_core::identity::SpiffeId;
+use culvert_core::policy::Denial;
+use culvert_core::refusal::{Flag, Refusal};
+use culvert_core::service::Service;
+use culvert_core::workload::Workload;
+use culvert_process::exit::Chain;
+
+use crate::deliver::splice::{Count, Early, Moved};
+use crate::{capture, deliver, tunnel};
+
+pub(crate) use labels::describe as describe_metrics;
+
+/// Seen from the pod this node serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Outbound,
+    Inbound,
+}
+
+/// Why a connection did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("connection closed due to policy change: {0}")]
+    PolicyChanged(Denial),
+    #[error("the pod's own workload {namespace}/{name} ({service_account}) is not in the mesh state; it was waited for {wait:?} (workload deadline)", wait = crate::mesh::LOCAL_WORKLOAD_DEADLINE)]
+    NoWorkload { namespace: String, name: String, service_account: String },
+    #[error("the pod's workload has no valid identity")]
+    NoIdentity(#[source] culvert_core::identity::NotAnIdentity),
+    #[error("cannot get the own certificate")]
+    NoCertificate(#[source] crate::identity::Error),
+    #[error(transparent)]
+    Tunnel(#[from] tunnel::Error),
+    #[error(transparent)]
+    Accept(#[from] tunnel::server::Error),
+    #[error("the request is not a CONNECT to an address: {0}")]
+    BadRequest(String),
+    #[error("the peer was gone before it was answered")]
+    PeerGone,
+    #[error("{0} is not an address of this pod; a packet for somebody else was redirected here")]
+    NotOurAddress(SocketAddr),
+    #[error(transparent)]
+    Dial(#[from] deliver::dial::Error),
+    #[error("{0}")]
+    Broken(Early),
+    #[error("connection closed due to connection drain")]
+    Drained,
+}
+
+impl Failure {
+    fn flag(&self) -> Flag {
+        match self {
+            Self::Refused(refusal) => refusal.flag(),
+            Self::PolicyChanged(_) => Flag::Deny,
+            Self::NoIdentity(_) | Self::NoCertificate(_) => Flag::IdentityError,
+            Self::Tunnel(error) => error.flag(),
+            Self::Accept(tunnel::server::Error::Http2(_)) => Flag::H2HandshakeFailure,
+            Self::Accept(_) => Flag::TlsFailure,
+            Self::NoWorkload { .. }
+            | Self::Dial(_)
+            | Self::BadRequest(_)
+            | Self::PeerGone
+            | Self::NotOurAddress(_) => Flag::Connect,
+            // The connection was made and used; how it ended is in the log.
+            Self::Broken(_) | Self::Drained => Flag::None,
+        }
+    }
+
+    /// The stable name of the reason, for the log and the metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.reason(),
+            Self::PolicyChanged(_) => "policy_changed",
+            Self::NoWorkload { .. } => "workload_unknown",
+            Self::NoIdentity(_) => "identity_invalid",
+            Self::NoCertificate(_) => "no_certificate",
+            Self::Tunnel(error) => error.reason(),
+            Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
+            Self::Accept(_) => "peer_not_accepted",
+            Self::BadRequest(_) => "bad_request",
+            Self::PeerGone => "peer_gone",
+            Self::NotOurAddress(_) => "not_our_address",
+            Self::Dial(deliver::dial::Error::TimedOut { .. }) => "connect_deadline",
+            Self::Dial(_) => "workload_refused",
+            Self::Broken(Early::Client(_)) => "client_broke",
+            Self::Broken(Early::Server(_)) => "server_broke",
+            Self::Drained => "drained",
+        }
+    }
+
+    /// What the peer of a tunnel is told.
+    pub(crate) fn http_status(&self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.http_status(),
+            Self::BadRequest(_) => 400,
+            Self::PolicyChanged(_) => 401,
+            Self::NoWorkload { .. }
+            | Self::NoIdentity(_)
+            | Self::NoCertificate(_)
+            | Self::Tunnel(_)
+            | Self::Accept(_)
+            | Self::PeerGone
+            | Self::NotOurAddress(_)
+            | Self::Dial(_)
+            | Self::Broken(_)
+            | Self::Drained => 503,
+        }
+    }
+}
+
+/// One end of a connection, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Party {
+    pub(crate) workload: Option<Arc<Workload>>,
+    /// Only what was proven by a certificate.
+    pub(crate) identity: Option<SpiffeId>,
+}
+
+/// The report on one connection. It is given when this is dropped, whatever happens to the task.
+#[derive(Debug)]
+pub(crate) struct Report {
+    direction: Direction,
+    started: Instant,
+    client: SocketAddr,
+    /// The next hop outbound; the address the client dialled inbound.
+    pub(crate) destination: SocketAddr,
+    pub(crate) from: Party,
+    pub(crate) to: Party,
+    pub(crate) service: Option<Arc<Service>>,
+    /// The authority of the CONNECT.
+    pub(crate) authority: Option<String>,
+    /// The policy that let it in.
+    pub(crate) policy: Option<Arc<str>>,
+    moved: Moved,
+    result: Result<(), Failure>,
+}
+
+impl Report {
+    /// Begins the report on an accepted connection.
+    pub(crate) fn begin(direction: Direction, client: SocketAddr, destination: SocketAddr) -> Self {
+        Self {
+            direction,
+            started: Instant::now(),
+            client,
+            destination,
+            from: Party::default(),
+            to: Party::default(),
+            service: None,
+            authority: None,
+            policy: None,
+            moved: Moved::default(),
+            result: Err(Failure::Drained),
+        }
+    }
+
+    /// Begins the report on a captured connection.
+    pub(crate) fn of(direction: Direction, captured: &capture::Captured) -> Self {
+        Self::begin(direction, captured.client, captured.destination)
+    }
+
+    /// Says that all is known about both ends and bytes will flow; returns what counts them.
+    pub(crate) fn opened(&mut self) -> &Moved {
+        let labels = self.labels(Flag::None);
+        metrics::counter!("istio_tcp_connections_opened_total", labels.clone()).increment(1);
+        // The counters' names take the server's point of view, on both reporters.
+        self.moved = Moved {
+            forth: Count::of(metrics::counter!("istio_tcp_received_bytes_total", labels.clone())),
+            back: Count::of(metrics::counter!("istio_tcp_sent_bytes_total", labels)),
+        };
+        tracing::debug!(target: "access", { src.addr = %self.client, dst.addr = %self.destination }, "connection opened");
+        &self.moved
+    }
+
+    /// Says how it ended; without this it was cut off by a drain.
+    pub(crate) fn end(mut self, result: Result<(), Failure>) {
+        self.result = result;
+    }
+
+    fn labels(&self, flag: Flag) -> Vec<metrics::Label> {
+        labels::traffic(self, flag)
+    }
+
+    fn count(&self) {
+        let flag = self.result.as_ref().err().map_or(Flag::None, Failure::flag);
+        let labels = self.labels(flag);
+        metrics::counter!("istio_tcp_connections_closed_total", labels.clone()).increment(1);
+        if let Err(failure) = &self.result {
+            metrics::counter!("istio_tcp_connections_failed_total", labels).increment(1);
+            let by = metrics::Label::new("reason", failure.reason());
+            metrics::counter!("culvert_connections_ended_early_total", vec![by]).increment(1);
+        }
+    }
+
+    fn log(&self) {
+        let (forth, back) = (self.moved.forth.bytes(), self.moved.back.bytes());
+        let (sent, received) = match self.direction {
+            Direction::Outbound => (forth, back),
+            Direction::Inbound => (back, forth),
+        };
+        macro_rules! line {
+            ($level:ident, $($error:tt)*) => {
+                tracing::$level!(target: "access", {
+                    src.addr = %self.client,
+                    src.workload = self.from.name(),
+                    src.namespace = self.from.namespace(),
+                    src.identity = self.from.identity.as_ref().map(quoted),
+                    dst.addr = %self.destination,
+                    dst.hbone_addr = self.authority.as_deref().map(tracing::field::display),
+                    dst.service = self.service.as_ref().map(|service| service.hostname.as_ref()),
+                    dst.workload = self.to.name(),
+                    dst.namespace = self.to.namespace(),
+                    dst.identity = self.to.identity.as_ref().map(quoted),
+                    direction = self.direction.as_str(),
+                    bytes_sent = sent,
+                    bytes_recv = received,
+                    duration = format!("{}ms", self.started.elapsed().as_millis()),
+                    policy = self.policy.as_deref(),
+                    $($error)*
+                }, "connection complete")
+            };
+        }
+        match &self.result {
+            Ok(()) => line!(info,),
+            Err(failure) => line!(error, reason = failure.reason(), error = Chain(failure).to_string()),
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.count();
+        self.log();
+    }
+}
+
+impl Party {
+    fn name(&self) -> Option<&str> {
+        self.workload.as_ref().map(|workload| workload.name.as_ref())
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.workload.as_ref().map(|workload| workload.namespace.as_ref())
+    }
+}
+
+impl Direction {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+fn quoted(value: &impl fmt::Display) -> tracing::field::DebugValue<String> {
+    tracing::field::debug(value.to_string())
+}

@@ -1,0 +1,101 @@
+//! Names and labels of the traffic metrics: `istio_tcp_*` with the labels dashboards expect, `unknown` for what is
+//! not known.
+
+use std::sync::Arc;
+
+use culvert_core::refusal::Flag;
+use metrics::Label;
+
+use super::{Direction, Party, Report};
+
+const UNKNOWN: &str = "unknown";
+
+/// Describes the families this node exports, once at start.
+pub(crate) fn describe() {
+    metrics::describe_counter!("istio_tcp_connections_opened_total", "Connections opened.");
+    metrics::describe_counter!("istio_tcp_connections_closed_total", "Connections closed.");
+    metrics::describe_counter!(
+        "istio_tcp_connections_failed_total",
+        "Connections that did not end well (unstable)."
+    );
+    metrics::describe_counter!("istio_tcp_received_bytes_total", "Bytes from client to server.");
+    metrics::describe_counter!("istio_tcp_sent_bytes_total", "Bytes from server to client.");
+    metrics::describe_counter!(
+        "culvert_connections_ended_early_total",
+        "Connections refused, denied, broken or drained, by reason (unstable)."
+    );
+}
+
+pub(super) fn traffic(report: &Report, flag: Flag) -> Vec<Label> {
+    let reporter = match report.direction {
+        Direction::Outbound => "source",
+        Direction::Inbound => "destination",
+    };
+    let mut labels = vec![Label::from_static_parts("reporter", reporter)];
+    labels.extend(party(&report.from, &SOURCE));
+    labels.extend(service(report));
+    labels.extend(party(&report.to, &DESTINATION));
+    let security = if report.authority.is_some() { "mutual_tls" } else { UNKNOWN };
+    labels.extend([
+        Label::from_static_parts("request_protocol", "tcp"),
+        Label::from_static_parts("response_flags", flag.as_str()),
+        Label::from_static_parts("connection_security_policy", security),
+    ]);
+    labels
+}
+
+const SOURCE: [&str; 8] = [
+    "source_workload",
+    "source_canonical_service",
+    "source_canonical_revision",
+    "source_workload_namespace",
+    "source_principal",
+    "source_app",
+    "source_version",
+    "source_cluster",
+];
+
+const DESTINATION: [&str; 8] = [
+    "destination_workload",
+    "destination_canonical_service",
+    "destination_canonical_revision",
+    "destination_workload_namespace",
+    "destination_principal",
+    "destination_app",
+    "destination_version",
+    "destination_cluster",
+];
+
+fn party(party: &Party, names: &[&'static str; 8]) -> Vec<Label> {
+    let principal = party.identity.as_ref().map(ToString::to_string);
+    let values: [Option<Arc<str>>; 8] = match &party.workload {
+        None => [None, None, None, None, principal.map(Arc::from), None, None, None],
+        Some(workload) => [
+            Some(Arc::clone(&workload.workload_name)),
+            Some(Arc::clone(&workload.canonical_name)),
+            Some(Arc::clone(&workload.canonical_revision)),
+            Some(Arc::clone(&workload.namespace)),
+            principal.map(Arc::from),
+            Some(Arc::clone(&workload.canonical_name)),
+            Some(Arc::clone(&workload.canonical_revision)),
+            Some(Arc::clone(&workload.cluster_id)),
+        ],
+    };
+    names.iter().zip(values).map(|(name, value)| label(name, value)).collect()
+}
+
+fn service(report: &Report) -> [Label; 3] {
+    let service = report.service.as_ref();
+    [
+        label("destination_service", service.map(|service| Arc::clone(&service.hostname))),
+        label("destination_service_namespace", service.map(|service| Arc::clone(&service.namespace))),
+        label("destination_service_name", service.map(|service| Arc::clone(&service.name))),
+    ]
+}
+
+fn label(name: &'static str, value: Option<Arc<str>>) -> Label {
+    match value.filter(|value| !value.is_empty()) {
+        Some(value) => Label::new(name, value),
+        None => Label::from_static_parts(name, UNKNOWN),
+    }
+}

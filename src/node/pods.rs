@@ -1,0 +1,195 @@
+//! The pods this node serves: starts and stops their proxies, and retries those that could not start.
+//!
+//! A pod whose proxy cannot start is set aside with its reason and tried again with growing pauses; the others run.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_process::exit::Chain;
+use culvert_sys::netns::{Netns, NetnsId};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::capture;
+use crate::drain::{self, Drain};
+use crate::proxy::{self, PodInfo, Shared};
+use crate::state::{PodState, State};
+
+/// All pods, keyed by UID. One task owns this.
+pub(crate) struct Pods {
+    shared: Shared,
+    running: HashMap<String, Running>,
+    failed: HashMap<String, Failed>,
+    stopping: JoinSet<()>,
+    state: State,
+}
+
+#[derive(Debug)]
+struct Running {
+    pod: PodInfo,
+    netns: NetnsId,
+    drain: Drain,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    pod: PodInfo,
+    netns: Arc<Netns>,
+    next: Instant,
+    pause: Duration,
+}
+
+/// Why a pod's proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot serve pod {pod}")]
+    Start { pod: String, source: capture::Error },
+    #[error("cannot serve pod {pod}: pod {other} is already served in the same network namespace")]
+    SharedNamespace { pod: String, other: String },
+}
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+impl Pods {
+    pub(crate) fn new(shared: Shared, state: State) -> Self {
+        Self { shared, running: HashMap::new(), failed: HashMap::new(), stopping: JoinSet::new(), state }
+    }
+
+    /// Serves a pod. The same pod again changes nothing; the same UID in another namespace, or as another workload,
+    /// is served anew.
+    pub(crate) fn add(&mut self, uid: &str, pod: PodInfo, netns: Arc<Netns>) -> Result<(), Error> {
+        match self.running.get(uid) {
+            Some(running) if running.netns == netns.id() && running.pod == pod => return Ok(()),
+            Some(_) => self.stop(uid),
+            None => {}
+        }
+        let result = self.start(uid, &pod, &netns);
+        match &result {
+            Ok(()) => drop(self.failed.remove(uid)),
+            Err(error) => self.set_aside(uid, pod, netns, error),
+        }
+        self.publish();
+        result
+    }
+
+    fn start(&mut self, uid: &str, pod: &PodInfo, netns: &Arc<Netns>) -> Result<(), Error> {
+        let name = format!("{}/{}", pod.namespace, pod.name);
+        let same = |running: &&Running| running.netns == netns.id();
+        if let Some(other) = self.running.values().find(same) {
+            let other = format!("{}/{}", other.pod.namespace, other.pod.name);
+            return Err(Error::SharedNamespace { pod: name, other });
+        }
+        let (drain, guard) = drain::channel();
+        let serve = proxy::start(&self.shared, pod.clone(), Some(Arc::clone(netns)), guard);
+        let serve = serve.map_err(|source| Error::Start { pod: name, source })?;
+        let task = tokio::spawn(serve);
+        self.running.insert(uid.to_owned(), Running { pod: pod.clone(), netns: netns.id(), drain, task });
+        metrics::counter!("workload_manager_proxies_started_total").increment(1);
+        tracing::info!(uid, pod = pod.name, namespace = pod.namespace, netns = %netns.id(), "serving pod");
+        Ok(())
+    }
+
+    fn set_aside(&mut self, uid: &str, pod: PodInfo, netns: Arc<Netns>, error: &Error) {
+        let before = self.failed.get(uid).map(|failed| failed.pause);
+        let pause = before.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        tracing::error!(uid, error = %Chain(error), retry = ?pause, "pod set aside");
+        self.failed.insert(uid.to_owned(), Failed { pod, netns, next: Instant::now() + pause, pause });
+    }
+
+    /// Stops serving a pod at once; unknown UIDs are fine.
+    pub(crate) fn remove(&mut self, uid: &str) {
+        self.failed.remove(uid);
+        self.stop(uid);
+        self.publish();
+    }
+
+    /// Whether the pod is served, or would be if it could.
+    pub(crate) fn knows(&self, uid: &str) -> bool {
+        self.running.contains_key(uid) || self.failed.contains_key(uid)
+    }
+
+    /// Stops serving every pod that is not named.
+    pub(crate) fn retain(&mut self, named: &HashSet<String>) {
+        let known: Vec<String> = self.running.keys().chain(self.failed.keys()).cloned().collect();
+        for uid in known.iter().filter(|uid| !named.contains(*uid)) {
+            self.remove(uid);
+        }
+    }
+
+    fn stop(&mut self, uid: &str) {
+        let Some(Running { pod, drain, task, .. }) = self.running.remove(uid) else { return };
+        tracing::info!(uid, pod = pod.name, namespace = pod.namespace, "no longer serving pod");
+        metrics::counter!("workload_manager_proxies_stopped_total").increment(1);
+        self.stopping.spawn(async move {
+            drain.cut().await;
+            // What did not let go when it was cut is ended here: nothing of a pod outlives its proxy.
+            task.abort();
+        });
+        while self.stopping.try_join_next().is_some() {}
+    }
+
+    /// Tries again every pod whose pause is over. Cancel safe: it waits first, and then does not.
+    pub(crate) async fn retry(&mut self) {
+        let Some(next) = self.failed.values().map(|failed| failed.next).min() else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep_until(next).await;
+        let due = |failed: &Failed| failed.next <= Instant::now();
+        let due: Vec<_> = self.failed.iter().filter(|(_, failed)| due(failed)).collect();
+        let due: Vec<_> =
+            due.into_iter().map(|(uid, f)| (uid.clone(), f.pod.clone(), Arc::clone(&f.netns))).collect();
+        for (uid, pod, netns) in due {
+            // A failure is logged and set aside again inside.
+            let _ = self.add(&uid, pod, netns);
+        }
+    }
+
+    /// Fetches the certificates of the pods there are, and forgets those of pods that are gone.
+    pub(crate) fn sync_identities(&self) {
+        let snapshot = self.shared.mesh.snapshot();
+        let identity = |pod: &PodInfo| {
+            let workload = snapshot.local_workload(&pod.namespace, &pod.name, &pod.service_account)?;
+            workload.identity().ok()
+        };
+        let wanted: HashSet<_> = self.running.values().filter_map(|running| identity(&running.pod)).collect();
+        for id in &wanted {
+            self.shared.identities.prefetch(id);
+        }
+        self.shared.identities.retain(&wanted);
+    }
+
+    /// Lets connections finish until the deadline, all pods at once.
+    pub(crate) async fn drain(mut self, deadline: Duration) {
+        let mut draining = JoinSet::new();
+        for (_, Running { pod, drain, task, .. }) in self.running.drain() {
+            draining.spawn(async move {
+                if !drain.drain(deadline).await {
+                    tracing::warn!(
+                        pod = pod.name,
+                        namespace = pod.namespace,
+                        "connections were cut at the drain deadline"
+                    );
+                }
+                task.abort();
+            });
+        }
+        while draining.join_next().await.is_some() {}
+        while self.stopping.join_next().await.is_some() {}
+    }
+
+    fn publish(&self) {
+        let up = self.running.iter().map(|(uid, running)| (uid, &running.pod, "Up"));
+        let pending = self.failed.iter().map(|(uid, failed)| (uid, &failed.pod, "Pending"));
+        let state = |(uid, pod, state): (&String, &PodInfo, _)| PodState {
+            uid: uid.clone(),
+            pod: pod.clone(),
+            state,
+        };
+        self.state.set_pods(up.chain(pending).map(state).collect());
+        metrics::gauge!("workload_manager_active_proxy_count").set(self.running.len() as f64);
+        metrics::gauge!("workload_manager_pending_proxy_count").set(self.failed.len() as f64);
+    }
+}

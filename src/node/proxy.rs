@@ -1,0 +1,120 @@
+//! The proxy of one pod: what its connections need, and its listeners.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use culvert_core::identity::SpiffeId;
+use culvert_core::workload::Workload;
+use culvert_sys::netns::Netns;
+
+use crate::capture::{self, Listeners};
+use crate::config::{SocketConfig, TunnelConfig};
+use crate::deliver::dial::Dialer;
+use crate::drain::Guard;
+use crate::flow;
+use crate::identity::Identities;
+use crate::mesh::Mesh;
+use crate::outcome::Failure;
+use crate::tunnel::client::Establish;
+use crate::tunnel::pool::Pool;
+
+/// Who a pod is, as the node agent says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PodInfo {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) service_account: String,
+}
+
+/// What the connections of one pod share. Knows nothing of other pods.
+pub(crate) struct Proxy {
+    pub(crate) pod: PodInfo,
+    pub(crate) mesh: Mesh,
+    pub(crate) identities: Identities,
+    pub(crate) tunnels: Pool,
+    pub(crate) dialer: Dialer,
+    pub(crate) tunnel: TunnelConfig,
+    /// Whether deliveries carry the client's address.
+    pub(crate) keep_client_address: bool,
+    netns: Option<Arc<Netns>>,
+}
+
+/// What all pods of a node share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) mesh: Mesh,
+    pub(crate) identities: Identities,
+    pub(crate) socket: SocketConfig,
+    pub(crate) tunnel: TunnelConfig,
+}
+
+/// The pod's own workload, and who it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) identity: SpiffeId,
+}
+
+/// Opens a pod's listeners and returns what serves them until the guard drains. Once this returns, connections are
+/// accepted by the kernel and wait.
+pub(crate) fn start(
+    shared: &Shared,
+    pod: PodInfo,
+    netns: Option<Arc<Netns>>,
+    guard: Guard,
+) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
+    let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
+    let dialer = Dialer::new(netns.clone(), shared.socket);
+    let establish =
+        Establish { identities: shared.identities.clone(), dialer: dialer.clone(), config: shared.tunnel };
+    let proxy = Arc::new(Proxy {
+        pod,
+        mesh: shared.mesh.clone(),
+        identities: shared.identities.clone(),
+        tunnels: Pool::new(establish),
+        dialer,
+        tunnel: shared.tunnel,
+        keep_client_address: listeners.transparent,
+        netns,
+    });
+    Ok(serve(proxy, listeners, guard))
+}
+
+async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {
+    let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), proxy);
+    tokio::join!(
+        listeners.outbound.each(guard.clone(), move |captured, guard| {
+            flow::outbound(Arc::clone(&outbound), captured, guard)
+        }),
+        listeners.inbound_plain.each(guard.clone(), move |captured, guard| {
+            flow::inbound_plain(Arc::clone(&plain), captured, guard)
+        }),
+        listeners.inbound_tunnel.each(guard, move |captured, guard| {
+            flow::inbound_tunnel(Arc::clone(&tunnel), captured, guard)
+        }),
+    );
+}
+
+impl Proxy {
+    /// The pod's own workload, waited for up to a deadline: the pod may be announced before the mesh knows it.
+    pub(crate) async fn local(&self) -> Result<Local, Failure> {
+        let PodInfo { name, namespace, service_account } = &self.pod;
+        let found = self.mesh.local_workload(namespace, name, service_account).await;
+        let workload = found.ok_or_else(|| Failure::NoWorkload {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            service_account: service_account.clone(),
+        })?;
+        let identity = workload.identity().map_err(Failure::NoIdentity)?;
+        Ok(Local { workload, identity })
+    }
+
+    /// Whether an address belongs to the pod: what is redirected to us may have been sent to any.
+    pub(crate) fn owns(&self, ip: IpAddr) -> bool {
+        let ask = || culvert_sys::tcp::is_local(ip);
+        match &self.netns {
+            Some(netns) => netns.run(ask).unwrap_or(false),
+            None => ask(),
+        }
+    }
+}

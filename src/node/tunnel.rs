@@ -1,0 +1,106 @@
+//! Tunnels: authenticated byte streams between two workloads (mutual TLS, HTTP/2 CONNECT: HBONE).
+//!
+//! This is a seam. What the rest of the node may ask of a tunnel is here and no more: [`pool::Pool::open`] a stream,
+//! [`server::serve`] streams, and on a stream read, write, finish, reset ([`Source`](crate::stream::Source),
+//! [`Sink`](crate::stream::Sink)). Nobody else names the HTTP/2 library.
+//!
+//! It does not decide where to go or who may come: the route and the policy did.
+
+pub(crate) mod client;
+mod connection;
+pub(crate) mod pool;
+pub(crate) mod server;
+mod stream;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use culvert_core::identity::SpiffeId;
+use culvert_core::refusal::Flag;
+
+pub(crate) use stream::Stream;
+
+use crate::{deliver, identity};
+
+/// How long a tunnel may take to come up: TCP, TLS and HTTP/2 together.
+pub(crate) const ESTABLISH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the peer may take to answer a CONNECT; it dials its workload meanwhile, for up to 10 s.
+pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
+
+/// What makes two connections share a tunnel. Anything that differs here is never mixed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// Who we are on this tunnel.
+    pub(crate) identity: SpiffeId,
+    /// Who the peer must be: one of these.
+    pub(crate) expected: Vec<SpiffeId>,
+    pub(crate) peer: SocketAddr,
+    /// The client's address: the peer takes its from the tunnel.
+    pub(crate) source: IpAddr,
+}
+
+/// What a CONNECT says.
+#[derive(Debug, Clone)]
+pub(crate) struct Connect {
+    pub(crate) authority: String,
+    pub(crate) baggage: String,
+    pub(crate) forwarded: String,
+    pub(crate) traceparent: String,
+}
+
+/// Why no stream came about. Clone: everybody who waited for the same tunnel gets the same answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("no certificate for {id}")]
+    Identity { id: SpiffeId, source: identity::Error },
+    #[error("the tunnel's TCP connection failed")]
+    Dial(#[source] deliver::dial::Error),
+    #[error("TLS handshake with {peer} failed: {reason}")]
+    Tls { peer: SocketAddr, reason: String },
+    #[error("HTTP/2 with {peer} failed: {reason}")]
+    Http2 { peer: SocketAddr, reason: String },
+    #[error("the tunnel to {peer} was not up within {ESTABLISH_DEADLINE:?} (establish deadline)")]
+    EstablishTimedOut { peer: SocketAddr },
+    #[error("{peer} did not answer the CONNECT within {ANSWER_DEADLINE:?} (answer deadline)")]
+    AnswerTimedOut { peer: SocketAddr },
+    #[error("{peer} answered the CONNECT with status {status}{hint}")]
+    Status { peer: SocketAddr, status: u16, hint: &'static str },
+    #[error("the tunnel to {peer} was closed before it could be used")]
+    Gone { peer: SocketAddr },
+}
+
+impl Error {
+    /// The flag of the access log and the metrics.
+    pub(crate) fn flag(&self) -> Flag {
+        match self {
+            Self::Identity { .. } => Flag::IdentityError,
+            Self::Dial(deliver::dial::Error::TimedOut { .. }) => Flag::NetworkPolicy,
+            Self::Tls { .. } => Flag::TlsFailure,
+            Self::Http2 { .. } => Flag::H2HandshakeFailure,
+            Self::Dial(_)
+            | Self::EstablishTimedOut { .. }
+            | Self::AnswerTimedOut { .. }
+            | Self::Status { .. }
+            | Self::Gone { .. } => Flag::Connect,
+        }
+    }
+
+    /// The stable name of the reason, for logs and metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Identity { .. } => "no_certificate",
+            Self::Dial(deliver::dial::Error::TimedOut { .. }) => "peer_unreachable",
+            Self::Dial(_) => "peer_refused",
+            Self::Tls { .. } => "tls_failure",
+            Self::Http2 { .. } => "http2_failure",
+            Self::EstablishTimedOut { .. } => "establish_deadline",
+            Self::AnswerTimedOut { .. } => "answer_deadline",
+            Self::Status { .. } => "refused_by_peer",
+            Self::Gone { .. } => "tunnel_gone",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

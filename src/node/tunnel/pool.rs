@@ -1,0 +1,151 @@
+//! The tunnels of one pod: shared between connections that may share one ([`Key`]), and never otherwise.
+//!
+//! A key's first connection brings a tunnel up and everybody who comes meanwhile waits for that one attempt, under
+//! its deadline, and shares its result: a dead peer costs each caller one deadline, and callers for other peers
+//! nothing. Full tunnels stay in the pool and take streams again when some have ended.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::watch;
+
+use super::client::{Establish, Place, Tunnel};
+use super::{Connect, Error, Key, Stream};
+use crate::tasks::Tasks;
+
+/// A handle on a pod's tunnels; the tunnels end with the last handle.
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Inner>);
+
+struct Inner {
+    establish: Establish,
+    slots: Mutex<HashMap<Key, Slot>>,
+    tasks: Tasks,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    tunnels: Vec<Arc<Tunnel>>,
+    attempt: Option<Attempt>,
+}
+
+/// The result of bringing a tunnel up, once there is one.
+type Attempt = watch::Receiver<Option<Result<(), Error>>>;
+
+/// How often a request that no peer has seen is sent again on another tunnel.
+const TRIES: usize = 3;
+
+/// A stream, and the place it holds on its tunnel.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    /// Kept until the connection is over.
+    pub(crate) place: Place,
+}
+
+impl Pool {
+    pub(crate) fn new(establish: Establish) -> Self {
+        let inner = Inner { establish, slots: Mutex::default(), tasks: Tasks::default() };
+        Self(Arc::new(inner))
+    }
+
+    /// Opens a stream to `key.peer`, on a tunnel that is up or a new one.
+    pub(crate) async fn open(&self, key: &Key, connect: &Connect) -> Result<Opened, Error> {
+        let mut gone = Error::Gone { peer: key.peer };
+        for _ in 0..TRIES {
+            let place = self.place(key).await?;
+            match place.open(connect).await {
+                Ok(stream) => return Ok(Opened { stream, place }),
+                Err(error @ Error::Gone { .. }) => gone = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(gone)
+    }
+
+    async fn place(&self, key: &Key) -> Result<Place, Error> {
+        loop {
+            let mut attempt = match self.place_or_attempt(key) {
+                Ok(place) => return Ok(place),
+                Err(attempt) => attempt,
+            };
+            let settled = attempt.wait_for(Option::is_some).await;
+            match settled.as_deref() {
+                Ok(Some(Err(error))) => return Err(error.clone()),
+                Ok(_) => {}
+                Err(_) => return Err(Error::Gone { peer: key.peer }),
+            }
+        }
+    }
+
+    /// A place on a tunnel that is up, or the attempt to wait for.
+    fn place_or_attempt(&self, key: &Key) -> Result<Place, Attempt> {
+        let mut slots = self.0.slots();
+        let slot = slots.entry(key.clone()).or_default();
+        slot.tunnels.retain(|tunnel| tunnel.is_open());
+        if let Some(place) = slot.tunnels.iter().find_map(Tunnel::place) {
+            return Ok(place);
+        }
+        Err(slot.attempt.get_or_insert_with(|| self.attempt(key.clone())).clone())
+    }
+
+    fn attempt(&self, key: Key) -> Attempt {
+        let (settle, attempt) = watch::channel(None);
+        let inner = Arc::downgrade(&self.0);
+        let establish = self.0.establish.clone();
+        self.0.tasks.spawn(async move {
+            let result = establish.tunnel(&key).await;
+            let Some(inner) = inner.upgrade() else { return };
+            let result = inner.settle(key, result);
+            settle.send_replace(Some(result));
+        });
+        attempt
+    }
+}
+
+impl Inner {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a new tunnel into its slot and starts to run it; clears the attempt either way.
+    fn settle(
+        self: Arc<Self>,
+        key: Key,
+        result: Result<(Arc<Tunnel>, impl Future<Output = ()> + Send + 'static), Error>,
+    ) -> Result<(), Error> {
+        let mut slots = self.slots();
+        let slot = slots.entry(key.clone()).or_default();
+        slot.attempt = None;
+        match result {
+            Err(error) => {
+                if slot.tunnels.is_empty() {
+                    slots.remove(&key);
+                }
+                Err(error)
+            }
+            Ok((tunnel, drive)) => {
+                slot.tunnels.push(tunnel);
+                self.tasks.spawn(forget_after(drive, Arc::downgrade(&self), key));
+                Ok(())
+            }
+        }
+    }
+
+    fn forget_closed(&self, key: &Key) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get_mut(key) {
+            slot.tunnels.retain(|tunnel| tunnel.is_open());
+            if slot.tunnels.is_empty() && slot.attempt.is_none() {
+                slots.remove(key);
+            }
+        }
+    }
+}
+
+async fn forget_after(drive: impl Future<Output = ()> + Send, inner: Weak<Inner>, key: Key) {
+    drive.await;
+    if let Some(inner) = inner.upgrade() {
+        inner.forget_closed(&key);
+    }
+}
