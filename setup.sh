@@ -21,29 +21,34 @@ as_root() {
 }
 
 # COMMAND:PACKAGE pairs, as arguments.
-install_packages() {
+need_commands() {
     PATH=$PATH:/usr/sbin:/sbin
     missing=
     for pair in "$@"; do
         have "${pair%%:*}" || missing="$missing ${pair#*:}"
     done
-    [ -n "$missing" ] || return 0
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $missing
+}
+
+install_packages() {
+    [ $# -gt 0 ] || return 0
     if ! have apt-get; then
-        say "please install:$missing"
+        say "please install: $*"
         exit 1
     fi
-    say "installing:$missing"
+    say "installing $*"
     as_root apt-get update -qq
-    # shellcheck disable=SC2086 # a list of words
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 case "${1:-}" in
 packages)
-    install_packages cc:gcc ip:iproute2 iptables-nft:iptables iptables-legacy:iptables openssl:openssl
+    need_commands cc:build-essential ip:iproute2 iptables-nft:iptables iptables-legacy:iptables openssl:openssl
     ;;
 peers)
-    install_packages python3:python3
+    need_commands python3:python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
     tests/peers/setup.sh
     ;;
 cargo-deny)

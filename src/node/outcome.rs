@@ -143,6 +143,7 @@ pub(crate) struct Report {
     /// The policy that let it in.
     pub(crate) policy: Option<Arc<str>>,
     moved: Moved,
+    opened: bool,
     result: Result<(), Failure>,
 }
 
@@ -160,6 +161,7 @@ impl Report {
             authority: None,
             policy: None,
             moved: Moved::default(),
+            opened: false,
             result: Err(Failure::Drained),
         }
     }
@@ -172,7 +174,7 @@ impl Report {
     /// Says that all is known about both ends and bytes will flow; returns what counts them.
     pub(crate) fn opened(&mut self) -> &Moved {
         let labels = self.labels(Flag::None);
-        metrics::counter!("istio_tcp_connections_opened_total", labels.clone()).increment(1);
+        self.count_opened(labels.clone());
         // The counters' names take the server's point of view, on both reporters.
         self.moved = Moved {
             forth: Count::of(metrics::counter!("istio_tcp_received_bytes_total", labels.clone())),
@@ -191,7 +193,16 @@ impl Report {
         labels::traffic(self, flag)
     }
 
-    fn count(&self) {
+    fn count_opened(&mut self, labels: Vec<metrics::Label>) {
+        self.opened = true;
+        metrics::counter!("istio_tcp_connections_opened_total", labels).increment(1);
+    }
+
+    fn count(&mut self) {
+        if !self.opened {
+            // Refused before any byte: it still was a connection, and closed must not outnumber opened.
+            self.count_opened(self.labels(Flag::None));
+        }
         let flag = self.result.as_ref().err().map_or(Flag::None, Failure::flag);
         let labels = self.labels(flag);
         metrics::counter!("istio_tcp_connections_closed_total", labels.clone()).increment(1);

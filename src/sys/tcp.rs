@@ -149,15 +149,19 @@ pub fn user_timeout(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
     SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
 }
 
-/// Ends the sending direction: the peer sees FIN after the last byte, and may go on sending.
+/// Ends the sending direction in order: the peer sees FIN after the last byte, and may go on sending. The close that
+/// follows is an ordinary one, whatever [`reset_on_close`] said before.
 ///
 /// # Errors
 /// `NotConnected` when the connection is over already.
 pub fn end_sending(socket: &impl AsFd) -> io::Result<()> {
-    SockRef::from(socket).shutdown(std::net::Shutdown::Write)
+    let socket = SockRef::from(socket);
+    socket.set_linger(None)?;
+    socket.shutdown(std::net::Shutdown::Write)
 }
 
-/// Makes the next close of the socket an abortive one: the peer sees RST, never a clean end.
+/// Makes the close of the socket an abortive one: the peer sees RST, never a clean end. Holds for the close that the
+/// kernel does when the process is killed, too.
 ///
 /// # Errors
 /// When the descriptor is not a socket.

@@ -17,12 +17,11 @@ pub(crate) struct TcpSource {
     want: usize,
 }
 
-/// The writing direction. Dropped before it was finished, it breaks the connection: whatever cut the work short, the
-/// other side cannot take what it has for complete.
+/// The writing direction. Until it is finished, the end of the socket is a break: whatever cuts the work short, a
+/// dropped task or a killed process, the other side cannot take what it has for complete.
 #[derive(Debug)]
 pub(crate) struct TcpSink {
     stream: Arc<TcpStream>,
-    finished: bool,
 }
 
 const SMALLEST_READ: usize = 4 * 1024;
@@ -31,7 +30,9 @@ const LARGEST_READ: usize = 256 * 1024;
 /// Takes a connection apart into its directions; it closes when both are dropped.
 pub(crate) fn split(stream: TcpStream) -> (TcpSource, TcpSink) {
     let stream = Arc::new(stream);
-    (TcpSource { stream: Arc::clone(&stream), want: SMALLEST_READ }, TcpSink { stream, finished: false })
+    let (source, mut sink) = (TcpSource { stream: Arc::clone(&stream), want: SMALLEST_READ }, TcpSink { stream });
+    sink.reset();
+    (source, sink)
 }
 
 impl Source for TcpSource {
@@ -78,7 +79,6 @@ impl Sink for TcpSink {
     }
 
     async fn finish(&mut self) -> Result<(), Broken> {
-        self.finished = true;
         match culvert_sys::tcp::end_sending(&*self.stream) {
             // The other side is gone, and it is the reading direction that tells whether properly.
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(broken(error)),
@@ -103,14 +103,6 @@ impl Sink for TcpSink {
                 },
                 Ok(_) => {}
             }
-        }
-    }
-}
-
-impl Drop for TcpSink {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.reset();
         }
     }
 }

@@ -121,7 +121,7 @@ impl fmt::Debug for Certificate {
     /// Shows no key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate")
-            .field("id", &self.id)
+            .field("id", self.id())
             .field("serial", &self.serial())
             .field("validity", &self.validity())
             .finish_non_exhaustive()

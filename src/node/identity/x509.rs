@@ -38,9 +38,9 @@ impl X509 {
 pub(super) fn identities(der: &[u8]) -> Vec<SpiffeId> {
     let Some(parsed) = parse(der) else { return Vec::new() };
     let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
-    let identity = |name: &GeneralName<'_>| match name {
-        GeneralName::URI(uri) => uri.parse().ok(),
-        _ => None,
+    let identity = |name: &GeneralName<'_>| {
+        let GeneralName::URI(uri) = name else { return None };
+        uri.parse().ok()
     };
     names.value.general_names.iter().filter_map(identity).collect()
 }

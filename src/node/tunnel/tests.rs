@@ -22,7 +22,7 @@ use crate::tasks::Tasks;
 
 fn config(set: &[(&'static str, &'static str)]) -> Config {
     let base = [("LOCAL_XDS", "workloads: []"), ("CA_ADDRESS", "unused:1"), ("PACKET_MARK", "0")];
-    Config::read(&Environment::of(base.iter().chain(set).copied())).ok().expect("valid settings")
+    Config::read(&Environment::of(base.iter().chain(set).copied())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What a server does with an offer.
