@@ -1,0 +1,142 @@
+//! Signs: workload certificates, and the certificate of this server.
+//!
+//! In go an identity that was granted, a public key, a lifetime and the time; out comes a leaf under the root. It does not
+//! decide who gets what.
+
+use std::time::{Duration, SystemTime};
+
+use culvert_core::identity::SpiffeId;
+use culvert_core::renewal::Validity;
+use rcgen::{
+    CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
+};
+
+use crate::root::{BACKDATE, Root};
+
+/// The lifetime of a workload certificate when none is asked for.
+pub(crate) const DEFAULT_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest lifetime of a workload certificate.
+pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// The lifetime of this server's certificate.
+const SERVER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Signs with the root.
+pub(crate) struct Authority {
+    root: Root,
+}
+
+/// A signed leaf.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    pub(crate) pem: String,
+    pub(crate) der: rustls_pki_types::CertificateDer<'static>,
+    /// In decimal.
+    pub(crate) serial: String,
+    pub(crate) validity: Validity,
+    /// The end of the validity, as RFC 3339.
+    pub(crate) not_after: String,
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the root certificate has expired")]
+    RootExpired,
+    #[error("the system gave no random numbers")]
+    Random,
+    #[error("the certificate cannot be made")]
+    Sign(#[from] rcgen::Error),
+}
+
+impl Authority {
+    pub(crate) fn new(root: Root) -> Self {
+        Self { root }
+    }
+
+    /// The root certificate, as PEM.
+    pub(crate) fn root_pem(&self) -> &str {
+        self.root.pem()
+    }
+
+    /// Signs a certificate for a workload.
+    pub(crate) fn sign_workload(
+        &self,
+        id: &SpiffeId,
+        key: &SubjectPublicKeyInfo,
+        life: Duration,
+        now: SystemTime,
+    ) -> Result<Leaf, Error> {
+        let names = vec![SanType::URI(id.to_string().try_into()?)];
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(leaf(names, usages), key, life, now)
+    }
+
+    /// Makes a key and signs a certificate for this server under these DNS names and addresses.
+    pub(crate) fn sign_server(&self, names: &[String], now: SystemTime) -> Result<(Leaf, KeyPair), Error> {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let names = CertificateParams::new(names)?.subject_alt_names;
+        let params = leaf(names, vec![ExtendedKeyUsagePurpose::ServerAuth]);
+        Ok((self.sign(params, &key, SERVER_LIFE, now)?, key))
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        key: &impl PublicKeyData,
+        life: Duration,
+        now: SystemTime,
+    ) -> Result<Leaf, Error> {
+        let root = self.root.validity();
+        if root.remaining(now).is_zero() {
+            return Err(Error::RootExpired);
+        }
+        let validity = Validity {
+            not_before: (now - BACKDATE).max(root.not_before),
+            not_after: (now + life).min(root.not_after),
+        };
+        let serial = serial()?;
+        params.serial_number = Some(SerialNumber::from_slice(&serial.to_be_bytes()));
+        params.not_before = validity.not_before.into();
+        params.not_after = validity.not_after.into();
+        let signed = params.signed_by(key, self.root.issuer())?;
+        Ok(Leaf {
+            pem: signed.pem(),
+            der: signed.der().clone(),
+            serial: serial.to_string(),
+            validity,
+            not_after: format!(
+                "{}T{:02}:{:02}:{:02}Z",
+                params.not_after.date(),
+                params.not_after.hour(),
+                params.not_after.minute(),
+                params.not_after.second()
+            ),
+        })
+    }
+}
+
+/// What all leaves have in common. A subject that is empty makes the names critical.
+fn leaf(names: Vec<SanType>, usages: Vec<ExtendedKeyUsagePurpose>) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.subject_alt_names = names;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages = usages;
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+/// A random serial number, positive and never zero in its first byte.
+fn serial() -> Result<u128, Error> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Random)?;
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests;
