@@ -133,7 +133,7 @@ impl Callers {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Node(node) => write!(f, "node {node:?}"),
+            Self::Node(node) => write!(f, "node/{node}"),
             Self::Workload(id) => write!(f, "{id}"),
         }
     }

@@ -87,6 +87,8 @@ impl Launch {
         let mut command = Command::new(&self.binary);
         command.args(&self.arguments).env_clear().envs(&self.environment).current_dir(directory);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        // Ctrl-C on a terminal is for the lab, which ends its programs itself.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         start_in(&mut command, &self.netns).doing(doing)?;
         let child = spawner::spawn(command).doing(doing)?;
         Ok(Program::new(self.name, log_path, child))

@@ -16,6 +16,7 @@ use culvert_core::policy::{self, Denial, Peer, Verdict};
 use culvert_core::refusal::Refusal;
 use culvert_core::route::{self, Route};
 use culvert_core::service::Service;
+use culvert_core::workload::Workload;
 
 use crate::capture::Captured;
 use crate::deliver::splice::{Ended, Moved, spliced_until};
@@ -119,13 +120,16 @@ async fn deliver_stream(
     guard: &Guard,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let (client, arrived) = (forwarded_client(&offer, peer.source), peer.destination);
+    let arrived = peer.destination;
+    let Forwarded { client, host } = forwarded(&offer);
+    let client = client_address(client, peer.source);
     let wanted = match read_offer(&offer) {
         Ok(wanted) => wanted,
         Err(failure) => return refuse(offer, failure),
     };
     let upstream = async {
         let (local, peer) = admit_stream(proxy, peer, &wanted, arrived, report).await?;
+        report.service = host.and_then(|host| called_service(proxy, &local.workload, &host));
         let upstream = dial_workload(proxy, &peer, client).await?;
         Ok((local, peer, upstream))
     };
@@ -174,12 +178,23 @@ async fn admit_stream(
     Ok((local, peer))
 }
 
+/// What the peer says of the connection it forwards. It proves nothing.
+fn forwarded(offer: &server::Offer) -> Forwarded {
+    let values = offer.header("forwarded").unwrap_or_default();
+    values.first().map(|value| Forwarded::parse(value.as_bytes())).unwrap_or_default()
+}
+
 /// The client's own address, with its port when the peer says which it was. Only the port is believed: the address is
 /// the one the tunnel comes from.
-fn forwarded_client(offer: &server::Offer, peer: SocketAddr) -> SocketAddr {
-    let values = offer.header("forwarded").unwrap_or_default();
-    let client = values.first().and_then(|value| Forwarded::parse(value.as_bytes()).client);
-    client.filter(|client| client.ip() == peer.ip()).unwrap_or(SocketAddr::new(peer.ip(), 0))
+fn client_address(said: Option<SocketAddr>, peer: SocketAddr) -> SocketAddr {
+    said.filter(|client| client.ip() == peer.ip()).unwrap_or(SocketAddr::new(peer.ip(), 0))
+}
+
+/// The service the client called, for the report: believed only when the workload is part of it.
+fn called_service(proxy: &Proxy, local: &Workload, host: &str) -> Option<Arc<Service>> {
+    let snapshot = proxy.mesh.snapshot();
+    let service = snapshot.service_by_hostname(host, &local.namespace)?;
+    local.services.contains_key(&service.key()).then(|| Arc::clone(service))
 }
 
 /// Carries a plain connection somebody made to the pod.

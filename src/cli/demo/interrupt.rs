@@ -1,8 +1,10 @@
 //! Ctrl-C: remembered for the story, which looks between two lines, so that what it built is taken down in order.
 //!
-//! In go SIGINT and SIGTERM; out comes an answer to "may I go on?". The second signal ends the process at once: the
-//! kernel then ends its programs, and with them the namespaces and their rules. Only the logs stay.
+//! In go SIGINT, SIGTERM and SIGHUP (the terminal is gone); out comes an answer to "may I go on?". The second signal
+//! ends the process at once: the kernel then ends its programs, and with them the namespaces and their rules. Only the
+//! logs stay.
 
+use std::io::{self, Write as _};
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use culvert_process::signal::Stop;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Error;
 
@@ -30,10 +33,10 @@ impl Interrupt {
     /// Starts to listen.
     pub(crate) fn listen() -> Result<Self, Error> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Signals)?;
-        let stop = runtime.block_on(async { Stop::listen() }).map_err(Error::Signals)?;
+        let signals = runtime.block_on(async { Signals::listen() }).map_err(Error::Signals)?;
         let shared = Arc::new(Shared::default());
         let listener = Arc::clone(&shared);
-        let listen = move || listener.listen(&runtime, stop);
+        let listen = move || listener.listen(&runtime, signals);
         thread::Builder::new().name("interrupt".into()).spawn(listen).map_err(Error::Signals)?;
         Ok(Self(shared))
     }
@@ -53,15 +56,37 @@ impl Interrupt {
     }
 }
 
+struct Signals {
+    stop: Stop,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { stop: Stop::listen()?, hangup: signal(SignalKind::hangup())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            name = self.stop.asked() => name,
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}
+
 impl Shared {
-    fn listen(&self, runtime: &Runtime, mut stop: Stop) {
-        let signal = runtime.block_on(stop.asked());
+    fn listen(&self, runtime: &Runtime, mut signals: Signals) {
+        let signal = runtime.block_on(signals.next());
         *self.signal() = Some(signal);
         self.came.notify_all();
-        eprintln!("\nculvert: {signal}: taking everything down; a second one ends it at once");
+        // Nobody may be reading any more.
+        let _ = writeln!(
+            io::stderr(),
+            "\nculvert: {signal}: taking everything down; a second one ends it at once"
+        );
         let first = Instant::now();
         while first.elapsed() < ONE_KEYSTROKE {
-            runtime.block_on(stop.asked());
+            runtime.block_on(signals.next());
         }
         process::exit(1);
     }

@@ -53,7 +53,7 @@ async fn a_node_gets_the_identities_of_its_workloads_and_no_others() {
     assert!(rest <= DAY && rest > DAY - Duration::from_secs(60), "the default is a day: {rest:?}");
     let line = control.logged("\tcertificate issued\t");
     for field in
-        ["caller=node \"a\"", "identity=spiffe://cluster.local/ns/ns/sa/web", "serial=", "not_after=\"20"]
+        ["caller=node/a", "identity=spiffe://cluster.local/ns/ns/sa/web", "serial=", "not_after=\"20"]
     {
         assert!(line.contains(field), "{line}");
     }
@@ -65,7 +65,7 @@ async fn a_node_gets_the_identities_of_its_workloads_and_no_others() {
     assert_eq!(other.as_ref().unwrap_err().message(), "no workload with this identity on node \"a\"");
     check_refused(other, Code::PermissionDenied, "identity-not-on-node");
     let line = control.logged("certificate refused");
-    assert!(line.contains("caller=node \"a\"") && line.contains("reason=\"identity-not-on-node\""), "{line}");
+    assert!(line.contains("caller=node/a") && line.contains("reason=\"identity-not-on-node\""), "{line}");
 
     let foreign = Some("spiffe://other.example/ns/ns/sa/web");
     check_refused(
