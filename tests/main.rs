@@ -1,1 +1,43 @@
-fn main() {}
+//! What Culvert promises, tested from outside: one module per promise.
+//!
+//! The tests make pods and nodes out of network namespaces, start the real programs, and look at what happens through
+//! sockets, files and the kernel. They know nothing of how the programs are made. `SUBJECT=/path/to/program` puts
+//! another node program of the same interface under test. Root is needed.
+
+#[cfg(test)]
+mod harness;
+
+#[cfg(test)]
+mod a_dead_proxy_fails_closed;
+#[cfg(test)]
+mod admin_tells_the_truth;
+#[cfg(test)]
+mod bad_input_is_explained;
+#[cfg(test)]
+mod client_address_survives;
+#[cfg(test)]
+mod connections_do_not_mix;
+#[cfg(test)]
+mod dedicated_mode_serves_one_pod;
+#[cfg(test)]
+mod ends_are_passed_on_truthfully;
+#[cfg(test)]
+mod ipv6_is_equal;
+#[cfg(test)]
+mod only_the_allowed_get_in;
+#[cfg(test)]
+mod other_hbone_clients_are_served;
+#[cfg(test)]
+mod plaintext_passes_through;
+#[cfg(test)]
+mod pods_come_and_go;
+#[cfg(test)]
+mod restarts_do_not_hurt;
+#[cfg(test)]
+mod rolling_restarts_lose_nothing;
+#[cfg(test)]
+mod strange_peers_do_no_harm;
+#[cfg(test)]
+mod the_wire_is_ciphertext;
+#[cfg(test)]
+mod traffic_flows_both_ways;

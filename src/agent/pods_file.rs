@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use culvert_process::exit::Chain;
 use culvert_process::follow::Follower;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::{MessageFormatter as _, Spanned};
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -72,7 +73,15 @@ struct RawPod {
     namespace: String,
     service_account: String,
     netns: Option<String>,
+    #[serde(default, deserialize_with = "pid")]
     pid: Option<u32>,
+}
+
+/// Reads a process number; the library's own message would name a Rust type.
+fn pid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = |_| D::Error::custom(format!("pid `{text}` is not the number of a process"));
+    text.parse().map(Some).map_err(wrong)
 }
 
 /// Reads the text of a pods file. `file` is only named in errors.

@@ -206,8 +206,10 @@ impl Report {
         let flag = self.result.as_ref().err().map_or(Flag::None, Failure::flag);
         let labels = self.labels(flag);
         metrics::counter!("istio_tcp_connections_closed_total", labels.clone()).increment(1);
-        if let Err(failure) = &self.result {
+        if flag != Flag::None {
             metrics::counter!("istio_tcp_connections_failed_total", labels).increment(1);
+        }
+        if let Err(failure) = &self.result {
             let by = metrics::Label::new("reason", failure.reason());
             metrics::counter!("culvert_connections_ended_early_total", vec![by]).increment(1);
         }

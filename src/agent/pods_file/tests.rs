@@ -106,7 +106,11 @@ fn what_is_not_a_pods_file_is_told_with_its_line() {
         (GOOD.replacen("netns:", "netnss:", 1).as_str(), 6, "netnss"),
         // The YAML library names the last line of the pod that lacks something.
         (GOOD.replacen("    name: client-1\n", "", 1).as_str(), 5, "missing field `name`"),
-        (GOOD.replacen("pid: 4711", "pid: many", 1).as_str(), 11, "invalid"),
+        (
+            GOOD.replacen("pid: 4711", "pid: many", 1).as_str(),
+            11,
+            "pid `many` is not the number of a process",
+        ),
         (GOOD.replacen("pods:", "pots:", 1).as_str(), 1, "pots"),
         ("", 1, ""),
         ("pods: [", 1, ""),

@@ -30,7 +30,8 @@ const LARGEST_READ: usize = 256 * 1024;
 /// Takes a connection apart into its directions; it closes when both are dropped.
 pub(crate) fn split(stream: TcpStream) -> (TcpSource, TcpSink) {
     let stream = Arc::new(stream);
-    let (source, mut sink) = (TcpSource { stream: Arc::clone(&stream), want: SMALLEST_READ }, TcpSink { stream });
+    let (source, mut sink) =
+        (TcpSource { stream: Arc::clone(&stream), want: SMALLEST_READ }, TcpSink { stream });
     sink.reset();
     (source, sink)
 }

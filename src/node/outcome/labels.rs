@@ -16,7 +16,7 @@ pub(crate) fn describe() {
     metrics::describe_counter!("istio_tcp_connections_closed_total", "Connections closed.");
     metrics::describe_counter!(
         "istio_tcp_connections_failed_total",
-        "Connections that did not end well (unstable)."
+        "Connections that could not be made (unstable)."
     );
     metrics::describe_counter!("istio_tcp_received_bytes_total", "Bytes from client to server.");
     metrics::describe_counter!("istio_tcp_sent_bytes_total", "Bytes from server to client.");

@@ -1,0 +1,110 @@
+//! Readiness, metrics and the dump say what is.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+
+use culvert_lab::{Behaviour, Node, http};
+
+use crate::harness::cluster::{Cluster, ECHO, shared};
+use crate::harness::metrics::counter;
+use crate::harness::talk::{Ending, SOON, assert_echo, exchange};
+
+const READINESS: ([u8; 4], u16) = ([127, 0, 0, 1], 15021);
+const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
+
+#[test]
+fn a_node_is_not_ready_before_it_knows_its_pods() {
+    let cluster = Cluster::without_mesh("readiness").unwrap();
+    let lab = &cluster.lab;
+    lab.enrol_all(&[&cluster.client]).unwrap();
+    lab.start_control().unwrap();
+    let proxy = lab.start(lab.node_launch(&cluster.one).unwrap()).unwrap();
+    let ready = || http::get(cluster.one.netns(), READINESS, "/healthz/ready").ok();
+    lab.wait_until(SOON, "the node answers", || ready().is_some()).unwrap();
+    let answer = ready().unwrap();
+    assert_eq!(answer.status, 500);
+    assert!(answer.text().contains("workload proxy manager"), "{}", answer.text());
+    lab.start_agent(&cluster.one).unwrap();
+    lab.wait_until(SOON * 2, "the node is ready", || ready().is_some_and(|answer| answer.status == 200))
+        .unwrap();
+    assert_echo(&cluster.client, (cluster.outsider.ip4(), ECHO), b"ready means ready");
+    assert!(proxy.is_running());
+}
+
+/// Answers every byte with two.
+fn doubling() -> Behaviour {
+    Behaviour::custom(|mut stream: TcpStream| {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        stream.write_all(&bytes)?;
+        stream.write_all(&bytes)?;
+        stream.shutdown(Shutdown::Write)
+    })
+}
+
+#[test]
+fn one_connection_is_counted_once_and_to_the_byte() {
+    let cluster = Cluster::start("metrics").unwrap();
+    let server = cluster.lab.serve(&cluster.server, 0, doubling()).unwrap();
+    let answer = exchange(&cluster.client, (cluster.server.ip4(), server.port()), b"hello world");
+    assert_eq!(answer, Ending::Complete(b"hello worldhello world".to_vec()));
+    for (node, reporter) in [(&cluster.one, "source"), (&cluster.two, "destination")] {
+        let labels = [
+            &format!("reporter=\"{reporter}\""),
+            "connection_security_policy=\"mutual_tls\"",
+            "response_flags=\"-\"",
+            "source_principal=\"spiffe://cluster.local/ns/default/sa/client\"",
+            "destination_principal=\"spiffe://cluster.local/ns/default/sa/server\"",
+        ];
+        let count = |name: &str| counter(node, &format!("istio_tcp_{name}_total"), &labels);
+        cluster
+            .lab
+            .wait_until(SOON, "the connection is counted as closed", || count("connections_closed") == 1)
+            .unwrap();
+        assert_eq!(count("connections_opened"), 1, "{reporter}");
+        assert_eq!(count("received_bytes"), 11, "{reporter}");
+        assert_eq!(count("sent_bytes"), 22, "{reporter}");
+        assert_eq!(opened_in_all(node), 1, "{reporter}");
+    }
+}
+
+/// All connections a node has counted, whatever their labels.
+fn opened_in_all(node: &Node) -> u64 {
+    counter(node, "istio_tcp_connections_opened_total", &[])
+}
+
+#[test]
+fn the_dump_names_pods_and_certificates_and_no_secret() {
+    let cluster = shared();
+    let answer = http::get(cluster.one.netns(), ADMIN, "/config_dump").unwrap();
+    assert_eq!(answer.status, 200);
+    let dump = answer.text();
+    for pod in [&cluster.client, &cluster.neighbour] {
+        assert!(dump.contains(pod.uid()), "{dump}");
+        assert!(dump.contains(&pod.identity()), "{dump}");
+    }
+    assert!(!dump.contains(&cluster.server.uid().to_owned()), "a pod of another node: {dump}");
+    let token = std::fs::read_to_string(cluster.one.token_file()).unwrap();
+    assert!(!dump.contains("PRIVATE KEY") && !dump.contains(token.trim()));
+}
+
+#[test]
+fn the_admin_port_is_for_the_node_only() {
+    let cluster = shared();
+    for pod in [&cluster.outsider, &cluster.client] {
+        let ending = exchange(pod, (cluster.two.ip4(), 15000), b"GET /config_dump HTTP/1.0\r\n\r\n");
+        assert!(matches!(ending, Ending::Refused | Ending::Reset), "{}: {ending:?}", pod.name());
+    }
+}
+
+#[test]
+fn a_node_ends_when_asked_over_http() {
+    let cluster = Cluster::without_mesh("quit").unwrap();
+    cluster.lab.start_control().unwrap();
+    cluster.lab.start_agent(&cluster.one).unwrap();
+    let proxy = cluster.lab.start_node(&cluster.one).unwrap();
+    assert_eq!(http::request(cluster.one.netns(), ADMIN, "GET", "/quitquitquit").unwrap().status, 405);
+    assert!(proxy.is_running());
+    assert_eq!(http::request(cluster.one.netns(), ADMIN, "POST", "/quitquitquit").unwrap().status, 200);
+    assert!(proxy.wait_for_exit(SOON).unwrap().success());
+}

@@ -1,0 +1,8 @@
+//! What the tests share: [`cluster`]s that are ready to use, ways to [`talk`] as an application, and questions to the
+//! [`kernel`].
+
+pub(crate) mod cluster;
+pub(crate) mod kernel;
+pub(crate) mod metrics;
+pub(crate) mod shared;
+pub(crate) mod talk;

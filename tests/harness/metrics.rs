@@ -1,0 +1,31 @@
+//! The counters a node shows on its metrics port.
+
+use culvert_lab::{Node, http};
+
+const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 15020);
+
+/// The sum of all series of a counter whose labels contain all of `labels`, such as `reporter="source"`.
+#[track_caller]
+pub(crate) fn counter(node: &Node, name: &str, labels: &[&str]) -> u64 {
+    let answer = http::get(node.netns(), METRICS, "/metrics").unwrap();
+    assert_eq!(answer.status, 200);
+    sum(&answer.text(), name, labels)
+}
+
+fn sum(text: &str, name: &str, labels: &[&str]) -> u64 {
+    let series = text.lines().filter_map(|line| line.rsplit_once(' '));
+    let wanted = |series: &str| {
+        let (family, rest) = series.split_once('{').unwrap_or((series, ""));
+        family == name && labels.iter().all(|label| rest.contains(label))
+    };
+    series.filter(|(series, _)| wanted(series)).map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn only_the_series_with_all_labels_are_added_up() {
+    let text = "# TYPE a counter\na{x=\"1\",y=\"1\"} 3\na{x=\"1\",y=\"2\"} 4\na{x=\"2\"} 5\nab{x=\"1\"} 6\n";
+    assert_eq!(sum(text, "a", &["x=\"1\""]), 7);
+    assert_eq!(sum(text, "a", &["x=\"1\"", "y=\"2\""]), 4);
+    assert_eq!(sum(text, "a", &[]), 12);
+    assert_eq!(sum(text, "b", &[]), 0);
+}

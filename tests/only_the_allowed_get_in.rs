@@ -1,0 +1,187 @@
+//! Policies decide who gets in, by proven identity; whoever does not is reset, and the log says why.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use culvert_lab::{Lab, Node, Pod, PodSpec, Program, Section};
+
+use crate::harness::cluster::{ECHO, lab, serve_all};
+use crate::harness::metrics::counter;
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, read_to_end};
+
+/// Alice, Bob and a pod outside the mesh on one node; a shop and a garage on the other.
+struct Town {
+    lab: Lab,
+    two: Node,
+    alice: Pod,
+    bob: Pod,
+    outsider: Pod,
+    shop: Pod,
+    garage: Pod,
+    /// The proxy of the shop and the garage.
+    proxy: Program,
+}
+
+/// Lets Alice into the shop, and nobody else.
+const ALICE_ONLY: &str = "
+    - name: alice-only
+      namespace: shop
+      scope: Namespace
+      action: Allow
+      rules:
+      - - - principals: [!Exact cluster.local/ns/default/sa/alice]
+    ";
+
+/// Keeps everybody out of the shop.
+const CLOSED: &str = "
+    - name: closed
+      namespace: shop
+      scope: Namespace
+      action: Deny
+      rules: [[]]
+    ";
+
+impl Town {
+    fn start(name: &str, policies: &str) -> Self {
+        let lab = lab(name).unwrap();
+        let (one, two) = (lab.node("one").unwrap(), lab.node("two").unwrap());
+        let person = |name| lab.pod(&one, PodSpec::new(name).service_account(name)).unwrap();
+        let (alice, bob, outsider) = (person("alice"), person("bob"), person("outsider"));
+        let shop = PodSpec::new("shop").namespace("shop").service_account("shop");
+        let garage =
+            PodSpec::new("garage").namespace("garage").mesh_keys("authorizationPolicies: [garage/lost]");
+        let (shop, garage) = (lab.pod(&two, shop).unwrap(), lab.pod(&two, garage).unwrap());
+        for pod in [&shop, &garage] {
+            serve_all(&lab, pod).unwrap();
+        }
+        lab.set(Section::Policies, policies).unwrap();
+        lab.enrol_all(&[&alice, &bob, &shop, &garage]).unwrap();
+        lab.start_control().unwrap();
+        lab.start_agent(&one).unwrap();
+        lab.start_agent(&two).unwrap();
+        lab.start_node(&one).unwrap();
+        let proxy = lab.start_node(&two).unwrap();
+        Self { lab, two, alice, bob, outsider, shop, garage, proxy }
+    }
+
+    /// The line the shop's proxy logs about a refusal that begins now.
+    fn line_about(&self, part: &str, refused: impl FnOnce()) -> String {
+        let position = self.proxy.log_position();
+        refused();
+        self.proxy.wait_for_log_since(position, part, SOON).unwrap()
+    }
+}
+
+#[test]
+fn who_is_allowed_is_served_and_everybody_else_is_reset() {
+    let town = Town::start("allow", ALICE_ONLY);
+    for ip in town.shop.ips() {
+        assert_echo(&town.alice, (ip, ECHO), b"it is me, Alice");
+        assert_reset(&town.bob, (ip, ECHO));
+        assert_echo(&town.alice, (ip, ECHO), b"it is me again");
+    }
+}
+
+#[test]
+fn plaintext_does_not_prove_anything() {
+    let town = Town::start("plain", ALICE_ONLY);
+    for ip in town.shop.ips() {
+        assert_reset(&town.outsider, (ip, ECHO));
+    }
+}
+
+#[test]
+fn the_log_of_the_destination_says_who_was_refused_and_why() {
+    let town = Town::start("log", ALICE_ONLY);
+    let shop = (town.shop.ip4(), ECHO);
+    let line = town.line_about("connection complete", || assert_reset(&town.bob, shop));
+    for part in [
+        "reason=\"denied\"",
+        "allow policies exist, but none allowed",
+        "spiffe://cluster.local/ns/default/sa/bob",
+    ] {
+        assert!(line.contains(part), "`{part}` is not in: {line}");
+    }
+    let line = town.line_about("connection complete", || assert_reset(&town.outsider, shop));
+    assert!(
+        line.contains("reason=\"denied\"") && !line.contains("spiffe://cluster.local/ns/default/sa/outsider"),
+        "{line}"
+    );
+    // Who was let in was let in by name.
+    let line = town.line_about("connection complete", || assert_echo(&town.alice, shop, b"hello"));
+    assert!(line.contains("shop/alice-only"), "{line}");
+}
+
+#[test]
+fn a_refusal_is_counted() {
+    let town = Town::start("counted", ALICE_ONLY);
+    town.line_about("connection complete", || assert_reset(&town.bob, (town.shop.ip4(), ECHO)));
+    let count = |name: &str, labels: &[&str]| {
+        counter(&town.two, &format!("istio_tcp_connections_{name}_total"), labels)
+    };
+    let denied = ["reporter=\"destination\"", "response_flags=\"DENY\""];
+    assert_eq!(count("failed", &denied), 1);
+    // What was opened and what was closed add up, or nobody can tell what is open.
+    assert_eq!(count("closed", &denied), 1);
+    assert_eq!(count("opened", &[]), 1);
+}
+
+#[test]
+fn a_new_deny_policy_ends_open_connections_as_a_reset() {
+    const PROMPT: Duration = Duration::from_secs(5);
+    let town = Town::start("live", "");
+    let shop = (town.shop.ip4(), ECHO);
+    let mut tunnelled = town.alice.connect(shop, SOON).unwrap();
+    let mut plain = town.outsider.connect(shop, SOON).unwrap();
+    assert_alive(&mut tunnelled, b"welcome");
+    assert_alive(&mut plain, b"welcome");
+    let changed = Instant::now();
+    let line = town.line_about("policy change", || {
+        town.lab.set(Section::Policies, CLOSED).unwrap();
+        assert_eq!(read_to_end(&mut tunnelled), Ending::Reset);
+        assert_eq!(read_to_end(&mut plain), Ending::Reset);
+    });
+    assert!(changed.elapsed() < PROMPT, "{:?}", changed.elapsed());
+    assert!(line.contains("shop/closed"), "{line}");
+    assert_reset(&town.alice, shop);
+    // And opens again.
+    town.lab.set(Section::Policies, "").unwrap();
+    assert_echo(&town.alice, shop, b"open again");
+}
+
+#[test]
+fn a_policy_that_is_referred_to_and_unknown_denies() {
+    let town = Town::start("unknown", ALICE_ONLY);
+    let garage = (town.garage.ip4(), ECHO);
+    let line = town.line_about("connection complete", || assert_reset(&town.alice, garage));
+    assert!(line.contains("garage/lost") && line.contains("unknown"), "{line}");
+    let found = "
+        - name: lost
+          namespace: garage
+          scope: WorkloadSelector
+          action: Allow
+          rules: [[[{ namespaces: [!Exact default] }]]]
+        ";
+    town.lab.set(Section::Policies, found).unwrap();
+    assert_echo(&town.alice, garage, b"found");
+}
+
+#[test]
+fn a_mesh_file_that_makes_no_sense_changes_nothing() {
+    let town = Town::start("nonsense", ALICE_ONLY);
+    let shop = (town.shop.ip4(), ECHO);
+    for (nonsense, complaint) in [
+        ("workloads: [ nonsense", "line 1"),
+        ("", "empty"),
+        ("workloads: []\nservices: []\npolicys: []\n", "`policys`"),
+    ] {
+        let line = town.line_about("old state stays", || fs::write(town.lab.mesh_file(), nonsense).unwrap());
+        assert!(line.contains(complaint) && line.contains("mesh.yaml"), "{line}");
+        assert_echo(&town.alice, shop, b"still allowed");
+        assert_reset(&town.bob, shop);
+    }
+    town.line_about("old state stays", || fs::remove_file(town.lab.mesh_file()).unwrap());
+    assert_echo(&town.alice, shop, b"still allowed");
+    town.lab.set(Section::Policies, CLOSED).unwrap();
+    assert_reset(&town.alice, shop);
+}

@@ -1,0 +1,110 @@
+//! Pods join and leave the mesh while it runs; nobody else notices, and those that leave are as if never touched.
+
+use culvert_lab::{PodSpec, Program};
+
+use crate::harness::cluster::{Cluster, ECHO, serve_all};
+use crate::harness::kernel::traces_of_capture;
+use crate::harness::talk::{SOON, assert_alive, assert_echo};
+
+/// A cluster, and all programs of its nodes.
+fn start(name: &str) -> (Cluster, Vec<Program>) {
+    let cluster = Cluster::without_mesh(name).unwrap();
+    let lab = &cluster.lab;
+    lab.enrol_all(&[&cluster.client, &cluster.server]).unwrap();
+    let mut programs = vec![lab.start_control().unwrap()];
+    for node in [&cluster.one, &cluster.two] {
+        programs.push(lab.start_agent(node).unwrap());
+        programs.push(lab.start_node(node).unwrap());
+    }
+    (cluster, programs)
+}
+
+#[track_caller]
+fn assert_untouched(programs: &[Program]) {
+    for program in programs {
+        assert!(program.is_running(), "{} ended\n{}", program.name(), program.log_tail());
+    }
+}
+
+#[test]
+fn a_pod_that_joins_is_captured_and_served() {
+    let (cluster, programs) = start("joins");
+    let mut before = cluster.client.connect((cluster.server.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut before, b"before");
+    let newcomer = cluster.lab.pod(&cluster.two, PodSpec::new("newcomer")).unwrap();
+    serve_all(&cluster.lab, &newcomer).unwrap();
+    cluster.lab.enrol(&newcomer).unwrap();
+    let wire = cluster.lab.wire(&cluster.one, &cluster.two).unwrap();
+    assert_echo(&cluster.client, (newcomer.ip4(), ECHO), b"welcome, newcomer");
+    assert_echo(&newcomer, (cluster.client.ip4(), ECHO), b"thanks, says the newcomer");
+    let capture = wire.stop().unwrap();
+    assert!(!capture.contains(b"newcomer"));
+    assert_eq!(capture.tcp_ports(), [15008]);
+    assert_alive(&mut before, b"after");
+    assert_untouched(&programs);
+}
+
+#[test]
+fn a_pod_that_leaves_keeps_its_connectivity_and_no_trace() {
+    let (cluster, programs) = start("leaves");
+    assert_ne!(
+        traces_of_capture(&cluster.server),
+        Vec::<String>::new(),
+        "the test sees no rules where there are some"
+    );
+    assert_eq!(traces_of_capture(&cluster.outsider), Vec::<String>::new());
+    cluster.lab.unenrol(&cluster.server).unwrap();
+    assert_eq!(traces_of_capture(&cluster.server), Vec::<String>::new());
+    for (from, to) in [
+        (&cluster.client, &cluster.server),
+        (&cluster.server, &cluster.client),
+        (&cluster.server, &cluster.outsider),
+        (&cluster.outsider, &cluster.server),
+    ] {
+        for ip in to.ips() {
+            assert_echo(from, (ip, ECHO), b"still here");
+        }
+    }
+    assert_untouched(&programs);
+}
+
+#[test]
+fn a_pod_can_come_and_go_many_times() {
+    let (cluster, programs) = start("again");
+    let mut witness = cluster.client.connect((cluster.outsider.ip4(), ECHO), SOON).unwrap();
+    for round in 0..5 {
+        cluster.lab.unenrol(&cluster.server).unwrap();
+        assert_eq!(traces_of_capture(&cluster.server), Vec::<String>::new(), "round {round}");
+        assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"out");
+        cluster.lab.enrol(&cluster.server).unwrap();
+        assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"in");
+        assert_alive(&mut witness, b"undisturbed");
+    }
+    assert_untouched(&programs);
+}
+
+#[test]
+fn a_pod_that_is_deleted_harms_nobody() {
+    let (cluster, programs) = start("deleted");
+    let mut witness = cluster.client.connect((cluster.outsider.ip4(), ECHO), SOON).unwrap();
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"one last time");
+    cluster.lab.delete(&cluster.server).unwrap();
+    assert_alive(&mut witness, b"undisturbed");
+    let successor = cluster.lab.pod(&cluster.two, PodSpec::new("successor")).unwrap();
+    serve_all(&cluster.lab, &successor).unwrap();
+    cluster.lab.enrol(&successor).unwrap();
+    assert_echo(&cluster.client, (successor.ip4(), ECHO), b"hello, successor");
+    assert_untouched(&programs);
+}
+
+#[test]
+fn rules_that_somebody_removes_come_back() {
+    let (cluster, programs) = start("drift");
+    let whole = crate::harness::kernel::rules(&cluster.client);
+    let position = programs[1].log_position();
+    crate::harness::kernel::flush_nat_output(&cluster.client);
+    programs[1].wait_for_log_since(position, "drifted", SOON).unwrap();
+    let names = |rules: &crate::harness::kernel::Rules| rules.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&crate::harness::kernel::rules(&cluster.client)), names(&whole));
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"captured again");
+}

@@ -1,0 +1,164 @@
+//! A node program is replaced by another one without anybody noticing: both serve for a while, then the old one drains.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use culvert_lab::{Launch, Node, Pod, PodSpec, Program};
+
+use crate::harness::cluster::{Cluster, ECHO, programs};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange, read_to_end};
+
+/// How long connections may go on in an old proxy.
+const GRACE: Duration = Duration::from_secs(8);
+
+struct Rig {
+    cluster: Cluster,
+    old_one: Program,
+    old_two: Program,
+}
+
+fn start(name: &str, grace: Duration) -> Rig {
+    let cluster = Cluster::without_mesh(name).unwrap();
+    let lab = &cluster.lab;
+    lab.enrol_all(&[&cluster.client, &cluster.server]).unwrap();
+    lab.start_control().unwrap();
+    let node = |node: &Node| {
+        lab.start_agent(node).unwrap();
+        let launch = lab.node_launch(node).unwrap();
+        lab.start_node_as(node, launch.env("CONNECTION_TERMINATION_DEADLINE", seconds(grace))).unwrap()
+    };
+    let (old_one, old_two) = (node(&cluster.one), node(&cluster.two));
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"all is well");
+    Rig { cluster, old_one, old_two }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs())
+}
+
+/// Starts another proxy for a node, and waits until it is ready. Like any second one it has a network of its own.
+fn start_next(cluster: &Cluster, node: &Node) -> Program {
+    let lab = &cluster.lab;
+    let home = lab.pod(node, PodSpec::new("next-proxy").namespace("mesh-system")).unwrap();
+    let launch = Launch::new("next-proxy", programs().unwrap().node, home.netns())
+        .arg("proxy")
+        .env("NODE_NAME", node.name())
+        .env("INPOD_UDS", node.agent_socket().display())
+        .env("AUTH_TOKEN", node.token_file().display())
+        .env("LOCAL_XDS_PATH", lab.mesh_file().display())
+        .env("CA_ADDRESS", format!("https://{}", lab.control_address()))
+        .env("CA_ROOT_CA", lab.root_certificate().display());
+    lab.start_node_as(node, launch).unwrap()
+}
+
+/// What became of connections that were made one after another.
+#[derive(Debug, Default)]
+struct Calls {
+    good: usize,
+    bad: Vec<Ending>,
+    slowest: Duration,
+}
+
+impl Calls {
+    fn make(&mut self, from: &Pod, to: &Pod) {
+        let begun = Instant::now();
+        let ending = exchange(from, (to.ip4(), ECHO), b"still there?");
+        self.slowest = self.slowest.max(begun.elapsed());
+        if ending == Ending::Complete(b"still there?".to_vec()) {
+            self.good += 1;
+        } else {
+            self.bad.push(ending);
+        }
+    }
+}
+
+/// Makes connections for as long as something happens, and a while longer.
+fn call_meanwhile(from: &Pod, to: &Pod, happen: impl FnOnce()) -> Calls {
+    const AND_THEN: usize = 20;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let over = &over;
+        let caller = scope.spawn(move || {
+            let mut calls = Calls::default();
+            while !over.load(Ordering::Relaxed) {
+                calls.make(from, to);
+            }
+            (0..AND_THEN).for_each(|_| calls.make(from, to));
+            calls
+        });
+        // A failure in here must not leave the caller running.
+        let happened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(happen));
+        over.store(true, Ordering::Relaxed);
+        let calls = caller.join().unwrap();
+        if let Err(panic) = happened {
+            std::panic::resume_unwind(panic);
+        }
+        calls
+    })
+}
+
+#[track_caller]
+fn assert_all_served(calls: &Calls) {
+    assert_eq!(calls.bad, [], "{calls:?}");
+    assert!(calls.slowest < Duration::from_secs(2), "{calls:?}");
+}
+
+#[test]
+fn no_connection_fails_while_the_clients_proxy_is_replaced() {
+    let Rig { cluster, old_one, .. } = start("roll-client", GRACE);
+    let calls = call_meanwhile(&cluster.client, &cluster.server, || {
+        start_next(&cluster, &cluster.one);
+        assert!(old_one.stop().unwrap().success());
+    });
+    assert_all_served(&calls);
+    assert_echo(&cluster.server, (cluster.client.ip4(), ECHO), b"the other way");
+}
+
+#[test]
+fn no_connection_fails_while_the_servers_proxy_is_replaced() {
+    let Rig { cluster, old_two, .. } = start("roll-server", GRACE);
+    let calls = call_meanwhile(&cluster.client, &cluster.server, || {
+        start_next(&cluster, &cluster.two);
+        assert!(old_two.stop().unwrap().success());
+    });
+    assert_all_served(&calls);
+    assert_echo(&cluster.outsider, (cluster.server.ip4(), ECHO), b"from outside");
+}
+
+#[test]
+fn a_long_connection_may_finish_in_the_old_proxy() {
+    let Rig { cluster, old_one, old_two } = start("roll-long", GRACE);
+    let mut long = cluster.client.connect((cluster.server.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut long, b"before");
+    start_next(&cluster, &cluster.one);
+    start_next(&cluster, &cluster.two);
+    let asked = Instant::now();
+    for old in [&old_one, &old_two] {
+        let position = old.log_position();
+        old.terminate().unwrap();
+        old.wait_for_log_since(position, "draining", SOON).unwrap();
+    }
+    assert_alive(&mut long, b"while they drain");
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"a new one meanwhile");
+    assert!(old_one.is_running() && old_two.is_running());
+    drop(long);
+    for old in [&old_one, &old_two] {
+        assert!(old.wait_for_exit(SOON).unwrap().success());
+    }
+    assert!(asked.elapsed() < GRACE, "a proxy without connections waited for its deadline");
+}
+
+#[test]
+fn a_connection_that_does_not_finish_is_cut_at_the_deadline_as_a_reset() {
+    const SHORT: Duration = Duration::from_secs(2);
+    let Rig { cluster, old_one, .. } = start("roll-cut", SHORT);
+    let mut long = cluster.client.connect((cluster.server.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut long, b"before");
+    let asked = Instant::now();
+    old_one.terminate().unwrap();
+    assert_eq!(read_to_end(&mut long), Ending::Reset);
+    let took = asked.elapsed();
+    assert!(took >= SHORT - Duration::from_millis(100) && took < SHORT * 3, "{took:?}");
+    assert!(old_one.wait_for_exit(SOON).unwrap().success());
+}

@@ -1,0 +1,132 @@
+//! Peers that say nothing, say nonsense, or dial the proxy's own ports get nowhere and disturb nobody.
+
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use culvert_lab::{Pod, wait_until};
+
+use crate::harness::cluster::{Cluster, ECHO, Family, shared};
+use crate::harness::kernel::{Connection, State, connections, established_at};
+use crate::harness::talk::{Ending, SOON, assert_echo, exchange, read_to_end};
+
+/// How long a peer may take to prove who it is, and how exactly that is kept.
+const ACCEPT_DEADLINE: Duration = Duration::from_secs(10);
+const PRECISION: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_peer_that_says_nothing_is_closed_at_the_deadline() {
+    let cluster = shared();
+    let tunnel = (cluster.server.ip4(), 15008);
+    let begun = Instant::now();
+    let silent: Vec<_> =
+        (0..20).map(|_| cluster.outsider.connect(tunnel, ACCEPT_DEADLINE + PRECISION).unwrap()).collect();
+    // Meanwhile all others are served, promptly.
+    for _ in 0..20 {
+        let asked = Instant::now();
+        assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"undisturbed");
+        assert!(asked.elapsed() < PRECISION, "{:?}", asked.elapsed());
+    }
+    for mut stream in silent {
+        let ending = read_to_end(&mut stream);
+        let took = begun.elapsed();
+        assert!(matches!(ending, Ending::Complete(_) | Ending::Reset), "{ending:?} after {took:?}");
+        assert!(took > ACCEPT_DEADLINE - PRECISION && took < ACCEPT_DEADLINE + PRECISION, "{took:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_stops_halfway_is_closed_too() {
+    let cluster = shared();
+    let begun = Instant::now();
+    let mut stream =
+        cluster.outsider.connect((cluster.server.ip4(), 15008), ACCEPT_DEADLINE + PRECISION).unwrap();
+    // The beginning of a TLS record that announces 512 bytes.
+    stream.write_all(&[22, 3, 1, 2, 0, 1, 0]).unwrap();
+    let ending = read_to_end(&mut stream);
+    assert!(matches!(ending, Ending::Complete(_) | Ending::Reset), "{ending:?}");
+    assert!(begun.elapsed() < ACCEPT_DEADLINE + PRECISION, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn nonsense_on_the_tunnel_port_is_closed_at_once() {
+    let cluster = shared();
+    for nonsense in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0; 4096],
+        &[0xff; 4096],
+    ] {
+        let begun = Instant::now();
+        let mut stream = cluster.outsider.connect((cluster.server.ip4(), 15008), SOON).unwrap();
+        stream.write_all(nonsense).unwrap();
+        // A TLS alert may come first.
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.len() < 32, "{answer:?}");
+        assert!(begun.elapsed() < PRECISION, "{:?}", begun.elapsed());
+    }
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"undisturbed");
+}
+
+/// Dials a port of a proxy; fails unless that is refused, at once or by a reset.
+#[track_caller]
+fn assert_no_entry(from: &Pod, to: SocketAddr) {
+    let ending = exchange(from, to, b"hello, proxy");
+    assert!(matches!(ending, Ending::Reset | Ending::Refused), "{} -> {to}: {ending:?}", from.name());
+}
+
+#[test]
+fn the_proxys_own_ports_are_no_way_in_from_outside() {
+    let cluster = Cluster::start("own-ports-outside").unwrap();
+    for family in [Family::V4, Family::V6] {
+        for port in [15001, 15006] {
+            let to = family.of(cluster.server.ips(), port);
+            assert_no_entry(&cluster.outsider, to);
+            assert_no_entry(&cluster.client, to);
+            assert_no_entry(&cluster.neighbour, to);
+        }
+        assert_no_entry(&cluster.client, family.of(cluster.server.ips(), 15008));
+    }
+    assert_quiet(&cluster.server);
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"undisturbed");
+}
+
+#[test]
+fn the_proxys_own_ports_do_not_loop_from_inside() {
+    let cluster = Cluster::start("own-ports-inside").unwrap();
+    for port in [15001, 15006] {
+        assert_no_entry(&cluster.client, ([127, 0, 0, 1], port).into());
+        assert_no_entry(&cluster.client, (std::net::Ipv6Addr::LOCALHOST, port).into());
+        for ip in cluster.client.ips() {
+            assert_no_entry(&cluster.client, (ip, port).into());
+        }
+    }
+    assert_quiet(&cluster.client);
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"undisturbed");
+}
+
+/// A connection that loops makes another one, which makes another one.
+#[track_caller]
+fn assert_quiet(pod: &Pod) {
+    let busy = |it: &Connection| [15001, 15006].contains(&it.own) && it.state != State::TimeWait;
+    // A tunnel or two may stay open.
+    let quiet = || {
+        connections(pod).iter().filter(|it| it.state != State::TimeWait).count() < 8
+            && !connections(pod).iter().any(busy)
+    };
+    wait_until(SOON, &format!("pod {} is quiet", pod.name()), quiet).unwrap();
+}
+
+#[test]
+fn five_hundred_half_open_peers_leave_room_for_others() {
+    let cluster = Cluster::start("half-open").unwrap();
+    let tunnel = (cluster.server.ip4(), 15008);
+    let silent: Vec<_> = (0..500).map(|_| cluster.outsider.connect(tunnel, SOON).unwrap()).collect();
+    let asked = Instant::now();
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"undisturbed");
+    assert!(asked.elapsed() < PRECISION, "{:?}", asked.elapsed());
+    drop(silent);
+    let gone = || established_at(&cluster.server, 15008) <= 1;
+    wait_until(SOON, "peers that hung up are forgotten", gone).unwrap();
+}
