@@ -113,8 +113,13 @@ impl Listener {
                 accepted = self.listener.accept() => accepted,
                 () = guard.draining() => break,
             };
-            match accepted.and_then(|(stream, client)| self.captured(stream, client)) {
-                Ok(captured) => tasks.spawn(serve(captured, guard.clone())),
+            match accepted {
+                Ok((stream, client)) => match self.captured(stream, client) {
+                    Ok(captured) => tasks.spawn(serve(captured, guard.clone())),
+                    Err(error) => {
+                        tracing::debug!(%client, %error, "a connection was gone before it was set up")
+                    }
+                },
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
@@ -140,14 +145,8 @@ impl Listener {
     }
 }
 
-/// Errors of `accept(2)` and of set-up that concern one connection only.
+/// Errors of `accept(2)` that concern one connection only.
 fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::InvalidInput
-            | io::ErrorKind::Interrupted
-    )
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

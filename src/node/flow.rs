@@ -50,6 +50,9 @@ async fn carry_outbound(
             report.destination = to;
             report.to.workload = workload;
             report.service = service;
+            if route::is_own_port(to.port()) && proxy.owns(to.ip()) {
+                return Err(Refusal::Loop { destination: to }.into());
+            }
             let upstream = proxy.dialer.connect(to).await?;
             move_bytes(downstream, tcp::split(upstream), report.opened(), cut(guard)).await
         }

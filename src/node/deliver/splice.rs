@@ -84,14 +84,9 @@ pub(crate) async fn spliced_until<A: Source, B: Sink, C: Source, D: Sink, E>(
         result = splice(&mut client, &mut server, moved) => result.map_err(Ended::Early),
         reason = stop => Err(Ended::Stopped(reason)),
     };
-    match &result {
-        Ok(()) => {}
-        // What was received is complete; closing tells the client the rest.
-        Err(Ended::Early(Early::Server(Broken::Stopped) | Early::Client(Broken::Stopped))) => {}
-        Err(_) => {
-            client.1.reset();
-            server.1.reset();
-        }
+    if result.is_err() {
+        client.1.reset();
+        server.1.reset();
     }
     result
 }
@@ -120,7 +115,16 @@ impl End {
     }
 }
 
+/// Moves one direction until its end. A sink that takes no more on purpose ends it too: what comes back is complete or
+/// breaks by itself, and the close that follows tells the source.
 async fn pump(source: &mut impl Source, sink: &mut impl Sink, moved: &Count) -> Result<(), End> {
+    match move_all(source, sink, moved).await {
+        Err(End::Sink(Broken::Stopped)) => Ok(()),
+        settled => settled,
+    }
+}
+
+async fn move_all(source: &mut impl Source, sink: &mut impl Sink, moved: &Count) -> Result<(), End> {
     loop {
         let read = tokio::select! {
             biased;

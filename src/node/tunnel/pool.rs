@@ -86,6 +86,8 @@ impl Pool {
         if let Some(place) = slot.tunnels.iter().find_map(Tunnel::place) {
             return Ok(place);
         }
+        // An attempt that ended without a word must not be waited for again.
+        slot.attempt.take_if(|attempt| attempt.has_changed().is_err());
         Err(slot.attempt.get_or_insert_with(|| self.attempt(key.clone())).clone())
     }
 

@@ -101,12 +101,12 @@ impl Accepted {
         };
         tokio::pin!(dead);
         let mut draining = false;
-        loop {
+        let result = loop {
             tokio::select! {
                 offer = self.connection.accept() => match offer {
                     Some(Ok((request, respond))) => streams.spawn(each(Offer { request, respond })),
-                    Some(Err(error)) => return Err(error.to_string()),
-                    None => return Ok(()),
+                    Some(Err(error)) => break Err(error.to_string()),
+                    None => break Ok(()),
                 },
                 () = guard.draining(), if !draining => {
                     draining = true;
@@ -117,9 +117,16 @@ impl Accepted {
                     self.connection.abrupt_shutdown(h2::Reason::NO_ERROR);
                     return Ok(());
                 }
-                why = &mut dead => return Err(why.to_owned()),
+                why = &mut dead => break Err(why.to_owned()),
             }
+        };
+        // What has arrived whole is still delivered; streams that miss something find out by themselves.
+        drop(self.connection);
+        tokio::select! {
+            () = streams.finished() => {}
+            () = guard.cut() => {}
         }
+        result
     }
 }
 

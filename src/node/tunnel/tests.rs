@@ -14,6 +14,8 @@ use super::server::{self, Offer};
 use super::*;
 use crate::config::{Config, Environment, TunnelConfig};
 use crate::deliver::dial::Dialer;
+use crate::deliver::splice::{Moved, spliced_until};
+use crate::deliver::tcp;
 use crate::drain::{self, Drain, Guard};
 use crate::identity::testing::{TestAuthority, account};
 use crate::identity::{Certificate, Identities};
@@ -34,6 +36,17 @@ enum Answer {
     Hold,
     /// Takes the stream and lets go of it at once.
     Drop,
+    /// Sends this much, ends, and takes nothing.
+    Send(usize),
+    /// Ends at once, and reads all only when it is told to.
+    ReadLater(&'static ReadLater),
+}
+
+/// When to read, and how much there was.
+struct ReadLater {
+    now: tokio::sync::Notify,
+    read: tokio::sync::Notify,
+    bytes: AtomicUsize,
 }
 
 /// A server of tunnels under the identity `web`.
@@ -88,6 +101,18 @@ async fn respond(offer: Offer, answer: Answer) {
                 stream.sink.write(bytes).await.unwrap();
             }
             stream.sink.finish().await.unwrap();
+        }
+        Answer::Send(bytes) => {
+            stream.sink.write(Bytes::from(vec![7; bytes])).await.unwrap();
+            stream.sink.finish().await.unwrap();
+        }
+        Answer::ReadLater(later) => {
+            stream.sink.finish().await.unwrap();
+            later.now.notified().await;
+            while let Ok(Some(bytes)) = stream.source.read().await {
+                later.bytes.fetch_add(bytes.len(), Ordering::SeqCst);
+            }
+            later.read.notify_one();
         }
         Answer::Hold => drop(stream.sink.broken().await),
         Answer::Drop | Answer::Status(_) => {}
@@ -217,7 +242,8 @@ async fn a_status_other_than_200_is_an_error_that_names_it() {
 async fn a_stream_that_is_let_go_of_is_a_break() {
     let authority = TestAuthority::new("one");
     let server = Server::start(&authority, Answer::Drop).await;
-    let mut opened = open(&pool(&authority, config(&[]).tunnel), &key(&server)).await.unwrap();
+    let pool = pool(&authority, config(&[]).tunnel);
+    let mut opened = open(&pool, &key(&server)).await.unwrap();
     assert_eq!(soon(opened.stream.source.read()).await, Err(Broken::Reset));
 }
 
@@ -225,7 +251,8 @@ async fn a_stream_that_is_let_go_of_is_a_break() {
 async fn a_lost_tunnel_is_a_break_and_not_an_end() {
     let authority = TestAuthority::new("one");
     let server = Server::start(&authority, Answer::Hold).await;
-    let mut opened = open(&pool(&authority, config(&[]).tunnel), &key(&server)).await.unwrap();
+    let pool = pool(&authority, config(&[]).tunnel);
+    let mut opened = open(&pool, &key(&server)).await.unwrap();
     drop(server);
     let result = soon(opened.stream.source.read()).await;
     assert!(matches!(result, Err(Broken::Reset | Broken::Lost(_))), "{result:?}");
@@ -306,4 +333,62 @@ async fn a_stalled_peer_costs_its_callers_one_deadline_and_others_nothing() {
         assert!(matches!(result, Err(Error::EstablishTimedOut { .. })));
     }
     assert!(started.elapsed() < ESTABLISH_DEADLINE + Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_is_delivered_whole_when_the_peer_takes_no_more() {
+    const LENGTH: usize = 3_000_000;
+    let authority = TestAuthority::new("one");
+    let server = Server::start(&authority, Answer::Send(LENGTH)).await;
+    let pool = pool(&authority, config(&[]).tunnel);
+    let opened = open(&pool, &key(&server)).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (app, near) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+    let near = tcp::split(near.unwrap().0);
+    let splice = tokio::spawn(async move {
+        let far = (opened.stream.source, opened.stream.sink);
+        spliced_until(near, far, &Moved::default(), std::future::pending::<()>()).await
+    });
+    // The app never ends its own side, and reads slower than the peer sends.
+    let mut app = app.unwrap();
+    let (mut piece, mut total) = ([0; 4096], 0);
+    loop {
+        match soon(tokio::io::AsyncReadExt::read(&mut app, &mut piece)).await.unwrap() {
+            0 => break,
+            read => total += read,
+        }
+    }
+    assert_eq!(total, LENGTH);
+    assert!(soon(splice).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn what_arrived_is_delivered_after_the_tunnel_has_closed() {
+    const LENGTH: usize = 2_000_000;
+    static LATER: ReadLater = ReadLater {
+        now: tokio::sync::Notify::const_new(),
+        read: tokio::sync::Notify::const_new(),
+        bytes: AtomicUsize::new(0),
+    };
+    let authority = TestAuthority::new("one");
+    let server = Server::start(&authority, Answer::ReadLater(&LATER)).await;
+    let (pool, key) =
+        (pool(&authority, config(&[("POOL_UNUSED_RELEASE_TIMEOUT", "50ms")]).tunnel), key(&server));
+    let mut opened = open(&pool, &key).await.unwrap();
+    opened.stream.sink.write(Bytes::from(vec![7; LENGTH])).await.unwrap();
+    opened.stream.sink.finish().await.unwrap();
+    assert_eq!(soon(opened.stream.source.read()).await, Ok(None));
+    drop(opened);
+    // The pool brings up another tunnel only when the first one is closed.
+    soon(async {
+        while server.tunnels() == 1 {
+            drop(open(&pool, &key).await.unwrap());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    LATER.now.notify_waiters();
+    soon(LATER.read.notified()).await;
+    assert_eq!(LATER.bytes.load(Ordering::SeqCst), LENGTH);
 }
