@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use culvert_lab::{Launch, Node, Pod, PodSpec, Program};
 
 use crate::harness::cluster::{Cluster, ECHO, programs};
-use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange, read_to_end};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange, exchange_on, read_to_end};
 
 /// How long connections may go on in an old proxy.
 const GRACE: Duration = Duration::from_secs(8);
@@ -124,6 +124,40 @@ fn no_connection_fails_while_the_servers_proxy_is_replaced() {
     });
     assert_all_served(&calls);
     assert_echo(&cluster.outsider, (cluster.server.ip4(), ECHO), b"from outside");
+}
+
+/// The kernel completes connections before the program takes them. Those that wait for a program which is asked to end
+/// at that moment are its own: nobody else can take them.
+#[test]
+fn connections_that_wait_to_be_taken_are_served_by_the_program_that_ends() {
+    const WAITING: usize = 150;
+    let Rig { cluster, old_one, old_two } = start("roll-queue", GRACE);
+    // Through a tunnel and in plaintext, out of the pods of the first node and into those of the second.
+    let ways = [
+        (&old_one, &cluster.client, &cluster.server),
+        (&old_one, &cluster.client, &cluster.outsider),
+        (&old_two, &cluster.outsider, &cluster.server),
+    ];
+    let mut waiting = Vec::new();
+    for old in [&old_one, &old_two] {
+        old.pause().unwrap();
+    }
+    for (old, from, to) in ways {
+        let connect = |_| (old.name(), from.connect((to.ip4(), ECHO), SOON).unwrap());
+        waiting.extend((0..WAITING).map(connect));
+    }
+    start_next(&cluster, &cluster.one);
+    start_next(&cluster, &cluster.two);
+    for old in [&old_one, &old_two] {
+        old.terminate().unwrap();
+        old.resume().unwrap();
+    }
+    for (old, stream) in waiting {
+        assert_eq!(exchange_on(stream, b"my turn?"), Ending::Complete(b"my turn?".to_vec()), "{old}");
+    }
+    for old in [&old_one, &old_two] {
+        assert!(old.wait_for_exit(SOON).unwrap().success());
+    }
 }
 
 #[test]

@@ -114,12 +114,11 @@ impl Listener {
                 () = guard.draining() => break,
             };
             match accepted {
-                Ok((stream, client)) => match self.captured(stream, client) {
-                    Ok(captured) => tasks.spawn(serve(captured, guard.clone())),
-                    Err(error) => {
-                        tracing::debug!(%client, %error, "a connection was gone before it was set up")
+                Ok((stream, client)) => {
+                    if let Some(captured) = captured(stream, client, &self.socket) {
+                        tasks.spawn(serve(captured, guard.clone()));
                     }
-                },
+                }
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
@@ -129,19 +128,42 @@ impl Listener {
                 }
             }
         }
-        drop(self);
+        for captured in self.last() {
+            tasks.spawn(serve(captured, guard.clone()));
+        }
         tokio::select! {
             () = tasks.finished() => {}
             () = guard.cut() => {}
         }
     }
 
-    fn captured(&self, stream: TcpStream, client: SocketAddr) -> io::Result<Captured> {
+    /// Closes the listener, after taking the connections the kernel has completed already: closing resets what waits
+    /// in its queue, and their clients were told they are connected.
+    fn last(self) -> Vec<Captured> {
+        let Ok(listener) = self.listener.into_std() else { return Vec::new() };
+        let mut last = Vec::new();
+        while let Ok((stream, client)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            last.extend(stream.ok().and_then(|stream| captured(stream, client, &self.socket)));
+        }
+        last
+    }
+}
+
+/// Prepares an accepted connection and finds out whom it wanted; `None` when it is gone already.
+fn captured(stream: TcpStream, client: SocketAddr, socket: &SocketConfig) -> Option<Captured> {
+    let set_up = || {
         stream.set_nodelay(true)?;
-        prepare(&stream, &self.socket)?;
+        prepare(&stream, socket)?;
         let dialled = tcp::canonical(stream.local_addr()?);
-        let destination = tcp::original_destination(&stream).unwrap_or(dialled);
-        Ok(Captured { stream, client: tcp::canonical(client), destination })
+        io::Result::Ok(tcp::original_destination(&stream).unwrap_or(dialled))
+    };
+    match set_up() {
+        Ok(destination) => Some(Captured { stream, client: tcp::canonical(client), destination }),
+        Err(error) => {
+            tracing::debug!(%client, %error, "a connection was gone before it was set up");
+            None
+        }
     }
 }
 
