@@ -22,6 +22,8 @@ mod dedicated_mode_serves_one_pod;
 #[cfg(test)]
 mod ends_are_passed_on_truthfully;
 #[cfg(test)]
+mod envoy_is_a_peer;
+#[cfg(test)]
 mod ipv6_is_equal;
 #[cfg(test)]
 mod only_the_allowed_get_in;

@@ -2,8 +2,6 @@
 //!
 //! The client is libcurl (`tests/peers/`), the certificates are made with the `openssl` program.
 
-mod certificates;
-
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +11,7 @@ use std::sync::Arc;
 use culvert_lab::{Behaviour, Error, Launch, Section, Service, ServiceSpec};
 use culvert_sys::tcp;
 
-use self::certificates::{Authority, Certificate};
+use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::Cluster;
 use crate::harness::shared::Shared;
 use crate::harness::talk::SOON;

@@ -9,24 +9,24 @@ use culvert_lab::Lab;
 use culvert_sys::child::die_with_parent;
 
 /// A certificate and its key, as files.
-pub(super) struct Certificate {
-    pub(super) chain: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Certificate {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// Somebody who can sign certificates.
-pub(super) struct Authority(Certificate);
+pub(crate) struct Authority(Certificate);
 
 impl Authority {
     /// The control plane's own, from the directory it keeps it in.
-    pub(super) fn of_control(lab: &Lab) -> Self {
+    pub(crate) fn of_control(lab: &Lab) -> Self {
         let directory = lab.directory().join("ca");
         Self(Certificate { chain: lab.root_certificate(), key: directory.join("root-key.pem") })
     }
 
     /// A new one, which nobody trusts.
     #[track_caller]
-    pub(super) fn create(directory: &Path) -> Self {
+    pub(crate) fn create(directory: &Path) -> Self {
         let certificate = new_files(directory);
         let mut command =
             openssl(&["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
@@ -37,13 +37,13 @@ impl Authority {
 
     /// Signs a certificate for a workload.
     #[track_caller]
-    pub(super) fn issue(&self, directory: &Path, identity: &str) -> Certificate {
+    pub(crate) fn issue(&self, directory: &Path, identity: &str) -> Certificate {
         self.sign(directory, identity, &["-days", "1"])
     }
 
     /// Signs a certificate whose time is over.
     #[track_caller]
-    pub(super) fn issue_expired(&self, directory: &Path, identity: &str) -> Certificate {
+    pub(crate) fn issue_expired(&self, directory: &Path, identity: &str) -> Certificate {
         self.sign(directory, identity, &["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"])
     }
 
