@@ -11,6 +11,10 @@ pub(crate) trait Source: Send {
     ///
     /// Cancel safe: no bytes are lost when the future is dropped.
     fn read(&mut self) -> impl Future<Output = Result<Option<Bytes>, Broken>> + Send;
+
+    /// Looks after the source while the bytes before are still being passed on; resolves only when it breaks in a way
+    /// that makes passing on pointless. Cancel safe.
+    fn attend(&mut self) -> impl Future<Output = Broken> + Send;
 }
 
 /// Where bytes go to.
@@ -20,6 +24,9 @@ pub(crate) trait Sink: Send {
 
     /// Says that all bytes were written: FIN or END_STREAM.
     fn finish(&mut self) -> impl Future<Output = Result<(), Broken>> + Send;
+
+    /// Resolves when what was written has left, or never will. Cancel safe.
+    fn flush(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Breaks the stream, both directions, so that the other side cannot take what it has for complete.
     fn reset(&mut self);

@@ -160,6 +160,19 @@ pub fn end_sending(socket: &impl AsFd) -> io::Result<()> {
     socket.shutdown(std::net::Shutdown::Write)
 }
 
+/// Bytes in the send queue that the peer has not acknowledged (`SIOCOUTQ`, `tcp(7)`).
+///
+/// # Errors
+/// When the descriptor is not a socket.
+#[expect(unsafe_code, reason = "ioctl has no safe wrapper")]
+pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
+    let mut bytes: nix::libc::c_int = 0;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd());
+    // SAFETY: the descriptor is open for the call, and `bytes` is valid for the int that SIOCOUTQ (TIOCOUTQ) writes.
+    let result = unsafe { nix::libc::ioctl(fd, nix::libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(usize::try_from(bytes).unwrap_or(0)) }
+}
+
 /// Makes the close of the socket an abortive one: the peer sees RST, never a clean end. Holds for the close that the
 /// kernel does when the process is killed, too.
 ///

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::Interest;
@@ -24,6 +25,8 @@ pub(crate) struct TcpSink {
     stream: Arc<TcpStream>,
 }
 
+/// Time between two looks at the kernel's send queue.
+const QUEUE_LOOK: Duration = Duration::from_millis(2);
 const SMALLEST_READ: usize = 4 * 1024;
 const LARGEST_READ: usize = 256 * 1024;
 
@@ -51,6 +54,27 @@ impl Source for TcpSource {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(broken(error)),
             }
+        }
+    }
+
+    async fn attend(&mut self) -> Broken {
+        // A reset takes back what was sent before it.
+        reset_of(&self.stream).await
+    }
+}
+
+/// Resolves when the other side has reset the connection. Cancel safe.
+async fn reset_of(stream: &TcpStream) -> Broken {
+    loop {
+        match stream.ready(Interest::ERROR).await {
+            Err(error) => return broken(error),
+            Ok(ready) if ready.is_error() => match stream.take_error() {
+                Ok(Some(error)) => return broken(error),
+                // Both directions were shut down in order; nothing is left that could break.
+                Ok(None) => std::future::pending().await,
+                Err(error) => return broken(error),
+            },
+            Ok(_) => {}
         }
     }
 }
@@ -93,17 +117,13 @@ impl Sink for TcpSink {
     }
 
     async fn broken(&mut self) -> Broken {
-        loop {
-            match self.stream.ready(Interest::ERROR).await {
-                Err(error) => return broken(error),
-                Ok(ready) if ready.is_error() => match self.stream.take_error() {
-                    Ok(Some(error)) => return broken(error),
-                    // Both directions were shut down in order; nothing is left that could break.
-                    Ok(None) => std::future::pending().await,
-                    Err(error) => return broken(error),
-                },
-                Ok(_) => {}
-            }
+        reset_of(&self.stream).await
+    }
+
+    async fn flush(&mut self) {
+        // The kernel tells nobody when its queue has drained.
+        while culvert_sys::tcp::unsent(&*self.stream).is_ok_and(|bytes| bytes > 0) {
+            tokio::time::sleep(QUEUE_LOOK).await;
         }
     }
 }

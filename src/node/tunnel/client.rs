@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use http::{Method, Request, StatusCode, Uri, Version};
 use rustls_pki_types::ServerName;
@@ -14,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::stream::Payload;
 use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, Stream, connection};
 use crate::config::TunnelConfig;
 use crate::deliver::dial::Dialer;
@@ -30,7 +30,7 @@ pub(crate) struct Establish {
 /// A tunnel that is up. Streams are opened on it until it is full or the peer says it will take no more.
 #[derive(Debug)]
 pub(super) struct Tunnel {
-    send: SendRequest<Bytes>,
+    send: SendRequest<Payload>,
     peer: SocketAddr,
     /// Streams open or being opened.
     streams: AtomicUsize,
@@ -40,7 +40,7 @@ pub(super) struct Tunnel {
     stream_ended: Notify,
 }
 
-type Driver = Connection<TlsStream<TcpStream>, Bytes>;
+type Driver = Connection<TlsStream<TcpStream>, Payload>;
 
 impl Establish {
     /// TCP, TLS and HTTP/2 under one deadline. The second value must be run for the tunnel to work.
@@ -85,7 +85,7 @@ impl Establish {
             .initial_max_send_streams(self.config.streams)
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false)
-            .handshake(tls)
+            .handshake::<_, Payload>(tls)
             .await
             .map_err(|error| Error::Http2 { peer, reason: error.to_string() })?;
         let tunnel = Tunnel {

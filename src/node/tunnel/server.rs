@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use culvert_core::identity::SpiffeId;
 use h2::server::{Connection, SendResponse};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -10,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::stream::Payload;
 use super::{Stream, connection};
 use crate::config::TunnelConfig;
 use crate::drain::Guard;
@@ -35,7 +35,7 @@ pub(crate) enum Error {
 /// An accepted tunnel.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    connection: Connection<TlsStream<TcpStream>, Bytes>,
+    connection: Connection<TlsStream<TcpStream>, Payload>,
     /// Who the peer has proven to be.
     pub(crate) peer: SpiffeId,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Accepted {
 #[derive(Debug)]
 pub(crate) struct Offer {
     request: Request<h2::RecvStream>,
-    respond: SendResponse<Bytes>,
+    respond: SendResponse<Payload>,
 }
 
 /// Brings a tunnel up on a TCP connection under one deadline.
@@ -67,7 +67,7 @@ pub(crate) async fn accept(
 async fn handshake(
     tls: TlsStream<TcpStream>,
     config: &TunnelConfig,
-) -> Result<Connection<TlsStream<TcpStream>, Bytes>, h2::Error> {
+) -> Result<Connection<TlsStream<TcpStream>, Payload>, h2::Error> {
     h2::server::Builder::new()
         .initial_window_size(config.stream_window)
         .initial_connection_window_size(config.connection_window)
@@ -76,7 +76,7 @@ async fn handshake(
         .header_table_size(0)
         .max_concurrent_streams(MOST_STREAMS)
         .max_send_buffer_size(SEND_BUFFER)
-        .handshake(tls)
+        .handshake::<_, Payload>(tls)
         .await
 }
 

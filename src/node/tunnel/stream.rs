@@ -1,9 +1,12 @@
 //! One stream of a tunnel as a [`Source`] and a [`Sink`].
 
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use h2::Reason;
+use tokio::sync::Notify;
 
 use crate::stream::{Broken, Sink, Source};
 
@@ -15,8 +18,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(send: h2::SendStream<Bytes>, receive: h2::RecvStream) -> Self {
-        Self { source: TunnelSource { receive, unreleased: 0 }, sink: TunnelSink { send } }
+    pub(super) fn new(send: h2::SendStream<Payload>, receive: h2::RecvStream) -> Self {
+        let source = TunnelSource { receive, unreleased: 0, held: BytesMut::new(), over: None };
+        Self { source, sink: TunnelSink { send, unsent: Arc::default() } }
     }
 }
 
@@ -27,32 +31,104 @@ pub(crate) struct TunnelSource {
     /// Bytes handed out that the peer has not been given window for: it is given when they have been passed on, so
     /// that a slow reader behind us slows the peer down.
     unreleased: usize,
+    /// What arrived while the bytes before were being passed on, as one piece. The stream's window bounds it; left in
+    /// the library as small frames it would cost many times its size, for which the library ends the whole tunnel.
+    held: BytesMut,
+    /// How the stream ended, once what is held has been read.
+    over: Option<Result<(), Broken>>,
+}
+
+impl TunnelSource {
+    /// Takes the next piece out of the library, or notes how the stream ended.
+    async fn take(&mut self) -> Option<Bytes> {
+        while self.over.is_none() {
+            match self.receive.data().await {
+                None => self.over = Some(Ok(())),
+                Some(Err(error)) => self.over = Some(Err(broken(&error))),
+                // An empty frame means nothing.
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => {
+                    self.unreleased += bytes.len();
+                    return Some(bytes);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Source for TunnelSource {
+    async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
+        let passed_on = self.unreleased - self.held.len();
+        if passed_on > 0 {
+            self.unreleased = self.held.len();
+            // Fails only for a stream that is over, which needs no window.
+            let _ = self.receive.flow_control().release_capacity(passed_on);
+        }
+        if !self.held.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.held).freeze()));
+        }
+        match self.take().await {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.over.clone().unwrap_or(Ok(())).map(|()| None),
+        }
+    }
+
+    async fn attend(&mut self) -> Broken {
+        while let Some(bytes) = self.take().await {
+            self.held.extend_from_slice(&bytes);
+        }
+        // What arrived before the end, or before the break, is still to be passed on.
+        std::future::pending().await
+    }
 }
 
 /// The sending direction.
 #[derive(Debug)]
 pub(crate) struct TunnelSink {
-    send: h2::SendStream<Bytes>,
+    send: h2::SendStream<Payload>,
+    unsent: Arc<Unsent>,
 }
 
-impl Source for TunnelSource {
-    async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
-        if self.unreleased > 0 {
-            let unreleased = std::mem::take(&mut self.unreleased);
-            self.receive.flow_control().release_capacity(unreleased).map_err(|e| broken(&e))?;
-        }
-        loop {
-            match self.receive.data().await {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(broken(&error)),
-                // An empty frame means nothing.
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => {
-                    self.unreleased = bytes.len();
-                    return Ok(Some(bytes));
-                }
-            }
-        }
+/// Pieces that wait in the library for the wire.
+#[derive(Debug, Default)]
+struct Unsent {
+    pieces: AtomicUsize,
+    less: Notify,
+}
+
+/// Bytes on their way into a tunnel; counted until the library lets go of them.
+#[derive(Debug)]
+pub(super) struct Payload {
+    bytes: Bytes,
+    unsent: Arc<Unsent>,
+}
+
+impl Payload {
+    fn new(bytes: Bytes, unsent: &Arc<Unsent>) -> Self {
+        unsent.pieces.fetch_add(1, Ordering::AcqRel);
+        Self { bytes, unsent: Arc::clone(unsent) }
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        self.unsent.pieces.fetch_sub(1, Ordering::AcqRel);
+        self.unsent.less.notify_one();
+    }
+}
+
+impl Buf for Payload {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
     }
 }
 
@@ -65,13 +141,23 @@ impl Sink for TunnelSink {
                 Some(Err(error)) => return Err(broken(&error)),
                 None => return Err(self.broken().await),
             };
-            self.send.send_data(bytes.split_to(room), false).map_err(|e| broken(&e))?;
+            if room > 0 {
+                let piece = Payload::new(bytes.split_to(room), &self.unsent);
+                self.send.send_data(piece, false).map_err(|e| broken(&e))?;
+            }
         }
         Ok(())
     }
 
     async fn finish(&mut self) -> Result<(), Broken> {
-        self.send.send_data(Bytes::new(), true).map_err(|e| broken(&e))
+        let nothing = Payload::new(Bytes::new(), &self.unsent);
+        self.send.send_data(nothing, true).map_err(|e| broken(&e))
+    }
+
+    async fn flush(&mut self) {
+        while self.unsent.pieces.load(Ordering::Acquire) > 0 {
+            self.unsent.less.notified().await;
+        }
     }
 
     fn reset(&mut self) {
