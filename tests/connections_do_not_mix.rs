@@ -9,7 +9,7 @@ use std::time::Duration;
 use culvert_lab::{Behaviour, Pod};
 
 use crate::harness::cluster::shared;
-use crate::harness::talk::{Ending, SOON, exchange_on};
+use crate::harness::talk::{Ending, SOON, assert_alive, exchange_on};
 
 const CONNECTIONS: usize = 200;
 /// More than one frame and one window update of a small peer; less than makes the test slow.
@@ -109,4 +109,22 @@ fn fill(stream: &mut TcpStream, limit: usize) -> usize {
         }
     }
     filled
+}
+
+#[test]
+fn small_pieces_that_nobody_reads_do_not_cost_the_others_their_tunnel() {
+    const PIECES: usize = 1_500_000;
+    let cluster = shared();
+    let silent = cluster.lab.serve(&cluster.server, 0, Behaviour::Silent).unwrap();
+    let echo = cluster.lab.serve(&cluster.server, 0, Behaviour::Echo).unwrap();
+    // On the same tunnel, and older.
+    let mut other = cluster.client.connect((cluster.server.ip4(), echo.port()), SOON).unwrap();
+    assert_alive(&mut other, b"before");
+    let mut stalled = cluster.client.connect((cluster.server.ip4(), silent.port()), SOON).unwrap();
+    stalled.set_nodelay(true).unwrap();
+    stalled.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let taken = (0..PIECES).take_while(|_| stalled.write_all(b"x").is_ok()).count();
+    assert!(taken > 100_000, "only {taken} pieces were taken");
+    assert_alive(&mut other, b"after");
+    silent.stop();
 }

@@ -191,3 +191,26 @@ fn a_crash_of_the_far_proxy_is_an_error_not_an_end() {
     // The near proxy is alive and says the truth about new connections too.
     assert_eq!(exchange(&cluster.client, (cluster.server.ip4(), ECHO), b"hello?"), Ending::Reset);
 }
+
+/// What a server does that refuses a request before it has read all of it.
+#[test]
+fn an_early_answer_arrives_whole_before_the_reset() {
+    const ANSWER: &[u8] = &[b'a'; 300];
+    let cluster = shared();
+    for (from, to) in pairs(&cluster) {
+        let (server, _) = application(&cluster, to, |mut stream| {
+            stream.read_exact(&mut [0]).unwrap();
+            // Closing with the rest of the request unread resets the connection.
+            stream.write_all(ANSWER).unwrap();
+        });
+        for _ in 0..10 {
+            let mut stream = from.connect(address(to, &server), SOON).unwrap();
+            stream.write_all(&[b'q'; 100]).unwrap();
+            let mut answer = Vec::new();
+            let ending = stream.read_to_end(&mut answer).map_err(|error| error.kind());
+            let way = format!("{} -> {}", from.name(), to.name());
+            assert_eq!(ending, Err(io::ErrorKind::ConnectionReset), "{way}");
+            assert_eq!(answer, ANSWER, "{way}");
+        }
+    }
+}
