@@ -177,15 +177,11 @@ async fn pump(
         Err(End::Sink(Broken::Stopped)) => Ok(()),
         // The source's break was told to the other direction; what looks like an end here is not one.
         Ok(()) if broken.load(Ordering::Relaxed) => Err(End::Source(Broken::Reset)),
-        Ok(()) => sink.finish().await.map_err(End::Sink).or_else(stopped_is_fine),
-        settled => settled,
-    }
-}
-
-fn stopped_is_fine(end: End) -> Result<(), End> {
-    match end {
-        End::Sink(Broken::Stopped) => Ok(()),
-        end => Err(end),
+        Ok(()) => match sink.finish().await {
+            Ok(()) | Err(Broken::Stopped) => Ok(()),
+            Err(broken) => Err(End::Sink(broken)),
+        },
+        Err(end) => Err(end),
     }
 }
 
