@@ -48,6 +48,9 @@ pub(crate) struct Listeners {
 pub(crate) struct Listener {
     listener: tokio::net::TcpListener,
     socket: SocketConfig,
+    /// Whether what it accepts is an application's own connection, which must not seem to end in order before it was
+    /// served.
+    plain: bool,
 }
 
 /// A pod whose listeners could not be opened.
@@ -70,7 +73,7 @@ impl Listeners {
         let open = |port, listener| {
             let listener = tokio::net::TcpListener::from_std(listener);
             listener
-                .map(|listener| Listener { listener, socket })
+                .map(|listener| Listener { listener, socket, plain: port != INBOUND_TUNNEL })
                 .map_err(|source| Error::Listen { port, source })
         };
         Ok(Self {
@@ -115,7 +118,7 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, client)) => {
-                    if let Some(captured) = captured(stream, client, &self.socket) {
+                    if let Some(captured) = self.captured(stream, client) {
                         tasks.spawn(serve(captured, guard.clone()));
                     }
                 }
@@ -137,6 +140,10 @@ impl Listener {
         }
     }
 
+    fn captured(&self, stream: TcpStream, client: SocketAddr) -> Option<Captured> {
+        captured(stream, client, &self.socket, self.plain)
+    }
+
     /// Closes the listener, after taking the connections the kernel has completed already: closing resets what waits
     /// in its queue, and their clients were told they are connected.
     fn last(self) -> Vec<Captured> {
@@ -144,15 +151,18 @@ impl Listener {
         let mut last = Vec::new();
         while let Ok((stream, client)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            last.extend(stream.ok().and_then(|stream| captured(stream, client, &self.socket)));
+            last.extend(stream.ok().and_then(|stream| captured(stream, client, &self.socket, self.plain)));
         }
         last
     }
 }
 
 /// Prepares an accepted connection and finds out whom it wanted; `None` when it is gone already.
-fn captured(stream: TcpStream, client: SocketAddr, socket: &SocketConfig) -> Option<Captured> {
+fn captured(stream: TcpStream, client: SocketAddr, socket: &SocketConfig, plain: bool) -> Option<Captured> {
     let set_up = || {
+        if plain {
+            tcp::reset_on_close(&stream)?;
+        }
         stream.set_nodelay(true)?;
         prepare(&stream, socket)?;
         let dialled = tcp::canonical(stream.local_addr()?);

@@ -192,9 +192,9 @@ fn read_socket(env: &Environment, shared: bool) -> Result<SocketConfig, Error> {
         Some(_) => Transparent::Never,
     };
     let keepalive = Keepalive {
-        time: env.parse("KEEPALIVE_TIME", value::duration)?,
-        interval: env.parse("KEEPALIVE_INTERVAL", value::duration)?,
-        retries: env.parse("KEEPALIVE_RETRIES", value::number::<u32>)?,
+        time: env.parse("KEEPALIVE_TIME", value::keepalive_time)?,
+        interval: env.parse("KEEPALIVE_INTERVAL", value::keepalive_time)?,
+        retries: env.parse("KEEPALIVE_RETRIES", value::keepalive_retries)?,
     };
     let dead_after = keepalive.time + keepalive.interval * keepalive.retries;
     Ok(SocketConfig {
@@ -267,6 +267,9 @@ mod tests {
             ("SECRET_TTL", "1 parsec", "not a duration"),
             ("HTTP2_FRAME_SIZE", "1", "between 16384"),
             ("LOCAL_XDS", "{}", "both set"),
+            ("KEEPALIVE_TIME", "500ms", "between 1s and 32767s"),
+            ("KEEPALIVE_INTERVAL", "0", "between 1s and 32767s"),
+            ("KEEPALIVE_RETRIES", "128", "between 1 and 127"),
             ("CA_ADDRESS", "", "name the certificate authority"),
             ("ZTUNNEL_WORKER_THREADS", "0%", "percentage"),
         ] {

@@ -36,6 +36,22 @@ pub(super) fn frame_size(text: &str) -> Result<u32, String> {
     Err("must be between 16384 and 16777215 bytes".into())
 }
 
+/// What the kernel takes for TCP_KEEPIDLE and TCP_KEEPINTVL (`tcp(7)`).
+pub(super) fn keepalive_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if (1..=32_767).contains(&time.as_secs()) {
+        Ok(time)
+    } else {
+        Err("must be between 1s and 32767s".into())
+    }
+}
+
+/// What the kernel takes for TCP_KEEPCNT (`tcp(7)`).
+pub(super) fn keepalive_retries(text: &str) -> Result<u32, String> {
+    let retries = number::<u32>(text)?;
+    if (1..=127).contains(&retries) { Ok(retries) } else { Err("must be between 1 and 127".into()) }
+}
+
 /// A sum of terms such as `3m+31`; a term is a number with a unit, a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write for example `500ms`, `30s`, `5m` or `1h`");

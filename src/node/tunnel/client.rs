@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use h2::client::{Connection, SendRequest};
@@ -117,11 +118,20 @@ impl Drop for Place {
 impl Tunnel {
     /// Takes a place for one stream, or `None` when the tunnel is full or closed.
     pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
+        self.notice_refusal();
         let most = self.most_streams.min(self.send.current_max_send_streams());
         let taken = self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, |streams| {
             (streams < most && self.is_open()).then_some(streams + 1)
         });
         taken.is_ok().then(|| Place(Arc::clone(self)))
+    }
+
+    /// A peer that sent GOAWAY takes no new streams, though old ones may keep the tunnel up for long.
+    fn notice_refusal(&self) {
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Err(_)) = self.send.clone().poll_ready(&mut context) {
+            self.close();
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
