@@ -392,3 +392,28 @@ async fn what_arrived_is_delivered_after_the_tunnel_has_closed() {
     soon(LATER.read.notified()).await;
     assert_eq!(LATER.bytes.load(Ordering::SeqCst), LENGTH);
 }
+
+#[tokio::test]
+async fn tunnels_that_only_finish_old_streams_do_not_use_up_the_tries_of_new_ones() {
+    let authority = TestAuthority::new("one");
+    let server = Server::start(&authority, Answer::Echo).await;
+    let pool = pool(&authority, config(&[("POOL_MAX_STREAMS_PER_CONNECTION", "2")]).tunnel);
+    let key = key(&server);
+    let mut old = Vec::new();
+    for _ in 0..12 {
+        old.push(open(&pool, &key).await.unwrap());
+    }
+    // Six tunnels, each with a stream and a free place.
+    let mut old: Vec<Opened> = old.into_iter().step_by(2).collect();
+    let drains: Vec<Drain> = server.drains.lock().unwrap().drain(..).collect();
+    let draining: Vec<_> =
+        drains.into_iter().map(|drain| tokio::spawn(drain.drain(Duration::from_secs(20)))).collect();
+    // Long enough for each GOAWAY to arrive before an echo does.
+    for _ in 0..20 {
+        for opened in &mut old {
+            echoes(opened, "still here").await;
+        }
+    }
+    open(&pool, &key).await.unwrap();
+    draining.iter().for_each(tokio::task::JoinHandle::abort);
+}
