@@ -138,7 +138,7 @@ fn a_reset_of_the_client_after_the_servers_end_is_still_a_reset() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_bulk_data_is_seen_by_both() {
+fn a_reset_in_the_middle_of_bulk_data_stops_the_sender() {
     let cluster = shared();
     for (from, to) in pairs(&cluster) {
         let server = cluster.lab.serve(to, 0, Behaviour::ResetAfter(100_000)).unwrap();
