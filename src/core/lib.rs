@@ -3,6 +3,7 @@
 pub mod address;
 pub mod hbone;
 pub mod identity;
+pub mod intern;
 pub mod mesh_file;
 pub mod policy;
 pub mod refusal;
@@ -10,4 +11,5 @@ pub mod renewal;
 pub mod route;
 pub mod service;
 pub mod snapshot;
+pub mod store;
 pub mod workload;

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_saphyr::{Location, Options, Spanned};
 
+use crate::intern::Interner;
 use crate::policy::Policy;
 use crate::service::Service;
 use crate::workload::Workload;
 
 use list::List;
-use names::Names;
 
+mod endpoints;
 mod list;
-mod names;
 mod policy;
 mod service;
 mod value;
@@ -68,21 +68,21 @@ pub fn parse(text: &str) -> Result<Mesh, Error> {
     let file: Option<File> =
         serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| explain(&error))?;
     let Some(file) = file else { return Err(empty()) };
-    let mut names = Names::default();
-    Ok(Mesh {
-        workloads: convert(file.workloads, |entry| {
-            let workload = entry.into_workload(&mut names)?;
-            Ok((workload.uid.clone(), workload))
-        })?,
-        services: convert(file.services, |entry| {
-            let service = entry.into_service(&mut names)?;
-            Ok((service.key(), service))
-        })?,
-        policies: convert(file.policies, |entry| {
-            let policy = entry.into_policy(&mut names)?;
-            Ok((policy.key.clone(), policy))
-        })?,
-    })
+    let mut names = Interner::default();
+    let mut workloads = convert(file.workloads, |entry| {
+        let workload = entry.into_workload(&mut names)?;
+        Ok((workload.uid.clone(), workload))
+    })?;
+    let services = convert(file.services, |entry| {
+        let (service, endpoints) = entry.into_service(&mut names)?;
+        Ok((service.key(), (service, endpoints)))
+    })?;
+    let policies = convert(file.policies, |entry| {
+        let policy = entry.into_policy(&mut names)?;
+        Ok((policy.key.clone(), policy))
+    })?;
+    let services = endpoints::fold(services, &mut workloads, &mut names);
+    Ok(Mesh { workloads, services, policies })
 }
 
 /// Converts entries one by one; no two may have one key.

@@ -1,18 +1,16 @@
-//! May this peer come in? A pure answer from a snapshot.
+//! May this peer come in? A pure answer.
 //!
-//! Goes in: the snapshot, the workload that is being called, what is known about the peer. Comes out: one verdict that
-//! names the policy behind it. Deliberately absent: HTTP attributes, and anything about the client's side; only the
+//! Goes in: the policies that apply to the workload that is being called, what is known about the peer. Comes out: one
+//! verdict that names the policy behind it. Deliberately absent: HTTP attributes, and anything about the client's side; only the
 //! destination's policies count.
 //!
-//! Order of decision: an enforced DENY that matches; a policy the workload refers to but nobody knows; no enforced
-//! ALLOW at all; an enforced ALLOW that matches; and denial for the rest.
+//! Order of decision: an enforced DENY that matches; a policy that cannot be understood; a policy the workload refers to
+//! but nobody knows; no enforced ALLOW at all; an enforced ALLOW that matches; and denial for the rest.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::identity::SpiffeId;
-use crate::snapshot::Snapshot;
-use crate::workload::Workload;
 
 mod matcher;
 mod rule;
@@ -36,32 +34,29 @@ pub struct Peer {
 /// The policies that apply to one workload.
 #[derive(Debug, Clone)]
 pub struct PolicySet<'a> {
-    namespace: &'a [Arc<Policy>],
-    global: &'a [Arc<Policy>],
-    attached: Vec<&'a Arc<Policy>>,
+    policies: Vec<&'a Arc<Policy>>,
     unknown: Vec<&'a Arc<str>>,
 }
 
 impl<'a> PolicySet<'a> {
-    /// Puts a set together from the policies of the workload's namespace, the global ones, and those it refers to.
+    /// Puts a set together from the policies that govern where the workload is, and those it refers to.
     pub(crate) fn new(
-        namespace: &'a [Arc<Policy>],
-        global: &'a [Arc<Policy>],
+        governing: impl Iterator<Item = &'a Arc<Policy>>,
         references: impl Iterator<Item = (&'a Arc<str>, Option<&'a Arc<Policy>>)>,
     ) -> Self {
-        let (mut attached, mut unknown) = (Vec::new(), Vec::new());
+        let (mut policies, mut unknown): (Vec<_>, Vec<_>) = (governing.collect(), Vec::new());
         for (key, policy) in references {
             match policy {
-                Some(policy) => attached.push(policy),
+                Some(policy) => policies.push(policy),
                 None => unknown.push(key),
             }
         }
-        Self { namespace, global, attached, unknown }
+        Self { policies, unknown }
     }
 
     /// Gives the policies; one that is reached in two ways comes twice.
     pub fn iter(&self) -> impl Iterator<Item = &'a Arc<Policy>> + '_ {
-        self.namespace.iter().chain(self.global).chain(self.attached.iter().copied())
+        self.policies.iter().copied()
     }
 
     /// Gives the keys the workload refers to that no policy has.
@@ -70,16 +65,16 @@ impl<'a> PolicySet<'a> {
     }
 }
 
-/// Judges whether `peer` may connect to `workload`.
+/// Judges whether `peer` may connect to a workload these policies apply to.
 #[must_use]
-pub fn judge(snapshot: &Snapshot, workload: &Workload, peer: &Peer) -> Verdict {
-    verdict::judge(&snapshot.policies_for(workload), peer)
+pub fn judge(policies: &PolicySet<'_>, peer: &Peer) -> Verdict {
+    verdict::judge(policies, peer)
 }
 
 /// Tells what the dry-run policies would have done; they never change the verdict.
 #[must_use]
-pub fn dry_run(snapshot: &Snapshot, workload: &Workload, peer: &Peer) -> Vec<DryRun> {
-    verdict::dry_run(&snapshot.policies_for(workload), peer)
+pub fn dry_run(policies: &PolicySet<'_>, peer: &Peer) -> Vec<DryRun> {
+    verdict::dry_run(policies, peer)
 }
 
 #[cfg(test)]

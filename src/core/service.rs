@@ -2,7 +2,6 @@
 //!
 //! Plain data. Deliberately absent: which endpoint to take (see `route`).
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,17 +39,6 @@ pub struct Service {
     pub visibility: Visibility,
     /// Whether it wins when several namespaces define the same name or address.
     pub canonical: bool,
-    /// The endpoints, by workload uid.
-    pub endpoints: BTreeMap<Arc<str>, Endpoint>,
-}
-
-/// What a service knows about one workload behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Endpoint {
-    /// The ports this endpoint serves on other targets than the service declares.
-    pub ports: PortMap,
-    /// Whether it can take traffic.
-    pub health: Health,
 }
 
 /// A waypoint and its share of the connections.
@@ -154,11 +142,11 @@ impl Service {
     }
 }
 
-impl Endpoint {
-    /// Tells whether `policy` lets the endpoint take traffic.
+impl HealthPolicy {
+    /// Tells whether an endpoint of this health may take traffic.
     #[must_use]
-    pub fn counts_under(&self, policy: HealthPolicy) -> bool {
-        policy == HealthPolicy::AllowAll || self.health == Health::Healthy
+    pub fn admits(self, health: Health) -> bool {
+        self == Self::AllowAll || health == Health::Healthy
     }
 }
 

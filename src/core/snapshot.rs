@@ -1,50 +1,62 @@
 //! The mesh at one moment: immutable, indexed for the questions connections ask.
 //!
-//! Goes in: a [`Mesh`]. Comes out: lookups that never wait and never change. Deliberately absent: how the mesh changes;
-//! whoever owns the state publishes a new snapshot.
+//! Goes in: what [`crate::store::Store`] has put together. Comes out: lookups that never wait and never change. Deliberately
+//! absent: how the mesh changes. A snapshot shares everything that has not changed with the ones before and after it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::mesh_file::Mesh;
 use crate::policy::{Policy, PolicySet};
 use crate::service::Service;
-use crate::workload::Workload;
+use crate::store::{Locality, Resource, Store};
+use crate::workload::{Protocol, Workload};
 
-use backed::Backed;
 use blocks::Blocks;
+use index::Index;
+use policies::{EVERYTHING, Governing};
+use services::{Backed, Listing, Named, Vip};
+use workloads::{At, Hosted, Local};
 
-pub(crate) mod backed;
-mod blocks;
-mod build;
+pub(crate) mod blocks;
+pub(crate) mod index;
+pub(crate) mod policies;
+pub(crate) mod services;
+pub(crate) mod workloads;
 
-/// The mesh at one moment. Share it as `Arc<Snapshot>`.
+/// The mesh at one moment. Cloning it costs nothing.
+///
+/// **Invariant:** endpoints are in `services` alone; the indexes by name and address lead to a service's key, so that none of
+/// them can know older endpoints than another.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    local_network: Arc<str>,
-    workloads: BTreeMap<Arc<str>, Arc<Workload>>,
-    /// The best of several workloads with one address comes first.
-    workloads_by_address: HashMap<IpAddr, Vec<Arc<Workload>>>,
-    workloads_by_name: HashMap<Arc<str>, Vec<Arc<Workload>>>,
-    services: BTreeMap<Arc<str>, Arc<Backed>>,
-    services_by_vip: HashMap<IpAddr, Vec<InNetwork>>,
-    services_by_block: Blocks<Arc<Backed>>,
-    services_by_hostname: HashMap<Arc<str>, Vec<Arc<Backed>>>,
-    policies: BTreeMap<Arc<str>, Arc<Policy>>,
-    policies_by_namespace: HashMap<Arc<str>, Vec<Arc<Policy>>>,
-    global_policies: Vec<Arc<Policy>>,
+    pub(crate) local: Locality,
+    pub(crate) workloads: Index<Arc<Workload>>,
+    pub(crate) by_address: Index<At>,
+    pub(crate) by_hostname: Index<Hosted>,
+    pub(crate) of_this_node: Index<Local>,
+    pub(crate) services: Index<Arc<Backed>>,
+    pub(crate) by_vip: Index<Vip>,
+    pub(crate) by_block: Blocks,
+    pub(crate) by_name: Index<Named>,
+    pub(crate) policies: Index<Arc<Policy>>,
+    pub(crate) governing: Index<Governing>,
 }
 
-/// A service and the network an address of it is in.
-type InNetwork = (Arc<str>, Arc<Backed>);
-
 impl Snapshot {
-    /// Indexes `mesh` for a node in `local_network`. Of two entries with one key the later counts.
+    /// Indexes `mesh` for a node in `local_network`, which takes every workload for one of its own.
     #[must_use]
     pub fn new(mesh: Mesh, local_network: &str) -> Self {
-        build::snapshot(mesh, local_network)
+        let mut store = Store::new(Locality { network: local_network.into(), node: None });
+        let Mesh { workloads, services, policies } = mesh;
+        let workloads = workloads.into_iter().map(Resource::Workload);
+        let services = services.into_iter().map(Resource::Service);
+        let policies = policies.into_iter().map(Resource::Policy);
+        for resource in workloads.chain(services).chain(policies) {
+            store.insert(resource);
+        }
+        store.snapshot()
     }
 
     /// Gives the snapshot of a mesh nothing is known about.
@@ -56,7 +68,7 @@ impl Snapshot {
     /// Gives the name of the network the node is in.
     #[must_use]
     pub fn local_network(&self) -> &str {
-        &self.local_network
+        &self.local.network
     }
 
     /// Finds a workload by its primary key.
@@ -73,59 +85,80 @@ impl Snapshot {
         name: &str,
         service_account: &str,
     ) -> Option<&Arc<Workload>> {
-        let mut named = self.workloads_by_name.get(name)?.iter();
-        named.find(|it| &*it.namespace == namespace && &*it.service_account == service_account)
+        let named = self.of_this_node.find(name).map(|Local(workload)| workload);
+        named
+            .filter(|it| &*it.namespace == namespace && &*it.service_account == service_account)
+            .min_by(|one, other| one.uid.cmp(&other.uid))
+    }
+
+    /// Gives the workloads of this node; all, when the node has no name.
+    pub fn local_workloads(&self) -> impl ExactSizeIterator<Item = &Arc<Workload>> {
+        self.of_this_node.iter().map(|Local(workload)| workload)
     }
 
     /// Finds the workload with an address. Workloads that use their node's address are not found by it. Of several, a
-    /// pod is preferred, then one that speaks HBONE.
+    /// pod is preferred, then one that speaks HBONE, then the one whose uid sorts first.
     #[must_use]
     pub fn workload_by_address(&self, network: &str, ip: IpAddr) -> Option<&Arc<Workload>> {
-        let mut sharing = self.workloads_by_address.get(&ip.to_canonical())?.iter();
-        sharing.find(|it| &*it.network == network)
+        let sharing = self.by_address.with_key(ip.to_canonical()).map(|at| &at.workload);
+        sharing
+            .filter(|it| &*it.network == network)
+            .min_by_key(|it| (!it.is_pod(), it.protocol != Protocol::Hbone, &it.uid))
+    }
+
+    /// Finds the workload to resolve `hostname` for, in `namespace`.
+    #[must_use]
+    pub fn workload_by_hostname(&self, namespace: &str, hostname: &str) -> Option<&Arc<Workload>> {
+        let hosted = self.by_hostname.find(hostname).map(|Hosted(workload)| workload);
+        hosted.filter(|it| &*it.namespace == namespace).min_by(|one, other| one.uid.cmp(&other.uid))
     }
 
     /// Finds a service by its primary key, `<namespace>/<hostname>`.
     #[must_use]
     pub fn service(&self, key: &str) -> Option<&Arc<Service>> {
-        self.services.get(key).map(|backed| &backed.service)
+        self.services.get(key).map(|backed| backed.service())
     }
 
     /// Finds the service a client means by a virtual address: the client's own namespace before canonical services
-    /// before the first; blocks of addresses only if the address itself has no visible service.
+    /// before the one whose key sorts first; blocks of addresses only if the address itself has no visible service.
     #[must_use]
     pub fn service_by_vip(&self, network: &str, ip: IpAddr, client_namespace: &str) -> Option<&Arc<Service>> {
-        self.backed_by_vip(network, ip, client_namespace).map(|backed| &backed.service)
+        self.listing_by_vip(network, ip, client_namespace).map(|listing| &listing.service)
     }
 
     /// Finds the service a client means by a hostname, with the same preference.
     #[must_use]
     pub fn service_by_hostname(&self, hostname: &str, client_namespace: &str) -> Option<&Arc<Service>> {
-        let named = self.services_by_hostname.get(hostname)?.iter();
-        best(named, client_namespace).map(|backed| &backed.service)
+        let named = self.by_name.find(hostname).map(|Named(listing)| listing);
+        best(named, client_namespace).map(|listing| &listing.service)
+    }
+
+    /// Gives the workloads that are endpoints of a service, whatever their health.
+    pub fn endpoints(&self, service: &str) -> impl Iterator<Item = &Arc<Workload>> {
+        self.services.get(service).into_iter().flat_map(|backed| backed.endpoints.iter())
     }
 
     /// Gives the policies that apply to `workload`, and its references to policies that do not exist.
     #[must_use]
     pub fn policies_for<'a>(&'a self, workload: &'a Workload) -> PolicySet<'a> {
-        let namespace = self.policies_by_namespace.get(&workload.namespace).map_or(&[][..], Vec::as_slice);
+        let governing = self.governing.find(&workload.namespace).chain(self.governing.find(EVERYTHING));
         let references = workload.authorization_policies.iter().map(|key| (key, self.policies.get(key)));
-        PolicySet::new(namespace, &self.global_policies, references)
+        PolicySet::new(governing.map(Governing::policy), references)
     }
 
-    /// Gives all workloads, by uid.
+    /// Gives all workloads.
     pub fn workloads(&self) -> impl ExactSizeIterator<Item = &Arc<Workload>> {
-        self.workloads.values()
+        self.workloads.iter()
     }
 
-    /// Gives all services, by key.
+    /// Gives all services.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Arc<Service>> {
-        self.services.values().map(|backed| &backed.service)
+        self.services.iter().map(|backed| backed.service())
     }
 
-    /// Gives all policies, by key.
+    /// Gives all policies.
     pub fn policies(&self) -> impl ExactSizeIterator<Item = &Arc<Policy>> {
-        self.policies.values()
+        self.policies.iter()
     }
 
     /// Finds a service by virtual address, as [`Self::service_by_vip`] does, with the workloads behind it.
@@ -135,25 +168,37 @@ impl Snapshot {
         ip: IpAddr,
         client_namespace: &str,
     ) -> Option<&Arc<Backed>> {
+        self.services.get(&self.listing_by_vip(network, ip, client_namespace)?.key)
+    }
+
+    fn listing_by_vip<'a>(
+        &'a self,
+        network: &str,
+        ip: IpAddr,
+        client_namespace: &str,
+    ) -> Option<&'a Arc<Listing>> {
         let ip = ip.to_canonical();
-        let exact = self.services_by_vip.get(&ip).into_iter().flatten();
-        let exact = exact.filter(|(of, _)| &**of == network).map(|(_, backed)| backed);
-        best(exact, client_namespace).or_else(|| {
-            let blocks = self.services_by_block.containing(network, ip);
-            let visible = blocks.filter(|(_, backed)| backed.service.visible_to(client_namespace));
-            let rank = |(length, backed): &(u8, &Arc<Backed>)| {
-                let service = &backed.service;
+        let exact = self.by_vip.with_key(ip).filter(|vip| &*vip.address().network == network);
+        best(exact.map(|vip| &vip.listing), client_namespace).or_else(|| {
+            let blocks = self.by_block.containing(network, ip);
+            let visible = blocks.filter(|(_, listing)| listing.service.visible_to(client_namespace));
+            let rank = |(length, listing): &(u8, &'_ Arc<Listing>)| {
+                let service = &listing.service;
                 (&*service.namespace != client_namespace, Reverse(*length), !service.canonical)
             };
-            visible.min_by_key(rank).map(|(_, backed)| backed)
+            let ranked =
+                visible.min_by(|one, other| (rank(one), &one.1.key).cmp(&(rank(other), &other.1.key)));
+            ranked.map(|(_, listing)| listing)
         })
     }
 }
 
 /// Gives what a client of `namespace` means by a name or address that several services share.
-fn best<'a>(shared: impl Iterator<Item = &'a Arc<Backed>>, namespace: &str) -> Option<&'a Arc<Backed>> {
-    let visible = shared.filter(|backed| backed.service.visible_to(namespace));
-    visible.min_by_key(|backed| (&*backed.service.namespace != namespace, !backed.service.canonical))
+fn best<'a>(shared: impl Iterator<Item = &'a Arc<Listing>>, namespace: &str) -> Option<&'a Arc<Listing>> {
+    let visible = shared.filter(|listing| listing.service.visible_to(namespace));
+    visible.min_by_key(|listing| {
+        (&*listing.service.namespace != namespace, !listing.service.canonical, &listing.key)
+    })
 }
 
 #[cfg(test)]

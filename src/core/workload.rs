@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -14,22 +15,42 @@ use crate::identity::{NotAnIdentity, SpiffeId};
 
 /// The trust domain of a workload that names none.
 pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
+/// The service account of a workload that names none.
+pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+/// The cluster of a workload that names none.
+pub const DEFAULT_CLUSTER: &str = "Kubernetes";
 
 /// One workload of the mesh. Texts that are not known are empty.
+///
+/// There are many of these, so what pods of one owner agree on is kept once, in their [`Template`]; a workload reads as
+/// if it had the fields of its template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// The primary key; `<cluster>//Pod/<namespace>/<name>` for pods.
     pub uid: Arc<str>,
     /// The name of the pod.
     pub name: Arc<str>,
+    /// The Kubernetes node it runs on.
+    pub node: Arc<str>,
+    /// Its addresses, canonical, in the order given.
+    pub addresses: Addresses,
+    /// Whether it can take traffic.
+    pub status: Health,
+    /// Its weight in load balancing.
+    pub capacity: u32,
+    /// What it has in common with the other pods of its owner.
+    pub template: Arc<Template>,
+}
+
+/// What the pods of one owner have in common. Texts that are not known are empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Template {
     /// The Kubernetes namespace.
     pub namespace: Arc<str>,
     /// The Kubernetes service account.
     pub service_account: Arc<str>,
     /// The trust domain of its identity; empty means [`DEFAULT_TRUST_DOMAIN`].
     pub trust_domain: Arc<str>,
-    /// The Kubernetes node it runs on.
-    pub node: Arc<str>,
     /// The network its addresses belong to.
     pub network: Arc<str>,
     /// The cluster it runs in.
@@ -44,14 +65,10 @@ pub struct Workload {
     pub hostname: Arc<str>,
     /// What kind of object owns it.
     pub workload_type: WorkloadType,
-    /// Its addresses, canonical, in the order given.
-    pub addresses: Vec<IpAddr>,
     /// How it is reached.
     pub protocol: Protocol,
     /// Whether it shares the addresses of its node.
     pub network_mode: NetworkMode,
-    /// Whether it can take traffic.
-    pub status: Health,
     /// The services it is an endpoint of, by `<namespace>/<hostname>`, with the ports that differ from the service's.
     pub services: BTreeMap<Arc<str>, PortMap>,
     /// The keys (`<namespace>/<name>`) of the policies attached to it by selector.
@@ -66,12 +83,22 @@ pub struct Workload {
     pub locality: Locality,
     /// Whether it speaks HBONE by itself.
     pub native_tunnel: bool,
-    /// Its weight in load balancing.
-    pub capacity: u32,
+}
+
+/// A few addresses; a single one, the usual case, needs no memory of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses(Few);
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum Few {
+    #[default]
+    None,
+    One(IpAddr),
+    More(Box<[IpAddr]>),
 }
 
 /// The kind of object that owns a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkloadType {
     /// A Deployment, and anything not listed here.
@@ -86,7 +113,7 @@ pub enum WorkloadType {
 }
 
 /// How a workload is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
     /// Plain TCP: it is not part of the mesh.
@@ -97,7 +124,7 @@ pub enum Protocol {
 }
 
 /// Whether a workload has addresses of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 pub enum NetworkMode {
     /// It has.
     #[default]
@@ -117,7 +144,7 @@ pub enum Health {
 }
 
 /// Where a workload runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Locality {
     /// The region.
     pub region: Arc<str>,
@@ -128,7 +155,7 @@ pub struct Locality {
 }
 
 /// A waypoint or network gateway by reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GatewayAddress {
     /// Which gateway.
     pub destination: GatewayDestination,
@@ -137,7 +164,7 @@ pub struct GatewayAddress {
 }
 
 /// The two ways to name a gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum GatewayDestination {
     /// By address.
     Address(NetworkAddress),
@@ -151,7 +178,7 @@ pub enum GatewayDestination {
 }
 
 /// The tunnel that ends inside a workload, used by waypoints behind our own tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApplicationTunnel {
     /// What the workload expects in front of the bytes.
     pub protocol: ApplicationProtocol,
@@ -160,7 +187,7 @@ pub struct ApplicationTunnel {
 }
 
 /// What an application tunnel starts with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ApplicationProtocol {
     /// Nothing.
@@ -172,7 +199,7 @@ pub enum ApplicationProtocol {
 /// Service ports and the ports they are served on.
 ///
 /// A target of 0 means that each endpoint knows its own (a named port in Kubernetes).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PortMap(Box<[(u16, u16)]>);
 
 impl Workload {
@@ -186,6 +213,13 @@ impl Workload {
         SpiffeId::new(trust_domain, &self.namespace, &self.service_account)
     }
 
+    /// Gives the workload with another template.
+    #[cfg(test)]
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Template)) -> Self {
+        change(Arc::make_mut(&mut self.template));
+        self
+    }
+
     /// Tells whether the workload is a pod rather than a registered machine or an external endpoint.
     #[must_use]
     pub fn is_pod(&self) -> bool {
@@ -196,34 +230,46 @@ impl Workload {
 impl Default for Workload {
     /// Gives a workload about which nothing is known; it has weight 1 like every workload that does not say otherwise.
     fn default() -> Self {
-        let empty: Arc<str> = Arc::default();
         Self {
-            uid: empty.clone(),
-            name: empty.clone(),
-            namespace: empty.clone(),
-            service_account: empty.clone(),
-            trust_domain: empty.clone(),
-            node: empty.clone(),
-            network: empty.clone(),
-            cluster_id: empty.clone(),
-            workload_name: empty.clone(),
-            canonical_name: empty.clone(),
-            canonical_revision: empty.clone(),
-            hostname: empty,
-            workload_type: WorkloadType::default(),
-            addresses: Vec::new(),
-            protocol: Protocol::default(),
-            network_mode: NetworkMode::default(),
+            uid: Arc::default(),
+            name: Arc::default(),
+            node: Arc::default(),
+            addresses: Addresses::default(),
             status: Health::default(),
-            services: BTreeMap::new(),
-            authorization_policies: Vec::new(),
-            waypoint: None,
-            network_gateway: None,
-            application_tunnel: None,
-            locality: Locality::default(),
-            native_tunnel: false,
             capacity: 1,
+            template: Arc::default(),
         }
+    }
+}
+
+impl Deref for Workload {
+    type Target = Template;
+
+    fn deref(&self) -> &Template {
+        &self.template
+    }
+}
+
+impl Deref for Addresses {
+    type Target = [IpAddr];
+
+    fn deref(&self) -> &[IpAddr] {
+        match &self.0 {
+            Few::None => &[],
+            Few::One(one) => std::slice::from_ref(one),
+            Few::More(more) => more,
+        }
+    }
+}
+
+impl FromIterator<IpAddr> for Addresses {
+    fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
+        let mut addresses = addresses.into_iter();
+        Self(match (addresses.next(), addresses.next()) {
+            (None, _) => Few::None,
+            (Some(one), None) => Few::One(one),
+            (Some(one), Some(two)) => Few::More([one, two].into_iter().chain(addresses).collect()),
+        })
     }
 }
 
@@ -285,20 +331,37 @@ impl FromIterator<(u16, u16)> for PortMap {
 mod tests {
     use super::*;
 
+    fn workload(trust_domain: &str, namespace: &str) -> Workload {
+        Workload::default().with(|it| {
+            it.trust_domain = trust_domain.into();
+            it.namespace = namespace.into();
+            it.service_account = "web".into();
+        })
+    }
+
+    #[test]
+    fn addresses_are_what_was_collected() {
+        for list in [&["10.0.0.1"][..], &[], &["10.0.0.1", "fd00::1"], &["10.0.0.1", "fd00::1", "10.0.0.2"]] {
+            let list: Vec<IpAddr> = list.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!(*list.iter().copied().collect::<Addresses>(), *list);
+        }
+    }
+
+    #[test]
+    fn a_workload_is_small() {
+        assert!(size_of::<Workload>() <= 88, "{}", size_of::<Workload>());
+    }
+
     #[test]
     fn an_empty_trust_domain_is_the_default_one() {
-        let workload =
-            Workload { namespace: "shop".into(), service_account: "web".into(), ..Workload::default() };
-        assert_eq!(workload.identity().unwrap().to_string(), "spiffe://cluster.local/ns/shop/sa/web");
-        let workload = Workload { trust_domain: "other".into(), ..workload };
-        assert_eq!(workload.identity().unwrap().to_string(), "spiffe://other/ns/shop/sa/web");
+        let identity = |trust_domain: &str| workload(trust_domain, "shop").identity().unwrap().to_string();
+        assert_eq!(identity(""), "spiffe://cluster.local/ns/shop/sa/web");
+        assert_eq!(identity("other"), "spiffe://other/ns/shop/sa/web");
     }
 
     #[test]
     fn a_namespace_with_a_slash_has_no_identity() {
-        let workload =
-            Workload { namespace: "a/sa/b".into(), service_account: "web".into(), ..Workload::default() };
-        workload.identity().unwrap_err();
+        workload("", "a/sa/b").identity().unwrap_err();
     }
 
     #[test]

@@ -245,7 +245,7 @@ async fn dial_workload(
 
 /// Whether the peer may come in, by the policies of this moment; names the policy that lets it in.
 fn judge(proxy: &Proxy, local: &Local, peer: &Peer) -> Result<Option<Arc<str>>, Failure> {
-    match policy::judge(&proxy.mesh.snapshot(), &local.workload, peer) {
+    match policy::judge(&proxy.mesh.snapshot().policies_for(&local.workload), peer) {
         Verdict::Allow { policy } => Ok(policy),
         Verdict::Deny(denial) => Err(Refusal::Denied(denial).into()),
     }
@@ -274,7 +274,7 @@ async fn denied(proxy: &Proxy, peer: &Peer) -> Denial {
         // A workload that has left the mesh has no policies to judge by; its connections end with its pod.
         let local = snapshot.local_workload(&pod.namespace, &pod.name, &pod.service_account);
         if let Some(local) = local
-            && let Verdict::Deny(denial) = policy::judge(&snapshot, local, peer)
+            && let Verdict::Deny(denial) = policy::judge(&snapshot.policies_for(local), peer)
         {
             return denial;
         }

@@ -129,10 +129,10 @@ fn sayable(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Locality;
+    use crate::workload::{Locality, Template};
 
     fn full() -> Workload {
-        Workload {
+        let template = Template {
             cluster_id: "Kubernetes".into(),
             namespace: "shop".into(),
             workload_name: "web".into(),
@@ -140,8 +140,9 @@ mod tests {
             canonical_name: "shop-web".into(),
             canonical_revision: "v1".into(),
             locality: Locality { region: "r".into(), zone: "z".into(), subzone: "s".into() },
-            ..Workload::default()
-        }
+            ..Template::default()
+        };
+        Workload { template: template.into(), ..Workload::default() }
     }
 
     const FULL: &str = "k8s.cluster.name=Kubernetes,k8s.namespace.name=shop,k8s.cronjob.name=web,\
@@ -158,7 +159,10 @@ mod tests {
         check(&[FULL], FULL);
         check(&[], "");
         check(&[""], "");
-        let partial = Workload { workload_name: "".into(), canonical_name: "".into(), ..full() };
+        let partial = full().with(|it| {
+            it.workload_name = "".into();
+            it.canonical_name = "".into();
+        });
         let said = Baggage::of(&partial).to_string();
         assert!(!said.contains("cronjob") && !said.contains("service.name"), "{said}");
         assert_eq!(Baggage::parse([said.as_bytes()]).unwrap().to_string(), said);
@@ -177,7 +181,7 @@ mod tests {
     #[test]
     fn strict_in_what_is_said() {
         for value in ["a,service.name=evil", "a=b", "a b", "é", "a\r\nb"] {
-            let odd = Workload { namespace: value.into(), ..Workload::default() };
+            let odd = Workload::default().with(|it| it.namespace = value.into());
             assert_eq!(Baggage::of(&odd).to_string(), "", "{value}");
         }
     }

@@ -3,10 +3,10 @@
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::intern::Interner;
 use crate::policy::{Action, Clause, Match, Policy, Rule, Scope, ServiceAccountMatch, StringMatch};
 
 use super::list::List;
-use super::names::Names;
 use super::value::{Block, Condition, Port, Principal, Text};
 
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ struct Account {
 
 impl Entry {
     /// Gives the policy, or what is wrong with it as a whole.
-    pub(super) fn into_policy(self, names: &mut Names) -> Result<Policy, String> {
+    pub(super) fn into_policy(self, names: &mut Interner) -> Result<Policy, String> {
         let Text(name) = self.name;
         if self.namespace.is_empty() && self.scope != Scope::Global {
             return Err(format!("policy `{name}` has no namespace, so it would apply to nothing; add one"));
@@ -73,11 +73,12 @@ impl Entry {
         Ok(Policy {
             key: format!("{}/{name}", self.namespace).into(),
             name: name.into(),
-            namespace: names.share(&self.namespace),
+            namespace: names.text(&self.namespace),
             scope: self.scope,
             action: self.action,
             rules,
             dry_run: self.dry_run,
+            unusable: None,
         })
     }
 }

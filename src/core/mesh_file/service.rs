@@ -1,19 +1,17 @@
 //! A service as it is written.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::address::{NetworkAddress, NetworkBlock};
+use crate::intern::Interner;
 use crate::service::{
-    BalanceMode, Endpoint, HealthPolicy, IpFamilies, LoadBalancer, Preference, Service, Visibility,
-    WeightedWaypoint,
+    BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Service, Visibility, WeightedWaypoint,
 };
-use crate::workload::Health;
+use crate::workload::{Health, PortMap};
 
 use super::list::List;
-use super::names::Names;
 use super::value::{Block, Gateway, Port, TargetPort, Text, Vip, declared_ports, own_ports};
 
 #[derive(Deserialize)]
@@ -80,12 +78,12 @@ struct Balancer {
 }
 
 impl Entry {
-    /// Gives the service, or what is wrong with it as a whole.
-    pub(super) fn into_service(self, names: &mut Names) -> Result<Service, String> {
+    /// Gives the service with its endpoints, or what is wrong with it as a whole.
+    pub(super) fn into_service(self, names: &mut Interner) -> Result<(Service, Vec<Endpoint>), String> {
         let mut vips: Vec<NetworkAddress> = self.vips.map(|vip| vip.0);
         let mut cidr_vips = Vec::new();
         for CidrVip { network, cidr: Block(block) } in self.cidr_vips.0 {
-            let network = names.share(&network);
+            let network = names.text(&network);
             if block.prefix_len() == block.max_prefix_len() {
                 vips.push(NetworkAddress::new(network, block.addr()));
             } else {
@@ -94,10 +92,11 @@ impl Entry {
         }
         let weighted =
             |it: Weighted| WeightedWaypoint { destination: it.destination.into_address(), weight: it.weight };
-        Ok(Service {
-            name: names.share(&self.name.0),
-            namespace: names.share(&self.namespace.0),
-            hostname: names.share(&self.hostname.0),
+        let endpoints = self.endpoints.into_iter().map(endpoint).collect::<Result<_, _>>()?;
+        let service = Service {
+            name: names.text(&self.name.0),
+            namespace: names.text(&self.namespace.0),
+            hostname: names.text(&self.hostname.0),
             vips,
             cidr_vips,
             ports: declared_ports(self.ports),
@@ -109,19 +108,29 @@ impl Entry {
             ip_families: self.ip_families,
             waypoint: self.waypoint.map(Gateway::into_address),
             weighted_waypoints: self.weighted_waypoints.map(weighted),
-            subject_alt_names: self.subject_alt_names.map(|name| names.share(&name.0)),
+            subject_alt_names: self.subject_alt_names.map(|name| names.text(&name.0)),
             visibility: self.visibility,
             canonical: self.canonical,
-            endpoints: self.endpoints.into_iter().map(endpoint).collect::<Result<_, _>>()?,
-        })
+        };
+        Ok((service, endpoints))
     }
 }
 
-fn endpoint((uid, entry): (String, EndpointEntry)) -> Result<(Arc<str>, Endpoint), String> {
+/// What a service says about a workload behind it.
+pub(super) struct Endpoint {
+    /// The uid of the workload.
+    pub(super) workload: String,
+    /// The ports it serves on other targets than the service declares.
+    pub(super) ports: PortMap,
+    /// Whether it can take traffic.
+    pub(super) health: Health,
+}
+
+fn endpoint((uid, entry): (String, EndpointEntry)) -> Result<Endpoint, String> {
     match entry.workload_uid {
         Some(other) if other != uid => Err(format!(
             "endpoint `{uid}` says its workloadUid is `{other}`; write the same uid twice, or remove the latter"
         )),
-        Some(_) | None => Ok((uid.into(), Endpoint { ports: own_ports(entry.port), health: entry.status })),
+        Some(_) | None => Ok(Endpoint { workload: uid, ports: own_ports(entry.port), health: entry.status }),
     }
 }

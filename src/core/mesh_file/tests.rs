@@ -2,10 +2,11 @@ use super::*;
 use crate::address::{NetworkAddress, NetworkBlock};
 use crate::policy::{Action, Clause, Match, Rule, Scope, ServiceAccountMatch, StringMatch};
 use crate::service::{
-    BalanceMode, Endpoint, HealthPolicy, IpFamilies, LoadBalancer, Preference, Visibility, WeightedWaypoint,
+    BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Visibility, WeightedWaypoint,
 };
 use crate::workload::{
     ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality, Protocol,
+    Template,
 };
 
 mod refused;
@@ -26,15 +27,19 @@ fn by_address(address: &str) -> GatewayAddress {
 }
 
 fn shop(name: &str, service_account: &str, addresses: &[&str]) -> Workload {
-    Workload {
-        uid: format!("Kubernetes//Pod/shop/{name}").into(),
-        name: name.into(),
+    let template = Template {
         namespace: "shop".into(),
         service_account: service_account.into(),
         trust_domain: "cluster.local".into(),
         cluster_id: "Kubernetes".into(),
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         protocol: Protocol::Hbone,
+        ..Template::default()
+    };
+    Workload {
+        uid: format!("Kubernetes//Pod/shop/{name}").into(),
+        name: name.into(),
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        template: template.into(),
         ..Workload::default()
     }
 }
@@ -44,41 +49,38 @@ fn web_ports() -> std::collections::BTreeMap<Arc<str>, crate::workload::PortMap>
 }
 
 fn example_workloads() -> Vec<Workload> {
-    let web_1 = Workload {
-        node: "node-a".into(),
-        workload_name: "web".into(),
-        canonical_name: "web".into(),
-        canonical_revision: "v1".into(),
-        locality: Locality { region: "north".into(), zone: "north-1".into(), subzone: "rack-7".into() },
-        services: web_ports(),
-        authorization_policies: vec!["shop/web-only-from-front".into()],
-        ..shop("web-1", "web", &["10.0.0.1", "fd00::1"])
-    };
+    let web_1 = Workload { node: "node-a".into(), ..shop("web-1", "web", &["10.0.0.1", "fd00::1"]) };
+    let web_1 = web_1.with(|it| {
+        it.workload_name = "web".into();
+        it.canonical_name = "web".into();
+        it.canonical_revision = "v1".into();
+        it.locality = Locality { region: "north".into(), zone: "north-1".into(), subzone: "rack-7".into() };
+        it.services = web_ports();
+        it.authorization_policies = vec!["shop/web-only-from-front".into()];
+    });
     let web_2 = Workload {
         uid: "cluster-2//Pod/shop/web-2".into(),
-        network: "west".into(),
-        network_gateway: Some(by_address("west/192.0.2.1")),
-        cluster_id: "cluster-2".into(),
         capacity: 3,
         status: Health::Unhealthy,
-        services: web_ports(),
         ..shop("web-2", "web", &["10.0.0.2"])
     };
-    let waypoint_1 = Workload {
-        application_tunnel: Some(ApplicationTunnel {
-            protocol: ApplicationProtocol::Proxy,
-            port: Some(15088),
-        }),
-        ..shop("waypoint-1", "waypoint", &["10.0.0.9"])
-    };
-    let db = Workload {
-        uid: DB.into(),
-        name: "".into(),
-        hostname: "db.example.com".into(),
-        protocol: Protocol::Tcp,
-        waypoint: Some(waypoint(15008)),
-        ..shop("", "default", &[])
-    };
+    let web_2 = web_2.with(|it| {
+        it.network = "west".into();
+        it.network_gateway = Some(by_address("west/192.0.2.1"));
+        it.cluster_id = "cluster-2".into();
+        it.services = web_ports();
+    });
+    let proxy = ApplicationTunnel { protocol: ApplicationProtocol::Proxy, port: Some(15088) };
+    let waypoint_1 =
+        shop("waypoint-1", "waypoint", &["10.0.0.9"]).with(|it| it.application_tunnel = Some(proxy));
+    let db = Workload { uid: DB.into(), name: "".into(), ..shop("", "default", &[]) };
+    let db = db.with(|it| {
+        it.hostname = "db.example.com".into();
+        it.protocol = Protocol::Tcp;
+        it.waypoint = Some(waypoint(15008));
+        // Its service lists it as endpoint.
+        it.services = [("shop/db.example.com".into(), [(5432, 6432)].into_iter().collect())].into();
+    });
     vec![web_1, web_2, waypoint_1, db]
 }
 
@@ -107,14 +109,12 @@ fn example_services() -> Vec<Service> {
         visibility: Visibility::Public,
         ..Service::default()
     };
-    let endpoint = Endpoint { ports: [(5432, 6432)].into_iter().collect(), health: Health::Healthy };
     let db = Service {
         name: "db".into(),
         namespace: "shop".into(),
         hostname: "db.example.com".into(),
         cidr_vips: vec![NetworkBlock { network: "".into(), block: "10.9.0.0/16".parse().unwrap() }],
         ports: [(5432, 5432)].into_iter().collect(),
-        endpoints: [(DB.into(), endpoint)].into(),
         waypoint: Some(waypoint(15009)),
         weighted_waypoints: vec![WeightedWaypoint { destination: by_address("/10.0.0.9"), weight: 10 }],
         ..Service::default()
@@ -155,6 +155,7 @@ fn example_policies() -> Vec<Policy> {
         action,
         rules,
         dry_run: true,
+        unusable: None,
     };
     let only_front =
         policy("shop", "web-only-from-front", Scope::WorkloadSelector, Action::Allow, vec![Rule { clauses }]);
@@ -186,12 +187,11 @@ fn a_file_may_leave_out_what_it_does_not_need() {
         assert_eq!(parse(text), Ok(Mesh::default()), "{text}");
     }
     let mesh = parse("workloads: [{name: a, namespace: b, workloadIps: []}]").unwrap();
-    let expected = Workload {
-        uid: "Kubernetes//Pod/b/a".into(),
-        namespace: "b".into(),
-        protocol: Protocol::Tcp,
-        ..shop("a", "default", &[])
-    };
+    let expected = Workload { uid: "Kubernetes//Pod/b/a".into(), ..shop("a", "default", &[]) };
+    let expected = expected.with(|it| {
+        it.namespace = "b".into();
+        it.protocol = Protocol::Tcp;
+    });
     assert_eq!(mesh.workloads, [expected]);
 }
 
@@ -223,7 +223,7 @@ fn conditions_are_tags_or_maps() {
 #[test]
 fn addresses_become_canonical() {
     let mesh = parse("workloads: [{name: a, namespace: b, workloadIps: ['::ffff:10.0.0.1']}]").unwrap();
-    assert_eq!(mesh.workloads[0].addresses, ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(*mesh.workloads[0].addresses, ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
 
     let blocks = "sourceIps: [10.0.0.77/24, '::ffff:10.0.0.0/104', 10.0.0.1, fd00::1, '::/0', 0.0.0.0/0]";
     let mesh = parse(&policy_with(blocks)).unwrap();

@@ -1,22 +1,18 @@
 //! A workload as it is written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::intern::Interner;
 use crate::workload::{
-    ApplicationProtocol, ApplicationTunnel, DEFAULT_TRUST_DOMAIN, Health, Locality, NetworkMode, Protocol,
-    Workload, WorkloadType,
+    ApplicationProtocol, ApplicationTunnel, DEFAULT_CLUSTER, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN,
+    Health, Locality, NetworkMode, Protocol, Template, Workload, WorkloadType,
 };
 
 use super::list::List;
-use super::names::Names;
 use super::value::{Gateway, Ip, Key, Port, own_ports};
-
-/// The service account of a workload that names none.
-const DEFAULT_SERVICE_ACCOUNT: &str = "default";
-/// The cluster of a workload that names none.
-const DEFAULT_CLUSTER: &str = "Kubernetes";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -74,13 +70,26 @@ struct Place {
 
 impl Entry {
     /// Gives the workload, or what is wrong with it as a whole.
-    pub(super) fn into_workload(self, names: &mut Names) -> Result<Workload, String> {
-        let cluster_id = names.share_or(self.cluster_id.as_deref(), DEFAULT_CLUSTER);
-        let mut share = |text: &Option<String>| names.share_or(text.as_deref(), "");
+    pub(super) fn into_workload(self, names: &mut Interner) -> Result<Workload, String> {
+        let uid = self.uid()?;
         let workload = Workload {
-            uid: self.uid(&cluster_id)?.into(),
-            name: share(&self.name),
-            node: share(&self.node),
+            uid: uid.into(),
+            name: names.text_or(self.name.as_deref(), ""),
+            node: names.text_or(self.node.as_deref(), ""),
+            addresses: self.workload_ips.0.iter().map(|ip| ip.0).collect(),
+            status: self.status,
+            capacity: self.capacity,
+            template: Arc::new(self.into_template(names)),
+        };
+        match workload.identity() {
+            Ok(_) => Ok(workload),
+            Err(error) => Err(format!("workload `{}` can have no identity: {error}", workload.uid)),
+        }
+    }
+
+    fn into_template(self, names: &mut Interner) -> Template {
+        let mut share = |text: &Option<String>| names.text_or(text.as_deref(), "");
+        Template {
             network: share(&self.network),
             workload_name: share(&self.workload_name),
             canonical_name: share(&self.canonical_name),
@@ -91,21 +100,19 @@ impl Entry {
                 zone: share(&self.locality.zone),
                 subzone: share(&self.locality.subzone),
             },
-            namespace: names.share(&self.namespace),
-            service_account: names.share_or(self.service_account.as_deref(), DEFAULT_SERVICE_ACCOUNT),
-            trust_domain: names.share_or(self.trust_domain.as_deref(), DEFAULT_TRUST_DOMAIN),
-            cluster_id,
+            namespace: names.text(&self.namespace),
+            service_account: names.text_or(self.service_account.as_deref(), DEFAULT_SERVICE_ACCOUNT),
+            trust_domain: names.text_or(self.trust_domain.as_deref(), DEFAULT_TRUST_DOMAIN),
+            cluster_id: names.text_or(self.cluster_id.as_deref(), DEFAULT_CLUSTER),
             workload_type: self.workload_type,
-            addresses: self.workload_ips.map(|ip| ip.0),
             protocol: self.protocol,
             network_mode: self.network_mode,
-            status: self.status,
             services: self
                 .services
                 .into_iter()
-                .map(|(key, ports)| (names.share(&key.0), own_ports(ports)))
+                .map(|(key, ports)| (names.text(&key.0), own_ports(ports)))
                 .collect(),
-            authorization_policies: self.authorization_policies.map(|key| names.share(&key.0)),
+            authorization_policies: self.authorization_policies.map(|key| names.text(&key.0)),
             waypoint: self.waypoint.map(Gateway::into_address),
             network_gateway: self.network_gateway.map(Gateway::into_address),
             application_tunnel: self.application_tunnel.map(|tunnel| ApplicationTunnel {
@@ -113,16 +120,12 @@ impl Entry {
                 port: tunnel.port.map(|port| port.0),
             }),
             native_tunnel: self.native_tunnel,
-            capacity: self.capacity,
-        };
-        match workload.identity() {
-            Ok(_) => Ok(workload),
-            Err(error) => Err(format!("workload `{}` can have no identity: {error}", workload.uid)),
         }
     }
 
-    fn uid(&self, cluster: &str) -> Result<String, String> {
+    fn uid(&self) -> Result<String, String> {
         let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let cluster = said(&self.cluster_id).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
         match (said(&self.uid), said(&self.name)) {
             (Some(uid), _) => Ok(uid),
             (None, Some(name)) => Ok(format!("{cluster}//Pod/{}/{name}", self.namespace)),

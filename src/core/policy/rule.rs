@@ -34,6 +34,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Whether it is evaluated without being enforced.
     pub dry_run: bool,
+    /// Why it cannot be understood; then it denies whatever it applies to, as the rules that were meant might have.
+    pub unusable: Option<Arc<str>>,
 }
 
 /// Which workloads a policy applies to.
@@ -100,6 +102,14 @@ pub struct Match {
 }
 
 impl Policy {
+    /// Gives the policy that stands in for one that cannot be understood.
+    #[must_use]
+    pub fn unusable(key: Arc<str>, namespace: Arc<str>, scope: Scope, reason: Arc<str>) -> Self {
+        let name = key.rsplit('/').next().unwrap_or_default().into();
+        let (action, rules) = (Action::Deny, Vec::new());
+        Self { key, name, namespace, scope, action, rules, dry_run: false, unusable: Some(reason) }
+    }
+
     pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {
         self.rules.iter().any(|rule| rule.matches(subject))
     }

@@ -2,6 +2,8 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::mesh_file::Mesh;
+use crate::snapshot::Snapshot;
+use crate::workload::Workload;
 
 mod model;
 
@@ -41,6 +43,7 @@ fn policy(name: &str, action: Action, rules: Vec<Rule>) -> Policy {
         action,
         rules,
         dry_run: false,
+        unusable: None,
     }
 }
 
@@ -57,11 +60,19 @@ fn dry(policy: Policy) -> Policy {
 }
 
 fn workload() -> Workload {
-    Workload { uid: "w".into(), namespace: "ns".into(), service_account: "sa".into(), ..Workload::default() }
+    Workload { uid: "w".into(), ..Workload::default() }.with(|it| {
+        it.namespace = "ns".into();
+        it.service_account = "sa".into();
+    })
 }
 
 fn snapshot(policies: Vec<Policy>) -> Snapshot {
     Snapshot::new(Mesh { policies, ..Mesh::default() }, "")
+}
+
+/// Judges by the policies of a snapshot.
+fn judge(snapshot: &Snapshot, workload: &Workload, peer: &Peer) -> Verdict {
+    super::judge(&snapshot.policies_for(workload), peer)
 }
 
 /// Tells whether a policy with `rules` matches `peer`.
@@ -278,7 +289,7 @@ fn the_order_of_decision() {
 
 #[test]
 fn a_reference_nobody_knows_denies() {
-    let referring = Workload { authorization_policies: vec!["ns/gone".into()], ..workload() };
+    let referring = workload().with(|it| it.authorization_policies = vec!["ns/gone".into()]);
     let unknown = Verdict::Deny(Denial::UnknownPolicy { policy: "ns/gone".into() });
     let allow = policy("a", Action::Allow, everybody());
     assert_eq!(judge(&Snapshot::empty(), &referring, &known()), unknown);
@@ -288,13 +299,32 @@ fn a_reference_nobody_knows_denies() {
 }
 
 #[test]
+fn a_policy_nobody_understands_denies_what_it_governs() {
+    let unusable = |scope, namespace: &str| {
+        snapshot(vec![Policy::unusable("ns/broken".into(), namespace.into(), scope, "why".into())])
+    };
+    let denied = Verdict::Deny(Denial::UnusablePolicy { policy: "ns/broken".into(), reason: "why".into() });
+    let listing = workload().with(|it| it.authorization_policies = vec!["ns/broken".into()]);
+    for (scope, namespace, concerned) in [
+        (Scope::Global, "elsewhere", true),
+        (Scope::Namespace, "ns", true),
+        (Scope::Namespace, "elsewhere", false),
+        (Scope::WorkloadSelector, "ns", false),
+    ] {
+        let snapshot = unusable(scope, namespace);
+        assert_eq!(judge(&snapshot, &workload(), &known()) == denied, concerned, "{scope:?} {namespace}");
+        assert_eq!(judge(&snapshot, &listing, &known()), denied);
+    }
+}
+
+#[test]
 fn the_scope_decides_who_is_concerned() {
     let closed = |scope, namespace: &str| {
         let policy = policy("p", Action::Deny, everybody());
         snapshot(vec![Policy { scope, namespace: namespace.into(), ..policy }])
     };
     let here = workload();
-    let listing = Workload { authorization_policies: vec!["ns/p".into()], ..workload() };
+    let listing = workload().with(|it| it.authorization_policies = vec!["ns/p".into()]);
     for (scope, namespace, concerned, listing_concerned) in [
         (Scope::Namespace, "ns", true, true),
         (Scope::Namespace, "elsewhere", false, true),
@@ -315,7 +345,7 @@ fn the_scope_decides_who_is_concerned() {
 fn dry_runs_are_told_apart() {
     let named = |name: &str| Arc::<str>::from(format!("ns/{name}"));
     let [allow, deny] = [Action::Allow, Action::Deny];
-    let told = |policies| dry_run(&snapshot(policies), &workload(), &known());
+    let told = |policies| dry_run(&snapshot(policies).policies_for(&workload()), &known());
     let [hit, miss] = [everybody(), vec![]];
     assert_eq!(told(vec![policy("d", deny, hit.clone()), policy("a", allow, hit.clone())]), []);
     assert_eq!(told(vec![dry(policy("d", deny, hit.clone()))]), [DryRun::Deny { policy: named("d") }]);

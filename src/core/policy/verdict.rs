@@ -27,6 +27,14 @@ pub enum Denial {
         /// The policy.
         policy: Arc<str>,
     },
+    /// A policy that applies cannot be understood, and could be one that denies.
+    #[error("policy {policy} cannot be understood: {reason}")]
+    UnusablePolicy {
+        /// The policy.
+        policy: Arc<str>,
+        /// What is wrong with it.
+        reason: Arc<str>,
+    },
     /// There are ALLOW policies and none of them matches.
     #[error("allow policies exist, but none allowed")]
     NoneAllowed,
@@ -68,6 +76,12 @@ pub(super) fn judge(policies: &PolicySet<'_>, peer: &Peer) -> Verdict {
     let enforced = |action| policies.iter().filter(move |policy| !policy.dry_run && policy.action == action);
     if let Some(policy) = first_match(enforced(Action::Deny), &subject) {
         return Verdict::Deny(Denial::Explicit { policy });
+    }
+    let mut unusable = policies
+        .iter()
+        .filter_map(|policy| Some((policy, policy.unusable.as_ref().filter(|_| !policy.dry_run)?)));
+    if let Some((policy, reason)) = unusable.next() {
+        return Verdict::Deny(Denial::UnusablePolicy { policy: policy.key.clone(), reason: reason.clone() });
     }
     if let Some(policy) = policies.unknown().next() {
         return Verdict::Deny(Denial::UnknownPolicy { policy: policy.clone() });

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::refusal::Refusal;
 use crate::service::{BalanceMode, IpFamilies, LoadBalancer, Preference};
-use crate::snapshot::backed::{Backed, Backend};
-use crate::workload::Workload;
+use crate::snapshot::services::Backed;
+use crate::workload::{PortMap, Workload};
 
 /// An endpoint that can take the connection.
 struct Candidate<'a> {
@@ -23,19 +23,22 @@ pub(super) fn choose<'a>(
     destination: SocketAddr,
     entropy: u64,
 ) -> Result<(&'a Arc<Workload>, SocketAddr), Refusal> {
-    let service = &backed.service;
+    let service = backed.service();
     let Some(service_target) = service.ports.target(destination.port()) else {
-        return Err(Refusal::UnknownServicePort { service: service.key(), destination });
+        return Err(Refusal::UnknownServicePort { service: backed.key().clone(), destination });
     };
-    let able = backed.backends.iter().filter(|backend| has_a_way(&backend.workload, source));
-    let all = able.filter_map(|backend| candidate(backend, destination.port(), service_target));
+    let able = backed.backends().filter(|(workload, _)| has_a_way(workload, source));
+    let all = able.filter_map(|(workload, ports)| {
+        let port = port_of(ports, destination.port(), service_target)?;
+        Some(Candidate { workload, port })
+    });
     let reach = |workload| address_of(workload, source, service.ip_families, destination.ip());
     let (reachable, others): (Vec<_>, Vec<_>) = all.partition(|it| reach(it.workload).is_ok());
 
     let pick = |candidates| pick(preferred(candidates, &service.load_balancer, source), entropy);
     let Some(chosen) = pick(reachable).or_else(|| pick(others)) else {
-        let known = service.endpoints.len();
-        return Err(Refusal::NoEndpoint { service: service.key(), destination, known });
+        let known = backed.len();
+        return Err(Refusal::NoEndpoint { service: backed.key().clone(), destination, known });
     };
     let ip = reach(chosen.workload)?;
     Ok((chosen.workload, SocketAddr::new(ip, chosen.port)))
@@ -47,11 +50,10 @@ fn has_a_way(workload: &Workload, source: &Workload) -> bool {
     !workload.addresses.is_empty() || !workload.hostname.is_empty() || through_gateway
 }
 
-/// Gives the endpoint and its port, unless neither it nor the service knows one.
-fn candidate(backend: &Backend, service_port: u16, service_target: u16) -> Option<Candidate<'_>> {
-    let own = backend.ports.target(service_port).filter(|&port| port != 0);
-    let port = own.or(Some(service_target).filter(|&port| port != 0))?;
-    Some(Candidate { workload: &backend.workload, port })
+/// Gives the port of an endpoint, unless neither it nor the service knows one.
+fn port_of(own: &PortMap, service_port: u16, service_target: u16) -> Option<u16> {
+    let own = own.target(service_port).filter(|&port| port != 0);
+    own.or(Some(service_target).filter(|&port| port != 0))
 }
 
 /// Gives the address of `workload` to use for a client of `source` that dialled `dialled`.

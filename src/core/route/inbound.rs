@@ -44,10 +44,10 @@ fn target_port(snapshot: &Snapshot, local: &Workload, host: &str, port: u16) -> 
     let Some(service) = snapshot.service_by_hostname(host, &local.namespace) else {
         return Err(Refusal::UnknownHost { host: host.to_owned() });
     };
-    let Some(endpoint) = service.endpoints.get(&local.uid) else {
+    let Some(ports) = local.services.get(&service.key()) else {
         return Err(Refusal::NotAnEndpoint { workload: local.uid.clone(), service: service.key() });
     };
-    let own = endpoint.ports.target(port).filter(|&target| target != 0);
+    let own = ports.target(port).filter(|&target| target != 0);
     let declared = || service.ports.target(port).filter(|&target| target != 0);
     own.or_else(declared).ok_or_else(|| Refusal::NoTargetPort {
         workload: local.uid.clone(),

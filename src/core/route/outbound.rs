@@ -9,7 +9,7 @@ use crate::identity::SpiffeId;
 use crate::refusal::Refusal;
 use crate::service::{BalanceMode, Service};
 use crate::snapshot::Snapshot;
-use crate::snapshot::backed::Backed;
+use crate::snapshot::services::Backed;
 use crate::workload::{GatewayAddress, Protocol, Workload};
 
 use super::{HBONE_PORT, Route, balance, is_own_port};
@@ -45,9 +45,9 @@ fn to_service(
     destination: SocketAddr,
     entropy: u64,
 ) -> Result<Route, Refusal> {
-    let service = &backed.service;
+    let service = backed.service();
     let weighted = service.weighted_waypoints.iter().find(|it| it.weight > 0).map(|it| &it.destination);
-    refuse_waypoint(&service.key(), weighted.or(service.waypoint.as_ref()))?;
+    refuse_waypoint(backed.key(), weighted.or(service.waypoint.as_ref()))?;
     if service.load_balancer.mode == BalanceMode::Passthrough {
         return Ok(Route::Passthrough { to: destination, workload: None, service: Some(service.clone()) });
     }

@@ -106,7 +106,7 @@ fn of_services_with_one_address_the_own_namespace_then_the_canonical_one_is_mean
     let hidden = service("d", "h", "canonical: true, visibility: Namespace");
     for (shared, expected) in [
         (vec![&a, &b], [("a", "a/h"), ("b", "b/h"), ("c", "a/h")]),
-        (vec![&b, &a], [("a", "a/h"), ("b", "b/h"), ("c", "b/h")]),
+        (vec![&b, &a], [("a", "a/h"), ("b", "b/h"), ("c", "a/h")]),
         (vec![&a, &canonical], [("a", "a/h"), ("b", "c/h"), ("c", "c/h")]),
         (vec![&hidden, &a, &b], [("d", "d/h"), ("b", "b/h"), ("x", "a/h")]),
         (vec![&hidden], [("d", "d/h"), ("a", "-"), ("", "-")]),
@@ -179,36 +179,35 @@ services:
   endpoints: {healthy: {port: {80: 1}, status: Unhealthy}, elsewhere: {}, unknown: {}}
 ";
 
-/// Gives the uids behind the only service, and all its endpoints.
-fn behind(text: &str) -> (Vec<String>, Vec<String>) {
+/// Gives the uids behind the only service, sorted.
+fn behind(text: &str) -> Vec<String> {
     let snapshot = snapshot(text);
     let backed = snapshot.backed_by_vip("", ip("10.1.0.1"), "n").unwrap();
-    let uids = backed.backends.iter().map(|backend| backend.workload.uid.to_string()).collect();
-    (uids, backed.service.endpoints.keys().map(ToString::to_string).collect())
+    let mut uids: Vec<String> = backed.backends().map(|(workload, _)| workload.uid.to_string()).collect();
+    uids.sort_unstable();
+    uids
 }
 
 #[test]
 fn endpoints_come_from_both_sides_and_unhealthy_ones_do_not_count() {
-    let (backing, all) = behind(ENDPOINTS);
-    assert_eq!(backing, ["elsewhere", "healthy"]);
-    assert_eq!(all, ["elsewhere", "healthy", "sick", "unknown"]);
-    let (backing, _) = behind(&format!("{ENDPOINTS}  loadBalancer: {{healthPolicy: AllowAll}}\n"));
-    assert_eq!(backing, ["elsewhere", "healthy", "sick"]);
+    assert_eq!(behind(ENDPOINTS), ["elsewhere", "healthy"]);
+    let all = format!("{ENDPOINTS}  loadBalancer: {{healthPolicy: AllowAll}}\n");
+    assert_eq!(behind(&all), ["elsewhere", "healthy", "sick"]);
 }
 
 #[test]
 fn a_workload_knows_its_ports_and_health_better_than_its_service() {
     let snapshot = snapshot(ENDPOINTS);
-    let endpoint = &snapshot.service("n/h").unwrap().endpoints["healthy"];
-    assert_eq!((endpoint.ports.target(80), endpoint.health), (Some(8081), crate::workload::Health::Healthy));
+    let healthy = snapshot.workload("healthy").unwrap();
+    assert_eq!(healthy.services["n/h"].target(80), Some(8081));
+    assert_eq!(healthy.status, crate::workload::Health::Healthy);
 }
 
 #[test]
 fn of_two_entries_with_one_key_the_later_counts() {
     let mut mesh = mesh_file::parse(ENDPOINTS).unwrap();
-    let moved =
-        Workload { addresses: vec![ip("10.0.0.9")], services: BTreeMap::new(), ..mesh.workloads[0].clone() };
-    mesh.workloads.push(moved);
+    let moved = Workload { addresses: [ip("10.0.0.9")].into_iter().collect(), ..mesh.workloads[0].clone() };
+    mesh.workloads.push(moved.with(|it| it.services.clear()));
     let renamed = Service { name: "renamed".into(), ..mesh.services[0].clone() };
     mesh.services.push(renamed);
     let snapshot = Snapshot::new(mesh, "net");

@@ -10,6 +10,7 @@ use super::*;
 enum Model {
     Allowed,
     Explicit,
+    Unusable,
     Unknown,
     NoneAllowed,
 }
@@ -27,6 +28,10 @@ fn expected(policies: &[Policy], workload: &Workload, peer: &Peer) -> Model {
     let hit = |action| enforced.iter().filter(|p| p.action == action && policy_hits(p, peer)).count();
     let unknown = workload.authorization_policies.iter().any(|key| policies.iter().all(|p| p.key != *key));
     let has_allow = enforced.iter().any(|p| p.action == Action::Allow);
+    let unusable = enforced.iter().any(|p| p.unusable.is_some());
+    if hit(Action::Deny) == 0 && unusable {
+        return Model::Unusable;
+    }
     match (hit(Action::Deny), unknown, has_allow, hit(Action::Allow)) {
         (1.., ..) => Model::Explicit,
         (0, true, ..) => Model::Unknown,
@@ -172,13 +177,18 @@ impl Dice {
             action: self.one(&[Action::Allow, Action::Deny]),
             rules: self.list(3, rule),
             dry_run: self.below(5) == 0,
+            unusable: (self.below(10) == 0).then(|| "why".into()),
         }
     }
 
     fn workload(&mut self) -> Workload {
         // Policies are numbered from 0 to at most 3, so that one reference in five leads nowhere.
         let references = self.some(|dice| format!("k/{}", dice.below(5)).into());
-        Workload { namespace: self.one(&NAMES).into(), authorization_policies: references, ..workload() }
+        let namespace = self.one(&NAMES);
+        workload().with(|it| {
+            it.namespace = namespace.into();
+            it.authorization_policies = references;
+        })
     }
 
     fn peer(&mut self) -> Peer {
@@ -193,7 +203,7 @@ impl Dice {
 #[test]
 fn the_verdict_is_that_of_the_model() {
     let mut dice = Dice(SmallRng::seed_from_u64(7));
-    let mut seen = [0; 5];
+    let mut seen = [0; 6];
     for round in 0..20_000 {
         let policies: Vec<Policy> = (0..dice.below(5)).map(|number| dice.policy(number)).collect();
         let (workload, peer) = (dice.workload(), dice.peer());
@@ -204,6 +214,7 @@ fn the_verdict_is_that_of_the_model() {
             (Verdict::Deny(Denial::Explicit { .. }), model) => (2, model == Model::Explicit),
             (Verdict::Deny(Denial::UnknownPolicy { .. }), model) => (3, model == Model::Unknown),
             (Verdict::Deny(Denial::NoneAllowed), model) => (4, model == Model::NoneAllowed),
+            (Verdict::Deny(Denial::UnusablePolicy { .. }), model) => (5, model == Model::Unusable),
         };
         assert!(same, "round {round}: {verdict:?}\n{policies:#?}\n{workload:#?}\n{peer:#?}");
         seen[kind] += 1;

@@ -142,7 +142,10 @@ fn the_network_as_first_preference_outranks_the_rest() {
         let name = |same: bool| Arc::from(if same { "here" } else { "there" });
         let locality =
             crate::workload::Locality { region: name(region), zone: name(zone), subzone: "".into() };
-        Workload { network: name(network), locality, ..Workload::default() }
+        Workload::default().with(|it| {
+            it.network = name(network);
+            it.locality = locality;
+        })
     };
     let here = place([true; 3]);
     let rank = |preferences: &[_], same| crate::route::balance::rank(preferences, &here, &place(same));

@@ -182,7 +182,7 @@ fn the_peer_is_the_workload_or_who_its_service_vouches_for() {
 fn a_peer_nobody_could_recognise_is_refused() {
     let mut mesh = mesh_file::parse(MESH).unwrap();
     for workload in &mut mesh.workloads {
-        workload.service_account = "".into();
+        Arc::make_mut(&mut workload.template).service_account = "".into();
     }
     let snapshot = Snapshot::new(mesh, "");
     assert_eq!(way(&snapshot, "client", "[fd00::2]:80", 0), "no_identity");
