@@ -133,6 +133,21 @@ impl Snapshot {
         best(named, client_namespace).map(|listing| &listing.service)
     }
 
+    /// Tells whether any service, visible or not, has this virtual address.
+    #[must_use]
+    pub fn has_vip(&self, network: &str, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let mut exact = self.by_vip.with_key(ip);
+        exact.any(|vip| &*vip.address().network == network)
+            || self.by_block.containing(network, ip).next().is_some()
+    }
+
+    /// Tells whether any service, visible or not, has this hostname.
+    #[must_use]
+    pub fn has_hostname(&self, hostname: &str) -> bool {
+        self.by_name.get(hostname).is_some()
+    }
+
     /// Gives the workloads that are endpoints of a service, whatever their health.
     pub fn endpoints(&self, service: &str) -> impl Iterator<Item = &Arc<Workload>> {
         self.services.get(service).into_iter().flat_map(|backed| backed.endpoints.iter())

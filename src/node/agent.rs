@@ -104,7 +104,7 @@ impl Session<'_> {
             let packet = tokio::select! {
                 packet = channel.receive(LONGEST_REQUEST) => packet.map_err(Ended::Receive)?.ok_or(Ended::Closed)?,
                 () = self.pods.retry() => continue,
-                () = self.mesh.changed() => {
+                () = self.mesh.local_changed() => {
                     self.pods.sync_identities();
                     continue;
                 }

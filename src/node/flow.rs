@@ -23,7 +23,7 @@ use crate::deliver::splice::{Ended, Moved, spliced_until};
 use crate::deliver::tcp;
 use crate::drain::Guard;
 use crate::outcome::{Direction, Failure, Report};
-use crate::proxy::{Local, Proxy};
+use crate::proxy::{Local, PodInfo, Proxy};
 use crate::stream::{Sink, Source};
 use crate::tunnel::{Connect, Key, server};
 
@@ -44,6 +44,7 @@ async fn carry_outbound(
     let downstream = tcp::split(stream);
     let local = proxy.local().await?;
     report.from.workload = Some(Arc::clone(&local.workload));
+    proxy.mesh.know_address(&local.workload.network, destination.ip()).await?;
     let route = route::outbound(&proxy.mesh.snapshot(), &local.workload, destination, rand::random())?;
     match route {
         Route::Passthrough { to, workload, service } => {
@@ -142,7 +143,7 @@ async fn deliver_stream(
     };
     let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
     let Some(stream) = offer.accept(baggage.as_deref()) else { return Err(Failure::PeerGone) };
-    let stop = stop(proxy, &peer, guard);
+    let stop = stop(proxy, &local, &peer, guard);
     move_bytes((stream.source, stream.sink), tcp::split(upstream), report.opened(), stop).await
 }
 
@@ -171,6 +172,9 @@ async fn admit_stream(
     report: &mut Report,
 ) -> Result<(Local, Peer), Failure> {
     let local = proxy.local().await?;
+    if let Authority::Host { host, .. } = wanted {
+        proxy.mesh.know_service(&local.workload.namespace, host).await?;
+    }
     let snapshot = proxy.mesh.snapshot();
     report.from.workload = snapshot.workload_by_address(snapshot.local_network(), peer.source.ip()).cloned();
     report.to.workload = Some(Arc::clone(&local.workload));
@@ -229,7 +233,7 @@ async fn carry_plain(
     report.policy = judge(proxy, &local, &peer)?;
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
-    move_bytes(downstream, tcp::split(upstream), report.opened(), stop(proxy, &peer, guard)).await
+    move_bytes(downstream, tcp::split(upstream), report.opened(), stop(proxy, &local, &peer, guard)).await
 }
 
 async fn dial_workload(
@@ -252,10 +256,10 @@ fn judge(proxy: &Proxy, local: &Local, peer: &Peer) -> Result<Option<Arc<str>>, 
 }
 
 /// Resolves when an inbound connection must end early: it was cut, or the policies changed against it.
-async fn stop(proxy: &Proxy, peer: &Peer, guard: &Guard) -> Failure {
+async fn stop(proxy: &Proxy, local: &Local, peer: &Peer, guard: &Guard) -> Failure {
     tokio::select! {
         failure = cut(guard) => failure,
-        denial = denied(proxy, peer) => Failure::PolicyChanged(denial),
+        denial = denied(proxy, local, peer) => Failure::PolicyChanged(denial),
     }
 }
 
@@ -264,18 +268,19 @@ async fn cut(guard: &Guard) -> Failure {
     Failure::Drained
 }
 
-/// Judges a live connection again whenever the mesh state changes; resolves when it is no longer allowed.
-async fn denied(proxy: &Proxy, peer: &Peer) -> Denial {
+/// Judges a live connection again whenever the policies for it may have changed; resolves when it is no longer allowed.
+/// A workload that has left the mesh is judged as it was.
+async fn denied(proxy: &Proxy, local: &Local, peer: &Peer) -> Denial {
     let mut mesh = proxy.mesh.clone();
-    let pod = &proxy.pod;
+    let mut workload = Arc::clone(&local.workload);
+    let PodInfo { namespace, name, service_account } = &proxy.pod;
     loop {
-        mesh.changed().await;
+        mesh.verdicts_changed().await;
         let snapshot = mesh.snapshot();
-        // A workload that has left the mesh has no policies to judge by; its connections end with its pod.
-        let local = snapshot.local_workload(&pod.namespace, &pod.name, &pod.service_account);
-        if let Some(local) = local
-            && let Verdict::Deny(denial) = policy::judge(&snapshot.policies_for(local), peer)
-        {
+        if let Some(newest) = snapshot.local_workload(namespace, name, service_account) {
+            workload.clone_from(newest);
+        }
+        if let Verdict::Deny(denial) = policy::judge(&snapshot.policies_for(&workload), peer) {
             return denial;
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use culvert_core::store::Locality;
 use culvert_process::signal::Stop;
 use culvert_sys::limits;
 
@@ -12,7 +13,7 @@ use crate::capture;
 use crate::config::{Config, Mode};
 use crate::drain;
 use crate::identity::{Identities, ca};
-use crate::mesh::{self, Mesh};
+use crate::mesh;
 use crate::pods::Pods;
 use crate::proxy::{self, PodInfo, Shared};
 use crate::state::State;
@@ -22,7 +23,7 @@ use crate::tasks::Tasks;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
-    Mesh(#[from] mesh::Error),
+    Mesh(#[from] mesh::file::Error),
     #[error("the certificate authority's settings are not usable")]
     Authority(#[source] ca::Invalid),
     #[error("cannot enter network namespaces; run as root with CAP_SYS_ADMIN")]
@@ -44,12 +45,15 @@ const PROXY: &str = "proxy";
 pub(crate) async fn run(config: Config) -> Result<(), Error> {
     let mut stop = Stop::listen().map_err(Error::Signals)?;
     check_privileges(&config)?;
-    let (mesh, follow_mesh) = Mesh::read(&config.mesh)?;
+    let (first, followed) = mesh::file::read(&config.mesh.source)?;
+    let locality = Locality { network: config.mesh.network.as_str().into(), node: None };
+    let (mesh, feed, owner) = mesh::start(locality, first, None);
     let identities = Identities::new(authority(&config)?);
     let state = State::default();
     state.task(PROXY);
     let background = Tasks::default();
-    background.spawn(follow_mesh);
+    background.spawn(owner.run());
+    background.spawn(followed.run(feed));
     let admin = Admin::open(state.clone(), identities.clone()).await?;
     let shared = Shared { mesh, identities, socket: config.socket, tunnel: config.tunnel };
     let asked = async {

@@ -16,7 +16,7 @@ use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
 
 use crate::deliver::splice::{Count, Early, Moved};
-use crate::{capture, deliver, tunnel};
+use crate::{capture, deliver, mesh, tunnel};
 
 pub(crate) use labels::describe as describe_metrics;
 
@@ -32,6 +32,8 @@ pub(crate) enum Direction {
 pub(crate) enum Failure {
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(transparent)]
+    Unanswered(#[from] mesh::Unanswered),
     #[error("connection closed due to policy change: {0}")]
     PolicyChanged(Denial),
     #[error("the pod's own workload {namespace}/{name} ({service_account}) is not in the mesh state; it was waited for {wait:?} (workload deadline)", wait = crate::mesh::LOCAL_WORKLOAD_DEADLINE)]
@@ -68,6 +70,7 @@ impl Failure {
             Self::Accept(tunnel::server::Error::Http2(_)) => Flag::H2HandshakeFailure,
             Self::Accept(_) => Flag::TlsFailure,
             Self::NoWorkload { .. }
+            | Self::Unanswered(_)
             | Self::Dial(_)
             | Self::BadRequest(_)
             | Self::PeerGone
@@ -83,6 +86,7 @@ impl Failure {
             Self::Refused(refusal) => refusal.reason(),
             Self::PolicyChanged(_) => "policy_changed",
             Self::NoWorkload { .. } => "workload_unknown",
+            Self::Unanswered(_) => "demand_unanswered",
             Self::NoIdentity(_) => "identity_invalid",
             Self::NoCertificate(_) => "no_certificate",
             Self::Tunnel(error) => error.reason(),
@@ -106,6 +110,7 @@ impl Failure {
             Self::BadRequest(_) => 400,
             Self::PolicyChanged(_) => 401,
             Self::NoWorkload { .. }
+            | Self::Unanswered(_)
             | Self::NoIdentity(_)
             | Self::NoCertificate(_)
             | Self::Tunnel(_)

@@ -13,7 +13,7 @@ use culvert_sys::seqpacket::Listener;
 
 use super::*;
 use crate::capture::INBOUND_TUNNEL;
-use crate::config::{Config, Environment, MeshConfig, MeshSource};
+use crate::config::{Config, Environment};
 use crate::drain::{self, Drain};
 use crate::identity::{Identities, ca};
 use crate::proxy::Shared;
@@ -64,8 +64,7 @@ impl Agent {
 }
 
 fn empty_mesh() -> Mesh {
-    let config = MeshConfig { source: MeshSource::Inline("workloads: []".into()), network: String::new() };
-    Mesh::read(&config).unwrap().0
+    crate::mesh::tests::fixed("workloads: []").unwrap()
 }
 
 fn shared() -> Shared {

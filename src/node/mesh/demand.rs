@@ -1,0 +1,70 @@
+//! Asking for what a snapshot lacks, while a connection waits: in on-demand mode the control plane tells a node only what it
+//! asks for.
+//!
+//! A connection goes on only when the answer is there: the thing asked for is in the snapshot, or it does not exist. While
+//! the answer is pending nothing is routed, so nothing falls through to plaintext.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use culvert_core::address::NetworkAddress;
+use culvert_core::snapshot::Snapshot;
+use tokio::sync::oneshot;
+
+use super::Mesh;
+
+/// A question of a connection that waits. Whoever drops the answer's other end no longer wants to know.
+#[derive(Debug)]
+pub(crate) struct Demand {
+    /// `<network>/<ip>` or `<namespace>/<hostname>`.
+    pub(crate) name: Arc<str>,
+    /// `Ok` once it is settled: in the snapshot, or known not to exist.
+    pub(crate) answer: oneshot::Sender<Result<(), Unanswered>>,
+}
+
+/// The control plane did not say whether something exists.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the control plane has not said what {name} is: {why}")]
+pub(crate) struct Unanswered {
+    name: Arc<str>,
+    why: &'static str,
+}
+
+impl Unanswered {
+    pub(crate) fn new(name: Arc<str>, why: &'static str) -> Self {
+        Self { name, why }
+    }
+}
+
+impl Mesh {
+    /// Returns when the snapshot has what there is to know of an address.
+    pub(crate) async fn know_address(&self, network: &str, ip: IpAddr) -> Result<(), Unanswered> {
+        let known = |snapshot: &Snapshot| {
+            snapshot.workload_by_address(network, ip).is_some() || snapshot.has_vip(network, ip)
+        };
+        self.know(known, || NetworkAddress::new(network, ip).to_string()).await
+    }
+
+    /// Returns when the snapshot has what there is to know of a service.
+    pub(crate) async fn know_service(&self, namespace: &str, hostname: &str) -> Result<(), Unanswered> {
+        let known = |snapshot: &Snapshot| snapshot.has_hostname(hostname);
+        self.know(known, || format!("{namespace}/{hostname}")).await
+    }
+
+    async fn know(
+        &self,
+        known: impl Fn(&Snapshot) -> bool,
+        name: impl Fn() -> String,
+    ) -> Result<(), Unanswered> {
+        let Some(demands) = &self.demands else { return Ok(()) };
+        if known(&self.snapshot()) {
+            return Ok(());
+        }
+        let name: Arc<str> = name().into();
+        let gone = || Unanswered::new(Arc::clone(&name), "this node is shutting down");
+        let (answer, answered) = oneshot::channel();
+        let demand = Demand { name: Arc::clone(&name), answer };
+        demands.send(demand).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
