@@ -16,9 +16,9 @@ pub(crate) struct Placement(HashMap<String, HashSet<SpiffeId>>);
 pub(crate) fn read(_: &Path, text: &str) -> Result<Placement, mesh_file::Error> {
     let mesh = mesh_file::parse(text)?;
     let mut placement = Placement::default();
-    for workload in mesh.workloads.iter().filter(|workload| !workload.node.is_empty()) {
+    for workload in mesh.workloads.iter().filter(|workload| !workload.place.node.is_empty()) {
         if let Ok(id) = workload.identity() {
-            placement.0.entry(workload.node.to_string()).or_default().insert(id);
+            placement.0.entry(workload.place.node.to_string()).or_default().insert(id);
         }
     }
     Ok(placement)

@@ -8,13 +8,14 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::workload::Template;
+use crate::workload::{Place, Template};
 
 /// The values seen so far that are still in use.
 #[derive(Debug, Default)]
 pub struct Interner {
     texts: Pool<str>,
     templates: Pool<Template>,
+    places: Pool<Place>,
 }
 
 impl Interner {
@@ -31,6 +32,11 @@ impl Interner {
     /// Gives the one copy of `template`.
     pub fn template(&mut self, template: Template) -> Arc<Template> {
         self.templates.find(&template).unwrap_or_else(|| self.templates.add(template.into()))
+    }
+
+    /// Gives the one copy of `place`.
+    pub fn place(&mut self, place: Place) -> Arc<Place> {
+        self.places.find(&place).unwrap_or_else(|| self.places.add(place.into()))
     }
 }
 

@@ -210,7 +210,7 @@ impl Store {
 impl Locality {
     /// Tells whether a workload runs on this node.
     fn has(&self, workload: &Workload) -> bool {
-        self.node.as_ref().is_none_or(|node| *node == workload.node)
+        self.node.as_ref().is_none_or(|node| *node == workload.place.node)
     }
 }
 

@@ -22,16 +22,16 @@ pub const DEFAULT_CLUSTER: &str = "Kubernetes";
 
 /// One workload of the mesh. Texts that are not known are empty.
 ///
-/// There are many of these, so what pods of one owner agree on is kept once, in their [`Template`]; a workload reads as
-/// if it had the fields of its template.
+/// There are many of these, so what pods of one owner agree on is kept once, in their [`Template`], and what pods of one
+/// node agree on in their [`Place`]; a workload reads as if it had the fields of its template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// The primary key; `<cluster>//Pod/<namespace>/<name>` for pods.
     pub uid: Arc<str>,
     /// The name of the pod.
     pub name: Arc<str>,
-    /// The Kubernetes node it runs on.
-    pub node: Arc<str>,
+    /// Where it runs.
+    pub place: Arc<Place>,
     /// Its addresses, canonical, in the order given.
     pub addresses: Addresses,
     /// Whether it can take traffic.
@@ -70,7 +70,7 @@ pub struct Template {
     /// Whether it shares the addresses of its node.
     pub network_mode: NetworkMode,
     /// The services it is an endpoint of, by `<namespace>/<hostname>`, with the ports that differ from the service's.
-    pub services: BTreeMap<Arc<str>, PortMap>,
+    pub services: Memberships,
     /// The keys (`<namespace>/<name>`) of the policies attached to it by selector.
     pub authorization_policies: Vec<Arc<str>>,
     /// The waypoint for traffic addressed to it directly.
@@ -79,8 +79,6 @@ pub struct Template {
     pub network_gateway: Option<GatewayAddress>,
     /// Where its own tunnel ends inside the workload, for waypoints.
     pub application_tunnel: Option<ApplicationTunnel>,
-    /// Where it runs.
-    pub locality: Locality,
     /// Whether it speaks HBONE by itself.
     pub native_tunnel: bool,
 }
@@ -145,6 +143,15 @@ pub enum Health {
 
 /// Where a workload runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Place {
+    /// The Kubernetes node.
+    pub node: Arc<str>,
+    /// Where the node is.
+    pub locality: Locality,
+}
+
+/// A place in the world, from large to small.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Locality {
     /// The region.
     pub region: Arc<str>,
@@ -196,6 +203,10 @@ pub enum ApplicationProtocol {
     Proxy,
 }
 
+/// The services a workload is an endpoint of, by key, with the ports it serves on other targets than they declare.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Memberships(Box<[(Arc<str>, PortMap)]>);
+
 /// Service ports and the ports they are served on.
 ///
 /// A target of 0 means that each endpoint knows its own (a named port in Kubernetes).
@@ -233,7 +244,7 @@ impl Default for Workload {
         Self {
             uid: Arc::default(),
             name: Arc::default(),
-            node: Arc::default(),
+            place: Arc::default(),
             addresses: Addresses::default(),
             status: Health::default(),
             capacity: 1,
@@ -296,6 +307,33 @@ impl fmt::Display for GatewayAddress {
             GatewayDestination::Hostname { namespace, hostname } => write!(f, "{namespace}/{hostname}"),
         }?;
         write!(f, " port {}", self.port)
+    }
+}
+
+impl Memberships {
+    /// Gives the ports for a service; `None` when the workload is no endpoint of it.
+    #[must_use]
+    pub fn get(&self, service: &str) -> Option<&PortMap> {
+        let at = self.0.binary_search_by_key(&service, |(key, _)| key).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// Gives the keys of the services, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter().map(|(key, _)| key)
+    }
+
+    /// Gives all pairs of service and ports, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &PortMap)> {
+        self.0.iter().map(|(key, ports)| (key, ports))
+    }
+}
+
+impl FromIterator<(Arc<str>, PortMap)> for Memberships {
+    /// Collects pairs; of two pairs with one key the last counts.
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, PortMap)>>(pairs: I) -> Self {
+        let sorted: BTreeMap<Arc<str>, PortMap> = pairs.into_iter().collect();
+        Self(sorted.into_iter().collect())
     }
 }
 

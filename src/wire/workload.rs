@@ -6,7 +6,7 @@ use std::sync::Arc;
 use culvert_core::intern::Interner;
 use culvert_core::workload::{
     ApplicationProtocol, ApplicationTunnel, DEFAULT_CLUSTER, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN,
-    Health, Locality, NetworkMode, PortMap, Protocol, Template, Workload, WorkloadType,
+    Health, Locality, Memberships, NetworkMode, Place, PortMap, Protocol, Template, Workload, WorkloadType,
 };
 use culvert_proto::workload as proto;
 use proto::application_tunnel::Protocol as TunnelKind;
@@ -26,7 +26,7 @@ pub(crate) fn decode(
     Ok(Workload {
         uid: message.uid.as_str().into(),
         name: message.name.as_str().into(),
-        node: interner.text(&message.node),
+        place: place(message, interner),
         addresses: each("addresses", &message.addresses, |bytes| ip(bytes))?,
         status: match known(message.status).within("status")? {
             proto::WorkloadStatus::Healthy => Health::Healthy,
@@ -49,7 +49,7 @@ pub(crate) fn encode(workload: &Workload) -> proto::Workload {
         trust_domain: workload.trust_domain.to_string(),
         service_account: workload.service_account.to_string(),
         waypoint: workload.waypoint.as_ref().map(gateway_message),
-        node: workload.node.to_string(),
+        node: workload.place.node.to_string(),
         canonical_name: workload.canonical_name.to_string(),
         canonical_revision: workload.canonical_revision.to_string(),
         workload_type: type_number(workload.workload_type),
@@ -63,7 +63,7 @@ pub(crate) fn encode(workload: &Workload) -> proto::Workload {
         hostname: workload.hostname.to_string(),
         services: workload.services.iter().map(|(key, ports)| (key.to_string(), port_list(ports))).collect(),
         application_tunnel: workload.application_tunnel.map(tunnel_message),
-        locality: locality_message(&workload.locality),
+        locality: locality_message(&workload.place.locality),
         network_mode: mode_number(workload.network_mode),
         capacity: Some(workload.capacity).filter(|&capacity| capacity != 1),
     }
@@ -95,7 +95,6 @@ fn template(message: &proto::Workload, interner: &mut Interner) -> Result<Arc<Te
             .as_ref()
             .map(|it| tunnel(it).within("application_tunnel"))
             .transpose()?,
-        locality: message.locality.as_ref().map(|it| locality(it, interner)).unwrap_or_default(),
         native_tunnel: message.native_tunnel,
     };
     Ok(interner.template(template))
@@ -157,7 +156,7 @@ fn mode_number(mode: NetworkMode) -> i32 {
 fn services(
     messages: &BTreeMap<String, proto::PortList>,
     interner: &mut Interner,
-) -> Result<BTreeMap<Arc<str>, PortMap>, Fault> {
+) -> Result<Memberships, Fault> {
     let service = |(key, list): (&String, &proto::PortList)| {
         if !key.contains('/') {
             return Err(Fault::new("services", Problem::Key(key.clone())));
@@ -184,6 +183,12 @@ fn tunnel_message(tunnel: ApplicationTunnel) -> proto::ApplicationTunnel {
         ApplicationProtocol::Proxy => TunnelKind::Proxy,
     };
     proto::ApplicationTunnel { protocol: protocol.into(), port: tunnel.port.unwrap_or(0).into() }
+}
+
+fn place(message: &proto::Workload, interner: &mut Interner) -> Arc<Place> {
+    let locality = message.locality.as_ref().map(|it| locality(it, interner)).unwrap_or_default();
+    let place = Place { node: interner.text(&message.node), locality };
+    interner.place(place)
 }
 
 fn locality(message: &proto::Locality, interner: &mut Interner) -> Locality {

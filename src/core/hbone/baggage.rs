@@ -41,8 +41,8 @@ impl Baggage {
             workload_name: workload.workload_name.to_string(),
             canonical_name: workload.canonical_name.to_string(),
             canonical_revision: workload.canonical_revision.to_string(),
-            region: workload.locality.region.to_string(),
-            zone: workload.locality.zone.to_string(),
+            region: workload.place.locality.region.to_string(),
+            zone: workload.place.locality.zone.to_string(),
         }
     }
 
@@ -129,7 +129,7 @@ fn sayable(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Locality, Template};
+    use crate::workload::{Locality, Place, Template};
 
     fn full() -> Workload {
         let template = Template {
@@ -139,10 +139,11 @@ mod tests {
             workload_type: WorkloadType::CronJob,
             canonical_name: "shop-web".into(),
             canonical_revision: "v1".into(),
-            locality: Locality { region: "r".into(), zone: "z".into(), subzone: "s".into() },
             ..Template::default()
         };
-        Workload { template: template.into(), ..Workload::default() }
+        let locality = Locality { region: "r".into(), zone: "z".into(), subzone: "s".into() };
+        let place = Place { locality, ..Place::default() };
+        Workload { template: template.into(), place: place.into(), ..Workload::default() }
     }
 
     const FULL: &str = "k8s.cluster.name=Kubernetes,k8s.namespace.name=shop,k8s.cronjob.name=web,\

@@ -1,7 +1,6 @@
 //! What services say about their endpoints becomes what the workloads say: membership is kept in one place.
 
 use std::collections::HashMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::intern::Interner;
@@ -33,14 +32,15 @@ pub(super) fn fold(
     }
     for workload in workloads {
         let mut template = (*workload.template).clone();
-        for (service, ports, health) in joins.remove(&*workload.uid).into_iter().flatten() {
-            if let Entry::Vacant(free) = template.services.entry(service) {
-                free.insert(ports);
-                if health == Health::Unhealthy {
-                    workload.status = health;
-                }
-            }
+        let joined = joins.remove(&*workload.uid).into_iter().flatten();
+        let joined: Vec<_> =
+            joined.filter(|(service, ..)| template.services.get(service).is_none()).collect();
+        if joined.iter().any(|(.., health)| *health == Health::Unhealthy) {
+            workload.status = Health::Unhealthy;
         }
+        let joined = joined.into_iter().map(|(service, ports, _)| (service, ports));
+        let own = template.services.iter().map(|(service, ports)| (service.clone(), ports.clone()));
+        template.services = own.chain(joined).collect();
         workload.template = names.template(template);
     }
     plain

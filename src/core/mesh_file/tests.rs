@@ -5,8 +5,8 @@ use crate::service::{
     BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Visibility, WeightedWaypoint,
 };
 use crate::workload::{
-    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality, Protocol,
-    Template,
+    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality,
+    Memberships, Place, Protocol, Template,
 };
 
 mod refused;
@@ -44,17 +44,22 @@ fn shop(name: &str, service_account: &str, addresses: &[&str]) -> Workload {
     }
 }
 
-fn web_ports() -> std::collections::BTreeMap<Arc<str>, crate::workload::PortMap> {
-    [("shop/web.shop.svc.cluster.local".into(), [(80, 8080)].into_iter().collect())].into()
+fn member_of(service: &str, port: (u16, u16)) -> Memberships {
+    [(service.into(), [port].into_iter().collect())].into_iter().collect()
+}
+
+fn web_ports() -> Memberships {
+    member_of("shop/web.shop.svc.cluster.local", (80, 8080))
 }
 
 fn example_workloads() -> Vec<Workload> {
-    let web_1 = Workload { node: "node-a".into(), ..shop("web-1", "web", &["10.0.0.1", "fd00::1"]) };
+    let locality = Locality { region: "north".into(), zone: "north-1".into(), subzone: "rack-7".into() };
+    let place = Arc::new(Place { node: "node-a".into(), locality });
+    let web_1 = Workload { place, ..shop("web-1", "web", &["10.0.0.1", "fd00::1"]) };
     let web_1 = web_1.with(|it| {
         it.workload_name = "web".into();
         it.canonical_name = "web".into();
         it.canonical_revision = "v1".into();
-        it.locality = Locality { region: "north".into(), zone: "north-1".into(), subzone: "rack-7".into() };
         it.services = web_ports();
         it.authorization_policies = vec!["shop/web-only-from-front".into()];
     });
@@ -79,7 +84,7 @@ fn example_workloads() -> Vec<Workload> {
         it.protocol = Protocol::Tcp;
         it.waypoint = Some(waypoint(15008));
         // Its service lists it as endpoint.
-        it.services = [("shop/db.example.com".into(), [(5432, 6432)].into_iter().collect())].into();
+        it.services = member_of("shop/db.example.com", (5432, 6432));
     });
     vec![web_1, web_2, waypoint_1, db]
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::intern::Interner;
 use crate::workload::{
     ApplicationProtocol, ApplicationTunnel, DEFAULT_CLUSTER, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN,
-    Health, Locality, NetworkMode, Protocol, Template, Workload, WorkloadType,
+    Health, Locality, NetworkMode, Place, Protocol, Template, Workload, WorkloadType,
 };
 
 use super::list::List;
@@ -48,7 +48,7 @@ pub(super) struct Entry {
     status: Health,
     cluster_id: Option<String>,
     #[serde(default)]
-    locality: Place,
+    locality: Within,
     #[serde(default = "one")]
     capacity: u32,
 }
@@ -62,7 +62,7 @@ struct Tunnel {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Place {
+struct Within {
     region: Option<String>,
     zone: Option<String>,
     subzone: Option<String>,
@@ -75,7 +75,7 @@ impl Entry {
         let workload = Workload {
             uid: uid.into(),
             name: names.text_or(self.name.as_deref(), ""),
-            node: names.text_or(self.node.as_deref(), ""),
+            place: self.place(names),
             addresses: self.workload_ips.0.iter().map(|ip| ip.0).collect(),
             status: self.status,
             capacity: self.capacity,
@@ -87,6 +87,19 @@ impl Entry {
         }
     }
 
+    fn place(&self, names: &mut Interner) -> Arc<Place> {
+        let mut share = |text: &Option<String>| names.text_or(text.as_deref(), "");
+        let place = Place {
+            node: share(&self.node),
+            locality: Locality {
+                region: share(&self.locality.region),
+                zone: share(&self.locality.zone),
+                subzone: share(&self.locality.subzone),
+            },
+        };
+        names.place(place)
+    }
+
     fn into_template(self, names: &mut Interner) -> Template {
         let mut share = |text: &Option<String>| names.text_or(text.as_deref(), "");
         Template {
@@ -95,11 +108,6 @@ impl Entry {
             canonical_name: share(&self.canonical_name),
             canonical_revision: share(&self.canonical_revision),
             hostname: share(&self.hostname),
-            locality: Locality {
-                region: share(&self.locality.region),
-                zone: share(&self.locality.zone),
-                subzone: share(&self.locality.subzone),
-            },
             namespace: names.text(&self.namespace),
             service_account: names.text_or(self.service_account.as_deref(), DEFAULT_SERVICE_ACCOUNT),
             trust_domain: names.text_or(self.trust_domain.as_deref(), DEFAULT_TRUST_DOMAIN),

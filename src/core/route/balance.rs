@@ -121,12 +121,12 @@ pub(super) fn rank(preferences: &[Preference], source: &Workload, workload: &Wor
 /// Compares texts as they are: two unknown zones are the same zone, so that a preference list goes on past a level that
 /// nobody fills in.
 fn is_near(by: Preference, source: &Workload, workload: &Workload) -> bool {
-    let (here, there) = (&source.locality, &workload.locality);
+    let (here, there) = (&source.place.locality, &workload.place.locality);
     match by {
         Preference::Region => here.region == there.region,
         Preference::Zone => here.zone == there.zone,
         Preference::Subzone => here.subzone == there.subzone,
-        Preference::Node => source.node == workload.node,
+        Preference::Node => source.place.node == workload.place.node,
         Preference::Cluster => source.cluster_id == workload.cluster_id,
         Preference::Network => source.network == workload.network,
     }

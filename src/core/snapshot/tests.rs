@@ -199,7 +199,7 @@ fn endpoints_come_from_both_sides_and_unhealthy_ones_do_not_count() {
 fn a_workload_knows_its_ports_and_health_better_than_its_service() {
     let snapshot = snapshot(ENDPOINTS);
     let healthy = snapshot.workload("healthy").unwrap();
-    assert_eq!(healthy.services["n/h"].target(80), Some(8081));
+    assert_eq!(healthy.services.get("n/h").unwrap().target(80), Some(8081));
     assert_eq!(healthy.status, crate::workload::Health::Healthy);
 }
 
@@ -207,7 +207,7 @@ fn a_workload_knows_its_ports_and_health_better_than_its_service() {
 fn of_two_entries_with_one_key_the_later_counts() {
     let mut mesh = mesh_file::parse(ENDPOINTS).unwrap();
     let moved = Workload { addresses: [ip("10.0.0.9")].into_iter().collect(), ..mesh.workloads[0].clone() };
-    mesh.workloads.push(moved.with(|it| it.services.clear()));
+    mesh.workloads.push(moved.with(|it| it.services = crate::workload::Memberships::default()));
     let renamed = Service { name: "renamed".into(), ..mesh.services[0].clone() };
     mesh.services.push(renamed);
     let snapshot = Snapshot::new(mesh, "net");

@@ -22,6 +22,10 @@ fn workload(uid: &str, services: &[&str]) -> Workload {
     })
 }
 
+fn on(node: &str) -> Arc<crate::workload::Place> {
+    crate::workload::Place { node: node.into(), ..Default::default() }.into()
+}
+
 fn at(workload: Workload, address: &str) -> Workload {
     Workload { addresses: [address.parse().unwrap()].into_iter().collect(), ..workload }
 }
@@ -211,7 +215,7 @@ fn removing_what_is_not_there_changes_nothing() {
 #[test]
 fn changes_tell_what_others_care_about() {
     let mut store = store();
-    let local = |uid: &str| Workload { node: HERE.into(), ..workload(uid, &[]) };
+    let local = |uid: &str| Workload { place: on(HERE), ..workload(uid, &[]) };
     let mut after = |change: &dyn Fn(&mut Store)| {
         change(&mut store);
         let Changes { verdicts, local } = store.take_changes();

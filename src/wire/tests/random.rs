@@ -10,7 +10,7 @@ use culvert_core::service::{
 };
 use culvert_core::workload::{
     ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality,
-    NetworkMode, PortMap, Protocol, Template, WorkloadType,
+    NetworkMode, Place, PortMap, Protocol, Template, WorkloadType,
 };
 use ipnet::IpNet;
 use rand::rngs::StdRng;
@@ -26,12 +26,17 @@ pub(super) fn workload(rng: &mut StdRng) -> Workload {
     Workload {
         uid: text(rng),
         name: maybe(rng),
-        node: maybe(rng),
+        place: place(rng).into(),
         addresses: some(rng, ip).into_iter().collect(),
         status: one_of(rng, &[Health::Healthy, Health::Unhealthy]),
         capacity: if rng.random() { 1 } else { rng.random() },
         template: template(rng).into(),
     }
+}
+
+fn place(rng: &mut StdRng) -> Place {
+    let locality = Locality { region: maybe(rng), zone: maybe(rng), subzone: maybe(rng) };
+    Place { node: maybe(rng), locality }
 }
 
 fn template(rng: &mut StdRng) -> Template {
@@ -56,7 +61,6 @@ fn template(rng: &mut StdRng) -> Template {
             protocol: one_of(rng, &[ApplicationProtocol::None, ApplicationProtocol::Proxy]),
             port: optional(rng, port),
         }),
-        locality: Locality { region: maybe(rng), zone: maybe(rng), subzone: maybe(rng) },
         native_tunnel: rng.random(),
     }
 }

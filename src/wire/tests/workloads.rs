@@ -117,9 +117,16 @@ fn what_is_tolerated() {
         assert_eq!(taken(|w| w.workload_type = number).workload_type, expected, "{number}");
     }
     let ports = taken(|w| drop(w.services.insert("ns/host".into(), list(a_port(80, 0)))));
-    assert_eq!(ports.services["ns/host"].iter().collect::<Vec<_>>(), [(80, 0)], "the last one wins");
+    assert_eq!(
+        ports.services.get("ns/host").unwrap().iter().collect::<Vec<_>>(),
+        [(80, 0)],
+        "the last one wins"
+    );
     assert!(
-        taken(|w| drop(w.services.insert("ns/host".into(), Default::default()))).services["ns/host"]
+        taken(|w| drop(w.services.insert("ns/host".into(), Default::default())))
+            .services
+            .get("ns/host")
+            .unwrap()
             .is_empty()
     );
 }

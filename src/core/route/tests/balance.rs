@@ -142,10 +142,9 @@ fn the_network_as_first_preference_outranks_the_rest() {
         let name = |same: bool| Arc::from(if same { "here" } else { "there" });
         let locality =
             crate::workload::Locality { region: name(region), zone: name(zone), subzone: "".into() };
-        Workload::default().with(|it| {
-            it.network = name(network);
-            it.locality = locality;
-        })
+        let place = crate::workload::Place { locality, ..Default::default() };
+        let workload = Workload { place: place.into(), ..Workload::default() };
+        workload.with(|it| it.network = name(network))
     };
     let here = place([true; 3]);
     let rank = |preferences: &[_], same| crate::route::balance::rank(preferences, &here, &place(same));

@@ -80,7 +80,7 @@ impl Model {
 
     fn backends(&self, key: &str) -> Vec<&str> {
         let policy = self.services[key].load_balancer.health_policy;
-        let counts = |it: &&Workload| it.services.contains_key(key) && policy.admits(it.status);
+        let counts = |it: &&Workload| it.services.get(key).is_some() && policy.admits(it.status);
         self.workloads.values().filter(counts).map(|it| &*it.uid).collect()
     }
 
@@ -138,7 +138,7 @@ impl Dice {
         let uid = format!("k//{}/{namespace}/{}", self.one(&["Pod", "Entry"]), self.one(&HOSTS));
         let workload = Workload {
             name: self.one(&HOSTS).into(),
-            node: self.one(&[HERE, "there"]).into(),
+            place: on(self.one(&[HERE, "there"])),
             addresses: self.some(&ADDRESSES).iter().map(|ip| ip.parse().unwrap()).collect(),
             status: self.one(&[Health::Healthy, Health::Unhealthy]),
             ..workload(&uid, &[])
@@ -217,7 +217,7 @@ fn assert_agree(store: &Store, model: &Model) {
         keys.sort_unstable();
         assert_eq!(keys, model.policies(workload));
         let local = snapshot.local_workloads().any(|it| it.uid == workload.uid);
-        assert_eq!(local, &*workload.node == HERE);
+        assert_eq!(local, &*workload.place.node == HERE);
         let hosted = snapshot.by_hostname.find(&workload.hostname).any(|it| it.0.uid == workload.uid);
         assert_eq!(hosted, !workload.hostname.is_empty());
     }

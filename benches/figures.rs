@@ -1,0 +1,46 @@
+//! What was measured: names, values, units; as a table or as JSON.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// One measured value.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+}
+
+/// All of a run.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Figures(Vec<Figure>);
+
+impl Figures {
+    pub(crate) fn add(&mut self, name: &'static str, value: f64, unit: &'static str) {
+        self.0.push(Figure { name, value, unit });
+    }
+
+    pub(crate) fn add_time(&mut self, name: &'static str, time: Duration) {
+        match time {
+            long if long >= Duration::from_secs(1) => self.add(name, long.as_secs_f64(), "s"),
+            long if long >= Duration::from_millis(1) => self.add(name, long.as_secs_f64() * 1e3, "ms"),
+            short => self.add(name, short.as_secs_f64() * 1e6, "us"),
+        }
+    }
+
+    pub(crate) fn table(&self) -> String {
+        let width = self.0.iter().map(|figure| figure.name.len()).max().unwrap_or_default();
+        let mut table = String::new();
+        for Figure { name, value, unit } in &self.0 {
+            // Writing to a String cannot fail.
+            let _ = writeln!(table, "{name:width$}  {value:>10.2} {unit}");
+        }
+        table
+    }
+
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("names and numbers are JSON")
+    }
+}
