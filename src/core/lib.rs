@@ -13,3 +13,4 @@ pub mod service;
 pub mod snapshot;
 pub mod store;
 pub mod workload;
+pub mod xds;
