@@ -159,7 +159,8 @@ impl Nack {
 
 /// The start of a text that may be any length.
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(Nack::LONGEST_REASON)]
+    let end = (0..=Nack::LONGEST_REASON.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

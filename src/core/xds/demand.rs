@@ -10,6 +10,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::{Kind, Request};
+
 /// How long somebody waits for an answer.
 pub const DEMAND_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -186,8 +188,8 @@ impl Demands {
         self.answers.pop_front()
     }
 
-    /// Names to subscribe to and to unsubscribe from since this was last asked.
-    pub(super) fn unsent(&mut self) -> Option<(Vec<Arc<str>>, Vec<Arc<str>>)> {
+    /// What to subscribe to and to unsubscribe from since this was last asked.
+    pub(super) fn unsent(&mut self) -> Option<Request> {
         if self.subscribe.is_empty() && self.unsubscribe.is_empty() {
             return None;
         }
@@ -198,6 +200,8 @@ impl Demands {
         let wanted = |name: &Arc<str>| pending.contains_key(name) || subscribed.contains(name);
         let subscribe: Vec<_> = subscribe.into_iter().filter(wanted).collect();
         let unsubscribe: Vec<_> = unsubscribe.into_iter().filter(|name| !wanted(name)).collect();
-        (!subscribe.is_empty() || !unsubscribe.is_empty()).then_some((subscribe, unsubscribe))
+        let type_url = Kind::Address.url().into();
+        let request = Request { type_url, subscribe, unsubscribe, ..Request::default() };
+        (!request.subscribe.is_empty() || !request.unsubscribe.is_empty()).then_some(request)
     }
 }

@@ -163,9 +163,7 @@ impl Session {
         if std::mem::take(&mut stream.silent) {
             return Some(Event::Silent);
         }
-        let (subscribe, unsubscribe) = self.demands.unsent()?;
-        let type_url = Kind::Address.url().into();
-        Some(Event::Send(Request { type_url, subscribe, unsubscribe, ..Request::default() }))
+        self.demands.unsent().map(Event::Send)
     }
 
     /// When [`Self::handle_deadline`] has something to do.

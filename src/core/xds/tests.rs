@@ -8,6 +8,12 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 
+/// Some moment; what counts is the time from it.
+#[expect(clippy::disallowed_methods, reason = "there is no other way to make an instant")]
+fn start() -> Instant {
+    Instant::now()
+}
+
 fn accepted(name: &str, version: &str) -> Accepted {
     Accepted { name: name.into(), version: version.into(), aliases: Vec::new() }
 }
@@ -22,14 +28,14 @@ fn names(list: &[Arc<str>]) -> Vec<&str> {
 
 /// The claims of one type on a new stream.
 fn claims(session: &mut Session, kind: Kind) -> BTreeMap<String, String> {
-    let requests = session.opened(Instant::now());
+    let requests = session.opened(start());
     let requests = requests.into_iter().filter(|request| *request.type_url == *kind.url());
     let claims = requests.flat_map(|request| request.initial_versions);
     claims.map(|(name, version)| (name.to_string(), version.to_string())).collect()
 }
 
 fn take(session: &mut Session, kind: Kind, list: Vec<Accepted>) -> Request {
-    session.handled(kind, "n", Handled { accepted: list, ..Handled::default() }, Instant::now())
+    session.handled(kind, "n", Handled { accepted: list, ..Handled::default() }, start())
 }
 
 fn all_events(session: &mut Session) -> Vec<Event> {
@@ -38,7 +44,7 @@ fn all_events(session: &mut Session) -> Vec<Event> {
 
 #[test]
 fn the_first_requests_ask_for_everything_and_say_who_we_are() {
-    let requests = Session::new(Mode::Wildcard).opened(Instant::now());
+    let requests = Session::new(Mode::Wildcard).opened(start());
     let urls: Vec<&str> = requests.iter().map(|request| &*request.type_url).collect();
     assert_eq!(urls, Kind::ALL.map(Kind::url));
     for request in &requests {
@@ -50,7 +56,7 @@ fn the_first_requests_ask_for_everything_and_say_who_we_are() {
 
 #[test]
 fn on_demand_the_first_request_asks_for_nothing() {
-    let requests = Session::new(Mode::OnDemand).opened(Instant::now());
+    let requests = Session::new(Mode::OnDemand).opened(start());
     assert_eq!((names(&requests[0].subscribe), names(&requests[0].unsubscribe)), (vec!["*"], vec!["*"]));
     assert!(requests[1].subscribe.is_empty() && requests[1].unsubscribe.is_empty());
 }
@@ -58,29 +64,29 @@ fn on_demand_the_first_request_asks_for_nothing() {
 #[test]
 fn it_is_synced_when_every_type_was_answered_be_it_badly() {
     let mut session = Session::new(Mode::Wildcard);
-    session.opened(Instant::now());
+    session.opened(start());
     assert_eq!(session.waits_for(), Kind::ALL);
     take(&mut session, Kind::Address, vec![accepted("w", "1")]);
     assert_eq!(session.waits_for(), [Kind::Authorization]);
     let bad = Handled { rejected: vec![rejected("ns/p")], ..Handled::default() };
-    session.handled(Kind::Authorization, "n", bad, Instant::now());
+    session.handled(Kind::Authorization, "n", bad, start());
     assert!(session.is_synced());
-    session.closed(Instant::now(), 0);
+    session.closed(start(), 0);
     assert!(session.is_synced());
 
     let mut on_demand = Session::new(Mode::OnDemand);
-    on_demand.opened(Instant::now());
+    on_demand.opened(start());
     assert_eq!(on_demand.waits_for(), [Kind::Authorization]);
 }
 
 #[test]
 fn a_response_is_acknowledged_or_refused_with_the_names_and_reasons() {
     let mut session = Session::new(Mode::Wildcard);
-    session.opened(Instant::now());
+    session.opened(start());
     let ack = take(&mut session, Kind::Address, vec![accepted("w", "1")]);
     assert_eq!((&*ack.nonce, &*ack.type_url, ack.refusal), ("n", Kind::Address.url(), None));
     let bad = Handled { rejected: vec![rejected("a"), rejected("b")], ..Handled::default() };
-    let nack = session.handled(Kind::Address, "m", bad, Instant::now()).refusal.unwrap();
+    let nack = session.handled(Kind::Address, "m", bad, start()).refusal.unwrap();
     assert_eq!((nack.code, &*nack.message), (3, "a: no good; b: no good"));
     let unknown = session.unknown_type("type.example/x", "o");
     assert_eq!((&*unknown.nonce, &*unknown.type_url), ("o", "type.example/x"));
@@ -99,15 +105,15 @@ fn the_text_of_a_refusal_is_bounded() {
 #[test]
 fn what_was_accepted_is_claimed_and_what_was_not_is_not() {
     let mut session = Session::new(Mode::Wildcard);
-    session.opened(Instant::now());
+    session.opened(start());
     let first = Handled {
         accepted: vec![accepted("foo0", "0.0.1"), accepted("kept", "0.0.1")],
         rejected: vec![rejected("corrupt")],
         ..Handled::default()
     };
-    session.handled(Kind::Address, "1", first, Instant::now());
+    session.handled(Kind::Address, "1", first, start());
     let second = Handled { rejected: vec![rejected("kept")], ..Handled::default() };
-    session.handled(Kind::Address, "2", second, Instant::now());
+    session.handled(Kind::Address, "2", second, start());
     let expected = [("foo0", "0.0.1"), ("kept", "0.0.1")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(claims(&mut session, Kind::Address), BTreeMap::from(expected));
     assert_eq!(claims(&mut session, Kind::Authorization), BTreeMap::new());
@@ -116,10 +122,10 @@ fn what_was_accepted_is_claimed_and_what_was_not_is_not() {
 #[test]
 fn a_policy_that_was_rejected_is_claimed_as_something_else() {
     let mut session = Session::new(Mode::Wildcard);
-    session.opened(Instant::now());
+    session.opened(start());
     take(&mut session, Kind::Authorization, vec![accepted("ns/p", "0.0.1")]);
     let bad = Handled { rejected: vec![rejected("ns/p")], ..Handled::default() };
-    session.handled(Kind::Authorization, "2", bad, Instant::now());
+    session.handled(Kind::Authorization, "2", bad, start());
     let claimed = claims(&mut session, Kind::Authorization);
     assert_ne!(claimed["ns/p"], "0.0.1");
     take(&mut session, Kind::Authorization, vec![accepted("ns/p", "0.0.2")]);
@@ -128,7 +134,7 @@ fn a_policy_that_was_rejected_is_claimed_as_something_else() {
 
 #[test]
 fn a_silent_stream_is_given_up_and_a_quiet_one_is_not() {
-    let (mut session, now) = (Session::new(Mode::Wildcard), Instant::now());
+    let (mut session, now) = (Session::new(Mode::Wildcard), start());
     session.opened(now);
     assert_eq!(session.deadline(), Some(now + FIRST_RESPONSE_DEADLINE));
     session.handle_deadline(now + FIRST_RESPONSE_DEADLINE - Duration::from_millis(1));
@@ -146,7 +152,7 @@ fn a_silent_stream_is_given_up_and_a_quiet_one_is_not() {
 fn a_stream_that_never_answered_could_not_be_reached() {
     let mut session = Session::new(Mode::Wildcard);
     assert_eq!(session.classify(14, ""), Closed::Unreachable);
-    session.opened(Instant::now());
+    session.opened(start());
     assert_eq!(session.classify(7, ""), Closed::Unreachable);
     take(&mut session, Kind::Address, Vec::new());
     assert_eq!(session.classify(7, ""), Closed::Failed);
@@ -182,7 +188,7 @@ fn subscriptions(events: &[Event]) -> Vec<(Vec<&str>, Vec<&str>)> {
 
 #[test]
 fn many_who_wait_for_one_name_make_one_request_and_all_are_answered() {
-    let now = Instant::now();
+    let now = start();
     let mut session = on_demand(now);
     let one = ask(&mut session, "a/h", now);
     let two = ask(&mut session, "a/h", now);
@@ -197,7 +203,7 @@ fn many_who_wait_for_one_name_make_one_request_and_all_are_answered() {
 
 #[test]
 fn an_alias_is_an_answer() {
-    let now = Instant::now();
+    let now = start();
     let mut session = on_demand(now);
     let waiter = ask(&mut session, "/10.0.0.1", now);
     all_events(&mut session);
@@ -213,7 +219,7 @@ fn an_alias_is_an_answer() {
 
 #[test]
 fn what_does_not_exist_is_remembered_briefly_and_not_subscribed_to() {
-    let now = Instant::now();
+    let now = start();
     let mut session = on_demand(now);
     let waiter = ask(&mut session, "/192.0.2.1", now);
     all_events(&mut session);
@@ -229,7 +235,7 @@ fn what_does_not_exist_is_remembered_briefly_and_not_subscribed_to() {
 
 #[test]
 fn everybody_who_waits_has_a_deadline_of_its_own() {
-    let now = Instant::now();
+    let now = start();
     let later = now + Duration::from_secs(2);
     let mut session = on_demand(now);
     take(&mut session, Kind::Authorization, Vec::new());
@@ -248,7 +254,7 @@ fn everybody_who_waits_has_a_deadline_of_its_own() {
 
 #[test]
 fn what_is_asked_for_without_a_stream_is_asked_when_there_is_one() {
-    let now = Instant::now();
+    let now = start();
     let mut session = Session::new(Mode::OnDemand);
     let waiter = ask(&mut session, "a/h", now);
     assert_eq!(session.poll(), None);
@@ -262,7 +268,7 @@ fn what_is_asked_for_without_a_stream_is_asked_when_there_is_one() {
 
 #[test]
 fn there_is_a_limit_to_what_is_asked_for() {
-    let now = Instant::now();
+    let now = start();
     let mut session = on_demand(now);
     for n in 0..10_000 {
         ask(&mut session, &format!("/{n}"), now);
@@ -313,7 +319,7 @@ fn the_client_comes_to_have_what_the_server_has_however_often_the_stream_breaks(
     let (mut session, mut server) = (Session::new(Mode::Wildcard), Server::default());
     // What the client's store holds, by the rules: accepted replaces, removed removes, rejected changes nothing.
     let mut held: BTreeMap<String, String> = BTreeMap::new();
-    server.opened(&session.opened(Instant::now()));
+    server.opened(&session.opened(start()));
     for step in 1..4000 {
         let name = format!("w{}", rng.random_range(0..20));
         match rng.random_range(0..5) {
@@ -325,7 +331,7 @@ fn the_client_comes_to_have_what_the_server_has_however_often_the_stream_breaks(
                     held.insert(name.to_string(), version.to_string());
                 }
                 handled.removed.iter().for_each(|name| drop(held.remove(&**name)));
-                session.handled(Kind::Address, "n", handled, Instant::now());
+                session.handled(Kind::Address, "n", handled, start());
                 let good = |version: &str| version.parse::<u32>().unwrap() % 7 != 0;
                 let expected = server.has.iter().map(|(name, version)| (name, version.to_string()));
                 for (name, version) in expected.filter(|(_, version)| good(version)) {
@@ -334,9 +340,9 @@ fn the_client_comes_to_have_what_the_server_has_however_often_the_stream_breaks(
                 assert!(held.keys().all(|name| server.has.contains_key(name)));
             }
             _ => {
-                session.closed(Instant::now(), 0);
+                session.closed(start(), 0);
                 assert_eq!(claims(&mut session, Kind::Address), held);
-                server.opened(&session.opened(Instant::now()));
+                server.opened(&session.opened(start()));
             }
         }
     }
