@@ -170,7 +170,7 @@ fn on_demand(now: Instant) -> Session {
 fn ask(session: &mut Session, name: &str, now: Instant) -> WaiterId {
     match session.demand(name, now) {
         Demand::Pending(waiter) => waiter,
-        other => panic!("{name} is {other:?}"),
+        other @ (Demand::Known | Demand::Unknown | Demand::Overloaded) => panic!("{name} is {other:?}"),
     }
 }
 
