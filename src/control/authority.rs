@@ -3,6 +3,7 @@
 //! In go an identity that was granted, a public key, a lifetime and the time; out comes a leaf under the root. It does not
 //! decide who gets what.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use culvert_core::identity::SpiffeId;
@@ -11,7 +12,9 @@ use rcgen::{
     CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
+use rustls_pki_types::CertificateDer;
 
+use crate::live::Live;
 use crate::root::{BACKDATE, Root};
 
 /// The lifetime of a workload certificate when none is asked for.
@@ -23,21 +26,23 @@ pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The lifetime of this server's certificate.
 const SERVER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Signs with the root.
+/// Signs with the newest root.
 pub(crate) struct Authority {
-    root: Root,
+    root: Live<Root>,
 }
 
 /// A signed leaf.
 #[derive(Debug)]
 pub(crate) struct Leaf {
-    pub(crate) pem: String,
-    pub(crate) der: rustls_pki_types::CertificateDer<'static>,
+    pem: String,
+    der: CertificateDer<'static>,
     /// In decimal.
     pub(crate) serial: String,
     pub(crate) validity: Validity,
     /// The end of the validity, as RFC 3339.
     pub(crate) not_after: String,
+    /// What signed it.
+    root: Arc<Root>,
 }
 
 /// Why nothing was signed.
@@ -52,13 +57,13 @@ pub(crate) enum Error {
 }
 
 impl Authority {
-    pub(crate) fn new(root: Root) -> Self {
+    pub(crate) fn new(root: Live<Root>) -> Self {
         Self { root }
     }
 
-    /// The root certificate, as PEM.
-    pub(crate) fn root_pem(&self) -> &str {
-        self.root.pem()
+    /// Follows the root that signs.
+    pub(crate) fn root(&self) -> Live<Root> {
+        self.root.clone()
     }
 
     /// Signs a certificate for a workload.
@@ -89,19 +94,20 @@ impl Authority {
         life: Duration,
         now: SystemTime,
     ) -> Result<Leaf, Error> {
-        let root = self.root.validity();
-        if root.remaining(now).is_zero() {
+        let root = Arc::clone(&self.root.borrow());
+        let of_root = root.validity();
+        if of_root.remaining(now).is_zero() {
             return Err(Error::RootExpired);
         }
         let validity = Validity {
-            not_before: (now - BACKDATE).max(root.not_before),
-            not_after: (now + life).min(root.not_after),
+            not_before: (now - BACKDATE).max(of_root.not_before),
+            not_after: (now + life).min(of_root.not_after),
         };
         let serial = serial()?;
         params.serial_number = Some(SerialNumber::from_slice(&serial.to_be_bytes()));
         params.not_before = validity.not_before.into();
         params.not_after = validity.not_after.into();
-        let signed = params.signed_by(key, self.root.issuer())?;
+        let signed = params.signed_by(key, root.issuer())?;
         Ok(Leaf {
             pem: signed.pem(),
             der: signed.der().clone(),
@@ -114,7 +120,22 @@ impl Authority {
                 params.not_after.minute(),
                 params.not_after.second()
             ),
+            root,
         })
+    }
+}
+
+impl Leaf {
+    /// What a client gets, as PEM: the leaf, what leads from it to a root, and at the end all that is to be trusted.
+    pub(crate) fn chain_pem(&self) -> Vec<String> {
+        let cross = self.root.cross().map(|cross| cross.pem.clone());
+        [self.pem.clone()].into_iter().chain(cross).chain([self.root.bundle().to_owned()]).collect()
+    }
+
+    /// What is shown to a peer: the leaf, and what leads from it to a root.
+    pub(crate) fn chain_der(&self) -> Vec<CertificateDer<'static>> {
+        let cross = self.root.cross().map(|cross| cross.der.clone());
+        [self.der.clone()].into_iter().chain(cross).collect()
     }
 }
 

@@ -37,7 +37,11 @@ pub(crate) enum Caller {
 ///
 /// Looking up a digest takes a time that depends on digests only, which tells nothing about any token.
 #[derive(Debug, Default)]
-pub(crate) struct Callers(HashMap<[u8; SHA256_OUTPUT_LEN], Caller>);
+pub(crate) struct Callers(HashMap<Token, Caller>);
+
+/// A token as it is kept: its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Token([u8; SHA256_OUTPUT_LEN]);
 
 /// What is wrong with a token file.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +90,8 @@ fn parse(text: &str) -> Result<Callers, Error> {
         if value.token.is_empty() || !value.token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::Token { line });
         }
-        let key = hash(&value.token);
-        if let Some(first) = lines.insert(key, line) {
+        let key = Token::of(&value.token);
+        if let Some(first) = lines.insert(key.clone(), line) {
             return Err(Error::Duplicate { line, first });
         }
         callers.0.insert(key, caller(value, line)?);
@@ -120,8 +124,8 @@ fn explain(error: &serde_saphyr::Error) -> Error {
 
 impl Callers {
     /// Tells who a token belongs to.
-    pub(crate) fn find(&self, token: &str) -> Option<&Caller> {
-        self.0.get(&hash(token))
+    pub(crate) fn find(&self, token: &Token) -> Option<&Caller> {
+        self.0.get(token)
     }
 
     /// How many there are.
@@ -139,8 +143,10 @@ impl fmt::Display for Caller {
     }
 }
 
-fn hash(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
-    digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has this length")
+impl Token {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 has this length"))
+    }
 }
 
 #[cfg(test)]
@@ -153,10 +159,10 @@ mod tests {
     fn tokens_lead_to_nodes_and_identities() {
         let callers =
             parse(&format!("tokens:\n- {{token: one, node: a}}\n- token: two\n  identity: {WEB}\n")).unwrap();
-        assert_eq!(callers.find("one"), Some(&Caller::Node("a".into())));
-        assert_eq!(callers.find("two"), Some(&Caller::Workload(WEB.parse().unwrap())));
+        assert_eq!(callers.find(&Token::of("one")), Some(&Caller::Node("a".into())));
+        assert_eq!(callers.find(&Token::of("two")), Some(&Caller::Workload(WEB.parse().unwrap())));
         for unknown in ["", "on", "one ", "three"] {
-            assert_eq!(callers.find(unknown), None);
+            assert_eq!(callers.find(&Token::of(unknown)), None);
         }
         assert_eq!(callers.len(), 2);
         assert_eq!(parse("tokens: []").unwrap().len(), 0);

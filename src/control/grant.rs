@@ -3,7 +3,7 @@
 use culvert_core::identity::{NotAnIdentity, SpiffeId};
 
 use crate::callers::Caller;
-use crate::placement::Placement;
+use crate::catalog::Catalog;
 
 /// Why a caller with a valid token gets no certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,26 +38,22 @@ impl Refusal {
 }
 
 /// Decides which identity the caller gets.
-pub(crate) fn decide(
-    caller: &Caller,
-    wanted: Option<&str>,
-    placement: &Placement,
-) -> Result<SpiffeId, Refusal> {
+pub(crate) fn decide(caller: &Caller, wanted: Option<&str>, catalog: &Catalog) -> Result<SpiffeId, Refusal> {
     let wanted = wanted.map(str::parse::<SpiffeId>).transpose()?;
     match (caller, wanted) {
         (Caller::Workload(own), None) => Ok(own.clone()),
         (Caller::Workload(own), Some(wanted)) if *own == wanted => Ok(wanted),
         (Caller::Workload(own), Some(_)) => Err(Refusal::NotItsOwn { own: own.clone() }),
         (Caller::Node(node), None) => Err(Refusal::Unnamed { node: node.clone() }),
-        (Caller::Node(node), Some(wanted)) => on_node(node.clone(), wanted, placement),
+        (Caller::Node(node), Some(wanted)) => on_node(node.clone(), wanted, catalog),
     }
 }
 
-fn on_node(node: String, wanted: SpiffeId, placement: &Placement) -> Result<SpiffeId, Refusal> {
+fn on_node(node: String, wanted: SpiffeId, catalog: &Catalog) -> Result<SpiffeId, Refusal> {
     let same_account = |id: &&SpiffeId| {
         id.namespace() == wanted.namespace() && id.service_account() == wanted.service_account()
     };
-    let mut candidates = placement.on(&node).filter(same_account).peekable();
+    let mut candidates = catalog.identities_on(&node).into_iter().filter(same_account).peekable();
     let Some(first) = candidates.peek() else { return Err(Refusal::NotOnNode { node }) };
     let trust_domain = first.trust_domain().to_owned();
     if candidates.any(|id| *id == wanted) {
@@ -68,7 +64,11 @@ fn on_node(node: String, wanted: SpiffeId, placement: &Placement) -> Result<Spif
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::sync::Arc;
+
+    use culvert_core::workload::{Place, Template, Workload};
+
+    use crate::catalog::{Change, Entry};
 
     use super::*;
 
@@ -76,20 +76,25 @@ mod tests {
     const DB: &str = "spiffe://cluster.local/ns/ns/sa/db";
 
     /// `web` on node a, `db` on node b.
-    fn placement() -> Placement {
-        let workload = |account: &str, node: &str| {
-            format!(
-                "- {{uid: {account}, name: {account}, namespace: ns, serviceAccount: {account}, node: {node}, \
-                 workloadIps: [10.0.0.1], services: {{}}}}\n"
-            )
-        };
-        let text = format!("workloads:\n{}{}", workload("web", "a"), workload("db", "b"));
-        crate::placement::read(Path::new("mesh.yaml"), &text).unwrap()
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        catalog.apply([("web", "a"), ("db", "b")].map(|(account, node)| {
+            let template =
+                Template { namespace: "ns".into(), service_account: account.into(), ..Template::default() };
+            let workload = Workload {
+                uid: account.into(),
+                place: Arc::new(Place { node: node.into(), ..Place::default() }),
+                template: template.into(),
+                ..Workload::default()
+            };
+            Change::Put(Entry::workload(&workload).into())
+        }));
+        catalog
     }
 
     #[track_caller]
     fn check(caller: &Caller, wanted: Option<&str>, expected: Result<&str, &str>) {
-        let decided = decide(caller, wanted, &placement());
+        let decided = decide(caller, wanted, &catalog());
         let decided = decided.as_ref().map(ToString::to_string).map_err(Refusal::code);
         assert_eq!(decided, expected.map(str::to_owned), "{caller} wants {wanted:?}");
     }
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_reason_says_where_it_was_looked_for() {
-        let refusal = decide(&Caller::Node("a".into()), Some(DB), &placement()).unwrap_err();
+        let refusal = decide(&Caller::Node("a".into()), Some(DB), &catalog()).unwrap_err();
         assert_eq!(refusal.to_string(), "no workload with this identity on node \"a\"");
     }
 }

@@ -1,49 +1,91 @@
-//! `culvert-control`: the certificate authority of a mesh that is written down in a file.
+//! `culvert-control`: the control plane of a mesh that is written down in files.
 //!
-//! Reads who may ask (`--tokens`) and which workload is on which node (`--mesh`), follows both files, and issues
-//! certificates under a root of its own (`--ca-dir`). It does not talk to Kubernetes and serves no mesh state.
+//! Reads who may ask (`--tokens`) and the mesh (`--mesh`), follows both, serves the mesh to node proxies, and issues
+//! certificates under a root of its own (`--ca-dir`), both on one port. It does not talk to Kubernetes.
 
 mod authority;
 mod callers;
+mod catalog;
 mod csr;
+mod discovery;
 mod files;
 mod grant;
 mod live;
-mod placement;
+mod mesh;
 mod root;
 mod server;
 mod service;
 mod tls;
+mod token;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use clap::Parser;
-use culvert_process::exit::{self, Failure};
+use clap::{Args, Parser, Subcommand};
+use culvert_process::exit::{self, Chain, Failure};
 use culvert_process::log;
 use culvert_process::signal::Stop;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::authority::Authority;
-use crate::root::Root;
+use crate::callers::Callers;
+use crate::catalog::{Collection, Published};
+use crate::discovery::Discovery;
+use crate::live::Live;
+use crate::root::rotation::{self, Step};
+use crate::server::{Services, Stopping};
 use crate::service::Service;
 
-/// Issues the certificates of a mesh that is written down in a file.
+/// Serves a mesh that is written down in files, and issues its certificates.
 #[derive(Debug, Parser)]
-#[command(name = "culvert-control", version)]
+#[command(
+    name = "culvert-control",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Arguments {
-    /// The mesh file: which workloads there are and on which node. Followed while running.
-    #[arg(long, value_name = "FILE")]
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Option<Serve>,
+}
+
+/// What to do other than to serve.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say everything that is wrong with a mesh; exit code 1 if there is anything.
+    Check {
+        /// The mesh file, or the directory of mesh files.
+        #[arg(long, value_name = "PATH")]
+        mesh: PathBuf,
+    },
+    /// Replace the root certificate, step by step, under a running server.
+    Root {
+        /// The directory given to the server.
+        #[arg(long, value_name = "DIR")]
+        ca_dir: PathBuf,
+        /// The step to take.
+        #[arg(value_enum)]
+        step: Step,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The mesh: a file, or a directory of *.yaml, *.yml and *.json files. Followed while running.
+    #[arg(long, value_name = "PATH")]
     mesh: PathBuf,
-    /// Where root-key.pem and root-cert.pem are; both are made at the first start.
+    /// Where the root is: root-key.pem and root-cert.pem, both made at the first start. Followed while running.
     #[arg(long, value_name = "DIR")]
     ca_dir: PathBuf,
-    /// Who may ask for certificates: a list of tokens, each for a node or for one identity. Followed while running.
+    /// Who may connect: a list of tokens, each for a node or for one identity. Followed while running.
     #[arg(long, value_name = "FILE")]
     tokens: PathBuf,
     /// The address to serve on; port 0 takes a free one and logs it.
@@ -56,24 +98,55 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = log::start_from_environment().map_err(Failure::usage).and_then(|()| start(arguments));
+    let Arguments { command, serve } = Arguments::parse();
+    let result = match (command, serve) {
+        (Some(Command::Check { mesh }), _) => check(&mesh).map_err(Failure::runtime),
+        (Some(Command::Root { ca_dir, step }), _) => rotate(&ca_dir, step).map_err(Failure::runtime),
+        (None, Some(arguments)) => {
+            log::start_from_environment().map_err(Failure::usage).and_then(|()| start(arguments))
+        }
+        (None, None) => Err(Failure::usage("nothing to do; --help says what there is")),
+    };
     exit::code("culvert-control", result)
 }
 
+fn check(mesh: &Path) -> Result<(), Failed> {
+    match mesh::check(mesh)? {
+        Ok(mesh::Size { files, addresses, policies }) => {
+            println!(
+                "{}: fine; files: {files}, workloads and services: {addresses}, policies: {policies}",
+                mesh.display()
+            );
+            Ok(())
+        }
+        Err(problems) => {
+            for (path, problem) in &problems {
+                println!("{}: {}", path.display(), Chain(problem));
+            }
+            Err(format!("problems in {}: {}", mesh.display(), problems.len()).into())
+        }
+    }
+}
+
+fn rotate(ca_dir: &Path, step: Step) -> Result<(), Failed> {
+    println!("{}", rotation::run(ca_dir, step, SystemTime::now())?);
+    Ok(())
+}
+
 #[tokio::main]
-async fn start(arguments: Arguments) -> Result<(), Failure> {
+async fn start(arguments: Serve) -> Result<(), Failure> {
     run(arguments).await.map_err(Failure::runtime)
 }
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn run(arguments: Arguments) -> Result<(), Failed> {
+async fn run(arguments: Serve) -> Result<(), Failed> {
     // First of all: a signal that comes while the root is being made must not leave half of it.
     let stop = Stop::listen()?;
     let (callers, follow_callers) = live::follow("token file", &arguments.tokens, callers::read)?;
-    let (placement, follow_placement) = live::follow("mesh file", &arguments.mesh, placement::read)?;
-    let root = Root::open_or_make(&arguments.ca_dir, SystemTime::now())?;
+    let (published, follow_mesh) = mesh::follow(&arguments.mesh)?;
+    log_sizes(&callers, &published);
+    let (root, follow_root) = root::follow(&arguments.ca_dir, SystemTime::now())?;
     let authority = Arc::new(Authority::new(root));
     let (tls, renew_tls) = tls::keep(Arc::clone(&authority), arguments.names)?;
 
@@ -82,10 +155,20 @@ async fn run(arguments: Arguments) -> Result<(), Failed> {
         TcpListener::bind(address).await.map_err(|source| server::Error::Bind { address, source })?;
     let mut background = JoinSet::new();
     background.spawn(follow_callers);
-    background.spawn(follow_placement);
+    background.spawn(follow_mesh);
+    background.spawn(follow_root);
     background.spawn(renew_tls);
-    server::serve(listener, tls, Service::new(authority, callers, placement), stop).await?;
+    let stopping = watch::Sender::new(false);
+    let discovery = Discovery::new(callers.clone(), Arc::clone(&published), stopping.subscribe());
+    let services = Services { certificates: Service::new(authority, callers, published), discovery };
+    server::serve(listener, tls, services, Stopping { asked: stop, tell: stopping }).await?;
     Ok(())
+}
+
+fn log_sizes(callers: &Live<Callers>, published: &Published) {
+    let (tokens, catalog) = (callers.borrow().len(), published.read());
+    let (addresses, policies) = (catalog.len(Collection::Addresses), catalog.len(Collection::Policies));
+    tracing::info!(tokens, addresses, policies, "token file and mesh taken");
 }
 
 fn server_name(text: &str) -> Result<String, String> {

@@ -1,114 +1,123 @@
-//! The root of the mesh: its key and its certificate, in a directory.
+//! The root of the mesh: the keys and certificates in a directory, and which of them signs.
 //!
-//! Made at the first start; from then on only read. Whatever is wrong with what is there is an error: a root that is
-//! silently made anew would cut every workload off from every other. It does not rotate.
+//! Made at the first start; from then on only read, and read again when [`rotation`] has moved it on. Whatever is wrong
+//! with what is there is an error: a root that is silently made anew would cut every workload off from every other.
+//!
+//! `root-cert.pem` decides: it holds what clients trust, the certificate that signs first. Whichever of the two key files
+//! belongs to that certificate is the key that signs.
+//!
+//! ```text
+//! stage      root-cert.pem   signs         sent along with leaves
+//! steady     old             root-key.pem  –
+//! prepared   old, new        root-key.pem  –
+//! active     new, old        next-key.pem  cross-cert.pem: the new key, certified by the old root
+//! steady     new             next-key.pem, which then takes the place of root-key.pem
+//! ```
 
-use std::fs::{self, File, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+mod directory;
+mod error;
+pub(crate) mod rotation;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use culvert_core::renewal::Validity;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData as _,
-};
+use culvert_process::exit::Chain;
+use culvert_process::follow::Follower;
+use rcgen::{Issuer, KeyPair};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
+use tokio::sync::watch;
 
-use crate::files::{self, Exposed};
+use crate::live::Live;
 
-const KEY: &str = "root-key.pem";
-const CERTIFICATE: &str = "root-cert.pem";
-const COMMON_NAME: &str = "Culvert root";
-const LIFE: Duration = Duration::from_secs(3653 * 24 * 3600);
+use directory::{Directory, Read};
+
+pub(crate) use error::Error;
 
 /// How far certificates are dated back, for clocks that are behind.
 pub(crate) const BACKDATE: Duration = Duration::from_secs(120);
 
+/// How long to wait before a directory that cannot be used is read again.
+const RETRY: Duration = Duration::from_millis(500);
+
 /// The root, ready to sign.
+#[derive(Debug)]
 pub(crate) struct Root {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    /// What clients trust, as PEM: one certificate or two, that of the issuer first.
+    bundle: String,
     validity: Validity,
+    stage: Stage,
+    cross: Option<Cross>,
 }
 
-/// Why there is no root.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("the directory {} cannot be used", dir.display())]
-    Dir { dir: PathBuf, source: io::Error },
-    #[error("another process is making a root in {}; start again when it is done", dir.display())]
-    Busy { dir: PathBuf },
-    #[error(
-        "{} is there but {} is not; restore it from a backup, or remove both to start a new mesh",
-        present.display(), missing.display()
-    )]
-    Half { present: PathBuf, missing: PathBuf },
-    #[error("{} cannot be read", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("{} cannot be written", path.display())]
-    Unwritable { path: PathBuf, source: io::Error },
-    #[error("the root key is not kept secret")]
-    Exposed(#[from] Exposed),
-    #[error("{} is not {expected}; restore it from a backup", path.display())]
-    Malformed { path: PathBuf, expected: &'static str },
-    #[error("{} and {} do not belong together; restore both from one backup", key.display(), certificate.display())]
-    Mismatch { key: PathBuf, certificate: PathBuf },
-    #[error("the root certificate {} has expired", path.display())]
-    Expired { path: PathBuf },
-    #[error("a new root cannot be made")]
-    Generate(#[from] rcgen::Error),
+/// The certificate through which those who know the old root alone accept what the new one signs.
+#[derive(Debug)]
+pub(crate) struct Cross {
+    pub(crate) pem: String,
+    pub(crate) der: CertificateDer<'static>,
 }
 
-/// Where the two parts are.
-struct Paths {
-    key: PathBuf,
-    certificate: PathBuf,
+/// How far a rotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// There is one root.
+    Steady,
+    /// A second root is trusted, the first one signs.
+    Prepared,
+    /// The second root signs, the first one is still trusted.
+    Active,
+}
+
+/// Reads the root of a directory, or makes one if there is none; the second value follows it for as long as it is run.
+pub(crate) fn follow(
+    dir: &Path,
+    now: SystemTime,
+) -> Result<(Live<Root>, impl Future<Output = ()> + Send + use<>), Error> {
+    let directory = Directory::new(dir);
+    directory.make_if_empty(now)?;
+    let (mut follower, _) = Follower::open(&directory.certificate())
+        .map_err(|source| Error::Unreadable { path: directory.certificate(), source })?;
+    let (publish, live) = watch::channel(Arc::new(Root::open(&directory, now)?));
+    let follow = async move {
+        loop {
+            // What can be read tells nothing that opening it does not.
+            let _ = follower.changed().await;
+            let root = reopen(&directory).await;
+            tracing::info!(stage = %root.stage, "root taken");
+            publish.send_replace(Arc::new(root));
+        }
+    };
+    Ok((live, follow))
+}
+
+/// Reads the root until that succeeds; says once why it does not. What is there keeps signing meanwhile.
+async fn reopen(directory: &Directory) -> Root {
+    let mut said = String::new();
+    loop {
+        match Root::open(directory, SystemTime::now()) {
+            Ok(root) => return root,
+            Err(error) => {
+                let text = Chain(&error).to_string();
+                if text != said {
+                    tracing::error!(error = text, "root cannot be used, keeping the one before it");
+                    said = text;
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 impl Root {
-    /// Reads the root of a directory, or makes one if there is none.
-    pub(crate) fn open_or_make(dir: &Path, now: SystemTime) -> Result<Self, Error> {
-        let of_dir = |source| Error::Dir { dir: dir.to_owned(), source };
-        files::make_private_dir(dir).map_err(of_dir)?;
-        let lock = File::open(dir).map_err(of_dir)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Busy { dir: dir.to_owned() },
-            TryLockError::Error(source) => of_dir(source),
-        })?;
-        let paths = Paths { key: dir.join(KEY), certificate: dir.join(CERTIFICATE) };
-        match (paths.key.try_exists().map_err(of_dir)?, paths.certificate.try_exists().map_err(of_dir)?) {
-            (true, true) => {}
-            (false, false) => make(&paths, now)?,
-            (true, false) => return Err(Error::Half { present: paths.key, missing: paths.certificate }),
-            (false, true) => return Err(Error::Half { present: paths.certificate, missing: paths.key }),
-        }
-        Self::open(&paths, now)
-    }
-
-    fn open(paths: &Paths, now: SystemTime) -> Result<Self, Error> {
-        files::refuse_exposed(&paths.key, files::OWNER_ONLY)?;
-        let key = KeyPair::from_pem(&read(&paths.key)?)
-            .map_err(|_| Error::Malformed { path: paths.key.clone(), expected: "a private key in PEM" })?;
-        let pem = read(&paths.certificate)?;
-        let malformed = |expected| Error::Malformed { path: paths.certificate.clone(), expected };
-        let der = only_certificate(&pem).ok_or_else(|| malformed("one certificate in PEM"))?;
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| malformed("one certificate in PEM"))?;
-        if !parsed.is_ca() {
-            return Err(malformed("a certificate of an authority (CA:true)"));
-        }
-        if parsed.public_key().raw != key.subject_public_key_info() {
-            return Err(Error::Mismatch { key: paths.key.clone(), certificate: paths.certificate.clone() });
-        }
-        let validity = validity(&parsed);
-        if validity.remaining(now).is_zero() {
-            return Err(Error::Expired { path: paths.certificate.clone() });
-        }
-        let issuer = Issuer::from_ca_cert_der(&der, key)?;
-        Ok(Self { issuer, pem, validity })
+    fn open(directory: &Directory, now: SystemTime) -> Result<Self, Error> {
+        let Read { bundle, signing, key, stage } = directory.read(now)?;
+        let cross = (stage == Stage::Active).then(|| directory.read_cross(&key)).transpose()?;
+        let validity = signing.validity;
+        let issuer = Issuer::from_ca_cert_der(&signing.der, key)?;
+        Ok(Self { issuer, bundle, validity, stage, cross })
     }
 
     /// What signs.
@@ -116,9 +125,14 @@ impl Root {
         &self.issuer
     }
 
-    /// The certificate, as PEM.
-    pub(crate) fn pem(&self) -> &str {
-        &self.pem
+    /// What clients have to trust, as PEM.
+    pub(crate) fn bundle(&self) -> &str {
+        &self.bundle
+    }
+
+    /// What goes between a leaf and the roots.
+    pub(crate) fn cross(&self) -> Option<&Cross> {
+        self.cross.as_ref()
     }
 
     pub(crate) fn validity(&self) -> Validity {
@@ -126,43 +140,14 @@ impl Root {
     }
 }
 
-/// The key first: a certificate whose key is lost is worse than a key without certificate.
-fn make(paths: &Paths, now: SystemTime) -> Result<(), Error> {
-    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, COMMON_NAME);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.not_before = (now - BACKDATE).into();
-    params.not_after = (now + LIFE).into();
-    let certificate = params.self_signed(&key)?;
-    write(&paths.key, 0o600, &key.serialize_pem())?;
-    write(&paths.certificate, 0o644, &certificate.pem())?;
-    tracing::info!(certificate = %paths.certificate.display(), "new root made");
-    Ok(())
-}
-
-fn write(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
-    files::write_whole(path, mode, text).map_err(|source| Error::Unwritable { path: path.to_owned(), source })
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })
-}
-
-/// The certificate of a text that holds exactly one.
-fn only_certificate(pem: &str) -> Option<CertificateDer<'static>> {
-    let mut all = CertificateDer::pem_slice_iter(pem.as_bytes());
-    let first = all.next()?.ok()?;
-    all.next().is_none().then_some(first)
-}
-
-fn validity(certificate: &X509Certificate<'_>) -> Validity {
-    let at =
-        |seconds: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default());
-    let read = certificate.validity();
-    Validity { not_before: at(read.not_before.timestamp()), not_after: at(read.not_after.timestamp()) }
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Steady => "steady",
+            Self::Prepared => "prepared",
+            Self::Active => "active",
+        })
+    }
 }
 
 #[cfg(test)]

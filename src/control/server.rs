@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use culvert_process::signal::Stop;
 use culvert_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
+use culvert_proto::xds::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -19,6 +20,7 @@ use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::discovery::Discovery;
 use crate::service::Service;
 use crate::tls::Tls;
 
@@ -26,8 +28,10 @@ use crate::tls::Tls;
 const CONNECTIONS: usize = 4096;
 /// Calls at once on one connection.
 const CALLS_PER_CONNECTION: usize = 32;
-/// The longest message that is read.
-const LONGEST_MESSAGE: usize = 64 * 1024;
+/// The longest request for a certificate that is read.
+const LONGEST_CERTIFICATE_REQUEST: usize = 64 * 1024;
+/// The longest request for mesh state that is read: a client that comes back names all it has.
+const LONGEST_DISCOVERY_REQUEST: usize = 16 * 1024 * 1024;
 /// The longest headers of a call.
 const LONGEST_HEADERS: u32 = 16 * 1024;
 /// From the TCP connection to the end of the TLS handshake.
@@ -53,12 +57,26 @@ pub(crate) enum Error {
     Serve(#[from] tonic::transport::Error),
 }
 
+/// What is served.
+pub(crate) struct Services {
+    pub(crate) certificates: Service,
+    pub(crate) discovery: Discovery,
+}
+
+/// How the end begins.
+pub(crate) struct Stopping {
+    /// The signals that ask for it.
+    pub(crate) asked: Stop,
+    /// Tells the streams, which would never end by themselves.
+    pub(crate) tell: watch::Sender<bool>,
+}
+
 /// Serves until asked to stop.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Tls,
-    service: Service,
-    mut stop: Stop,
+    services: Services,
+    mut stopping: Stopping,
 ) -> Result<(), Error> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "ready");
@@ -67,8 +85,11 @@ pub(crate) async fn serve(
     let mut accepting = JoinSet::new();
     accepting.spawn(accept(listener, tls, connections));
 
-    let (stopping, stopped) = oneshot::channel::<()>();
-    let service = IstioCertificateServiceServer::new(service).max_decoding_message_size(LONGEST_MESSAGE);
+    let mut stopped = stopping.tell.subscribe();
+    let certificates = IstioCertificateServiceServer::new(services.certificates)
+        .max_decoding_message_size(LONGEST_CERTIFICATE_REQUEST);
+    let discovery = AggregatedDiscoveryServiceServer::new(services.discovery)
+        .max_decoding_message_size(LONGEST_DISCOVERY_REQUEST);
     let serving = Server::builder()
         .timeout(CALL_DEADLINE)
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
@@ -77,18 +98,19 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_DEADLINE))
         .max_connection_age(CONNECTION_AGE)
-        .add_service(service)
+        .add_service(certificates)
+        .add_service(discovery)
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async {
             // Ends as well when the sender is dropped.
-            let _ = stopped.await;
+            let _ = stopped.wait_for(|stopping| *stopping).await;
         });
     let mut serving = std::pin::pin!(serving);
     let signal = tokio::select! {
         result = &mut serving => return Ok(result?),
-        signal = stop.asked() => signal,
+        signal = stopping.asked.asked() => signal,
     };
     tracing::info!(signal, "stopping");
-    drop(stopping);
+    stopping.tell.send_replace(true);
     accepting.abort_all();
     match tokio::time::timeout(STOP_DEADLINE, serving).await {
         Ok(result) => result?,

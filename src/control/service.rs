@@ -15,11 +15,11 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
 
 use crate::authority::{Authority, DEFAULT_LIFE, LONGEST_LIFE, Leaf};
-use crate::callers::{Caller, Callers};
+use crate::callers::{Caller, Callers, Token};
+use crate::catalog::Published;
 use crate::grant::{self, Refusal};
 use crate::live::Live;
-use crate::placement::Placement;
-use crate::{authority, csr};
+use crate::{authority, csr, token};
 
 /// The metadata field that names the wanted identity.
 const IMPERSONATED: &str = "ImpersonatedIdentity";
@@ -31,7 +31,7 @@ const LONGEST_IDENTITY: usize = 2048;
 pub(crate) struct Service {
     authority: Arc<Authority>,
     callers: Live<Callers>,
-    placement: Live<Placement>,
+    published: Arc<Published>,
 }
 
 /// Why a call got no certificate.
@@ -54,23 +54,18 @@ enum Error {
 }
 
 impl Service {
-    pub(crate) fn new(authority: Arc<Authority>, callers: Live<Callers>, placement: Live<Placement>) -> Self {
-        tracing::info!(
-            tokens = callers.borrow().len(),
-            identities = placement.borrow().len(),
-            "token file and mesh file taken"
-        );
-        Self { authority, callers, placement }
+    pub(crate) fn new(authority: Arc<Authority>, callers: Live<Callers>, published: Arc<Published>) -> Self {
+        Self { authority, callers, published }
     }
 
     fn authenticate(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
-        let token = bearer(metadata).ok_or(Error::NoToken)?;
-        self.callers.borrow().find(token).cloned().ok_or(Error::UnknownToken)
+        let token = token::bearer(metadata).ok_or(Error::NoToken)?;
+        self.callers.borrow().find(&Token::of(token)).cloned().ok_or(Error::UnknownToken)
     }
 
     fn issue(&self, caller: &Caller, request: &IstioCertificateRequest) -> Result<(SpiffeId, Leaf), Error> {
         let wanted = wanted(request)?;
-        let id = grant::decide(caller, wanted, &self.placement.borrow())?;
+        let id = grant::decide(caller, wanted, &self.published.read())?;
         let key = csr::public_key(&request.csr)?;
         let life = life(request.validity_duration)?;
         let leaf = self.authority.sign_workload(&id, &key, life, SystemTime::now())?;
@@ -92,11 +87,9 @@ impl IstioCertificateService for Service {
         let request = request.get_ref();
         match self.issue(&caller, request) {
             Ok((id, leaf)) => {
-                let Leaf { pem, serial, not_after, .. } = leaf;
+                let Leaf { serial, not_after, .. } = &leaf;
                 tracing::info!(%caller, identity = %id, serial, not_after, "certificate issued");
-                Ok(Response::new(IstioCertificateResponse {
-                    cert_chain: vec![pem, self.authority.root_pem().to_owned()],
-                }))
+                Ok(Response::new(IstioCertificateResponse { cert_chain: leaf.chain_pem() }))
             }
             Err(error) => {
                 let identity = wanted(request).ok().flatten().unwrap_or("-");
@@ -125,7 +118,7 @@ impl Error {
     fn status(&self) -> Status {
         let code = match self {
             Self::NoToken | Self::UnknownToken => {
-                return Status::unauthenticated("a valid bearer token is needed");
+                return token::needed();
             }
             Self::Metadata | Self::Csr(_) | Self::Life { .. } | Self::Refused(Refusal::Malformed(_)) => {
                 Code::InvalidArgument
@@ -138,12 +131,6 @@ impl Error {
         status.metadata_mut().insert("culvert-reason", MetadataValue::from_static(self.code()));
         status
     }
-}
-
-/// The token of an `authorization: Bearer` header.
-fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let (scheme, token) = metadata.get("authorization")?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The identity a request names, if it names one.

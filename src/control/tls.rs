@@ -1,4 +1,4 @@
-//! This server's own certificate, issued by its own root and renewed before it lapses.
+//! This server's own certificate, issued by its own root and renewed before it lapses, and when the root changes.
 //!
 //! In go the names the server is reached by; out come TLS configurations, the newest one for each new connection.
 
@@ -13,6 +13,8 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio::sync::watch;
 
 use crate::authority::{self, Authority};
+use crate::live::Live;
+use crate::root::Root;
 
 /// Names every server has.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -37,12 +39,16 @@ pub(crate) fn keep(
     names.extend(OWN_NAMES.map(str::to_owned));
     names.sort();
     names.dedup();
+    // Before the first certificate: a root that changes in between is seen.
+    let mut root = authority.root();
+    root.mark_unchanged();
     let (first, mut pause) = issue(&authority, &names)?;
     let (publish, tls) = watch::channel(first);
     let renew = async move {
         let mut failures = 0;
         loop {
-            tokio::time::sleep(pause).await;
+            // A root that can change no more leaves the pause to wait for.
+            let _ = tokio::time::timeout(pause, changed(&mut root)).await;
             match issue(&authority, &names) {
                 Ok((config, next)) => {
                     failures = 0;
@@ -60,6 +66,13 @@ pub(crate) fn keep(
     Ok((tls, renew))
 }
 
+/// Waits for another root. Cancel safe.
+async fn changed(root: &mut Live<Root>) {
+    if root.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// A configuration, and how long to use it.
 fn issue(authority: &Authority, names: &[String]) -> Result<(Arc<ServerConfig>, Duration), Error> {
     let now = SystemTime::now();
@@ -68,7 +81,7 @@ fn issue(authority: &Authority, names: &[String]) -> Result<(Arc<ServerConfig>, 
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der], key.into())?;
+        .with_single_cert(leaf.chain_der(), key.into())?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     let pause = renewal::after_success(leaf.validity, now, entropy());
     tracing::info!(serial = leaf.serial, not_after = leaf.not_after, ?names, "server certificate issued");

@@ -20,7 +20,7 @@ struct Bench {
 impl Bench {
     fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("culvert-authority-{name}-{}", std::process::id()));
-        let root = Root::open_or_make(&dir, SystemTime::now()).unwrap();
+        let (root, _) = crate::root::follow(&dir, SystemTime::now()).unwrap();
         Self { authority: Authority::new(root), dir }
     }
 
@@ -64,7 +64,7 @@ fn a_workload_certificate_says_what_it_must_and_no_more() {
 #[test]
 fn life_starts_two_minutes_ago_and_ends_with_the_root() {
     let bench = Bench::new("life");
-    let root = bench.authority.root.validity();
+    let root = bench.authority.root.borrow().validity();
     let now = SystemTime::now() + Duration::from_secs(3600);
     let minute = Duration::from_secs(60);
     let expected = Validity { not_before: now - Duration::from_secs(120), not_after: now + minute };

@@ -2,7 +2,20 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use rcgen::CertificateParams;
+use rustls_pki_types::pem::PemObject as _;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+use crate::files;
+
 use super::*;
+
+const KEY: &str = "root-key.pem";
+const CERTIFICATE: &str = "root-cert.pem";
 
 /// A directory that goes when the test ends.
 struct Dir(PathBuf);
@@ -15,8 +28,9 @@ impl Dir {
         Self(dir)
     }
 
-    fn open(&self) -> Result<Root, Error> {
-        Root::open_or_make(&self.0, SystemTime::now())
+    fn open(&self) -> Result<Arc<Root>, Error> {
+        let (root, _) = follow(&self.0, SystemTime::now())?;
+        Ok(Arc::clone(&root.borrow()))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -29,8 +43,8 @@ impl Dir {
 
     #[track_caller]
     fn assert_refused(&self, expected: &str) {
-        let error = self.open().err().expect("the root is refused");
-        let text = culvert_process::exit::Chain(&error).to_string();
+        let error = self.open().expect_err("the root is refused");
+        let text = Chain(&error).to_string();
         assert!(text.contains(expected), "{text}");
     }
 }
@@ -48,14 +62,14 @@ fn the_first_start_makes_a_root_and_later_ones_read_it() {
     assert_eq!((dir.mode(""), dir.mode(KEY), dir.mode(CERTIFICATE)), (0o700, 0o600, 0o644));
     assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 2, "nothing unfinished is left");
     let second = dir.open().unwrap();
-    assert_eq!(first.pem(), second.pem());
+    assert_eq!(first.bundle(), second.bundle());
 }
 
 #[test]
 fn the_certificate_is_that_of_an_authority_for_ten_years() {
     let dir = Dir::fresh("certificate");
     let root = dir.open().unwrap();
-    let der = only_certificate(root.pem()).unwrap();
+    let der = CertificateDer::from_pem_slice(root.bundle().as_bytes()).unwrap();
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
     assert_eq!(certificate.subject().to_string(), "CN=Culvert root");
     assert!(certificate.is_ca());
@@ -105,21 +119,23 @@ fn files_that_are_not_what_they_should_be_are_refused() {
     let key = fs::read_to_string(dir.file(KEY)).unwrap();
     let put = |name: &str, text: &str| fs::write(dir.file(name), text).unwrap();
 
-    put(CERTIFICATE, &format!("{0}{0}", root.pem()));
-    dir.assert_refused("is not one certificate in PEM");
+    put(CERTIFICATE, &format!("{0}{0}{0}", root.bundle()));
+    dir.assert_refused("is not one certificate in PEM, or two");
     put(CERTIFICATE, "");
-    dir.assert_refused("is not one certificate in PEM");
+    dir.assert_refused("is not one certificate in PEM, or two");
     let leaf = CertificateParams::default().self_signed(&KeyPair::from_pem(&key).unwrap()).unwrap();
     put(CERTIFICATE, &leaf.pem());
     dir.assert_refused("CA:true");
-    put(KEY, root.pem());
+    put(CERTIFICATE, root.bundle());
+    put(KEY, root.bundle());
     dir.assert_refused("is not a private key in PEM");
 }
 
 #[test]
 fn an_expired_root_is_refused() {
     let dir = Dir::fresh("expired");
-    Root::open_or_make(&dir.0, SystemTime::now() - LIFE - BACKDATE).unwrap();
+    let ten_years = Duration::from_secs(3653 * 24 * 3600);
+    Directory::new(&dir.0).make_if_empty(SystemTime::now() - ten_years - BACKDATE).unwrap();
     dir.assert_refused("has expired");
 }
 
@@ -129,7 +145,7 @@ fn two_processes_do_not_make_two_roots() {
     files::make_private_dir(&dir.0).unwrap();
     let other = File::open(&dir.0).unwrap();
     other.lock().unwrap();
-    dir.assert_refused("another process is making a root");
+    dir.assert_refused("another process is changing the root");
     drop(other);
     dir.open().unwrap();
 }

@@ -19,7 +19,7 @@ use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The files of one mesh; gone when the test ends.
 pub(crate) struct Dir(PathBuf);
@@ -60,10 +60,21 @@ impl Dir {
         fs::metadata(self.path(name)).unwrap().permissions().mode() & 0o7777
     }
 
+    /// The program with these arguments alone.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_culvert-control"))
+            .args(arguments)
+            .current_dir(&self.0)
+            .output()
+            .unwrap()
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_culvert-control"));
         command.args(["--name", "control.example"]);
-        for (flag, name) in [("--mesh", "mesh.yaml"), ("--ca-dir", "ca"), ("--tokens", "tokens.yaml")] {
+        // A test that wants a directory makes it.
+        let mesh = if self.path("mesh").is_dir() { "mesh" } else { "mesh.yaml" };
+        for (flag, name) in [("--mesh", mesh), ("--ca-dir", "ca"), ("--tokens", "tokens.yaml")] {
             command.arg(flag).arg(self.path(name));
         }
         command.env_remove("RUST_LOG").env_remove("LOG_FORMAT");
@@ -122,6 +133,7 @@ pub(crate) struct Control {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     port: u16,
+    /// The root certificate at the start.
     root: String,
 }
 
@@ -129,15 +141,36 @@ impl Control {
     /// Waits for a log line with this text.
     #[track_caller]
     pub(crate) fn logged(&self, text: &str) -> String {
+        self.logged_times(text, 1).remove(0)
+    }
+
+    /// Waits until there are this many log lines with this text; gives them.
+    #[track_caller]
+    pub(crate) fn logged_times(&self, text: &str, times: usize) -> Vec<String> {
         let start = Instant::now();
         loop {
             let lines = self.lines.lock().unwrap().clone();
-            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
-                return line.clone();
+            let found: Vec<_> = lines.iter().filter(|line| line.contains(text)).cloned().collect();
+            if found.len() >= times {
+                return found;
             }
-            assert!(start.elapsed() < DEADLINE, "no line with {text:?} in {lines:#?}");
+            assert!(start.elapsed() < DEADLINE, "no {times} lines with {text:?} in {lines:#?}");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// How many log lines with this text there are by now.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Trusts other roots from now on.
+    pub(crate) fn trust(&mut self, roots: &str) {
+        roots.clone_into(&mut self.root);
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn root(&self) -> &str {

@@ -1,8 +1,4 @@
-//! The program as a whole: files in, certificates over TLS out.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod harness;
+//! Certificates: who gets which, and what a start and an edit need.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
-use harness::{Ask, Control, Dir, id, mesh};
+use crate::harness::{Ask, Control, Dir, id, mesh};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -195,7 +191,7 @@ async fn edits_count_at_once_and_bad_ones_change_nothing() {
     control.ask_until(ask, Result::is_ok).await;
     dir.write("mesh.yaml", "workloads:\n- {nonsense: 1}\n");
     let line = control.logged("file is not valid");
-    assert!(line.contains("line 2") && line.contains("nonsense"), "{line}");
+    assert!(line.contains("line=2") && line.contains("nonsense"), "{line}");
     control.ask(ask).await.unwrap();
 
     let unknown = |answer: &Result<Vec<String>, Status>| {

@@ -1,0 +1,197 @@
+//! The mesh as clients read it: every resource encoded and versioned, by name and by whatever else it is asked for.
+//!
+//! In go resources and names of resources that are gone, many at a time; each time makes a new generation. Out comes the
+//! newest state of anything, and what has changed since a generation. It does not read files and knows no clients.
+
+mod entry;
+mod log;
+mod published;
+mod table;
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use culvert_core::address::{NetworkAddress, NetworkBlock};
+use culvert_core::identity::SpiffeId;
+use ipnet::IpNet;
+
+use log::Log;
+use table::{Named, Names};
+
+pub(crate) use entry::{Collection, Entry, Kind, Version};
+pub(crate) use log::Touched;
+pub(crate) use published::Published;
+
+/// All resources of this moment.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    addresses: Named,
+    policies: Named,
+    /// Workloads and services by the addresses they answer to.
+    aliases: Names,
+    /// Workloads by service.
+    members: Names,
+    /// Workloads by node.
+    nodes: Names,
+    /// How many aliases are blocks of addresses.
+    blocks: usize,
+    log: Log,
+}
+
+/// One difference.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// This is there, in the place of whatever had its name.
+    Put(Arc<Entry>),
+    /// This is gone.
+    Remove(Collection, Arc<str>),
+}
+
+impl Catalog {
+    /// Makes a new generation, unless nothing is different. Costs what changes.
+    pub(crate) fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let mut touched = Vec::new();
+        for change in changes {
+            match change {
+                Change::Put(entry) => touched.extend(self.put(entry)),
+                Change::Remove(collection, name) => touched.extend(self.remove(collection, &name)),
+            }
+        }
+        self.log.append(touched);
+    }
+
+    /// The number of the newest generation.
+    pub(crate) fn generation(&self) -> u64 {
+        self.log.generation()
+    }
+
+    /// What has changed after a generation; none when that is too long ago to know.
+    pub(crate) fn since(&self, generation: u64) -> Option<impl Iterator<Item = &Touched>> {
+        self.log.since(generation)
+    }
+
+    pub(crate) fn find(&self, collection: Collection, name: &str) -> Option<&Arc<Entry>> {
+        self.named(collection).get(name)
+    }
+
+    pub(crate) fn all(&self, collection: Collection) -> impl Iterator<Item = &Arc<Entry>> {
+        self.named(collection).values()
+    }
+
+    pub(crate) fn len(&self, collection: Collection) -> usize {
+        self.named(collection).len()
+    }
+
+    /// What a client means by a key: a resource by its name, else those that answer to it as an address, else the
+    /// services whose blocks contain the address.
+    ///
+    /// All of them, because only the client knows in which order it prefers them.
+    pub(crate) fn resolve(&self, collection: Collection, key: &str) -> Vec<&Arc<Entry>> {
+        if let Some(entry) = self.find(collection, key) {
+            return vec![entry];
+        }
+        if collection == Collection::Policies {
+            return Vec::new();
+        }
+        let found: Vec<_> = self.known(self.aliases.of(key)).collect();
+        if !found.is_empty() || self.blocks == 0 {
+            return found;
+        }
+        key.parse().map_or(Vec::new(), |address| self.in_block(&address))
+    }
+
+    /// The workloads behind a service.
+    pub(crate) fn members(&self, service: &str) -> impl Iterator<Item = &Arc<Entry>> {
+        self.known(self.members.of(service))
+    }
+
+    /// The workloads of a node.
+    pub(crate) fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Entry>> {
+        self.known(self.nodes.of(node))
+    }
+
+    /// The identities of a node; none for a node without workloads.
+    pub(crate) fn identities_on(&self, node: &str) -> HashSet<&SpiffeId> {
+        self.on_node(node).filter_map(|entry| entry.place()?.identity.as_ref()).collect()
+    }
+
+    fn named(&self, collection: Collection) -> &Named {
+        match collection {
+            Collection::Addresses => &self.addresses,
+            Collection::Policies => &self.policies,
+        }
+    }
+
+    fn named_mut(&mut self, collection: Collection) -> &mut Named {
+        match collection {
+            Collection::Addresses => &mut self.addresses,
+            Collection::Policies => &mut self.policies,
+        }
+    }
+
+    fn known<'a>(
+        &'a self,
+        names: impl Iterator<Item = &'a Arc<str>>,
+    ) -> impl Iterator<Item = &'a Arc<Entry>> {
+        names.filter_map(|name| self.addresses.get(name))
+    }
+
+    fn in_block(&self, address: &NetworkAddress) -> Vec<&Arc<Entry>> {
+        let longest = if address.ip.is_ipv4() { 32 } else { 128 };
+        let of_length = |length| self.aliases.known(&block(&address.network, address.ip, length)?);
+        let names = (0..=longest).rev().filter_map(of_length).flatten();
+        names.filter_map(|name| self.addresses.get(name)).collect()
+    }
+
+    fn put(&mut self, entry: Arc<Entry>) -> Option<Touched> {
+        let collection = entry.collection();
+        if self.find(collection, &entry.name).is_some_and(|known| known.version == entry.version) {
+            return None;
+        }
+        let before = self.take(collection, &entry.name);
+        for alias in &entry.aliases {
+            self.aliases.add(alias, &entry.name);
+            self.blocks += usize::from(is_block(alias));
+        }
+        if let Some(place) = entry.place() {
+            self.nodes.add(&place.node, &entry.name);
+            place.services.iter().for_each(|service| self.members.add(service, &entry.name));
+        }
+        let touched = Touched::new(collection, &entry.name, [before.as_deref(), Some(&entry)]);
+        self.named_mut(collection).insert(entry.name.clone(), entry);
+        Some(touched)
+    }
+
+    fn remove(&mut self, collection: Collection, name: &str) -> Option<Touched> {
+        let entry = self.take(collection, name)?;
+        Some(Touched::new(collection, &entry.name, [Some(&entry), None]))
+    }
+
+    fn take(&mut self, collection: Collection, name: &str) -> Option<Arc<Entry>> {
+        let entry = self.named_mut(collection).remove(name)?;
+        for alias in &entry.aliases {
+            self.aliases.remove(alias, name);
+            self.blocks -= usize::from(is_block(alias));
+        }
+        if let Some(place) = entry.place() {
+            self.nodes.remove(&place.node, name);
+            place.services.iter().for_each(|service| self.members.remove(service, name));
+        }
+        Some(entry)
+    }
+}
+
+/// The alias of the block of this length around an address.
+fn block(network: &Arc<str>, ip: IpAddr, length: u8) -> Option<String> {
+    let block = IpNet::new(ip, length).ok()?.trunc();
+    Some(NetworkBlock { network: network.clone(), block }.to_string())
+}
+
+/// Tells whether an alias is that of a block: it ends in a length, and an address never does.
+pub(crate) fn is_block(alias: &str) -> bool {
+    alias.rsplit_once('/').is_some_and(|(_, last)| last.parse::<u8>().is_ok())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! One stream as a machine: requests go in, responses come out, the catalog is looked at in between.
+//!
+//! Order of what comes out: policies, services, workloads, and then what is gone, addresses before policies. It does not
+//! wait and does not know the time.
+
+use std::sync::Arc;
+
+use culvert_proto::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use tonic::Status;
+
+use crate::catalog::{Catalog, Collection};
+
+use super::node::clipped;
+use super::replica::Removals;
+use super::subscription::Subscription;
+
+/// Names that are kept for one client beyond those of resources.
+const MOST_UNKNOWN_NAMES: usize = 100_000;
+
+/// The longest name of a resource.
+const LONGEST_NAME: usize = 1024;
+
+/// A stream.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The generation of the catalog up to which changes were taken note of.
+    generation: u64,
+    addresses: Subscription,
+    policies: Subscription,
+}
+
+/// A response that the client refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) kind: &'static str,
+    pub(super) nonce: String,
+    pub(super) reason: String,
+}
+
+impl Session {
+    /// Starts for a client on this node; it may have no name.
+    pub(super) fn new(catalog: &Catalog, node: &str) -> Self {
+        let node: Arc<str> = node.into();
+        Self {
+            generation: catalog.generation(),
+            addresses: Subscription::new(Collection::Addresses, node.clone()),
+            policies: Subscription::new(Collection::Policies, node),
+        }
+    }
+
+    /// The generation of the catalog up to which changes were taken note of.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes a request; gives the reason if it refuses a response. One about a type that is not served is ignored.
+    ///
+    /// # Errors
+    /// When the stream has to end.
+    pub(super) fn take(
+        &mut self,
+        catalog: &Catalog,
+        request: &DeltaDiscoveryRequest,
+    ) -> Result<Option<Refused>, Status> {
+        let Some(collection) = Collection::of_url(&request.type_url) else { return Ok(None) };
+        let names = request.resource_names_subscribe.iter().chain(&request.resource_names_unsubscribe);
+        if names.chain(request.initial_resource_versions.keys()).any(|name| name.len() > LONGEST_NAME) {
+            return Err(Status::invalid_argument(format!("a name has more than {LONGEST_NAME} bytes")));
+        }
+        let refused = self.refused(collection, request);
+        let (subscribe, unsubscribe) =
+            (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
+        let subscription = self.subscription(collection);
+        subscription.change(catalog, subscribe, unsubscribe);
+        for (name, version) in &request.initial_resource_versions {
+            subscription.claim(catalog, name, version);
+        }
+        if subscription.len() > 2 * catalog.len(collection) + MOST_UNKNOWN_NAMES {
+            return Err(Status::resource_exhausted("too many names that nothing has"));
+        }
+        Ok(refused)
+    }
+
+    /// Takes note of what has changed in the catalog.
+    pub(super) fn follow(&mut self, catalog: &Catalog) {
+        let both = [&mut self.addresses, &mut self.policies];
+        match catalog.since(self.generation) {
+            Some(changes) => {
+                let [addresses, policies] = both;
+                for touched in changes {
+                    addresses.follow(catalog, touched);
+                    policies.follow(catalog, touched);
+                }
+            }
+            None => both.into_iter().for_each(|subscription| subscription.compare(catalog)),
+        }
+        self.generation = catalog.generation();
+    }
+
+    /// Tells whether there may be something to send.
+    pub(super) fn is_pending(&self) -> bool {
+        self.addresses.is_pending() || self.policies.is_pending()
+    }
+
+    /// Gives the next response, if there is something to say.
+    pub(super) fn respond(&mut self, catalog: &Catalog) -> Option<DeltaDiscoveryResponse> {
+        self.follow(catalog);
+        let policies_first = self.policies.may_add().then_some(Collection::Policies);
+        let order = policies_first.into_iter().chain(Collection::ALL);
+        order.into_iter().find_map(|collection| self.push(catalog, collection))
+    }
+
+    fn push(&mut self, catalog: &Catalog, collection: Collection) -> Option<DeltaDiscoveryResponse> {
+        let used = collection == Collection::Policies && self.addresses.is_pending();
+        let removals = if used { Removals::Later } else { Removals::Included };
+        let subscription = self.subscription(collection);
+        let push = subscription.push(catalog, removals)?;
+        let nonce = subscription.nonces.next(collection);
+        Some(push.into_response(collection, nonce))
+    }
+
+    /// Gives the reason if a response is refused. It is not sent again before something in it changes: it would be
+    /// refused again.
+    fn refused(&mut self, collection: Collection, request: &DeltaDiscoveryRequest) -> Option<Refused> {
+        let nonce = &request.response_nonce;
+        let newest = self.subscription(collection).nonces.answer(collection, nonce);
+        let error = request.error_detail.as_ref().filter(|_| newest)?;
+        Some(Refused { kind: collection.url(), nonce: nonce.clone(), reason: clipped(&error.message) })
+    }
+
+    fn subscription(&mut self, collection: Collection) -> &mut Subscription {
+        match collection {
+            Collection::Addresses => &mut self.addresses,
+            Collection::Policies => &mut self.policies,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

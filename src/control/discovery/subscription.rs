@@ -1,0 +1,220 @@
+//! What one client wants of one type: everything, or what it names and what comes with that.
+//!
+//! Without the wildcard a client gets the resources it names (by name or by address), the workloads behind a service it
+//! named, and the workloads of its own node. What it has once been sent is kept up to date until it says otherwise.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Collection, Entry, Kind, Touched, Version, is_block};
+
+use super::nonces::Nonces;
+use super::push::{Aliases, Push};
+use super::replica::{Removals, Replica};
+
+/// What stands for everything.
+const WILDCARD: &str = "*";
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    collection: Collection,
+    /// The client's node, empty if it has none.
+    node: Arc<str>,
+    begun: bool,
+    wildcard: bool,
+    /// What the client named.
+    keys: HashSet<Arc<str>>,
+    /// Services that were named; their workloads come along.
+    followed: HashSet<Arc<str>>,
+    replica: Replica,
+    /// The first request is answered even when there is nothing to say: the client waits for it.
+    owes_answer: bool,
+    pub(super) nonces: Nonces,
+}
+
+impl Subscription {
+    pub(super) fn new(collection: Collection, node: Arc<str>) -> Self {
+        Self {
+            collection,
+            node,
+            begun: false,
+            wildcard: false,
+            keys: HashSet::new(),
+            followed: HashSet::new(),
+            replica: Replica::new(collection),
+            owes_answer: false,
+            nonces: Nonces::default(),
+        }
+    }
+
+    /// How many names are kept for the client.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len() + self.replica.len()
+    }
+
+    /// The names of a request: first those that come, then those that go.
+    pub(super) fn change(&mut self, catalog: &Catalog, subscribe: &[String], unsubscribe: &[String]) {
+        let first = !std::mem::replace(&mut self.begun, true);
+        let everything = |names: &[String]| names.iter().any(|name| name == WILDCARD);
+        let wildcard = self.wildcard || everything(subscribe) || (first && subscribe.is_empty());
+        let wildcard = wildcard && !everything(unsubscribe);
+        if wildcard && !self.wildcard {
+            self.doubt_everything(catalog);
+        }
+        self.wildcard = wildcard;
+        if first {
+            self.owes_answer = true;
+            self.doubt_own_node(catalog);
+        }
+        let named = |name: &&String| *name != WILDCARD;
+        subscribe.iter().filter(named).for_each(|key| self.ask(catalog, key));
+        unsubscribe.iter().filter(named).for_each(|key| self.drop_key(catalog, key));
+    }
+
+    /// What the client says it has. On demand, it also wants to hear of it.
+    pub(super) fn claim(&mut self, catalog: &Catalog, name: &str, version: &str) {
+        let known = catalog.find(self.collection, name);
+        let shared = known.map_or_else(|| name.into(), |entry| entry.name.clone());
+        if !self.wildcard {
+            if known.is_none() && !catalog.resolve(self.collection, name).is_empty() {
+                // It was asked for on an earlier stream, by an address.
+                return self.ask(catalog, name);
+            }
+            self.keys.insert(shared.clone());
+            self.meet(catalog, name);
+        }
+        self.replica.claim(catalog, &shared, Version::parse(version));
+    }
+
+    /// Takes note of one change of the catalog.
+    pub(super) fn follow(&mut self, catalog: &Catalog, touched: &Touched) {
+        if !self.begun || touched.collection != self.collection {
+            return;
+        }
+        if self.wildcard || self.replica.has(&touched.name) || self.wants(catalog, &touched.name) {
+            self.replica.doubt(catalog, &touched.name);
+        }
+        if self.keys.is_empty() {
+            return;
+        }
+        if touched.aliases.iter().any(|alias| is_block(alias)) {
+            return self.meet_all(catalog);
+        }
+        for key in touched.aliases.iter().chain([&touched.name]) {
+            if self.keys.contains(key) {
+                self.meet(catalog, key);
+            }
+        }
+    }
+
+    /// Takes note of changes nobody remembers one by one.
+    pub(super) fn compare(&mut self, catalog: &Catalog) {
+        if !self.begun {
+            return;
+        }
+        let held: Vec<_> = self.replica.names().cloned().collect();
+        held.iter().for_each(|name| self.replica.doubt(catalog, name));
+        if self.wildcard {
+            self.doubt_everything(catalog);
+        }
+        self.doubt_own_node(catalog);
+        self.meet_all(catalog);
+    }
+
+    /// Tells whether something that is there may have to be told.
+    pub(super) fn may_add(&self) -> bool {
+        self.replica.may_add()
+    }
+
+    /// Tells whether there may be something to tell.
+    pub(super) fn is_pending(&self) -> bool {
+        self.owes_answer || self.replica.may_change()
+    }
+
+    /// Gives the next push, if there is something to tell. What is gone comes with `removals` alone.
+    pub(super) fn push(&mut self, catalog: &Catalog, removals: Removals) -> Option<Push> {
+        let by_address = !self.wildcard || !self.keys.is_empty();
+        let mut push = Push::new(if by_address { Aliases::Named } else { Aliases::LeftOut });
+        self.replica.fill(catalog, &mut push, removals);
+        let done = !self.replica.may_change();
+        let worth = !push.is_empty() || (done && self.owes_answer);
+        self.owes_answer &= !worth;
+        worth.then_some(push)
+    }
+
+    /// The client named something, and waits for what it is or that it is not.
+    fn ask(&mut self, catalog: &Catalog, key: &str) {
+        let found: Vec<Arc<str>> =
+            catalog.resolve(self.collection, key).into_iter().map(|entry| entry.name.clone()).collect();
+        self.keys.insert(key.into());
+        if found.is_empty() {
+            self.replica.ask(catalog, &key.into());
+        }
+        found.iter().for_each(|name| self.replica.ask(catalog, name));
+        self.meet(catalog, key);
+    }
+
+    /// What a key stands for by now is wanted, and what comes with it.
+    fn meet(&mut self, catalog: &Catalog, key: &str) {
+        for entry in catalog.resolve(self.collection, key) {
+            self.replica.doubt(catalog, &entry.name);
+            if entry.kind == Kind::Service {
+                self.followed.insert(entry.name.clone());
+                catalog.members(&entry.name).for_each(|member| self.replica.doubt(catalog, &member.name));
+            }
+        }
+    }
+
+    fn meet_all(&mut self, catalog: &Catalog) {
+        let keys: Vec<_> = self.keys.iter().cloned().collect();
+        keys.iter().for_each(|key| self.meet(catalog, key));
+    }
+
+    /// The client does not name something any more.
+    fn drop_key(&mut self, catalog: &Catalog, key: &str) {
+        self.keys.remove(key);
+        if self.wildcard {
+            return;
+        }
+        let found = catalog.resolve(self.collection, key);
+        if found.is_empty() {
+            self.replica.forget(&key.into());
+        }
+        for entry in found {
+            if self.is_named(entry) {
+                continue;
+            }
+            let members = self.followed.remove(&entry.name).then(|| catalog.members(&entry.name));
+            for name in members.into_iter().flatten().chain([entry]).map(|entry| &entry.name) {
+                if !self.wants(catalog, name) {
+                    self.replica.forget(name);
+                }
+            }
+        }
+    }
+
+    fn doubt_everything(&mut self, catalog: &Catalog) {
+        catalog.all(self.collection).for_each(|entry| self.replica.doubt(catalog, &entry.name));
+    }
+
+    fn doubt_own_node(&mut self, catalog: &Catalog) {
+        if !self.node.is_empty() && self.collection == Collection::Addresses {
+            catalog.on_node(&self.node).for_each(|entry| self.replica.doubt(catalog, &entry.name));
+        }
+    }
+
+    /// Tells whether a client without the wildcard wants a resource.
+    fn wants(&self, catalog: &Catalog, name: &str) -> bool {
+        let Some(entry) = catalog.find(self.collection, name) else { return self.keys.contains(name) };
+        let comes_along = entry.place().is_some_and(|place| {
+            let own = !self.node.is_empty() && place.node == self.node;
+            own || place.services.iter().any(|service| self.followed.contains(service))
+        });
+        comes_along || self.is_named(entry)
+    }
+
+    fn is_named(&self, entry: &Entry) -> bool {
+        self.keys.contains(&entry.name) || entry.aliases.iter().any(|alias| self.keys.contains(alias))
+    }
+}
