@@ -87,6 +87,7 @@ impl Lab {
         preflight::check()?;
         check_name("lab", name, LONGEST_LABEL)?;
         let directory = Directory::create(name)?;
+        directory.subdirectory(start::MESH)?;
         let control = host::create("control", Forwarding::Off)?;
         Ok(Self { programs: None, control, state: Mutex::default(), applying: Mutex::default(), directory })
     }

@@ -15,12 +15,12 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::config::Ports;
+use crate::control_plane::status::State as Reachable;
 use crate::identity::Identities;
 use crate::outcome::describe_metrics;
 use crate::state::State;
 
-const ADMIN: u16 = 15000;
-const METRICS: u16 = 15020;
 const READINESS: u16 = 15021;
 
 /// A server that cannot start.
@@ -48,7 +48,7 @@ struct Context {
 
 impl Admin {
     /// Starts to record metrics and opens all servers.
-    pub(crate) async fn open(state: State, identities: Identities) -> Result<Self, Error> {
+    pub(crate) async fn open(ports: Ports, state: State, identities: Identities) -> Result<Self, Error> {
         let metrics = PrometheusBuilder::new().install_recorder().map_err(Error::Metrics)?;
         describe_metrics();
         let quit = Arc::new(Notify::new());
@@ -65,14 +65,14 @@ impl Admin {
             .with_state(metrics);
         let mut listeners = Vec::new();
         for loopback in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            match listen("admin", SocketAddr::new(loopback, ADMIN)).await {
+            match listen("admin", SocketAddr::new(loopback, ports.admin)).await {
                 Ok(listener) => listeners.push((listener, admin.clone())),
                 // A host without IPv6 has no ::1.
                 Err(error) if loopback.is_ipv6() => tracing::debug!(%error, "no admin server on IPv6"),
                 Err(error) => return Err(error),
             }
         }
-        listeners.push((listen_wildcard("metrics", METRICS).await?, stats));
+        listeners.push((listen_wildcard("metrics", ports.stats).await?, stats));
         listeners.push((listen_wildcard("readiness", READINESS).await?, readiness));
         Ok(Self { listeners, quit })
     }
@@ -125,7 +125,18 @@ async fn ready(Extract(context): Extract<Context>) -> (StatusCode, String) {
     if pending.is_empty() {
         return (StatusCode::OK, "ready\n".into());
     }
-    (StatusCode::INTERNAL_SERVER_ERROR, format!("not ready, pending: {}\n", pending.join(", ")))
+    let mut text = format!("not ready, pending: {}\n", pending.join(", "));
+    for status in context.state.control_planes() {
+        let view = status.view();
+        if let Reachable::Down(why) = view.state {
+            let (service, address, since) = (status.key(), status.address(), dump::rfc3339(view.since));
+            text += &format!(
+                "{service} at {address} does not answer since {}: {why}\n",
+                since.unwrap_or_default()
+            );
+        }
+    }
+    (StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
 async fn exposition(Extract(metrics): Extract<PrometheusHandle>) -> impl IntoResponse {

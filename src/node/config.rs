@@ -3,29 +3,48 @@
 //! [`VARIABLES`] is the one table of what exists: the README's table is made from it, and a variable that is not in
 //! it cannot be read. It does not check that files exist or that peers answer: the part that uses them does.
 
+mod control;
+mod proxy_config;
 mod value;
 mod variables;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use culvert_core::xds;
 use culvert_sys::tcp::{Keepalive, Transparent};
 
 pub(crate) use variables::Environment;
 
-use crate::identity::ca::{Root, Token};
+use proxy_config::ProxyConfig;
+
+use crate::identity::ca;
+use crate::{control_plane, crypto};
 
 /// Everything the environment says, by part. Not shown whole anywhere: it holds secrets.
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) mode: Mode,
     pub(crate) mesh: MeshConfig,
-    pub(crate) ca: CaConfig,
+    /// `None` without a control plane.
+    pub(crate) xds: Option<XdsConfig>,
+    pub(crate) ca: ca::Config,
+    pub(crate) trust: TrustConfig,
+    pub(crate) policy: crypto::Policy,
+    pub(crate) ports: Ports,
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
     /// How long connections may go on after the process was asked to stop.
     pub(crate) drain_deadline: Duration,
     pub(crate) worker_threads: usize,
+}
+
+/// Where the HTTP servers listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ports {
+    pub(crate) admin: u16,
+    pub(crate) stats: u16,
 }
 
 /// Whom this process serves.
@@ -37,12 +56,14 @@ pub(crate) enum Mode {
     Dedicated { namespace: String, name: String, service_account: String },
 }
 
-/// Where the mesh state comes from.
+/// Where the mesh state comes from besides the control plane, and where this node is.
 #[derive(Debug, Clone)]
 pub(crate) struct MeshConfig {
-    pub(crate) source: MeshSource,
+    pub(crate) source: Option<MeshSource>,
     /// The network this node is in.
     pub(crate) network: String,
+    /// The Kubernetes node; without it all workloads count as local.
+    pub(crate) node_name: Option<String>,
 }
 
 /// A file that is followed, or a text that stays.
@@ -52,17 +73,32 @@ pub(crate) enum MeshSource {
     Inline(String),
 }
 
-/// How to reach the certificate authority.
-#[derive(Clone)]
-pub(crate) struct CaConfig {
-    pub(crate) address: String,
-    pub(crate) root: Root,
-    /// `None` sends none.
-    pub(crate) token: Option<Token>,
-    pub(crate) cluster_id: String,
-    pub(crate) ttl: Duration,
-    pub(crate) alternative_name: Option<String>,
-    pub(crate) headers: Vec<(String, String)>,
+/// How to take the mesh state from a control plane.
+#[derive(Debug, Clone)]
+pub(crate) struct XdsConfig {
+    pub(crate) server: control_plane::Config,
+    pub(crate) mode: xds::Mode,
+    pub(crate) node: NodeConfig,
+}
+
+/// What the control plane is told of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeConfig {
+    pub(crate) pod_name: String,
+    pub(crate) pod_namespace: String,
+    pub(crate) instance_ip: String,
+    pub(crate) node_name: String,
+    pub(crate) cluster_domain: String,
+    pub(crate) metadata: BTreeMap<String, serde_json::Value>,
+}
+
+/// What certificates are accepted beyond the usual.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TrustConfig {
+    /// Other trust domains that count as our own.
+    pub(crate) aliases: Vec<String>,
+    /// The revocation lists.
+    pub(crate) revoked: Option<PathBuf>,
 }
 
 /// Options of the sockets made in pods.
@@ -100,21 +136,35 @@ pub(crate) enum Error {
     Contradiction(String),
 }
 
-/// The token the chart mounts; used when it is there and nothing else is said.
-const DEFAULT_TOKEN: &str = "./var/run/secrets/tokens/istio-token";
+/// The mesh config file the chart mounts.
+const MESH_CONFIG: &str = "./etc/istio/config/mesh";
 
 impl Config {
     /// Reads all settings.
     pub(crate) fn read(env: &Environment) -> Result<Self, Error> {
         let mode = read_mode(env)?;
         let shared = matches!(mode, Mode::Shared { .. });
+        let proxy = read_proxy_config(env)?;
+        let mesh = read_mesh(env)?;
+        let xds = control::xds(env, &proxy, mesh.source.is_some())?;
+        if xds.is_none() && mesh.source.is_none() {
+            let text = "no mesh state: set XDS_ADDRESS to a control plane, or LOCAL_XDS_PATH to a mesh file";
+            return Err(Error::Contradiction(text.into()));
+        }
         Ok(Self {
-            mesh: read_mesh(env)?,
-            ca: read_ca(env)?,
+            mesh,
+            xds,
+            ca: control::authority(env, &proxy, shared)?,
+            trust: read_trust(env),
+            policy: read_policy(env)?,
+            ports: Ports {
+                admin: proxy.admin_port.unwrap_or(15000),
+                stats: proxy.stats_port.unwrap_or(15020),
+            },
             socket: read_socket(env, shared)?,
             tunnel: read_tunnel(env)?,
             drain_deadline: read_drain_deadline(env)?,
-            worker_threads: value::worker_threads(env)?,
+            worker_threads: value::worker_threads(env, proxy.concurrency)?,
             mode,
         })
     }
@@ -146,39 +196,45 @@ fn read_dedicated(env: &Environment) -> Result<Mode, Error> {
 
 fn read_mesh(env: &Environment) -> Result<MeshConfig, Error> {
     let source = match (env.optional("LOCAL_XDS_PATH"), env.optional("LOCAL_XDS")) {
-        (Some(path), None) => MeshSource::File(path.into()),
-        (None, Some(text)) => MeshSource::Inline(text),
+        (Some(path), None) => Some(MeshSource::File(path.into())),
+        (None, Some(text)) => Some(MeshSource::Inline(text)),
         (Some(_), Some(_)) => {
             return Err(Error::Contradiction(
                 "LOCAL_XDS_PATH and LOCAL_XDS are both set; keep one of them".into(),
             ));
         }
-        (None, None) => {
-            return Err(Error::Contradiction(
-                "no mesh state: set LOCAL_XDS_PATH to a mesh file (or LOCAL_XDS to its text)".into(),
-            ));
-        }
+        (None, None) => None,
     };
-    Ok(MeshConfig { source, network: env.text("NETWORK") })
+    let node_name = env.optional("NODE_NAME").filter(|name| !name.is_empty());
+    Ok(MeshConfig { source, network: env.text("NETWORK"), node_name })
 }
 
-fn read_ca(env: &Environment) -> Result<CaConfig, Error> {
-    let address = env.text("CA_ADDRESS");
-    if address.is_empty() {
-        return Err(env.invalid("CA_ADDRESS", "name the certificate authority as host:port"));
+fn read_proxy_config(env: &Environment) -> Result<ProxyConfig, Error> {
+    let file = match std::fs::read_to_string(MESH_CONFIG) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::Contradiction(format!("cannot read {MESH_CONFIG}: {error}"))),
+    };
+    let inline = env.optional("PROXY_CONFIG").filter(|text| !text.is_empty());
+    let of_file = proxy_config::read(file.as_deref(), None);
+    of_file.map_err(|reason| Error::Contradiction(format!("{MESH_CONFIG}: {reason}")))?;
+    proxy_config::read(file.as_deref(), inline.as_deref())
+        .map_err(|reason| env.invalid("PROXY_CONFIG", &reason))
+}
+
+fn read_trust(env: &Environment) -> TrustConfig {
+    let aliases = env.text("CULVERT_TRUST_DOMAIN_ALIASES");
+    let aliases = aliases.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+    let revoked = env.optional("CRL_PATH").filter(|path| !path.is_empty());
+    TrustConfig { aliases: aliases.collect(), revoked: revoked.map(PathBuf::from) }
+}
+
+fn read_policy(env: &Environment) -> Result<crypto::Policy, Error> {
+    match env.text("COMPLIANCE_POLICY").as_str() {
+        "" => Ok(crypto::Policy::Default),
+        "pqc" => Ok(crypto::Policy::PostQuantum),
+        _ => Err(env.invalid("COMPLIANCE_POLICY", "use `pqc`, or leave it out")),
     }
-    let token = env
-        .optional("AUTH_TOKEN")
-        .or_else(|| std::path::Path::new(DEFAULT_TOKEN).exists().then(|| DEFAULT_TOKEN.to_owned()));
-    Ok(CaConfig {
-        address,
-        root: value::root(&env.text("CA_ROOT_CA")),
-        token: token.as_deref().map(value::token),
-        cluster_id: env.optional("ISTIO_META_CLUSTER_ID").unwrap_or_else(|| env.text("CLUSTER_ID")),
-        ttl: env.parse("SECRET_TTL", value::duration)?,
-        alternative_name: env.optional("ALT_CA_HOSTNAME"),
-        headers: env.with_prefix("CA_HEADER_"),
-    })
 }
 
 fn read_socket(env: &Environment, shared: bool) -> Result<SocketConfig, Error> {
@@ -245,6 +301,8 @@ mod tests {
     #[test]
     fn nothing_set_gives_the_documented_defaults() {
         let config = read(&[]).unwrap();
+        assert!(config.xds.is_none());
+        assert_eq!((config.ports.admin, config.ports.stats), (15000, 15020));
         assert!(matches!(config.mode, Mode::Shared { ref agent } if agent.ends_with("ztunnel.sock")));
         assert_eq!(config.socket.mark, Some(1337));
         assert_eq!(config.tunnel.streams, 100);
@@ -271,6 +329,10 @@ mod tests {
             ("KEEPALIVE_INTERVAL", "0", "between 1s and 32767s"),
             ("KEEPALIVE_RETRIES", "128", "between 1 and 127"),
             ("CA_ADDRESS", "", "name the certificate authority"),
+            ("XDS_ADDRESS", "http://istiod:15010", "https"),
+            ("COMPLIANCE_POLICY", "fips", "use `pqc`"),
+            ("XDS_ON_DEMAND", "yes", "use `true` or `false`"),
+            ("PROXY_CONFIG", "statsPort: x", "statsPort"),
             ("ZTUNNEL_WORKER_THREADS", "0%", "percentage"),
         ] {
             let error = read(&[(name, value)]).err().expect(name);
@@ -289,7 +351,7 @@ mod tests {
     #[test]
     fn extra_headers_are_collected() {
         let config = read(&[("CA_HEADER_X_Team", "blue")]).unwrap();
-        assert_eq!(config.ca.headers, [("x_team".to_owned(), "blue".to_owned())]);
+        assert_eq!(config.ca.server.headers, [("x_team".to_owned(), "blue".to_owned())]);
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn client_address(said: Option<SocketAddr>, peer: SocketAddr) -> SocketAddr {
 fn called_service(proxy: &Proxy, local: &Workload, host: &str) -> Option<Arc<Service>> {
     let snapshot = proxy.mesh.snapshot();
     let service = snapshot.service_by_hostname(host, &local.namespace)?;
-    local.services.contains_key(&service.key()).then(|| Arc::clone(service))
+    local.services.get(&service.key()).is_some().then(|| Arc::clone(service))
 }
 
 /// Carries a plain connection somebody made to the pod.

@@ -13,7 +13,6 @@ mod response;
 mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
-mod transport;
 mod verify;
 mod x509;
 

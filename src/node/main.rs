@@ -4,6 +4,8 @@ mod admin;
 mod agent;
 mod capture;
 mod config;
+mod control_plane;
+mod crypto;
 mod deliver;
 mod drain;
 mod flow;
@@ -17,6 +19,7 @@ mod state;
 mod stream;
 mod tasks;
 mod tunnel;
+mod xds;
 
 use std::process::ExitCode;
 
@@ -51,10 +54,7 @@ fn start() -> Result<(), Failure> {
 fn run() -> Result<(), Failure> {
     let config = Config::read(&Environment::of_process()).map_err(Failure::usage)?;
     log::start_from_environment().map_err(Failure::usage)?;
-    // All TLS in this process goes through one provider; a second one cannot sneak in.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        return Err(Failure::runtime("another TLS provider is installed already"));
-    }
+    crypto::choose(config.policy);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("culvert")

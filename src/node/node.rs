@@ -4,28 +4,31 @@ use std::io;
 use std::path::Path;
 
 use culvert_core::store::Locality;
+use culvert_core::xds::{Kind, Mode};
 use culvert_process::signal::Stop;
 use culvert_sys::limits;
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
 use crate::agent;
 use crate::capture;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode as Serves};
 use crate::drain;
 use crate::identity::{Identities, ca};
-use crate::mesh;
+use crate::mesh::{self, Mesh};
 use crate::pods::Pods;
 use crate::proxy::{self, PodInfo, Shared};
 use crate::state::State;
 use crate::tasks::Tasks;
+use crate::{control_plane, xds};
 
 /// Why the node cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     Mesh(#[from] mesh::file::Error),
-    #[error("the certificate authority's settings are not usable")]
-    Authority(#[source] ca::Invalid),
+    #[error(transparent)]
+    ControlPlane(#[from] control_plane::Invalid),
     #[error("cannot enter network namespaces; run as root with CAP_SYS_ADMIN")]
     Namespaces(#[source] io::Error),
     #[error("cannot mark packets with {mark}; run as root with CAP_NET_ADMIN")]
@@ -41,20 +44,24 @@ pub(crate) enum Error {
 /// The start-up task of the proxies.
 const PROXY: &str = "proxy";
 
+/// The start-up task of the mesh state.
+const MESH: &str = "state manager";
+
+/// Names that may wait to be asked for.
+const DEMANDS: usize = 1024;
+
 /// Runs until asked to stop; connections may then go on until the drain deadline.
 pub(crate) async fn run(config: Config) -> Result<(), Error> {
     let mut stop = Stop::listen().map_err(Error::Signals)?;
     check_privileges(&config)?;
-    let (first, followed) = mesh::file::read(&config.mesh.source)?;
-    let locality = Locality { network: config.mesh.network.as_str().into(), node: None };
-    let (mesh, feed, owner) = mesh::start(locality, first, None);
-    let identities = Identities::new(authority(&config)?);
     let state = State::default();
     state.task(PROXY);
     let background = Tasks::default();
-    background.spawn(owner.run());
-    background.spawn(followed.run(feed));
-    let admin = Admin::open(state.clone(), identities.clone()).await?;
+    let mesh = follow_mesh(&config, &state, &background)?;
+    let authority = ca::Client::new(config.ca.clone())?;
+    state.control_plane(authority.status());
+    let identities = Identities::new(authority);
+    let admin = Admin::open(config.ports, state.clone(), identities.clone()).await?;
     let shared = Shared { mesh, identities, socket: config.socket, tunnel: config.tunnel };
     let asked = async {
         tokio::select! {
@@ -62,9 +69,19 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
             () = admin.serve() => "quitquitquit",
         }
     };
+    tokio::pin!(asked);
+    // Without the mesh state nobody could be served truthfully: neither the agent nor the kernel hears of us before.
+    let why = tokio::select! {
+        () = state.wait_for_done(MESH) => None,
+        why = &mut asked => Some(why),
+    };
+    if let Some(why) = why {
+        tracing::info!(why, "asked to end before the mesh state was complete");
+        return Ok(());
+    }
     match &config.mode {
-        Mode::Shared { agent } => serve_node(&config, shared, agent, &state, asked).await,
-        Mode::Dedicated { namespace, name, service_account } => {
+        Serves::Shared { agent } => serve_node(&config, shared, agent, &state, asked).await,
+        Serves::Dedicated { namespace, name, service_account } => {
             let pod = PodInfo {
                 name: name.clone(),
                 namespace: namespace.clone(),
@@ -75,34 +92,50 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     }
 }
 
+/// Starts to keep the mesh state, from a file, a control plane, or both.
+fn follow_mesh(config: &Config, state: &State, background: &Tasks) -> Result<Mesh, Error> {
+    let (first, followed) = match &config.mesh.source {
+        Some(source) => mesh::file::read(source)?,
+        None => (Vec::new(), mesh::file::Followed::default()),
+    };
+    let locality = Locality {
+        network: config.mesh.network.as_str().into(),
+        node: config.mesh.node_name.as_deref().map(Into::into),
+    };
+    let (demands, asked) = mpsc::channel(DEMANDS);
+    let on_demand = config.xds.as_ref().is_some_and(|xds| xds.mode == Mode::OnDemand);
+    let (mesh, feed, owner) = mesh::start(locality, first, on_demand.then_some(demands));
+    background.spawn(owner.run());
+    background.spawn(followed.run(feed.clone()));
+    if let Some(config) = &config.xds {
+        let (client, waits_for) = xds::Client::new(config, feed, asked)?;
+        state.control_plane(client.status());
+        state.task(MESH);
+        background.spawn(client.run());
+        background.spawn(tell_when_complete(waits_for, state.clone()));
+    }
+    Ok(mesh)
+}
+
+/// Marks the mesh state as complete once nothing of it is waited for.
+async fn tell_when_complete(mut waits_for: watch::Receiver<Vec<Kind>>, state: State) {
+    if waits_for.wait_for(Vec::is_empty).await.is_ok() {
+        state.done(MESH);
+    }
+}
+
 fn check_privileges(config: &Config) -> Result<(), Error> {
     match limits::raise_open_files() {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
     }
-    if matches!(config.mode, Mode::Shared { .. }) {
+    if matches!(config.mode, Serves::Shared { .. }) {
         limits::may_enter_namespaces().map_err(Error::Namespaces)?;
     }
     if let Some(mark) = config.socket.mark {
         limits::may_mark_packets(mark).map_err(|source| Error::Mark { mark, source })?;
     }
     Ok(())
-}
-
-fn authority(config: &Config) -> Result<ca::Client, Error> {
-    let from = &config.ca;
-    ca::Client::new(ca::Config {
-        address: from.address.clone(),
-        root: from.root.clone(),
-        token: from.token.clone(),
-        cluster_id: from.cluster_id.clone(),
-        ttl: from.ttl,
-        alt_hostname: from.alternative_name.clone(),
-        headers: from.headers.clone(),
-        impersonate: matches!(config.mode, Mode::Shared { .. }),
-        tls12: config.tunnel.tls12,
-    })
-    .map_err(Error::Authority)
 }
 
 /// Shared mode: serves the pods the agent announces.

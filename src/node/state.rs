@@ -3,16 +3,24 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
+use crate::control_plane::Status;
 use crate::proxy::PodInfo;
 
 /// A handle on the state; all handles see the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct State(Arc<Mutex<Inner>>);
+pub(crate) struct State {
+    inner: Arc<Mutex<Inner>>,
+    /// Told when a start-up task is done.
+    done: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     pending: BTreeSet<&'static str>,
     pods: Vec<PodState>,
+    control_plane: Vec<Status>,
 }
 
 /// One pod, for the admin port.
@@ -33,6 +41,30 @@ impl State {
     /// The task is done; ready never becomes unready again by it.
     pub(crate) fn done(&self, name: &'static str) {
         self.lock().pending.remove(name);
+        self.done.notify_waiters();
+    }
+
+    /// Returns when a start-up task is done, or was never begun.
+    pub(crate) async fn wait_for_done(&self, name: &'static str) {
+        loop {
+            let done = self.done.notified();
+            tokio::pin!(done);
+            done.as_mut().enable();
+            if !self.lock().pending.contains(name) {
+                return;
+            }
+            done.await;
+        }
+    }
+
+    /// A service of the control plane this node depends on.
+    pub(crate) fn control_plane(&self, status: Status) {
+        self.lock().control_plane.push(status);
+    }
+
+    /// The services of the control plane.
+    pub(crate) fn control_planes(&self) -> Vec<Status> {
+        self.lock().control_plane.clone()
     }
 
     /// The tasks still open, sorted.
@@ -49,6 +81,6 @@ impl State {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

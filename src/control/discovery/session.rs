@@ -107,7 +107,12 @@ impl Session {
         self.follow(catalog);
         let policies_first = self.policies.may_add().then_some(Collection::Policies);
         let order = policies_first.into_iter().chain(Collection::ALL);
-        order.into_iter().find_map(|collection| self.push(catalog, collection))
+        let mut response = order.into_iter().find_map(|collection| self.push(catalog, collection))?;
+        // The last of several says what the client has then.
+        if !self.is_pending() {
+            response.system_version_info = self.generation.to_string();
+        }
+        Some(response)
     }
 
     fn push(&mut self, catalog: &Catalog, collection: Collection) -> Option<DeltaDiscoveryResponse> {

@@ -83,11 +83,10 @@ impl Watching {
             folder::report(&path, &problem);
         }
         let changes = self.folder.changes();
-        if changes.is_empty() {
-            return;
-        }
         let (read, removed) = (there.len(), gone.len());
-        self.published.apply(changes);
+        if !changes.is_empty() {
+            self.published.apply(changes);
+        }
         let generation = self.published.read().generation();
         tracing::info!(read, removed, generation, "mesh taken");
     }

@@ -95,15 +95,18 @@ impl Lab {
     /// [`Error::Refused`] when a program finds it wrong; when one takes more than twenty seconds.
     pub fn apply(&self) -> Result<(), Error> {
         let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        // Positions first: what is logged about the last version must not count for this one.
-        let followers = self.state().followers();
-        if self.write_files()? {
-            let file = self.mesh_file();
-            // All of them: what a slow one says about this version must not count for the next.
-            let answers: Vec<_> = followers.iter().map(|follower| follower.wait(&file)).collect();
-            answers.into_iter().collect::<Result<(), _>>().map_err(|error| self.explain(error))?;
+        // The position first: what is logged about the last version must not count for this one.
+        let control = self.state().control();
+        let control = control.map(|program| (program.log_position(), program));
+        if !self.write_files()? {
+            return Ok(());
         }
-        Ok(())
+        let Some((position, control)) = control else { return Ok(()) };
+        let taken = mesh_taken(&control, position, &self.mesh_file()).and_then(|version| {
+            let proxies = self.state().proxies();
+            proxies.iter().try_for_each(|(program, netns)| has_version(program, netns, &version))
+        });
+        taken.map_err(|error| self.explain(error))
     }
 
     /// Waits until traffic of an enrolled pod is captured and, with a control plane, certified.
@@ -127,34 +130,48 @@ impl Lab {
     }
 }
 
-/// A running program that follows the mesh file, and the end of its log before a new version.
-struct Follower {
-    program: Program,
-    position: LogPosition,
+/// Waits for the line in which the control plane says that it has taken the mesh file, and gives the version it made of it; or
+/// else for its complaint.
+fn mesh_taken(control: &Program, position: LogPosition, file: &Path) -> Result<String, Error> {
+    let what = format!("{} takes the mesh file", control.name());
+    let file = file.display().to_string();
+    let said = |line: &str| line.contains("mesh taken") || line.contains(&file);
+    let line = control.wait_for_line(position, &what, PATIENCE, said)?;
+    match line.split_once("generation=") {
+        Some((_, version)) if line.split('\t').nth(LOG_LEVEL) == Some("info") => {
+            Ok(version.chars().take_while(char::is_ascii_digit).collect())
+        }
+        Some(_) | None => Err(Error::Refused { program: control.name().to_owned(), line }),
+    }
 }
 
-impl Follower {
-    fn of(running: &Running) -> Option<Self> {
-        let follows = matches!(running.role, Role::Control | Role::Proxy(..)) && running.program.is_running();
-        let program = running.program.clone();
-        follows.then(|| Self { position: program.log_position(), program })
-    }
-
-    /// Waits for the line in which the program names the file: information that it is taken, or else a complaint.
-    fn wait(&self, file: &Path) -> Result<(), Error> {
-        let (what, file) =
-            (format!("{} takes the mesh file", self.program.name()), file.display().to_string());
-        let line = self.program.wait_for_line(self.position, &what, PATIENCE, |line| line.contains(&file))?;
-        if line.split('\t').nth(LOG_LEVEL) == Some("info") {
-            return Ok(());
-        }
-        Err(Error::Refused { program: self.program.name().to_owned(), line })
-    }
+/// Waits until a proxy has a version of the mesh state; one that has ended, or takes it from elsewhere, never will.
+fn has_version(program: &Program, netns: &Netns, version: &str) -> Result<(), Error> {
+    let what = format!("{} has version {version} of the mesh state", program.name());
+    crate::wait_until(PATIENCE, &what, || {
+        !program.is_running()
+            || config_dump(netns).is_some_and(|dump| {
+                let xds = &dump["controlPlane"]["xds"];
+                xds.is_null() || xds["version"] == version
+            })
+    })
 }
 
 impl State {
-    fn followers(&self) -> Vec<Follower> {
-        self.running.iter().filter_map(Follower::of).collect()
+    fn control(&self) -> Option<Program> {
+        let is_control =
+            |running: &&Running| matches!(running.role, Role::Control) && running.program.is_running();
+        self.running.iter().rev().find(is_control).map(|running| running.program.clone())
+    }
+
+    fn proxies(&self) -> Vec<(Program, Arc<Netns>)> {
+        let proxy = |running: &Running| match &running.role {
+            Role::Proxy(_, netns) if running.program.is_running() => {
+                Some((running.program.clone(), Arc::clone(netns)))
+            }
+            Role::Control | Role::Agent(_) | Role::Proxy(..) | Role::Other => None,
+        };
+        self.running.iter().filter_map(proxy).collect()
     }
 
     fn runs(&self, is_wanted: impl Fn(&Role) -> bool) -> bool {

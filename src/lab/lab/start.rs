@@ -18,6 +18,8 @@ use crate::{Error, Lab};
 use super::Role;
 use super::files::pod_token;
 
+/// The directory of the mesh state.
+pub(super) const MESH: &str = "mesh";
 /// Where the control plane serves.
 const CONTROL_PORT: u16 = 15012;
 /// Where a proxy says whether it is ready.
@@ -36,10 +38,10 @@ impl Lab {
         self.directory().join("ca/root-cert.pem")
     }
 
-    /// The file all proxies and the control plane follow.
+    /// The file the control plane serves the mesh state from.
     #[must_use]
     pub fn mesh_file(&self) -> PathBuf {
-        self.directory().join("mesh.yaml")
+        self.directory().join(MESH).join("mesh.yaml")
     }
 
     /// Starts everything: the control plane, and agent and proxy of each node; waits until the pods enrolled so far
@@ -80,7 +82,7 @@ impl Lab {
         let directory = self.directory();
         let launch = Launch::new("control", &self.known_programs()?.control, self.control_netns());
         Ok(launch
-            .path_arg("--mesh", &self.mesh_file())
+            .path_arg("--mesh", &directory.join(MESH))
             .path_arg("--ca-dir", &directory.join("ca"))
             .path_arg("--tokens", &directory.join("tokens.yaml"))
             .arg("--listen")
@@ -184,7 +186,8 @@ impl Lab {
         launch
             .arg("proxy")
             .arg("ztunnel")
-            .env("LOCAL_XDS_PATH", self.mesh_file().display())
+            .env("XDS_ADDRESS", format!("https://{}", self.control_address()))
+            .env("XDS_ROOT_CA", self.root_certificate().display())
             .env("CA_ADDRESS", format!("https://{}", self.control_address()))
             .env("CA_ROOT_CA", self.root_certificate().display())
     }

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::control_plane::Status;
+use crate::control_plane::status::State as Reachable;
 use crate::identity::{Identities, Listed, X509};
 use crate::state::State;
 
@@ -24,9 +26,34 @@ pub(super) fn dump(state: &State, identities: &Identities) -> String {
         })
         .collect();
     let certificates: Vec<Value> = identities.list().iter().map(certificate).collect();
+    let services = state.control_planes();
+    let control_plane: serde_json::Map<String, Value> =
+        services.iter().map(|status| (status.key().to_owned(), reachable(status))).collect();
     let version = json!({ "version": env!("CARGO_PKG_VERSION") });
-    let dump = json!({ "certificates": certificates, "version": version, "workloadState": pods });
+    let dump = json!({
+        "certificates": certificates,
+        "controlPlane": control_plane,
+        "version": version,
+        "workloadState": pods,
+    });
     format!("{dump:#}\n")
+}
+
+/// Whether a service of the control plane answers, since when, and why not.
+fn reachable(status: &Status) -> Value {
+    let view = status.view();
+    let (state, error) = match view.state {
+        Reachable::Unused => ("Unused", None),
+        Reachable::Up => ("Up", None),
+        Reachable::Down(why) => ("Down", Some(why)),
+    };
+    json!({
+        "address": status.address(),
+        "state": state,
+        "since": rfc3339(view.since),
+        "error": error,
+        "version": view.version,
+    })
 }
 
 fn certificate(listed: &Listed) -> Value {
@@ -46,6 +73,6 @@ fn x509(certificate: &X509) -> Value {
     })
 }
 
-fn rfc3339(time: SystemTime) -> Option<String> {
+pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
     OffsetDateTime::from(time).format(&Rfc3339).ok()
 }

@@ -71,17 +71,7 @@ fn shared() -> Shared {
     let env =
         [("LOCAL_XDS", "workloads: []"), ("CA_ADDRESS", "https://127.0.0.1:1"), ("PACKET_MARK", "1337")];
     let config = Config::read(&Environment::of(env.into_iter())).unwrap();
-    let client = ca::Client::new(ca::Config {
-        address: config.ca.address,
-        root: ca::Root::Pem(String::new()),
-        token: None,
-        cluster_id: config.ca.cluster_id,
-        ttl: config.ca.ttl,
-        alt_hostname: None,
-        headers: Vec::new(),
-        impersonate: true,
-        tls12: false,
-    });
+    let client = ca::Client::new(config.ca);
     Shared {
         mesh: empty_mesh(),
         identities: Identities::new(client.unwrap()),

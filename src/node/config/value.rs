@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Environment, Error};
-use crate::identity::ca::{Root, Token};
+use crate::control_plane::{Root, Token};
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
@@ -98,13 +98,16 @@ pub(super) fn token(text: &str) -> Token {
 }
 
 /// How many worker threads the data plane gets: said, or derived from the CPU limits.
-pub(super) fn worker_threads(env: &Environment) -> Result<usize, Error> {
+pub(super) fn worker_threads(env: &Environment, concurrency: Option<usize>) -> Result<usize, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let limit = cpu_limit(env)?;
     let request = optional_cpus(env, "ZTUNNEL_RESOURCE_CPU_REQUEST")?.unwrap_or(0);
     let cpus = limit.unwrap_or(cores);
     if env.optional("ZTUNNEL_WORKER_THREADS").is_some() {
         return env.parse("ZTUNNEL_WORKER_THREADS", |text| threads(text, cpus));
+    }
+    if let Some(concurrency) = concurrency {
+        return Ok(if concurrency == 0 { cpus.max(1) } else { concurrency });
     }
     if let Some(explicit) = optional_cpus(env, "ZTUNNEL_RESOURCE_CPU_LIMIT")? {
         return Ok(explicit.max(request).max(1));

@@ -27,10 +27,35 @@ const VARIABLES: &[Variable] = &[
     ),
     row("PROXY_WORKLOAD_INFO", "", "dedicated mode: `namespace/name/service-account` of the workload"),
     row("INPOD_UDS", "/var/run/ztunnel/ztunnel.sock", "socket of the node agent"),
-    row("LOCAL_XDS_PATH", "", "mesh state file (YAML), followed for changes"),
+    row(
+        "XDS_ADDRESS",
+        "",
+        "control plane to take the mesh state from (delta xDS), `host:port` or URL; empty: none; unset: `discoveryAddress` of the proxy configuration, else istiod in Kubernetes, else none if there is a mesh state file, else `https://localhost:15012`",
+    ),
+    row(
+        "XDS_ROOT_CA",
+        "./var/run/secrets/istio/root-cert.pem",
+        "roots the control plane's certificate must chain to: file, `SYSTEM`, or PEM text",
+    ),
+    row("ALT_XDS_HOSTNAME", "", "a second server name to accept from the control plane"),
+    row(
+        "XDS_ON_DEMAND",
+        "false",
+        "`true`: take workloads and services when a connection first needs them, not all at once",
+    ),
+    row("LOCAL_XDS_PATH", "", "mesh state file (YAML), followed for changes; beside or in place of xDS"),
     row("LOCAL_XDS", "", "mesh state as text, in place of a file"),
     row("NETWORK", "", "network this node is in"),
-    row("CA_ADDRESS", "https://localhost:15012", "certificate authority, `host:port` or URL"),
+    row("NODE_NAME", "", "Kubernetes node this is; unset: every workload counts as one of this node"),
+    row("POD_NAME", "", "pod this process is, told to the control plane"),
+    row("POD_NAMESPACE", "", "namespace of that pod"),
+    row("INSTANCE_IP", "1.1.1.1", "address of that pod"),
+    row("CLUSTER_DOMAIN", "cluster.local", "DNS domain of the cluster"),
+    row(
+        "CA_ADDRESS",
+        "",
+        "certificate authority, `host:port` or URL; unset: like `XDS_ADDRESS`, but never none",
+    ),
     row(
         "CA_ROOT_CA",
         "./var/run/secrets/istio/root-cert.pem",
@@ -40,10 +65,30 @@ const VARIABLES: &[Variable] = &[
     row(
         "AUTH_TOKEN",
         "",
-        "bearer token for the authority: file (read anew for each request) or text; unset: `./var/run/secrets/tokens/istio-token` if it exists",
+        "bearer token for control plane and authority: file (read anew for each request) or text; unset: `./var/run/secrets/tokens/istio-token` if it exists",
     ),
-    row("ISTIO_META_CLUSTER_ID", "", "cluster id sent to the authority; wins over `CLUSTER_ID`"),
-    row("CLUSTER_ID", "Kubernetes", "cluster id sent to the authority"),
+    row(
+        "ISTIO_META_CLUSTER_ID",
+        "",
+        "cluster id sent to control plane and authority; wins over `CLUSTER_ID`",
+    ),
+    row("CLUSTER_ID", "Kubernetes", "cluster id sent to control plane and authority"),
+    row(
+        "CULVERT_TRUST_DOMAIN_ALIASES",
+        "",
+        "other trust domains whose identities count as those of our own, separated by commas",
+    ),
+    row(
+        "CRL_PATH",
+        "",
+        "revocation lists (PEM or DER), followed for changes, enforced on new and live connections",
+    ),
+    row(
+        "COMPLIANCE_POLICY",
+        "",
+        "`pqc`: X25519MLKEM768 is the only key exchange; else it is the first offered",
+    ),
+    row("PROXY_CONFIG", "", "Istio's `ProxyConfig` as YAML, over `./etc/istio/config/mesh`"),
     row("SECRET_TTL", "24h", "lifetime to ask for in certificates"),
     row("TLS12_ENABLED", "", "`true` allows TLS 1.2 beside 1.3 in tunnels"),
     row(
@@ -156,6 +201,18 @@ impl Environment {
             Some((name.strip_prefix(prefix)?.to_ascii_lowercase(), value.clone()))
         };
         self.0.iter().filter_map(stripped).collect()
+    }
+
+    /// All variables that start with `prefix`, their names without it as they are.
+    pub(super) fn with_exact_prefix(&self, prefix: &str) -> impl Iterator<Item = (String, String)> {
+        self.0
+            .iter()
+            .filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone())))
+    }
+
+    /// Whether a variable of the platform is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     pub(super) fn invalid(&self, name: &'static str, reason: &str) -> Error {

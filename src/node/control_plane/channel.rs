@@ -1,11 +1,8 @@
-//! The connection to the certificate authority: HTTP/2 over TLS, made when needed, kept, and made anew when it failed or
-//! when the roots changed.
+//! The channel of a link: HTTP/2 over TLS, made when needed, kept, and made anew when it failed or when the roots changed.
 //!
-//! In go the settings; out comes a channel. The authority is known by the name in its address, or by a second name that
-//! is accepted as well; no client certificate is presented.
+//! The server is known by the name in its address, or by a second name that is accepted as well; no client certificate is
+//! presented.
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,10 +16,9 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 
-use super::ca::{Config, Invalid, Root};
-use super::certificate::PROVIDER;
+use super::{CONNECT_DEADLINE, Config, Error, Invalid, Root};
+use crate::crypto;
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(300);
 const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(75);
@@ -31,7 +27,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How to connect, and the connection.
-pub(super) struct Transport {
+pub(super) struct Channels {
     endpoint: Endpoint,
     host: String,
     root: Root,
@@ -46,36 +42,27 @@ struct Made {
     channel: Channel,
 }
 
-/// Why there is no channel.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("the root certificates in {} cannot be read", path.display())]
-    Unreadable { path: PathBuf, source: Arc<io::Error> },
-    #[error("there is no usable root certificate in {origin}")]
-    NoRoot { origin: String },
-    #[error("the TLS settings are not accepted")]
-    Tls(#[source] Arc<tonic::transport::Error>),
-}
-
-impl Transport {
+impl Channels {
     pub(super) fn new(config: &Config) -> Result<Self, Invalid> {
-        let (endpoint, host) =
-            endpoint(&config.address).ok_or_else(|| Invalid::Address { address: config.address.clone() })?;
+        let service = config.service;
+        let (endpoint, host) = endpoint(&config.address)
+            .ok_or_else(|| Invalid::Address { service, address: config.address.clone() })?;
         let name = |name: &String| {
-            ServerName::try_from(name.clone()).map_err(|_| Invalid::AlternativeName { name: name.clone() })
+            ServerName::try_from(name.clone())
+                .map_err(|_| Invalid::AlternativeName { service, name: name.clone() })
         };
         Ok(Self {
             endpoint,
             host,
             root: config.root.clone(),
-            alternative: config.alt_hostname.as_ref().map(name).transpose()?,
+            alternative: config.alternative_name.as_ref().map(name).transpose()?,
             tls12: config.tls12,
             made: Mutex::default(),
         })
     }
 
     /// The channel that is open, unless the roots changed; else a new one, which connects at the first request.
-    pub(super) async fn channel(&self) -> Result<Channel, Error> {
+    pub(super) async fn current(&self) -> Result<Channel, Error> {
         let made = match self.roots().await {
             Ok(roots) => match self.with_roots(&roots) {
                 Some(channel) => return Ok(channel),
@@ -88,7 +75,7 @@ impl Transport {
             (Ok(made), _) => Ok(kept.insert(made).channel.clone()),
             (Err(error), None) => Err(error),
             (Err(error), Some(kept)) => {
-                tracing::warn!(error = %Chain(&error), "certificate authority roots not usable, keeping the last ones");
+                tracing::warn!(error = %Chain(&error), "roots of the control plane not usable, keeping the last ones");
                 Ok(kept.channel.clone())
             }
         }
@@ -109,16 +96,16 @@ impl Transport {
             Root::Pem(text) => Ok(text.clone()),
             Root::File(path) => tokio::fs::read_to_string(path)
                 .await
-                .map_err(|source| Error::Unreadable { path: path.clone(), source: Arc::new(source) }),
+                .map_err(|source| Error::RootUnreadable { path: path.clone(), source: Arc::new(source) }),
         }
     }
 
     fn make(&self, roots: &str) -> Result<Channel, Error> {
-        let verifier = ControlPlane {
+        let verifier = Servers {
             roots: self.trusted(roots)?,
             alternative: self.alternative.clone(),
             tls12: self.tls12,
-            algorithms: PROVIDER.signature_verification_algorithms,
+            algorithms: crypto::provider().signature_verification_algorithms,
         };
         let tls = ClientTlsConfig::new().domain_name(self.host.clone()).timeout(HANDSHAKE_DEADLINE);
         let endpoint = self.endpoint.clone().tls_config_with_verifier(tls, Arc::new(verifier));
@@ -173,16 +160,16 @@ fn pem_certificates(text: &str) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(text.as_bytes()).filter_map(Result::ok).collect()
 }
 
-/// Judges the authority's certificate: chain, time and usage first, then the name or the second name.
+/// Judges the server's certificate: chain, time and usage first, then the name or the second name.
 #[derive(Debug)]
-struct ControlPlane {
+struct Servers {
     roots: RootCertStore,
     alternative: Option<ServerName<'static>>,
     tls12: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for ControlPlane {
+impl ServerCertVerifier for Servers {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

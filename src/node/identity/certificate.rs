@@ -4,13 +4,12 @@
 //! ends of a tunnel. The key never leaves.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use culvert_core::identity::SpiffeId;
 use culvert_core::renewal::Validity;
 use rustls::client::Resumption;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, cipher_suite};
+use rustls::crypto::aws_lc_rs;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
@@ -19,19 +18,7 @@ use rustls_pki_types::PrivateKeyDer;
 use super::response::Issued;
 use super::verify::{Clients, Servers};
 use super::x509::X509;
-
-/// The cryptography of the mesh: the suites of TLS 1.3 first, then those that count if TLS 1.2 is on.
-pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    let cipher_suites = vec![
-        cipher_suite::TLS13_AES_256_GCM_SHA384,
-        cipher_suite::TLS13_AES_128_GCM_SHA256,
-        cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    ];
-    Arc::new(CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() })
-});
+use crate::crypto;
 
 /// Which versions of TLS tunnels speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +79,7 @@ impl Certificate {
     /// For opening tunnels to a peer that must be one of `expected`. The server name of the connection plays no part.
     pub(crate) fn client_config(&self, expected: &[SpiffeId]) -> Arc<ClientConfig> {
         let servers = Servers::expected(expected, Arc::clone(&self.anchors));
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(crypto::provider()))
             .with_protocol_versions(self.versions.list())
             .expect("the provider has suites for these versions")
             .dangerous()
@@ -147,7 +134,7 @@ fn server_config(
     clients: Clients,
     versions: Versions,
 ) -> Result<ServerConfig, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(crypto::provider()))
         .with_protocol_versions(versions.list())?
         .with_client_cert_verifier(Arc::new(clients))
         .with_cert_resolver(own);

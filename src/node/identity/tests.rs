@@ -76,7 +76,7 @@ impl Fake {
                 let leaf = Leaf { not_before: now, not_after: now + LIFE, ..Leaf::named(&[&id.to_string()]) };
                 Ok(self.ca.certificate(&leaf, &self.ca.root_pem()))
             }
-            Mood::Refuses => Err(ca::Error::TokenMalformed),
+            Mood::Refuses => Err(silent()),
             Mood::Hangs => std::future::pending().await,
         }
     }
@@ -92,6 +92,11 @@ impl Authority for Arc<Fake> {
 fn assert_state(identities: &Identities, expected: &str) {
     let states: Vec<_> = identities.list().into_iter().map(|listed| listed.state).collect();
     assert_eq!(states, [expected]);
+}
+
+/// What an authority that does not answer comes to.
+fn silent() -> ca::Error {
+    ca::Error::TimedOut { address: "ca:15012".into() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,8 +161,8 @@ async fn a_certificate_is_kept_while_valid_and_not_longer() {
 
     sleep(Duration::from_secs(10)).await;
     let error = identities.certificate(&account("web")).await.unwrap_err();
-    assert!(matches!(error, Error::Fetch(ca::Error::TokenMalformed)), "{error}");
-    assert_state(&identities, &format!("Unavailable: {}", ca::Error::TokenMalformed));
+    assert!(matches!(error, Error::Fetch(ca::Error::TimedOut { .. })), "{error}");
+    assert_state(&identities, &format!("Unavailable: {}", silent()));
 }
 
 #[tokio::test(start_paused = true)]

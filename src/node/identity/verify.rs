@@ -18,8 +18,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::PROVIDER;
 use super::x509;
+use crate::crypto;
 
 /// Why a peer with a valid chain is refused.
 #[derive(thiserror::Error)]
@@ -61,7 +61,7 @@ pub(super) struct Servers {
 
 impl Clients {
     pub(super) fn of_trust_domain(id: &SpiffeId, roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
-        let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER))
+        let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(crypto::provider()))
             // The client has one certificate; hints would only make the handshake longer.
             .clear_root_hint_subjects()
             .build()
@@ -73,7 +73,11 @@ impl Clients {
 impl Servers {
     /// Accepts the `expected` identities; when there are none, nobody.
     pub(super) fn expected(expected: &[SpiffeId], roots: Arc<RootCertStore>) -> Self {
-        Self { roots, expected: expected.to_vec(), algorithms: PROVIDER.signature_verification_algorithms }
+        Self {
+            roots,
+            expected: expected.to_vec(),
+            algorithms: crypto::provider().signature_verification_algorithms,
+        }
     }
 }
 

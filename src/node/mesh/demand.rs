@@ -19,7 +19,7 @@ pub(crate) struct Demand {
     /// `<network>/<ip>` or `<namespace>/<hostname>`.
     pub(crate) name: Arc<str>,
     /// `Ok` once it is settled: in the snapshot, or known not to exist.
-    pub(crate) answer: oneshot::Sender<Result<(), Unanswered>>,
+    answer: oneshot::Sender<Result<(), Unanswered>>,
 }
 
 /// The control plane did not say whether something exists.
@@ -30,9 +30,12 @@ pub(crate) struct Unanswered {
     why: &'static str,
 }
 
-impl Unanswered {
-    pub(crate) fn new(name: Arc<str>, why: &'static str) -> Self {
-        Self { name, why }
+impl Demand {
+    /// Tells whoever waits that it is settled, or why it is not.
+    pub(crate) fn settle(self, settled: Result<(), &'static str>) {
+        let Self { name, answer } = self;
+        // Who no longer waits is not told.
+        let _ = answer.send(settled.map_err(|why| Unanswered { name, why }));
     }
 }
 
@@ -61,7 +64,7 @@ impl Mesh {
             return Ok(());
         }
         let name: Arc<str> = name().into();
-        let gone = || Unanswered::new(Arc::clone(&name), "this node is shutting down");
+        let gone = || Unanswered { name: Arc::clone(&name), why: "this node is shutting down" };
         let (answer, answered) = oneshot::channel();
         let demand = Demand { name: Arc::clone(&name), answer };
         demands.send(demand).await.map_err(|_| gone())?;

@@ -51,7 +51,8 @@ async fn readers_hear_of_what_concerns_them_only() {
     let (mut mesh, feed, owner) = start(locality, Vec::new(), None);
     let owner = tokio::spawn(owner.run());
     let change = |uid: &str, node: &str| {
-        let workload = Workload { uid: uid.into(), node: node.into(), ..Workload::default() };
+        let place = culvert_core::workload::Place { node: node.into(), ..Default::default() };
+        let workload = Workload { uid: uid.into(), place: place.into(), ..Workload::default() };
         vec![Change::Insert(Resource::Workload(workload))]
     };
     feed.apply(change("remote", "there")).await;
@@ -77,7 +78,7 @@ async fn what_is_missing_is_asked_for_and_what_is_there_is_not() {
     });
     let demand = asked.recv().await.unwrap();
     assert_eq!(&*demand.name, "west/10.0.0.1");
-    demand.answer.send(Err(Unanswered::new(demand.name, "why"))).unwrap();
+    demand.settle(Err("why"));
     assert!(waiting.await.unwrap().unwrap_err().to_string().contains("west/10.0.0.1"));
 
     let known = fixed(&format!("workloads:\n{}", workload("w"))).unwrap();

@@ -1,7 +1,7 @@
 //! The client against a real gRPC server over TLS.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use culvert_proto::ca::IstioCertificateResponse;
 use culvert_proto::ca::istio_certificate_service_server::{
@@ -10,10 +10,13 @@ use culvert_proto::ca::istio_certificate_service_server::{
 use rcgen::{CertificateSigningRequestParams, KeyPair, SanType};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
+use tonic::Status;
 use tonic::codegen::tokio_stream::wrappers::TcpListenerStream;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use super::*;
+use crate::control_plane::{Root, Token};
 use crate::identity::testing::{Leaf, TestCa, account};
 
 /// What the server does with a request.
@@ -81,17 +84,13 @@ impl Running {
     }
 
     fn config(&self) -> Config {
-        Config {
-            address: self.address.to_string(),
+        let server = control_plane::Config {
             root: Root::Pem(self.service.ca.root_pem()),
             token: Some(Token::Text("secret\n".into())),
-            cluster_id: "Kubernetes".into(),
-            ttl: Duration::from_secs(3600),
-            alt_hostname: None,
             headers: vec![("X-Zone".into(), "a".into())],
-            impersonate: true,
-            tls12: false,
-        }
+            ..server(&self.address.to_string())
+        };
+        Config { server, ttl: Duration::from_secs(3600), impersonate: true }
     }
 
     async fn fetch(&self, config: Config) -> Result<Certificate, Error> {
@@ -101,6 +100,27 @@ impl Running {
     fn header(&self, request: usize, name: &str) -> Option<String> {
         let seen = self.service.seen.lock().unwrap();
         seen[request].0.get(name).map(|value| value.to_str().unwrap().to_owned())
+    }
+}
+
+/// How to reach a server nothing else is said about.
+fn server(address: &str) -> control_plane::Config {
+    control_plane::Config {
+        service: control_plane::Service::Authority,
+        address: address.into(),
+        root: Root::System,
+        token: None,
+        cluster_id: "Kubernetes".into(),
+        alternative_name: None,
+        headers: Vec::new(),
+        tls12: false,
+    }
+}
+
+impl Config {
+    fn with(mut self, change: impl FnOnce(&mut control_plane::Config)) -> Self {
+        change(&mut self.server);
+        self
     }
 }
 
@@ -135,7 +155,7 @@ async fn a_node_names_the_identity_it_wants() {
 #[tokio::test]
 async fn a_proxy_of_one_workload_names_nothing_and_needs_no_token() {
     let server = Running::start("127.0.0.1", Mood::Issues).await;
-    server.fetch(Config { impersonate: false, token: None, ..server.config() }).await.unwrap();
+    server.fetch(Config { impersonate: false, ..server.config() }.with(|it| it.token = None)).await.unwrap();
     assert_eq!(server.service.seen.lock().unwrap()[0].1.metadata, None);
     assert_eq!(server.header(0, "authorization"), None);
     assert_eq!(server.header(0, "clusterid"), None);
@@ -158,10 +178,10 @@ async fn a_server_with_another_name_or_root_is_not_asked() {
         "{error}"
     );
 
-    let named = Config { alt_hostname: Some("authority.example".into()), ..server.config() };
+    let named = server.config().with(|it| it.alternative_name = Some("authority.example".into()));
     server.fetch(named.clone()).await.unwrap();
 
-    let stranger = Config { root: Root::Pem(TestCa::new("other").root_pem()), ..named };
+    let stranger = named.with(|it| it.root = Root::Pem(TestCa::new("other").root_pem()));
     let error = server.fetch(stranger).await.unwrap_err();
     assert!(
         matches!(&error, Error::Unreachable { reason, .. } if reason.contains("UnknownIssuer")),
@@ -177,8 +197,10 @@ async fn a_rotated_token_and_a_rotated_root_count_at_once() {
     let (root, token) = (file("root"), file("token"));
     std::fs::write(&root, TestCa::new("other").root_pem()).unwrap();
     std::fs::write(&token, "one").unwrap();
-    let config =
-        Config { root: Root::File(root.clone()), token: Some(Token::File(token.clone())), ..server.config() };
+    let config = server.config().with(|it| {
+        it.root = Root::File(root.clone());
+        it.token = Some(Token::File(token.clone()));
+    });
     let client = Client::new(config).unwrap();
     client.issue(&account("web")).await.unwrap_err();
 
@@ -197,10 +219,14 @@ async fn a_rotated_token_and_a_rotated_root_count_at_once() {
 
     std::fs::write(&token, "\n").unwrap();
     let error = client.issue(&account("web")).await.unwrap_err();
-    assert!(matches!(error, Error::TokenMalformed), "{error}");
+    let refused = |error| match error {
+        Error::Transport { source, .. } => source,
+        other => panic!("{other}"),
+    };
+    assert!(matches!(refused(error), control_plane::Error::TokenMalformed));
     std::fs::remove_file(&token).unwrap();
     let error = client.issue(&account("web")).await.unwrap_err();
-    assert!(matches!(error, Error::TokenUnreadable { .. }), "{error}");
+    assert!(matches!(refused(error), control_plane::Error::TokenUnreadable { .. }));
 }
 
 #[tokio::test]
@@ -239,26 +265,16 @@ async fn an_authority_that_does_not_answer_costs_the_deadline() {
 
 #[test]
 fn settings_that_cannot_work_are_refused() {
-    let config = |address: &str| Config {
-        address: address.into(),
-        root: Root::System,
-        token: None,
-        cluster_id: String::new(),
-        ttl: Duration::ZERO,
-        alt_hostname: None,
-        headers: Vec::new(),
-        impersonate: true,
-        tls12: false,
-    };
+    let config = |address: &str| Config { server: server(address), ttl: Duration::ZERO, impersonate: true };
     for address in ["", "http://host:15012", "host name:1", "https://", "host:port"] {
         assert!(matches!(Client::new(config(address)), Err(Invalid::Address { .. })), "{address}");
     }
     for address in ["istiod.istio-system.svc:15012", "https://host", "[::1]:15012", "10.0.0.1:15012"] {
         assert!(Client::new(config(address)).is_ok(), "{address}");
     }
-    let header = Config { headers: vec![("bad name".into(), String::new())], ..config("host:1") };
+    let header = config("host:1").with(|it| it.headers = vec![("bad name".into(), String::new())]);
     assert!(matches!(Client::new(header), Err(Invalid::Header { .. })));
-    let name = Config { alt_hostname: Some("not a name".into()), ..config("host:1") };
+    let name = config("host:1").with(|it| it.alternative_name = Some("not a name".into()));
     assert!(matches!(Client::new(name), Err(Invalid::AlternativeName { .. })));
 }
 

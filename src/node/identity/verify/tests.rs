@@ -176,7 +176,7 @@ async fn a_leaf_for_the_other_end_only_is_refused() {
 async fn tls_1_2_is_refused() {
     let ca = TestCa::new("root");
     let servers = Servers::expected(&[account("db")], Arc::new(RootCertStore::empty()));
-    let config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+    let config = ClientConfig::builder_with_provider(Arc::clone(crypto::provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
         .dangerous()
@@ -195,7 +195,7 @@ fn plain_client(ca: &TestCa, expected: &[SpiffeId]) -> WantsClientCert {
     let root: CertificateDer<'static> =
         rustls_pki_types::pem::PemObject::from_pem_slice(ca.root_pem().as_bytes()).unwrap();
     roots.add(root).unwrap();
-    ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+    ClientConfig::builder_with_provider(Arc::clone(crypto::provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
