@@ -20,10 +20,9 @@ fn a_node_is_not_ready_before_it_knows_its_pods() {
     lab.start_control().unwrap();
     let proxy = lab.start(lab.node_launch(&cluster.one).unwrap()).unwrap();
     let ready = || http::get(cluster.one.netns(), READINESS, "/healthz/ready").ok();
-    lab.wait_until(SOON, "the node answers", || ready().is_some()).unwrap();
-    let answer = ready().unwrap();
-    assert_eq!(answer.status, 500);
-    assert!(answer.text().contains("workload proxy manager"), "{}", answer.text());
+    let waits = || ready().is_some_and(|answer| answer.text().contains("workload proxy manager"));
+    lab.wait_until(SOON, "the node waits for its pods", waits).unwrap();
+    assert_eq!(ready().unwrap().status, 500);
     lab.start_agent(&cluster.one).unwrap();
     lab.wait_until(SOON * 2, "the node is ready", || ready().is_some_and(|answer| answer.status == 200))
         .unwrap();

@@ -19,6 +19,7 @@ struct Town {
     shop: Pod,
     garage: Pod,
     /// The proxy of the shop and the garage.
+    control: Program,
     proxy: Program,
 }
 
@@ -56,12 +57,19 @@ impl Town {
         }
         lab.set(Section::Policies, policies).unwrap();
         lab.enrol_all(&[&alice, &bob, &shop, &garage]).unwrap();
-        lab.start_control().unwrap();
+        let control = lab.start_control().unwrap();
         lab.start_agent(&one).unwrap();
         lab.start_agent(&two).unwrap();
         lab.start_node(&one).unwrap();
         let proxy = lab.start_node(&two).unwrap();
-        Self { lab, two, alice, bob, outsider, shop, garage, proxy }
+        Self { lab, two, alice, bob, outsider, shop, garage, control, proxy }
+    }
+
+    /// The line the control plane logs about a change of the mesh that it does not take.
+    fn complaint_about(&self, change: impl FnOnce()) -> String {
+        let position = self.control.log_position();
+        change();
+        self.control.wait_for_log_since(position, "keeping its last content", SOON).unwrap()
     }
 
     /// The line the shop's proxy logs about a refusal that begins now.
@@ -171,17 +179,20 @@ fn a_mesh_file_that_makes_no_sense_changes_nothing() {
     let town = Town::start("nonsense", ALICE_ONLY);
     let shop = (town.shop.ip4(), ECHO);
     for (nonsense, complaint) in [
-        ("workloads: [ nonsense", "line 1"),
+        ("workloads: [ nonsense", "line=1"),
         ("", "empty"),
         ("workloads: []\nservices: []\npolicys: []\n", "`policys`"),
     ] {
-        let line = town.line_about("old state stays", || fs::write(town.lab.mesh_file(), nonsense).unwrap());
+        let line = town.complaint_about(|| fs::write(town.lab.mesh_file(), nonsense).unwrap());
         assert!(line.contains(complaint) && line.contains("mesh.yaml"), "{line}");
         assert_echo(&town.alice, shop, b"still allowed");
         assert_reset(&town.bob, shop);
     }
-    town.line_about("old state stays", || fs::remove_file(town.lab.mesh_file()).unwrap());
+    let directory = town.lab.mesh_file().parent().unwrap().to_owned();
+    let away = directory.with_extension("away");
+    town.complaint_about(|| fs::rename(&directory, &away).unwrap());
     assert_echo(&town.alice, shop, b"still allowed");
+    fs::rename(&away, &directory).unwrap();
     town.lab.set(Section::Policies, CLOSED).unwrap();
     assert_reset(&town.alice, shop);
 }

@@ -92,6 +92,13 @@ pub(crate) struct NodeConfig {
     pub(crate) metadata: BTreeMap<String, serde_json::Value>,
 }
 
+impl XdsConfig {
+    fn marked(mut self, mark: Option<u32>) -> Self {
+        self.server.mark = mark;
+        self
+    }
+}
+
 /// What certificates are accepted beyond the usual.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TrustConfig {
@@ -146,7 +153,10 @@ impl Config {
         let shared = matches!(mode, Mode::Shared { .. });
         let proxy = read_proxy_config(env)?;
         let mesh = read_mesh(env)?;
-        let xds = control::xds(env, &proxy, mesh.source.is_some())?;
+        let socket = read_socket(env, shared)?;
+        // A process of a pod's own is subject to the pod's rules; that of a node is not.
+        let mark = socket.mark.filter(|_| !shared);
+        let xds = control::xds(env, &proxy, mesh.source.is_some())?.map(|xds| xds.marked(mark));
         if xds.is_none() && mesh.source.is_none() {
             let text = "no mesh state: set XDS_ADDRESS to a control plane, or LOCAL_XDS_PATH to a mesh file";
             return Err(Error::Contradiction(text.into()));
@@ -154,14 +164,14 @@ impl Config {
         Ok(Self {
             mesh,
             xds,
-            ca: control::authority(env, &proxy, shared)?,
+            ca: control::authority(env, &proxy, shared)?.marked(mark),
             trust: read_trust(env),
             policy: read_policy(env)?,
             ports: Ports {
                 admin: proxy.admin_port.unwrap_or(15000),
                 stats: proxy.stats_port.unwrap_or(15020),
             },
-            socket: read_socket(env, shared)?,
+            socket,
             tunnel: read_tunnel(env)?,
             drain_deadline: read_drain_deadline(env)?,
             worker_threads: value::worker_threads(env, proxy.concurrency)?,

@@ -5,6 +5,7 @@
 //! [`status::Status`]. What is asked of the service is not this module's business.
 
 mod channel;
+mod connect;
 pub(crate) mod roots;
 pub(crate) mod status;
 mod token;
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) headers: Vec<(String, String)>,
     /// Whether TLS 1.2 is allowed as well.
     pub(crate) tls12: bool,
+    /// Put on the connections, where rules redirect those without it.
+    pub(crate) mark: Option<u32>,
 }
 
 /// Where the roots are that the server's certificate must lead to.

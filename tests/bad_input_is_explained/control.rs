@@ -42,10 +42,13 @@ fn an_address_that_cannot_be_listened_on_is_named() {
 #[test]
 fn files_that_are_not_there_are_named() {
     let (lab, _node) = lab_with_node("control-files");
-    for missing in [lab.mesh_file(), lab.directory().join("tokens.yaml")] {
+    let mesh = lab.mesh_file().parent().unwrap().to_owned();
+    for missing in [mesh, lab.directory().join("tokens.yaml")] {
         let launch = good(&lab);
-        fs::remove_file(&missing).unwrap();
+        let away = missing.with_extension("away");
+        fs::rename(&missing, &away).unwrap();
         assert_fails(&lab, launch, 1, &[&missing.display().to_string(), "No such file"]);
+        fs::rename(&away, &missing).unwrap();
     }
 }
 

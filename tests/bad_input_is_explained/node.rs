@@ -6,7 +6,7 @@ use culvert_lab::{Lab, Launch, Node, PodSpec};
 
 use super::{as_nobody, assert_fails, lab_with_node};
 use crate::harness::cluster::{ECHO, lab, programs, serve_all};
-use crate::harness::talk::{Ending, SOON, assert_echo, assert_reset, exchange};
+use crate::harness::talk::{Ending, SOON, assert_echo, exchange};
 
 /// A lab with a control plane and one node.
 fn lab_with_control(name: &str) -> (Lab, Node) {
@@ -42,7 +42,7 @@ fn a_setting_that_makes_no_sense_is_named() {
     }
     let dedicated = good(&lab, &node).env("PROXY_MODE", "dedicated");
     assert_fails(&lab, dedicated, 2, &["PROXY_WORKLOAD_INFO"]);
-    assert_fails(&lab, good(&lab, &node).without_env("LOCAL_XDS_PATH"), 2, &["LOCAL_XDS_PATH"]);
+    assert_fails(&lab, good(&lab, &node).env("XDS_ADDRESS", ""), 2, &["XDS_ADDRESS", "LOCAL_XDS_PATH"]);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_mesh_file_that_is_not_there_is_named() {
 /// Roots and tokens may come after the program that needs them.
 #[test]
 fn a_root_or_token_that_is_not_there_yet_is_named_and_waited_for() {
-    for name in ["CA_ROOT_CA", "AUTH_TOKEN"] {
+    for name in ["CA_ROOT_CA", "XDS_ROOT_CA", "AUTH_TOKEN"] {
         let (lab, node) = lab_with_control("node-late");
         let (pod, other) =
             (lab.pod(&node, PodSpec::new("pod")).unwrap(), lab.pod(&node, PodSpec::new("other")).unwrap());
@@ -75,11 +75,12 @@ fn a_root_or_token_that_is_not_there_yet_is_named_and_waited_for() {
         lab.enrol_all(&[&pod, &other]).unwrap();
         lab.start_agent(&node).unwrap();
         let late = lab.directory().join("late");
-        let program = lab.start_node_as(&node, good(&lab, &node).env(name, late.display())).unwrap();
-        assert_reset(&pod, (other.ip4(), ECHO));
+        let program = lab.start(good(&lab, &node).env(name, late.display())).unwrap();
         let line = program.wait_for_log("/late", SOON).unwrap();
         assert!(line.contains("read"), "{line}");
-        let real = if name == "CA_ROOT_CA" { lab.root_certificate() } else { node.token_file() };
+        let early = exchange(&pod, (other.ip4(), ECHO), b"too early");
+        assert!(matches!(early, Ending::Refused | Ending::Reset), "{early:?}");
+        let real = if name == "AUTH_TOKEN" { node.token_file() } else { lab.root_certificate() };
         fs::copy(real, &late).unwrap();
         let served = || {
             exchange(&pod, (other.ip4(), ECHO), b"better late") == Ending::Complete(b"better late".to_vec())

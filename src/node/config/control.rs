@@ -88,6 +88,7 @@ fn common(env: &Environment) -> Config {
         alternative_name: None,
         headers: Vec::new(),
         tls12: env.optional("TLS12_ENABLED").as_deref() == Some("true"),
+        mark: None,
     }
 }
 

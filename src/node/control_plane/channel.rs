@@ -15,14 +15,12 @@ use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
+use tower::service_fn;
 
-use super::{CONNECT_DEADLINE, Config, Error, Invalid, Root};
+use super::{Config, Error, Invalid, Root, connect};
 use crate::crypto;
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-const TCP_KEEPALIVE: Duration = Duration::from_secs(300);
-const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(75);
-const TCP_KEEPALIVE_PROBES: u32 = 9;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -33,6 +31,7 @@ pub(super) struct Channels {
     root: Root,
     alternative: Option<ServerName<'static>>,
     tls12: bool,
+    mark: Option<u32>,
     made: Mutex<Option<Made>>,
 }
 
@@ -57,6 +56,7 @@ impl Channels {
             root: config.root.clone(),
             alternative: config.alternative_name.as_ref().map(name).transpose()?,
             tls12: config.tls12,
+            mark: config.mark,
             made: Mutex::default(),
         })
     }
@@ -109,7 +109,9 @@ impl Channels {
         };
         let tls = ClientTlsConfig::new().domain_name(self.host.clone()).timeout(HANDSHAKE_DEADLINE);
         let endpoint = self.endpoint.clone().tls_config_with_verifier(tls, Arc::new(verifier));
-        Ok(endpoint.map_err(|error| Error::Tls(Arc::new(error)))?.connect_lazy())
+        let endpoint = endpoint.map_err(|error| Error::Tls(Arc::new(error)))?;
+        let mark = self.mark;
+        Ok(endpoint.connect_with_connector_lazy(service_fn(move |url| connect::connect(url, mark))))
     }
 
     fn trusted(&self, roots: &str) -> Result<RootCertStore, Error> {
@@ -146,13 +148,8 @@ fn endpoint(address: &str) -> Option<(Endpoint, String)> {
     }
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     ServerName::try_from(host.as_str()).ok()?;
-    let endpoint = Endpoint::from(uri)
-        .connect_timeout(CONNECT_DEADLINE)
-        .tcp_keepalive(Some(TCP_KEEPALIVE))
-        .tcp_keepalive_interval(Some(TCP_KEEPALIVE_INTERVAL))
-        .tcp_keepalive_retries(Some(TCP_KEEPALIVE_PROBES))
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_DEADLINE);
+    let endpoint =
+        Endpoint::from(uri).http2_keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_DEADLINE);
     Some((endpoint, host))
 }
 

@@ -114,6 +114,7 @@ fn server(address: &str) -> control_plane::Config {
         alternative_name: None,
         headers: Vec::new(),
         tls12: false,
+        mark: None,
     }
 }
 
