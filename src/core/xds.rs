@@ -11,9 +11,11 @@
 
 use std::sync::Arc;
 
+mod aliases;
 mod backoff;
 mod claims;
 mod demand;
+mod recent;
 mod session;
 mod version;
 

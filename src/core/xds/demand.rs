@@ -5,12 +5,17 @@
 //!  demand ─▶ pending ───────▶ unknown (removed): remembered briefly, subscription taken back
 //!            └─ deadline ───▶ timed out; the last one to give up takes the subscription back
 //! ```
+//!
+//! Requests and responses cross: a resource can still come after its subscription was taken back, and the server would not
+//! keep it up to date. It is subscribed to again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Kind, Request};
+use super::aliases::Aliases;
+use super::recent::Recent;
+use super::{Kind, Request, claims};
 
 /// How long somebody waits for an answer.
 pub const DEMAND_DEADLINE: Duration = Duration::from_secs(5);
@@ -18,14 +23,11 @@ pub const DEMAND_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the answer "does not exist" counts.
 pub const UNKNOWN_KEPT: Duration = Duration::from_secs(5);
 
-/// How many names are known not to exist at most; the oldest go first.
-const MOST_UNKNOWN: usize = 4096;
-
 /// How many names can be asked for at once.
 const MOST_PENDING: usize = 10_000;
 
 /// Somebody who waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(u64);
 
 /// What is said at once to somebody who misses a name.
@@ -55,25 +57,41 @@ pub enum Outcome {
 /// What is asked for, and what the answers were.
 #[derive(Debug, Default)]
 pub(super) struct Demands {
-    pending: HashMap<Arc<str>, Vec<WaiterId>>,
-    /// All who wait, in the order of their deadlines.
+    pending: HashMap<Arc<str>, VecDeque<WaiterId>>,
+    /// All who wait or waited, in the order of their numbers and of their deadlines.
     deadlines: VecDeque<(Instant, WaiterId, Arc<str>)>,
-    unknown: HashMap<Arc<str>, Instant>,
-    unknown_in_order: VecDeque<(Instant, Arc<str>)>,
-    /// Names that were asked for and found: the server has a subscription for each.
+    /// Names that do not exist, and until when that counts.
+    unknown: Recent<Instant>,
+    /// Names that are known and that the server has a subscription for.
     subscribed: HashSet<Arc<str>>,
-    aliases: HashMap<Arc<str>, Arc<str>>,
-    aliases_of: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// Names whose subscription was taken back on this stream, be it asked for again since.
+    unsubscribed: Recent<()>,
+    aliases: Aliases,
     next: u64,
     answers: VecDeque<(WaiterId, Outcome)>,
-    subscribe: Vec<Arc<str>>,
-    unsubscribe: Vec<Arc<str>>,
+    /// Names the server has to be told about: whether they are wanted shows when it is told.
+    changed: VecDeque<Arc<str>>,
+    online: bool,
 }
 
 impl Demands {
+    /// A stream is open, and all that is wanted has been claimed on it: what is held, and what is asked for.
+    pub(super) fn opened<'a>(&mut self, held: impl Iterator<Item = &'a Arc<str>>) {
+        self.closed();
+        self.online = true;
+        self.subscribed.extend(held.cloned());
+    }
+
+    /// There is no stream. What changes until the next is part of its beginning.
+    pub(super) fn closed(&mut self) {
+        self.online = false;
+        self.changed.clear();
+        self.unsubscribed.clear();
+    }
+
     /// Whether a name is another name of something known.
     pub(super) fn is_alias(&self, name: &str) -> bool {
-        self.aliases.contains_key(name)
+        self.aliases.contains(name)
     }
 
     /// Asks for a name that is not known.
@@ -81,75 +99,58 @@ impl Demands {
         if self.unknown.get(name).is_some_and(|until| now < *until) {
             return Demand::Unknown;
         }
-        if !self.pending.contains_key(name) {
-            if self.pending.len() >= MOST_PENDING {
-                return Demand::Overloaded;
-            }
-            let name: Arc<str> = name.into();
-            self.subscribe.push(name.clone());
-            self.pending.insert(name, Vec::new());
-        }
+        let name = match self.pending.get_key_value(name) {
+            Some((name, _)) => name.clone(),
+            None if self.pending.len() >= MOST_PENDING => return Demand::Overloaded,
+            None => name.into(),
+        };
         let waiter = WaiterId(self.next);
         self.next += 1;
-        let (name, _) = self.pending.get_key_value(name).expect("it was there or has been put there");
-        let name = name.clone();
         self.deadlines.push_back((now + DEMAND_DEADLINE, waiter, name.clone()));
-        self.pending.entry(name).or_default().push(waiter);
+        let waiters = self.pending.entry(name.clone()).or_default();
+        waiters.push_back(waiter);
+        if waiters.len() == 1 {
+            self.tell(name);
+        }
         Demand::Pending(waiter)
     }
 
     /// A resource has come.
     pub(super) fn found(&mut self, name: &Arc<str>, aliases: &[Arc<str>]) {
-        self.settle(name, Outcome::Found);
-        for alias in aliases {
-            self.settle(alias, Outcome::Found);
-            if self.aliases.insert(alias.clone(), name.clone()).is_none() {
-                self.aliases_of.entry(name.clone()).or_default().push(alias.clone());
-            }
+        let mut late = false;
+        for asked in aliases.iter().chain([name]) {
+            self.settle(asked, Outcome::Found);
+            late |= self.unsubscribed.get(asked).is_some();
         }
+        // By its own name: whatever else it was asked for by may be another's on the server by then.
+        if late && self.subscribed.insert(name.clone()) {
+            self.tell(name.clone());
+        }
+        self.aliases.set(name, aliases, &self.subscribed);
     }
 
     /// A name is gone, or never was.
     pub(super) fn gone(&mut self, name: &Arc<str>, now: Instant) {
-        for alias in self.aliases_of.remove(name).unwrap_or_default() {
-            // It may have become another resource's meanwhile.
-            if self.aliases.get(&alias).is_some_and(|of| of == name) {
-                self.aliases.remove(&alias);
-                if self.subscribed.remove(&alias) {
-                    self.unsubscribe.push(alias);
-                }
+        if self.aliases.contains(name) {
+            // It was asked for before anything had it, and both answers came together. What has it is there.
+            return;
+        }
+        if self.settle(name, Outcome::Unknown) {
+            self.unknown.insert(name.clone(), now + UNKNOWN_KEPT);
+        }
+        for name in self.aliases.remove(name).iter().chain([name]) {
+            if self.subscribed.remove(name) {
+                self.take_back(name.clone());
             }
-        }
-        let asked = self.settle(name, Outcome::Unknown);
-        if asked {
-            self.remember_unknown(name.clone(), now);
-        }
-        if self.subscribed.remove(name) {
-            self.unsubscribe.push(name.clone());
         }
     }
 
-    /// Tells those who wait for a name; says whether it was asked for.
-    fn settle(&mut self, name: &str, outcome: Outcome) -> bool {
-        let Some((name, waiters)) = self.pending.remove_entry(name) else { return false };
-        self.answers.extend(waiters.into_iter().map(|waiter| (waiter, outcome)));
-        self.subscribed.insert(name);
-        true
-    }
-
-    fn remember_unknown(&mut self, name: Arc<str>, now: Instant) {
-        let until = now + UNKNOWN_KEPT;
-        let over = |(until, _): &mut (Instant, Arc<str>)| *until <= now;
-        while self.unknown_in_order.len() >= MOST_UNKNOWN
-            || self.unknown_in_order.front_mut().is_some_and(over)
-        {
-            let Some((until, name)) = self.unknown_in_order.pop_front() else { break };
-            if self.unknown.get(&name) == Some(&until) {
-                self.unknown.remove(&name);
-            }
-        }
-        self.unknown.insert(name.clone(), until);
-        self.unknown_in_order.push_back((until, name));
+    /// Somebody does not wait any more.
+    pub(super) fn forget(&mut self, waiter: WaiterId) {
+        let Ok(at) = self.deadlines.binary_search_by_key(&waiter, |(_, waiter, _)| *waiter) else { return };
+        let (_, _, name) = &self.deadlines[at];
+        let name = name.clone();
+        self.leave(waiter, &name);
     }
 
     /// When the next of those who wait gives up.
@@ -161,47 +162,69 @@ impl Demands {
     pub(super) fn handle_deadline(&mut self, now: Instant) {
         while self.deadlines.front().is_some_and(|(deadline, ..)| *deadline <= now) {
             let Some((_, waiter, name)) = self.deadlines.pop_front() else { return };
-            let Some(waiters) = self.pending.get_mut(&name) else { continue };
-            let Some(at) = waiters.iter().position(|it| *it == waiter) else { continue };
-            waiters.remove(at);
-            self.answers.push_back((waiter, Outcome::TimedOut));
-            if waiters.is_empty() {
-                self.pending.remove(&name);
-                self.unsubscribe.push(name);
+            if self.leave(waiter, &name) {
+                self.answers.push_back((waiter, Outcome::TimedOut));
             }
         }
     }
 
-    /// All names the server should have a subscription for: found ones under the name they were asked for by, and those
+    /// All names the server should have a subscription for: known ones, under the name they were asked for by, and those
     /// still open.
     pub(super) fn wanted(&self) -> impl Iterator<Item = &Arc<str>> {
         self.subscribed.iter().chain(self.pending.keys())
-    }
-
-    /// Forgets what was to be sent: a new stream begins with everything.
-    pub(super) fn forget_unsent(&mut self) {
-        self.subscribe.clear();
-        self.unsubscribe.clear();
     }
 
     pub(super) fn next_answer(&mut self) -> Option<(WaiterId, Outcome)> {
         self.answers.pop_front()
     }
 
-    /// What to subscribe to and to unsubscribe from since this was last asked.
+    /// What to subscribe to and to unsubscribe from since this was last asked, as much as one message takes.
     pub(super) fn unsent(&mut self) -> Option<Request> {
-        if self.subscribe.is_empty() && self.unsubscribe.is_empty() {
-            return None;
+        let mut request = Request { type_url: Kind::Address.url().into(), ..Request::default() };
+        let (mut told, mut room) = (HashSet::new(), claims::LARGEST);
+        while self.changed.front().is_some_and(|name| claims::size(name, 0) <= room) {
+            let Some(name) = self.changed.pop_front() else { break };
+            if !told.insert(name.clone()) {
+                continue;
+            }
+            room -= claims::size(&name, 0);
+            let wanted = self.pending.contains_key(&name) || self.subscribed.contains(&name);
+            if wanted { &mut request.subscribe } else { &mut request.unsubscribe }.push(name);
         }
-        let subscribe = std::mem::take(&mut self.subscribe);
-        let unsubscribe = std::mem::take(&mut self.unsubscribe);
-        // Asked for, given up and asked for again within one look: what counts is whether it is wanted in the end.
-        let (pending, subscribed) = (&self.pending, &self.subscribed);
-        let wanted = |name: &Arc<str>| pending.contains_key(name) || subscribed.contains(name);
-        let subscribe: Vec<_> = subscribe.into_iter().filter(wanted).collect();
-        let unsubscribe: Vec<_> = unsubscribe.into_iter().filter(|name| !wanted(name)).collect();
-        let type_url = Kind::Address.url().into();
-        let request = Request { type_url, subscribe, unsubscribe, ..Request::default() };
-        (!request.subscribe.is_empty() || !request.unsubscribe.is_empty()).then_some(request)
+        (!told.is_empty()).then_some(request)
+    }
+
+    /// Tells those who wait for a name; says whether it was asked for.
+    fn settle(&mut self, name: &str, outcome: Outcome) -> bool {
+        let Some((name, waiters)) = self.pending.remove_entry(name) else { return false };
+        self.answers.extend(waiters.into_iter().map(|waiter| (waiter, outcome)));
+        self.subscribed.insert(name);
+        true
+    }
+
+    /// One who waits leaves, the last with the subscription; says whether it was still waiting.
+    fn leave(&mut self, waiter: WaiterId, name: &Arc<str>) -> bool {
+        let Some(waiters) = self.pending.get_mut(name) else { return false };
+        let Some(at) = waiters.iter().position(|it| *it == waiter) else { return false };
+        waiters.remove(at);
+        if waiters.is_empty() {
+            self.pending.remove(name);
+            self.take_back(name.clone());
+        }
+        true
+    }
+
+    fn take_back(&mut self, name: Arc<str>) {
+        if self.online {
+            self.unsubscribed.insert(name.clone(), ());
+        }
+        self.tell(name);
+    }
+
+    fn tell(&mut self, name: Arc<str>) {
+        // Without a stream nobody listens, and an outage can be long. What fits no message is not asked for.
+        if self.online && claims::size(&name, 0) <= claims::LARGEST {
+            self.changed.push_back(name);
+        }
     }
 }

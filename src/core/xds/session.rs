@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::demand::{Demand, Demands};
+use super::demand::{Demand, Demands, WaiterId};
 use super::{Accepted, Closed, Event, Handled, Kind, Mode, Nack, Request, Version, claims};
 
 /// How long a server may say nothing at all on a new stream.
@@ -61,7 +61,6 @@ impl Session {
     /// A stream is open: gives what to say first.
     pub fn opened(&mut self, now: Instant) -> Vec<Request> {
         self.stream = Some(Stream { opened: now, heard: false, silent: false });
-        self.demands.forget_unsent();
         let open = |name: &Arc<str>| (name.clone(), Version::from(""));
         let unanswered = self.demands.wanted().filter(|name| !self.addresses.versions.contains_key(*name));
         let unanswered = unanswered.map(open);
@@ -70,6 +69,7 @@ impl Session {
             // No names at all would mean everything; this means nothing yet.
             requests[0].subscribe = vec![WILDCARD.into()];
             requests[0].unsubscribe = vec![WILDCARD.into()];
+            self.demands.opened(self.addresses.versions.keys());
         }
         requests.extend(claims::split(Kind::Authorization, self.policies.claims()));
         requests
@@ -113,6 +113,7 @@ impl Session {
     /// The stream has ended, or could not be opened: gives the pause before the next.
     pub fn closed(&mut self, now: Instant, entropy: u64) -> Duration {
         let stream = self.stream.take();
+        self.demands.closed();
         let lived = stream.as_ref().map_or(Duration::ZERO, |it| now.saturating_duration_since(it.opened));
         self.backoff.pause(lived, stream.is_some_and(|it| it.heard), entropy)
     }
@@ -135,6 +136,11 @@ impl Session {
             return Demand::Known;
         }
         self.demands.ask(name, now)
+    }
+
+    /// Somebody does not wait any more: no answer comes, unless it is on its way already.
+    pub fn forget(&mut self, waiter: WaiterId) {
+        self.demands.forget(waiter);
     }
 
     /// Whether the mesh state has been complete once: every type that is not on demand has been answered, be it with

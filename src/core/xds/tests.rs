@@ -8,6 +8,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 
+mod crossing;
+mod on_demand;
+
 /// Some moment; what counts is the time from it.
 #[expect(clippy::disallowed_methods, reason = "there is no other way to make an instant")]
 fn start() -> Instant {
