@@ -1,9 +1,11 @@
-//! `culvert-bench`: measures Culvert. It prints figures; nothing here passes or fails.
+//! `culvert-bench`: measures Culvert, as root. It prints figures; nothing here passes or fails. The programs measured are
+//! those that were built beside it.
 
 mod figures;
 mod memory;
 mod mesh;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -27,13 +29,17 @@ enum What {
 
 fn main() -> ExitCode {
     let Arguments { json, what } = Arguments::parse();
-    let figures = match what {
-        What::Mesh(size) => mesh::measure(&size),
+    let programs = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
+    let measured = match what {
+        What::Mesh(size) => mesh::measure(&size, &programs.unwrap_or_default()),
     };
-    if json {
-        println!("{}", figures.json())
-    } else {
-        print!("{}", figures.table())
+    match measured {
+        Ok(figures) if json => println!("{}", figures.json()),
+        Ok(figures) => print!("{}", figures.table()),
+        Err(error) => {
+            eprintln!("culvert-bench: {error}");
+            return ExitCode::FAILURE;
+        }
     }
     ExitCode::SUCCESS
 }

@@ -1,7 +1,12 @@
 //! The mesh state of a node: what a large mesh costs in memory and time, and what a change and a lookup cost in it.
 
 mod made;
+mod node;
 mod store;
+
+use std::path::Path;
+
+use culvert_lab::Error;
 
 use crate::figures::Figures;
 
@@ -16,8 +21,9 @@ pub(crate) struct Size {
     services: usize,
 }
 
-pub(crate) fn measure(size: &Size) -> Figures {
+pub(crate) fn measure(size: &Size, programs: &Path) -> Result<Figures, Error> {
     let mut figures = Figures::default();
     store::measure(size, &mut figures);
-    figures
+    node::measure(size, programs, &mut figures)?;
+    Ok(figures)
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use culvert_core::address::NetworkAddress;
 use culvert_core::service::Service;
-use culvert_core::workload::{Health, Locality, Place, Protocol, Template, Workload};
+use culvert_core::workload::{Health, Locality, Name, Place, Protocol, Template, Workload};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -54,9 +54,10 @@ pub(crate) fn workload(number: usize, services: usize, version: usize) -> Made {
         Locality { region: "region-1".into(), zone: format!("zone-{zone}").into(), subzone: "".into() };
     let place = Place { node: format!("node-{}", number / PODS_PER_NODE).into(), locality };
     let name = format!("app-{owner}-7d9f8b6c5d-{number:05x}");
+    let uid = format!("Kubernetes//Pod/{}/{name}", namespace(owner));
     let workload = Workload {
-        uid: format!("Kubernetes//Pod/{}/{name}", namespace(owner)).into(),
-        name: name.into(),
+        named: Name::of(&uid, &name),
+        uid: uid.into(),
         place: place.into(),
         addresses: [pod_address(number)].into_iter().collect(),
         status: if version.is_multiple_of(2) { Health::Healthy } else { Health::Unhealthy },
@@ -64,6 +65,30 @@ pub(crate) fn workload(number: usize, services: usize, version: usize) -> Made {
         template: Arc::new(template),
     };
     Made { name: workload.uid.to_string(), payload: culvert_wire::encode_workload(&workload) }
+}
+
+/// The same service, as it is written in a mesh file.
+pub(crate) fn service_json(number: usize) -> String {
+    let (namespace, hostname, vip) = (namespace(number), hostname(number), vip(number));
+    format!(
+        "{{\"name\":\"app-{number}\",\"namespace\":\"{namespace}\",\"hostname\":\"{hostname}\",\
+         \"vips\":[\"/{vip}\"],\"ports\":{{\"80\":8080,\"443\":8443}},\"canonical\":true}}"
+    )
+}
+
+/// The same pod, as it is written in a mesh file.
+pub(crate) fn workload_json(number: usize, services: usize) -> String {
+    let owner = number % services;
+    let (node, zone) = (number / PODS_PER_NODE, (number / PODS_PER_NODE) % 3);
+    let (namespace, hostname, ip) = (namespace(owner), hostname(owner), pod_address(number));
+    let app = format!("app-{owner}");
+    format!(
+        "{{\"name\":\"{app}-7d9f8b6c5d-{number:05x}\",\"namespace\":\"{namespace}\",\
+         \"serviceAccount\":\"{app}\",\"workloadName\":\"{app}\",\"canonicalName\":\"{app}\",\
+         \"canonicalRevision\":\"v1\",\"protocol\":\"HBONE\",\"node\":\"node-{node}\",\
+         \"locality\":{{\"region\":\"region-1\",\"zone\":\"zone-{zone}\"}},\"workloadIps\":[\"{ip}\"],\
+         \"services\":{{\"{namespace}/{hostname}\":{{\"80\":8080,\"443\":8443}}}}}}"
+    )
 }
 
 /// The address of a pod.

@@ -131,7 +131,7 @@ impl Store {
             }
         }
         tables.by_hostname.remove(&workload.hostname, |Hosted(other)| this(other));
-        if tables.of_this_node.remove(&workload.name, |Local(other)| this(other)).is_some() {
+        if tables.of_this_node.remove(workload.name(), |Local(other)| this(other)).is_some() {
             self.changes = Changes { verdicts: true, local: true };
         }
         for service in workload.services.keys() {

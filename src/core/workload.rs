@@ -28,8 +28,8 @@ pub const DEFAULT_CLUSTER: &str = "Kubernetes";
 pub struct Workload {
     /// The primary key; `<cluster>//Pod/<namespace>/<name>` for pods.
     pub uid: Arc<str>,
-    /// The name of the pod.
-    pub name: Arc<str>,
+    /// The name of the pod; see [`Self::name`].
+    pub named: Name,
     /// Where it runs.
     pub place: Arc<Place>,
     /// Its addresses, canonical, in the order given.
@@ -81,6 +81,17 @@ pub struct Template {
     pub application_tunnel: Option<ApplicationTunnel>,
     /// Whether it speaks HBONE by itself.
     pub native_tunnel: bool,
+}
+
+/// The name of a workload, within its uid when that ends with it: nearly every name does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(Written);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Written {
+    /// What is left of the uid from here on.
+    Rest(u32),
+    Apart(Arc<str>),
 }
 
 /// A few addresses; a single one, the usual case, needs no memory of its own.
@@ -214,6 +225,15 @@ pub struct Memberships(Box<[(Arc<str>, PortMap)]>);
 pub struct PortMap(Box<[(u16, u16)]>);
 
 impl Workload {
+    /// Gives the name of the pod.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.named.0 {
+            Written::Rest(start) => self.uid.get(*start as usize..).unwrap_or_default(),
+            Written::Apart(name) => name,
+        }
+    }
+
     /// Gives the identity of the workload.
     ///
     /// # Errors
@@ -243,13 +263,28 @@ impl Default for Workload {
     fn default() -> Self {
         Self {
             uid: Arc::default(),
-            name: Arc::default(),
+            named: Name::default(),
             place: Arc::default(),
             addresses: Addresses::default(),
             status: Health::default(),
             capacity: 1,
             template: Arc::default(),
         }
+    }
+}
+
+impl Name {
+    /// Gives the name of the workload with this uid.
+    #[must_use]
+    pub fn of(uid: &str, name: &str) -> Self {
+        let start = uid.strip_suffix(name).and_then(|before| u32::try_from(before.len()).ok());
+        Self(start.map_or_else(|| Written::Apart(name.into()), Written::Rest))
+    }
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Self(Written::Apart(Arc::default()))
     }
 }
 
@@ -382,6 +417,16 @@ mod tests {
         for list in [&["10.0.0.1"][..], &[], &["10.0.0.1", "fd00::1"], &["10.0.0.1", "fd00::1", "10.0.0.2"]] {
             let list: Vec<IpAddr> = list.iter().map(|text| text.parse().unwrap()).collect();
             assert_eq!(*list.iter().copied().collect::<Addresses>(), *list);
+        }
+    }
+
+    #[test]
+    fn a_name_is_what_was_given() {
+        for (uid, name) in
+            [("c//Pod/n/web-1", "web-1"), ("c//Pod/n/web-1", "other"), ("c", ""), ("", "x"), ("x", "x")]
+        {
+            let workload = Workload { uid: uid.into(), named: Name::of(uid, name), ..Workload::default() };
+            assert_eq!(workload.name(), name);
         }
     }
 

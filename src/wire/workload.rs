@@ -6,7 +6,8 @@ use std::sync::Arc;
 use culvert_core::intern::Interner;
 use culvert_core::workload::{
     ApplicationProtocol, ApplicationTunnel, DEFAULT_CLUSTER, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN,
-    Health, Locality, Memberships, NetworkMode, Place, PortMap, Protocol, Template, Workload, WorkloadType,
+    Health, Locality, Memberships, Name, NetworkMode, Place, PortMap, Protocol, Template, Workload,
+    WorkloadType,
 };
 use culvert_proto::workload as proto;
 use proto::application_tunnel::Protocol as TunnelKind;
@@ -25,7 +26,7 @@ pub(crate) fn decode(
     // The uid and the name belong to one workload alone: sharing them would save nothing.
     Ok(Workload {
         uid: message.uid.as_str().into(),
-        name: message.name.as_str().into(),
+        named: Name::of(&message.uid, &message.name),
         place: place(message, interner),
         addresses: each("addresses", &message.addresses, |bytes| ip(bytes))?,
         status: match known(message.status).within("status")? {
@@ -41,7 +42,7 @@ pub(crate) fn decode(
 pub(crate) fn encode(workload: &Workload) -> proto::Workload {
     let port_list = |ports: &PortMap| proto::PortList { ports: ports_message(ports) };
     proto::Workload {
-        name: workload.name.to_string(),
+        name: workload.name().to_owned(),
         namespace: workload.namespace.to_string(),
         addresses: workload.addresses.iter().map(|&ip| octets(ip)).collect(),
         network: workload.network.to_string(),

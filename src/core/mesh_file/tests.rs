@@ -6,7 +6,7 @@ use crate::service::{
 };
 use crate::workload::{
     ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality,
-    Memberships, Place, Protocol, Template,
+    Memberships, Name, Place, Protocol, Template,
 };
 
 mod refused;
@@ -37,7 +37,7 @@ fn shop(name: &str, service_account: &str, addresses: &[&str]) -> Workload {
     };
     Workload {
         uid: format!("Kubernetes//Pod/shop/{name}").into(),
-        name: name.into(),
+        named: Name::of(&format!("Kubernetes//Pod/shop/{name}"), name),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         template: template.into(),
         ..Workload::default()
@@ -65,6 +65,7 @@ fn example_workloads() -> Vec<Workload> {
     });
     let web_2 = Workload {
         uid: "cluster-2//Pod/shop/web-2".into(),
+        named: Name::of("cluster-2//Pod/shop/web-2", "web-2"),
         capacity: 3,
         status: Health::Unhealthy,
         ..shop("web-2", "web", &["10.0.0.2"])
@@ -78,7 +79,7 @@ fn example_workloads() -> Vec<Workload> {
     let proxy = ApplicationTunnel { protocol: ApplicationProtocol::Proxy, port: Some(15088) };
     let waypoint_1 =
         shop("waypoint-1", "waypoint", &["10.0.0.9"]).with(|it| it.application_tunnel = Some(proxy));
-    let db = Workload { uid: DB.into(), name: "".into(), ..shop("", "default", &[]) };
+    let db = Workload { uid: DB.into(), named: Name::of(DB, ""), ..shop("", "default", &[]) };
     let db = db.with(|it| {
         it.hostname = "db.example.com".into();
         it.protocol = Protocol::Tcp;
@@ -192,7 +193,8 @@ fn a_file_may_leave_out_what_it_does_not_need() {
         assert_eq!(parse(text), Ok(Mesh::default()), "{text}");
     }
     let mesh = parse("workloads: [{name: a, namespace: b, workloadIps: []}]").unwrap();
-    let expected = Workload { uid: "Kubernetes//Pod/b/a".into(), ..shop("a", "default", &[]) };
+    let uid = "Kubernetes//Pod/b/a";
+    let expected = Workload { uid: uid.into(), named: Name::of(uid, "a"), ..shop("a", "default", &[]) };
     let expected = expected.with(|it| {
         it.namespace = "b".into();
         it.protocol = Protocol::Tcp;

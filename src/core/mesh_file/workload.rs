@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::intern::Interner;
 use crate::workload::{
     ApplicationProtocol, ApplicationTunnel, DEFAULT_CLUSTER, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN,
-    Health, Locality, NetworkMode, Place, Protocol, Template, Workload, WorkloadType,
+    Health, Locality, Name, NetworkMode, Place, Protocol, Template, Workload, WorkloadType,
 };
 
 use super::list::List;
@@ -73,8 +73,8 @@ impl Entry {
     pub(super) fn into_workload(self, names: &mut Interner) -> Result<Workload, String> {
         let uid = self.uid()?;
         let workload = Workload {
+            named: Name::of(&uid, self.name.as_deref().unwrap_or_default()),
             uid: uid.into(),
-            name: names.text_or(self.name.as_deref(), ""),
             place: self.place(names),
             addresses: self.workload_ips.0.iter().map(|ip| ip.0).collect(),
             status: self.status,

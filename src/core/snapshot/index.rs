@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! Node ── slot ─▶ One(item)            a single item below here
-//!      ── slot ─▶ Same([item, …])      several items whose keys have one hash, nearly always one key
+//!      ── slot ─▶ Few([item, …])       up to four items, or more if their keys have one hash (nearly always one key)
 //!      ── slot ─▶ Branch(Node)         look at the next six bits
 //! ```
-//! **Invariant:** below a branch there are items of at least two different hashes.
+//! **Invariant:** below a branch there were once more items than a slot takes.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
@@ -39,11 +39,14 @@ struct Node<T> {
 #[derive(Debug, Clone)]
 enum Slot<T> {
     One(T),
-    Same(Arc<Vec<T>>),
+    Few(Arc<[T]>),
     Branch(Arc<Node<T>>),
 }
 
 const BITS: u32 = 6;
+
+/// Items of different hashes a slot takes: so few are found faster by looking at each than by another step down.
+const FEW: usize = 4;
 
 impl<T> Index<T> {
     /// How many items there are.
@@ -53,7 +56,7 @@ impl<T> Index<T> {
 
     /// Gives all items, in an order that depends on their keys alone, items of one key in the order of insertion.
     pub(crate) fn iter(&self) -> Iter<'_, T> {
-        Iter { path: vec![self.root.slots.iter()], same: [].iter(), left: self.len }
+        Iter { path: vec![self.root.slots.iter()], few: [].iter(), left: self.len }
     }
 }
 
@@ -76,13 +79,14 @@ impl<T: Keyed> Index<T> {
         self.with_hash(hash(&key)).iter().filter(move |item| *item.key() == key)
     }
 
+    /// The items below the slot for a hash: all that have it, and perhaps a few others.
     fn with_hash(&self, hash: u64) -> &[T] {
         let (mut node, mut rest) = (&*self.root, hash);
         loop {
             let Some(at) = node.position(rest) else { return &[] };
             match &node.slots[at] {
                 Slot::One(item) => return std::slice::from_ref(item),
-                Slot::Same(items) => return items,
+                Slot::Few(items) => return items,
                 Slot::Branch(next) => (node, rest) = (next, rest >> BITS),
             }
         }
@@ -114,7 +118,7 @@ impl<T: Keyed + Clone> Index<T> {
             let slot = node.rank(rest);
             match &mut node.slots[slot] {
                 Slot::One(item) => return Some(item),
-                Slot::Same(items) => return Arc::make_mut(items).get_mut(at),
+                Slot::Few(items) => return Arc::make_mut(items).get_mut(at),
                 Slot::Branch(next) => (node, rest) = (Arc::make_mut(next), rest >> BITS),
             }
         }
@@ -157,33 +161,25 @@ impl<T: Keyed + Clone> Node<T> {
             return;
         }
         let slot = &mut self.slots[at];
-        match slot {
-            Slot::Branch(next) => Arc::make_mut(next).insert(item, hash, shift + BITS),
-            Slot::Same(items) if hash_of(items) == hash => Arc::make_mut(items).push(item),
-            Slot::One(other) if hash_of(std::slice::from_ref(other)) == hash => {
-                *slot = Slot::Same(Arc::new(vec![other.clone(), item]));
-            }
-            Slot::One(_) | Slot::Same(_) => {
-                let mut below = Self { occupied: 0, slots: Vec::new() };
-                below.push_down(slot.clone(), shift + BITS);
-                below.insert(item, hash, shift + BITS);
-                *slot = Slot::Branch(Arc::new(below));
-            }
-        }
-    }
-
-    /// Takes a slot with items from the node above.
-    fn push_down(&mut self, slot: Slot<T>, shift: u32) {
-        let hash = match &slot {
-            Slot::One(item) => hash_of(std::slice::from_ref(item)),
-            Slot::Same(items) => hash_of(items),
-            Slot::Branch(_) => unreachable!("branches are not pushed down"),
+        let items: &[T] = match slot {
+            Slot::Branch(next) => return Arc::make_mut(next).insert(item, hash, shift + BITS),
+            Slot::One(other) => std::slice::from_ref(other),
+            Slot::Few(items) => items,
         };
-        self.occupied = bit(hash >> shift);
-        self.slots = vec![slot];
+        let all = items.iter().cloned();
+        if items.len() < FEW || items.iter().all(|it| self::hash(it.key()) == hash) {
+            *slot = Slot::Few(all.chain([item]).collect());
+            return;
+        }
+        let mut below = Self { occupied: 0, slots: Vec::new() };
+        for item in all.chain([item]) {
+            let hash = self::hash(item.key());
+            below.insert(item, hash, shift + BITS);
+        }
+        *slot = Slot::Branch(Arc::new(below));
     }
 
-    /// Takes out the item at a place among those with this hash; there is one.
+    /// Takes out the item at a place among those below the slot for this hash; there is one.
     fn remove(&mut self, rest: u64, place: usize) -> T {
         let at = self.rank(rest);
         match &mut self.slots[at] {
@@ -194,18 +190,23 @@ impl<T: Keyed + Clone> Node<T> {
                 self.occupied &= !bit(rest);
                 item
             }
-            Slot::Same(items) => {
-                let items = Arc::make_mut(items);
-                let item = items.remove(place);
-                if let [last] = &items[..] {
-                    self.slots[at] = Slot::One(last.clone());
-                }
+            Slot::Few(items) => {
+                let item = items[place].clone();
+                let left: Vec<T> = (0..)
+                    .zip(items.iter())
+                    .filter(|(at, _)| *at != place)
+                    .map(|(_, it)| it.clone())
+                    .collect();
+                self.slots[at] = match <[T; 1]>::try_from(left) {
+                    Ok([last]) => Slot::One(last),
+                    Err(left) => Slot::Few(left.into()),
+                };
                 item
             }
             Slot::Branch(next) => {
                 let next = Arc::make_mut(next);
                 let item = next.remove(rest >> BITS, place);
-                if let [last @ (Slot::One(_) | Slot::Same(_))] = &next.slots[..] {
+                if let [last @ (Slot::One(_) | Slot::Few(_))] = &next.slots[..] {
                     self.slots[at] = last.clone();
                 }
                 item
@@ -218,7 +219,7 @@ impl<T: Keyed + Clone> Node<T> {
 #[derive(Debug)]
 pub(crate) struct Iter<'a, T> {
     path: Vec<std::slice::Iter<'a, Slot<T>>>,
-    same: std::slice::Iter<'a, T>,
+    few: std::slice::Iter<'a, T>,
     left: usize,
 }
 
@@ -227,15 +228,15 @@ impl<'a, T> Iterator for Iter<'a, T> {
 
     fn next(&mut self) -> Option<&'a T> {
         self.left = self.left.saturating_sub(1);
-        if let Some(item) = self.same.next() {
+        if let Some(item) = self.few.next() {
             return Some(item);
         }
         loop {
             match self.path.last_mut()?.next() {
                 Some(Slot::One(item)) => return Some(item),
-                Some(Slot::Same(items)) => {
-                    self.same = items.iter();
-                    return self.same.next();
+                Some(Slot::Few(items)) => {
+                    self.few = items.iter();
+                    return self.few.next();
                 }
                 Some(Slot::Branch(next)) => self.path.push(next.slots.iter()),
                 None => drop(self.path.pop()),
@@ -252,11 +253,6 @@ impl<T> ExactSizeIterator for Iter<'_, T> {}
 
 fn bit(rest: u64) -> u64 {
     1 << (rest & ((1 << BITS) - 1))
-}
-
-/// The hash of items that share one.
-fn hash_of<T: Keyed>(items: &[T]) -> u64 {
-    hash(items[0].key())
 }
 
 /// The same in every process, so that two nodes with one state list it in one order.

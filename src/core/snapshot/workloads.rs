@@ -50,6 +50,6 @@ impl Keyed for Local {
     type Key = str;
 
     fn key(&self) -> &str {
-        &self.0.name
+        self.0.name()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::service::HealthPolicy;
-use crate::workload::Health;
+use crate::workload::{Health, Name};
 
 mod model;
 
@@ -14,7 +14,7 @@ fn store() -> Store {
 
 fn workload(uid: &str, services: &[&str]) -> Workload {
     let ports = |key: &&str| (Arc::from(*key), [(80, 8080)].into_iter().collect());
-    let named = Workload { uid: uid.into(), name: uid.into(), ..Workload::default() };
+    let named = Workload { uid: uid.into(), named: Name::of(uid, uid), ..Workload::default() };
     named.with(|it| {
         it.namespace = "n".into();
         it.service_account = "sa".into();

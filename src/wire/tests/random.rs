@@ -9,7 +9,7 @@ use culvert_core::service::{
     BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Visibility, WeightedWaypoint,
 };
 use culvert_core::workload::{
-    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality,
+    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality, Name,
     NetworkMode, Place, PortMap, Protocol, Template, WorkloadType,
 };
 use ipnet::IpNet;
@@ -23,9 +23,10 @@ pub(super) fn seeded(seed: u64) -> StdRng {
 }
 
 pub(super) fn workload(rng: &mut StdRng) -> Workload {
+    let (uid, name) = (text(rng), maybe(rng));
     Workload {
-        uid: text(rng),
-        name: maybe(rng),
+        named: Name::of(&uid, &name),
+        uid,
         place: place(rng).into(),
         addresses: some(rng, ip).into_iter().collect(),
         status: one_of(rng, &[Health::Healthy, Health::Unhealthy]),

@@ -137,7 +137,7 @@ impl Dice {
         let namespace = self.one(&NAMESPACES);
         let uid = format!("k//{}/{namespace}/{}", self.one(&["Pod", "Entry"]), self.one(&HOSTS));
         let workload = Workload {
-            name: self.one(&HOSTS).into(),
+            named: Name::of(&uid, self.one(&HOSTS)),
             place: on(self.one(&[HERE, "there"])),
             addresses: self.some(&ADDRESSES).iter().map(|ip| ip.parse().unwrap()).collect(),
             status: self.one(&[Health::Healthy, Health::Unhealthy]),

@@ -1,0 +1,69 @@
+//! A whole node under a large mesh: `culvert-control` serves it, `culvert-node` takes it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use culvert_lab::{Error, Lab, PodSpec, Program, Programs};
+
+use super::{Size, made};
+use crate::figures::Figures;
+use crate::memory;
+
+/// Measures the programs beside this one.
+pub(super) fn measure(size: &Size, programs: &Path, figures: &mut Figures) -> Result<(), Error> {
+    let programs = Programs::from_directory(programs);
+    let (idle, _) = start(&programs, None)?;
+    figures.add("node: resident memory, empty mesh", idle, "MB");
+    let (full, ready) = start(&programs, Some(size))?;
+    figures.add("node: resident memory, full mesh", full, "MB");
+    figures.add("node: time to ready, full mesh", ready, "s");
+    Ok(())
+}
+
+/// Starts a mesh and gives the resident memory of its node, in MB, and the seconds until it was ready.
+fn start(programs: &Programs, size: Option<&Size>) -> Result<(f64, f64), Error> {
+    let lab = Lab::new("bench")?.with_programs(programs.clone());
+    let node = lab.node("one")?;
+    let pod = lab.pod(&node, PodSpec::new("pod"))?;
+    lab.enrol(&pod)?;
+    if let Some(size) = size {
+        let directory = lab.mesh_file().parent().map(Path::to_owned).unwrap_or_default();
+        fs::write(directory.join("large.json"), text(size)).expect("the lab's directory can be written");
+    }
+    lab.start_control()?;
+    lab.start_agent(&node)?;
+    let started = Instant::now();
+    let program = lab.start_node(&node)?;
+    let ready = started.elapsed().as_secs_f64();
+    Ok((settled(&program), ready))
+}
+
+/// The resident memory once it no longer falls.
+fn settled(program: &Program) -> f64 {
+    let resident = || memory::resident(&program.pid().to_string());
+    let mut least = resident();
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        least = least.min(resident());
+    }
+    least
+}
+
+/// The mesh as a file for the control plane.
+fn text(size: &Size) -> String {
+    let mut text = "{\"workloads\":[".to_owned();
+    for number in 0..size.workloads {
+        let comma = if number == 0 { "" } else { ",\n" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}{}", made::workload_json(number, size.services));
+    }
+    text.push_str("],\n\"services\":[");
+    for number in 0..size.services {
+        let comma = if number == 0 { "" } else { ",\n" };
+        let _ = write!(text, "{comma}{}", made::service_json(number));
+    }
+    text.push_str("]}\n");
+    text
+}
