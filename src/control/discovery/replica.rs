@@ -71,11 +71,12 @@ impl Replica {
         self.stale.insert((rank, name.clone()));
     }
 
-    /// The client is not interested any more.
+    /// The client is not interested any more. It is still told what it may be behind with: what it keeps nevertheless, under
+    /// another name, would stay out of date.
     pub(super) fn forget(&mut self, name: &Arc<str>) {
-        self.held.remove(name);
-        for rank in [Rank::Policy, Rank::Service, Rank::Workload, Rank::Gone] {
-            self.stale.remove(&(rank, name.clone()));
+        let ranks = [Rank::Policy, Rank::Service, Rank::Workload, Rank::Gone];
+        if !ranks.iter().any(|rank| self.stale.contains(&(*rank, name.clone()))) {
+            self.held.remove(name);
         }
     }
 

@@ -481,3 +481,18 @@ fn wanted(catalog: &Catalog, keys: &BTreeSet<String>) -> BTreeSet<Arc<str>> {
     };
     catalog.all(ADDRESSES).filter(|it| is_named(it) || comes_along(it)).map(|it| it.name.clone()).collect()
 }
+
+#[test]
+fn what_is_dropped_while_it_changes_is_told_first() {
+    let mut catalog = Catalog::default();
+    catalog.apply([workload(1, "old", "b", &[])]);
+    let mut client = Client::on_demand(&catalog);
+    client.send(&catalog, ADDRESSES, &["/10.0.0.1"], &[]);
+    client.receive(&catalog, 10);
+    catalog.apply([workload(1, "new", "b", &[])]);
+    client.session.follow(&catalog);
+    client.send(&catalog, ADDRESSES, &[], &["/10.0.0.1"]);
+    client.receive(&catalog, 10);
+    let newest = catalog.find(ADDRESSES, "w1").unwrap().version.to_string();
+    assert_eq!(client.has[&ADDRESSES]["w1"], newest);
+}
