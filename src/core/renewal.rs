@@ -3,7 +3,7 @@
 //! In go a certificate's validity, the time, the number of failures in a row, and entropy for the jitter; out comes how
 //! long to wait. It does not ask, sleep or look at a clock.
 //!
-//! A success is followed by half of the certificate's life, a failure by [`after_failure`]'s growing pause. No answer
+//! A success is followed by half of the life that remains, a failure by [`after_failure`]'s growing pause. No answer
 //! is shorter than [`FLOOR`] after a success, so neither a wrong clock nor a certificate that is old when it arrives
 //! makes a tight loop.
 
@@ -42,25 +42,17 @@ impl Validity {
     pub fn remaining(&self, now: SystemTime) -> Duration {
         self.not_after.duration_since(now).unwrap_or_default()
     }
-
-    /// The moment in the middle of the life.
-    fn middle(&self) -> SystemTime {
-        let life = self.not_after.duration_since(self.not_before).unwrap_or_default();
-        self.not_before + life / 2
-    }
 }
 
 /// How long to use a certificate that arrived at `now` before asking for the next one.
 ///
-/// Until the middle of its life and up to a fifth of that wait longer, so that certificates fetched in one burst are not
-/// renewed in one burst. An authority may date certificates back, so that the middle of a short life lies in the past;
-/// then the middle of the remaining life counts.
+/// Half of the life that remains, and up to a fifth of that longer, so that certificates fetched in one burst are not
+/// renewed in one burst. What remains is what counts, not the whole life: authorities date certificates back, and the
+/// middle of a short life may lie in the past.
 #[must_use]
 pub fn after_success(validity: Validity, now: SystemTime, entropy: u64) -> Duration {
-    let rest = validity.remaining(now) / 2;
-    let half = validity.middle().duration_since(now).unwrap_or_default();
-    let wait = if half < FLOOR { rest } else { half };
-    (wait + scaled(wait / 5, entropy)).max(FLOOR)
+    let half = validity.remaining(now) / 2;
+    (half + scaled(half / 5, entropy)).max(FLOOR)
 }
 
 /// How long to wait after the `failures`-th failure in a row (the first is 1).
@@ -118,13 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn a_day_dated_back_by_two_minutes_is_renewed_in_the_middle_of_its_life() {
-        check(validity(24 * HOUR + 120, 120), 43140.0..=51768.0);
-    }
-
-    #[test]
-    fn a_minute_dated_back_by_two_minutes_is_used_for_half_of_the_rest() {
-        check(validity(180, 120), 30.0..=36.0);
+    fn what_remains_counts_when_a_certificate_is_dated_back() {
+        check(validity(24 * HOUR + 120, 120), 43200.0..=51840.0);
+        check(validity(60 + 120, 120), 30.0..=36.0);
+        check(validity(60, 50), 5.0..=6.0);
     }
 
     #[test]

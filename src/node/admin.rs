@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::config::Ports;
 use crate::control_plane::status::State as Reachable;
 use crate::identity::Identities;
+use crate::identity::revocation::Revocation;
 use crate::outcome::describe_metrics;
 use crate::state::State;
 
@@ -43,16 +44,22 @@ pub(crate) struct Admin {
 struct Context {
     state: State,
     identities: Identities,
+    revocation: Revocation,
     quit: Arc<Notify>,
 }
 
 impl Admin {
     /// Starts to record metrics and opens all servers.
-    pub(crate) async fn open(ports: Ports, state: State, identities: Identities) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        ports: Ports,
+        state: State,
+        identities: Identities,
+        revocation: Revocation,
+    ) -> Result<Self, Error> {
         let metrics = PrometheusBuilder::new().install_recorder().map_err(Error::Metrics)?;
         describe_metrics();
         let quit = Arc::new(Notify::new());
-        let context = Context { state, identities, quit: Arc::clone(&quit) };
+        let context = Context { state, identities, revocation, quit: Arc::clone(&quit) };
         let admin = Router::new()
             .route("/", get(index))
             .route("/config_dump", any(config_dump))
@@ -111,7 +118,7 @@ async fn index() -> Html<&'static str> {
 }
 
 async fn config_dump(Extract(context): Extract<Context>) -> impl IntoResponse {
-    let json = dump::dump(&context.state, &context.identities);
+    let json = dump::dump(&context.state, &context.identities, &context.revocation);
     ([(header::CONTENT_TYPE, "application/json")], json)
 }
 

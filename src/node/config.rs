@@ -9,15 +9,14 @@ mod value;
 mod variables;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use culvert_core::xds;
 use culvert_sys::tcp::{Keepalive, Transparent};
 
 pub(crate) use variables::Environment;
-
-use proxy_config::ProxyConfig;
 
 use crate::identity::ca;
 use crate::{control_plane, crypto};
@@ -92,13 +91,6 @@ pub(crate) struct NodeConfig {
     pub(crate) metadata: BTreeMap<String, serde_json::Value>,
 }
 
-impl XdsConfig {
-    fn marked(mut self, mark: Option<u32>) -> Self {
-        self.server.mark = mark;
-        self
-    }
-}
-
 /// What certificates are accepted beyond the usual.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TrustConfig {
@@ -129,7 +121,6 @@ pub(crate) struct TunnelConfig {
     pub(crate) streams: usize,
     /// How long a tunnel without streams is kept.
     pub(crate) idle: Duration,
-    pub(crate) tls12: bool,
     /// Whether to describe ourselves in the CONNECT response, and to believe what the peer says of itself.
     pub(crate) baggage: bool,
 }
@@ -139,8 +130,18 @@ pub(crate) struct TunnelConfig {
 pub(crate) enum Error {
     #[error("{name}=`{value}`: {reason}")]
     Invalid { name: &'static str, value: String, reason: String },
-    #[error("{0}")]
-    Contradiction(String),
+    #[error("{name}: the value is not UTF-8 text")]
+    NotText { name: String },
+    #[error("LOCAL_XDS_PATH and LOCAL_XDS are both set; keep one of them")]
+    TwoMeshSources,
+    #[error("no mesh state: set XDS_ADDRESS to a control plane, or LOCAL_XDS_PATH to a mesh file")]
+    NoMeshSource,
+    #[error("the mesh config file {} cannot be read", path.display())]
+    MeshConfig { path: PathBuf, source: io::Error },
+    #[error("{origin} is not a proxy configuration: {reason}")]
+    ProxyConfig { origin: String, reason: String },
+    #[error(transparent)]
+    ControlPlane(#[from] control_plane::Invalid),
 }
 
 /// The mesh config file the chart mounts.
@@ -149,22 +150,23 @@ const MESH_CONFIG: &str = "./etc/istio/config/mesh";
 impl Config {
     /// Reads all settings.
     pub(crate) fn read(env: &Environment) -> Result<Self, Error> {
+        env.check()?;
         let mode = read_mode(env)?;
         let shared = matches!(mode, Mode::Shared { .. });
-        let proxy = read_proxy_config(env)?;
+        let proxy = proxy_config::read(Path::new(MESH_CONFIG), env.optional("PROXY_CONFIG").as_deref())?;
         let mesh = read_mesh(env)?;
         let socket = read_socket(env, shared)?;
         // A process of a pod's own is subject to the pod's rules; that of a node is not.
         let mark = socket.mark.filter(|_| !shared);
-        let xds = control::xds(env, &proxy, mesh.source.is_some())?.map(|xds| xds.marked(mark));
+        let said = control::Said { env, proxy: &proxy, mark };
+        let xds = said.xds(mesh.source.is_some())?;
         if xds.is_none() && mesh.source.is_none() {
-            let text = "no mesh state: set XDS_ADDRESS to a control plane, or LOCAL_XDS_PATH to a mesh file";
-            return Err(Error::Contradiction(text.into()));
+            return Err(Error::NoMeshSource);
         }
         Ok(Self {
             mesh,
             xds,
-            ca: control::authority(env, &proxy, shared)?.marked(mark),
+            ca: said.authority(shared)?,
             trust: read_trust(env),
             policy: read_policy(env)?,
             ports: Ports {
@@ -208,35 +210,16 @@ fn read_mesh(env: &Environment) -> Result<MeshConfig, Error> {
     let source = match (env.optional("LOCAL_XDS_PATH"), env.optional("LOCAL_XDS")) {
         (Some(path), None) => Some(MeshSource::File(path.into())),
         (None, Some(text)) => Some(MeshSource::Inline(text)),
-        (Some(_), Some(_)) => {
-            return Err(Error::Contradiction(
-                "LOCAL_XDS_PATH and LOCAL_XDS are both set; keep one of them".into(),
-            ));
-        }
+        (Some(_), Some(_)) => return Err(Error::TwoMeshSources),
         (None, None) => None,
     };
-    let node_name = env.optional("NODE_NAME").filter(|name| !name.is_empty());
-    Ok(MeshConfig { source, network: env.text("NETWORK"), node_name })
-}
-
-fn read_proxy_config(env: &Environment) -> Result<ProxyConfig, Error> {
-    let file = match std::fs::read_to_string(MESH_CONFIG) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Error::Contradiction(format!("cannot read {MESH_CONFIG}: {error}"))),
-    };
-    let inline = env.optional("PROXY_CONFIG").filter(|text| !text.is_empty());
-    let of_file = proxy_config::read(file.as_deref(), None);
-    of_file.map_err(|reason| Error::Contradiction(format!("{MESH_CONFIG}: {reason}")))?;
-    proxy_config::read(file.as_deref(), inline.as_deref())
-        .map_err(|reason| env.invalid("PROXY_CONFIG", &reason))
+    Ok(MeshConfig { source, network: env.text("NETWORK"), node_name: env.filled("NODE_NAME") })
 }
 
 fn read_trust(env: &Environment) -> TrustConfig {
     let aliases = env.text("CULVERT_TRUST_DOMAIN_ALIASES");
     let aliases = aliases.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
-    let revoked = env.optional("CRL_PATH").filter(|path| !path.is_empty());
-    TrustConfig { aliases: aliases.collect(), revoked: revoked.map(PathBuf::from) }
+    TrustConfig { aliases: aliases.collect(), revoked: env.filled("CRL_PATH").map(PathBuf::from) }
 }
 
 fn read_policy(env: &Environment) -> Result<crypto::Policy, Error> {
@@ -280,7 +263,6 @@ fn read_tunnel(env: &Environment) -> Result<TunnelConfig, Error> {
         frame_size: env.parse("HTTP2_FRAME_SIZE", value::frame_size)?,
         streams: usize::from(env.parse("POOL_MAX_STREAMS_PER_CONNECTION", value::number::<u16>)?.max(1)),
         idle: env.parse("POOL_UNUSED_RELEASE_TIMEOUT", value::duration)?,
-        tls12: env.optional("TLS12_ENABLED").as_deref() == Some("true"),
         baggage: env.parse("ENABLE_RESPONSE_BAGGAGE", value::boolean)?,
     })
 }
@@ -299,75 +281,4 @@ fn read_drain_deadline(env: &Environment) -> Result<Duration, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(set: &[(&str, &str)]) -> Result<Config, String> {
-        let base = [("LOCAL_XDS_PATH", "mesh.yaml"), ("CA_ADDRESS", "ca:15012")];
-        let env = Environment::of(base.iter().chain(set).copied());
-        Config::read(&env).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn nothing_set_gives_the_documented_defaults() {
-        let config = read(&[]).unwrap();
-        assert!(config.xds.is_none());
-        assert_eq!((config.ports.admin, config.ports.stats), (15000, 15020));
-        assert!(matches!(config.mode, Mode::Shared { ref agent } if agent.ends_with("ztunnel.sock")));
-        assert_eq!(config.socket.mark, Some(1337));
-        assert_eq!(config.tunnel.streams, 100);
-        assert_eq!(config.drain_deadline, Duration::from_secs(5));
-        assert_eq!(config.ca.ttl, Duration::from_secs(86_400));
-    }
-
-    #[test]
-    fn dedicated_mode_marks_nothing_by_itself() {
-        let set = [("PROXY_MODE", "dedicated"), ("PROXY_WORKLOAD_INFO", "ns/pod/sa")];
-        assert_eq!(read(&set).unwrap().socket.mark, None);
-    }
-
-    #[test]
-    fn a_bad_value_is_named_with_its_reason() {
-        for (name, value, part) in [
-            ("PROXY_MODE", "both", "use `shared` or `dedicated`"),
-            ("PACKET_MARK", "x", "not a whole number"),
-            ("IPV6_ENABLED", "yes", "use `true` or `false`"),
-            ("SECRET_TTL", "1 parsec", "not a duration"),
-            ("HTTP2_FRAME_SIZE", "1", "between 16384"),
-            ("LOCAL_XDS", "{}", "both set"),
-            ("KEEPALIVE_TIME", "500ms", "between 1s and 32767s"),
-            ("KEEPALIVE_INTERVAL", "0", "between 1s and 32767s"),
-            ("KEEPALIVE_RETRIES", "128", "between 1 and 127"),
-            ("CA_ADDRESS", "", "name the certificate authority"),
-            ("XDS_ADDRESS", "http://istiod:15010", "https"),
-            ("COMPLIANCE_POLICY", "fips", "use `pqc`"),
-            ("XDS_ON_DEMAND", "yes", "use `true` or `false`"),
-            ("PROXY_CONFIG", "statsPort: x", "statsPort"),
-            ("ZTUNNEL_WORKER_THREADS", "0%", "percentage"),
-        ] {
-            let error = read(&[(name, value)]).err().expect(name);
-            assert!(error.contains(name) && error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_grace_period_leaves_a_margin_and_never_underflows() {
-        for (grace, seconds) in [("0", 1), ("1", 1), ("5", 4), ("10", 9), ("11", 6), ("30", 25), ("60", 55)] {
-            let config = read(&[("TERMINATION_GRACE_PERIOD_SECONDS", grace)]).unwrap();
-            assert_eq!(config.drain_deadline, Duration::from_secs(seconds), "{grace}");
-        }
-    }
-
-    #[test]
-    fn extra_headers_are_collected() {
-        let config = read(&[("CA_HEADER_X_Team", "blue")]).unwrap();
-        assert_eq!(config.ca.server.headers, [("x_team".to_owned(), "blue".to_owned())]);
-    }
-
-    #[test]
-    fn the_readme_lists_every_variable() {
-        let readme = include_str!("../../README.md");
-        let table = variables::table();
-        assert!(readme.contains(&table), "put this table into README.md:\n{table}");
-    }
-}
+mod tests;

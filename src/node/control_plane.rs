@@ -7,6 +7,7 @@
 mod channel;
 mod connect;
 pub(crate) mod roots;
+mod secret;
 pub(crate) mod status;
 mod token;
 
@@ -15,8 +16,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::metadata::{Ascii, MetadataKey, MetadataMap};
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 
+pub(crate) use secret::Secret;
 pub(crate) use status::Status;
 pub(crate) use token::Token;
 
@@ -41,8 +43,8 @@ pub(crate) struct Config {
     pub(crate) cluster_id: String,
     /// A second name the server's certificate may have.
     pub(crate) alternative_name: Option<String>,
-    /// Sent with every request.
-    pub(crate) headers: Vec<(String, String)>,
+    /// Sent with every request. Values can be credentials.
+    pub(crate) headers: Vec<(String, Secret)>,
     /// Whether TLS 1.2 is allowed as well.
     pub(crate) tls12: bool,
     /// Put on the connections, where rules redirect those without it.
@@ -82,8 +84,8 @@ pub(crate) enum Error {
     Tls(#[source] Arc<tonic::transport::Error>),
     #[error("the token file {} cannot be read", path.display())]
     TokenUnreadable { path: PathBuf, source: Arc<io::Error> },
-    #[error("the token is empty or not printable ASCII")]
-    TokenMalformed,
+    #[error("the token in {origin} is empty or not printable ASCII")]
+    TokenMalformed { origin: String },
 }
 
 /// How long to connect may take.
@@ -106,7 +108,7 @@ impl Link {
             insert(&mut headers, config.service, "clusterid", &config.cluster_id)?;
         }
         for (name, value) in &config.headers {
-            insert(&mut headers, config.service, name, value)?;
+            insert(&mut headers, config.service, name, value.reveal())?;
         }
         Ok(Self {
             channels: Channels::new(config)?,
@@ -154,9 +156,14 @@ impl std::fmt::Display for Service {
     }
 }
 
+/// A value of a header. The library takes other text as well, which servers then refuse.
+fn ascii(text: &str) -> Option<MetadataValue<Ascii>> {
+    text.parse().ok().filter(|_| text.is_ascii())
+}
+
 fn insert(headers: &mut MetadataMap, service: Service, name: &str, value: &str) -> Result<(), Invalid> {
     let unusable = || Invalid::Header { service, name: name.to_owned() };
     let key: MetadataKey<Ascii> = name.to_ascii_lowercase().parse().map_err(|_| unusable())?;
-    headers.insert(key, value.parse().map_err(|_| unusable())?);
+    headers.insert(key, ascii(value).ok_or_else(unusable)?);
     Ok(())
 }

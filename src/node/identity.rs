@@ -2,17 +2,23 @@
 //!
 //! In goes an identity; out comes a [`Certificate`] that is valid at this moment, with the TLS configurations of both
 //! ends of a tunnel, or the reason why there is none. [`ca`] speaks to the certificate authority, [`renewer`] is the
-//! life of one identity, [`verify`] judges peers. Nothing here decides which identities a node needs: callers ask
-//! ([`Identities::certificate`], [`Identities::prefetch`]) and say what may go ([`Identities::retain`]).
+//! life of one identity, [`queue`] says whose turn it is; [`trust`] is what is accepted of peers, [`verify`] judges them in
+//! the handshake, [`proof`] after it and for as long as the tunnel lives, [`revocation`] by the lists of `CRL_PATH`.
+//! Nothing here decides which identities a node needs: callers ask ([`Identities::certificate`],
+//! [`Identities::prefetch`]) and say what may go ([`Identities::retain`]).
 
 pub(crate) mod ca;
 mod certificate;
+mod proof;
+mod queue;
 mod renewer;
 mod request;
 mod response;
-mod slots;
+pub(crate) mod revocation;
+mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trust;
 mod verify;
 mod x509;
 
@@ -26,9 +32,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 pub(crate) use certificate::Certificate;
-pub(crate) use verify::peer_identity;
+pub(crate) use proof::Proof;
+pub(crate) use trust::Trust;
+pub(crate) use verify::Refused;
 pub(crate) use x509::X509;
 
+use queue::Priority;
 use renewer::{Renewer, Source, State};
 
 /// The certificates of this node. Cheap to clone; the last clone dropped ends all renewals.
@@ -74,12 +83,16 @@ pub(crate) struct Listed {
 
 impl Identities {
     /// Starts with no identity. Must be used within a tokio runtime.
-    pub(crate) fn new(ca: impl ca::Authority) -> Self {
-        Self::with_clock(ca, SystemTime::now)
+    pub(crate) fn new(ca: impl ca::Authority, trust: Trust) -> Self {
+        Self::with_clock(ca, trust, SystemTime::now)
     }
 
-    fn with_clock(ca: impl ca::Authority, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        let source = Arc::new(Source::new(Box::new(ca), Box::new(clock)));
+    fn with_clock(
+        ca: impl ca::Authority,
+        trust: Trust,
+        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> Self {
+        let source = Arc::new(Source::new(Box::new(ca), trust, Box::new(clock)));
         Self(Arc::new(Inner { source, entries: Mutex::default() }))
     }
 
@@ -88,7 +101,7 @@ impl Identities {
     /// The first request for an identity starts to fetch it; from then on it is renewed until [`Self::retain`] drops it.
     /// A request while the authority fails makes it try again, at most once a second.
     pub(crate) async fn certificate(&self, id: &SpiffeId) -> Result<Arc<Certificate>, Error> {
-        let (mut state, demand) = self.entry(id);
+        let (mut state, demand) = self.entry(id, Priority::RealTime);
         if let Some(certificate) = self.usable(&state.borrow_and_update()) {
             return Ok(certificate);
         }
@@ -108,7 +121,13 @@ impl Identities {
 
     /// Starts to fetch the certificate of an identity, unless it is already kept.
     pub(crate) fn prefetch(&self, id: &SpiffeId) {
-        self.entry(id);
+        self.entry(id, Priority::Warmup);
+    }
+
+    /// Renews every certificate within a few seconds, because something about them may have changed: the roots. Those
+    /// that are there are used meanwhile.
+    pub(crate) fn renew_all(&self) {
+        self.0.source.renew_all();
     }
 
     /// Forgets every identity that is not `wanted`; whoever waits for one of them is told.
@@ -124,19 +143,20 @@ impl Identities {
         listed
     }
 
-    fn entry(&self, id: &SpiffeId) -> (watch::Receiver<State>, Arc<Notify>) {
+    /// What is kept of an identity; if it is new, `priority` says how much its first certificate matters.
+    fn entry(&self, id: &SpiffeId, priority: Priority) -> (watch::Receiver<State>, Arc<Notify>) {
         let mut entries = self.entries();
-        let entry = entries.entry(id.clone()).or_insert_with(|| self.start(id.clone()));
+        let entry = entries.entry(id.clone()).or_insert_with(|| self.start(id.clone(), priority));
         (entry.state.clone(), Arc::clone(&entry.demand))
     }
 
-    fn start(&self, id: SpiffeId) -> Entry {
+    fn start(&self, id: SpiffeId, priority: Priority) -> Entry {
         let demand = Arc::new(Notify::new());
         let (publish, state) = watch::channel(State::Initializing);
         let renewer =
             Renewer { id, source: Arc::clone(&self.0.source), publish, demand: Arc::clone(&demand) };
         let mut renewal = JoinSet::new();
-        renewal.spawn(renewer.run());
+        renewal.spawn(renewer.run(priority));
         Entry { state, demand, _renewal: renewal }
     }
 

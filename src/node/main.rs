@@ -52,8 +52,8 @@ fn start() -> Result<(), Failure> {
 }
 
 fn run() -> Result<(), Failure> {
-    let config = Config::read(&Environment::of_process()).map_err(Failure::usage)?;
     log::start_from_environment().map_err(Failure::usage)?;
+    let config = Config::read(&Environment::of_process()).map_err(Failure::usage)?;
     crypto::choose(config.policy);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)

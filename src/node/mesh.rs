@@ -40,6 +40,7 @@ pub(crate) struct Mesh {
 
 /// One change of the mesh.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all changes are insertions")]
 pub(crate) enum Change {
     Insert(Resource),
     RemoveAddress(Arc<str>),

@@ -12,9 +12,11 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::{self, Admin};
 use crate::agent;
 use crate::capture;
-use crate::config::{Config, Mode as Serves};
+use crate::config::{Config, Mode as Serves, TrustConfig};
+use crate::control_plane::roots::RootWatch;
 use crate::drain;
-use crate::identity::{Identities, ca};
+use crate::identity::revocation::Revocation;
+use crate::identity::{Identities, Trust, ca};
 use crate::mesh::{self, Mesh};
 use crate::pods::Pods;
 use crate::proxy::{self, PodInfo, Shared};
@@ -57,11 +59,15 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     let state = State::default();
     state.task(PROXY);
     let background = Tasks::default();
-    let mesh = follow_mesh(&config, &state, &background)?;
     let authority = ca::Client::new(config.ca.clone())?;
     state.control_plane(authority.status());
-    let identities = Identities::new(authority);
-    let admin = Admin::open(config.ports, state.clone(), identities.clone()).await?;
+    let roots = RootWatch::new(&config.ca.server.root);
+    let (trust, revocation) = trust(&config.trust, &background);
+    let identities = Identities::new(authority, trust);
+    background.spawn(renew_with_roots(roots, identities.clone()));
+    // Opens before anything can be counted: what is counted without a recorder is lost.
+    let admin = Admin::open(config.ports, state.clone(), identities.clone(), revocation).await?;
+    let mesh = follow_mesh(&config, &state, &background)?;
     let shared = Shared { mesh, identities, socket: config.socket, tunnel: config.tunnel };
     let asked = async {
         tokio::select! {
@@ -89,6 +95,28 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
             };
             serve_workload(&config, shared, pod, &state, asked).await
         }
+    }
+}
+
+/// What is accepted of peers besides what comes with certificates.
+fn trust(config: &TrustConfig, background: &Tasks) -> (Trust, Revocation) {
+    let revocation = match &config.revoked {
+        None => Revocation::off(),
+        Some(path) => {
+            let (revocation, follow) = Revocation::of_file(path);
+            background.spawn(follow.run());
+            revocation
+        }
+    };
+    (Trust::new(config.aliases.clone(), &revocation), revocation)
+}
+
+/// Renews all certificates when the roots of the mesh have changed: the roots of our peers come with them.
+async fn renew_with_roots(mut roots: RootWatch, identities: Identities) {
+    loop {
+        roots.changed().await;
+        tracing::info!("the roots of the mesh have changed; all certificates are renewed");
+        identities.renew_all();
     }
 }
 

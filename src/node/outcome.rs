@@ -16,6 +16,8 @@ use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
 
 use crate::deliver::splice::{Count, Early, Moved};
+use crate::identity::Refused;
+use crate::stream::Broken;
 use crate::{capture, deliver, mesh, tunnel};
 
 pub(crate) use labels::describe as describe_metrics;
@@ -54,7 +56,7 @@ pub(crate) enum Failure {
     NotOurAddress(SocketAddr),
     #[error(transparent)]
     Dial(#[from] deliver::dial::Error),
-    #[error("{0}")]
+    #[error("{}", broken(.0))]
     Broken(Early),
     #[error("connection closed due to connection drain")]
     Drained,
@@ -68,6 +70,10 @@ impl Failure {
             Self::NoIdentity(_) | Self::NoCertificate(_) => Flag::IdentityError,
             Self::Tunnel(error) => error.flag(),
             Self::Accept(tunnel::server::Error::Http2(_)) => Flag::H2HandshakeFailure,
+            Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
+            | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
+                Flag::CertRevoked
+            }
             Self::Accept(_) => Flag::TlsFailure,
             Self::NoWorkload { .. }
             | Self::Unanswered(_)
@@ -91,6 +97,10 @@ impl Failure {
             Self::NoCertificate(_) => "no_certificate",
             Self::Tunnel(error) => error.reason(),
             Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
+            Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
+            | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
+                "certificate_revoked"
+            }
             Self::Accept(_) => "peer_not_accepted",
             Self::BadRequest(_) => "bad_request",
             Self::PeerGone => "peer_gone",
@@ -121,6 +131,14 @@ impl Failure {
             | Self::Broken(_)
             | Self::Drained => 503,
         }
+    }
+}
+
+/// How a connection broke. A revoked peer is always the other end of the tunnel.
+fn broken(early: &Early) -> String {
+    match early {
+        Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked) => Broken::Revoked.to_string(),
+        Early::Client(_) | Early::Server(_) => early.to_string(),
     }
 }
 
@@ -264,7 +282,7 @@ impl Drop for Report {
 
 impl Party {
     fn name(&self) -> Option<&str> {
-        self.workload.as_ref().map(|workload| workload.name.as_ref())
+        self.workload.as_ref().map(|workload| workload.name())
     }
 
     fn namespace(&self) -> Option<&str> {
@@ -283,4 +301,28 @@ impl Direction {
 
 fn quoted(value: &impl fmt::Display) -> tracing::field::DebugValue<String> {
     tracing::field::debug(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revoked_peer_is_called_so_wherever_it_is_noticed() {
+        let peer = "10.0.0.1:15008".parse().unwrap();
+        let source = Refused::Revoked;
+        for failure in [
+            Failure::Broken(Early::Client(Broken::Revoked)),
+            Failure::Broken(Early::Server(Broken::Revoked)),
+            Failure::Tunnel(tunnel::Error::Revoked { peer }),
+            Failure::Tunnel(tunnel::Error::Peer { peer, source: source.clone() }),
+            Failure::Accept(tunnel::server::Error::Peer(source)),
+        ] {
+            assert_eq!((failure.flag(), failure.reason()), (Flag::CertRevoked, "certificate_revoked"));
+            let text = Chain(&failure).to_string();
+            assert!(text.contains("peer certificate revoked by CRL"), "{text}");
+        }
+        let text = Failure::Broken(Early::Server(Broken::Revoked)).to_string();
+        assert_eq!(text, "connection closed: peer certificate revoked by CRL");
+    }
 }

@@ -44,6 +44,9 @@ pub(crate) enum Broken {
     /// The other side takes no more, but all it sent is complete (RST_STREAM with NO_ERROR, RFC 9113 §8.1).
     #[error("the peer stopped reading")]
     Stopped,
+    /// What carries the stream was torn down because its other end is not to be trusted any more.
+    #[error("connection closed: peer certificate revoked by CRL")]
+    Revoked,
     /// What carries the stream failed.
     #[error("connection lost: {0}")]
     Lost(String),

@@ -28,6 +28,9 @@ pub(crate) const ESTABLISH_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the peer may take to answer a CONNECT; it dials its workload meanwhile, for up to 10 s.
 pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
+/// What is said of connections on a tunnel whose peer's certificate was revoked.
+const REVOKED: &str = "connection closed: peer certificate revoked by CRL";
+
 /// What makes two connections share a tunnel. Anything that differs here is never mixed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -58,6 +61,10 @@ pub(crate) enum Error {
     Dial(#[source] deliver::dial::Error),
     #[error("TLS handshake with {peer} failed: {reason}")]
     Tls { peer: SocketAddr, reason: String },
+    #[error("TLS handshake with {peer} failed")]
+    Peer { peer: SocketAddr, source: identity::Refused },
+    #[error("{REVOKED} ({peer})")]
+    Revoked { peer: SocketAddr },
     #[error("HTTP/2 with {peer} failed: {reason}")]
     Http2 { peer: SocketAddr, reason: String },
     #[error("the tunnel to {peer} was not up within {ESTABLISH_DEADLINE:?} (establish deadline)")]
@@ -76,7 +83,8 @@ impl Error {
         match self {
             Self::Identity { .. } => Flag::IdentityError,
             Self::Dial(deliver::dial::Error::TimedOut { .. }) => Flag::NetworkPolicy,
-            Self::Tls { .. } => Flag::TlsFailure,
+            Self::Peer { source: identity::Refused::Revoked, .. } | Self::Revoked { .. } => Flag::CertRevoked,
+            Self::Tls { .. } | Self::Peer { .. } => Flag::TlsFailure,
             Self::Http2 { .. } => Flag::H2HandshakeFailure,
             Self::Dial(_)
             | Self::EstablishTimedOut { .. }
@@ -92,7 +100,10 @@ impl Error {
             Self::Identity { .. } => "no_certificate",
             Self::Dial(deliver::dial::Error::TimedOut { .. }) => "peer_unreachable",
             Self::Dial(_) => "peer_refused",
-            Self::Tls { .. } => "tls_failure",
+            Self::Peer { source: identity::Refused::Revoked, .. } | Self::Revoked { .. } => {
+                "certificate_revoked"
+            }
+            Self::Tls { .. } | Self::Peer { .. } => "tls_failure",
             Self::Http2 { .. } => "http2_failure",
             Self::EstablishTimedOut { .. } => "establish_deadline",
             Self::AnswerTimedOut { .. } => "answer_deadline",

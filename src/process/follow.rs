@@ -33,6 +33,12 @@ impl Follower {
         Ok((Self { path: path.to_owned(), reported }, text))
     }
 
+    /// Starts to follow a file that need not exist, nor be text. What it has now is for the caller to read.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), reported: fingerprint(path) }
+    }
+
     /// The file being followed.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -44,13 +50,19 @@ impl Follower {
     /// # Errors
     /// When it has become unreadable; reported once, until that changes again.
     pub async fn changed(&mut self) -> io::Result<String> {
+        self.settled().await;
+        std::fs::read_to_string(&self.path)
+    }
+
+    /// Waits until the file has changed, appeared or disappeared, and leaves it to the caller to read it. Cancel safe.
+    pub async fn settled(&mut self) {
         let mut previous = self.reported;
         loop {
             tokio::time::sleep(LOOK).await;
             let now = fingerprint(&self.path);
             if now != self.reported && now == previous {
                 self.reported = now;
-                return std::fs::read_to_string(&self.path);
+                return;
             }
             previous = now;
         }
@@ -96,6 +108,15 @@ mod tests {
 
         std::fs::write(&path, "four").unwrap();
         assert_eq!(next(&mut follower).await.unwrap(), "four");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_there_yet_can_be_followed() {
+        let path = file("later");
+        let mut follower = Follower::of(&path);
+        std::fs::write(&path, [0xff]).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), follower.settled()).await.expect("it is seen in time");
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -158,7 +158,7 @@ fn has_version(program: &Program, netns: &Netns, version: &str) -> Result<(), Er
 }
 
 impl State {
-    fn control(&self) -> Option<Program> {
+    pub(super) fn control(&self) -> Option<Program> {
         let is_control =
             |running: &&Running| matches!(running.role, Role::Control) && running.program.is_running();
         self.running.iter().rev().find(is_control).map(|running| running.program.clone())

@@ -73,6 +73,12 @@ impl Lab {
         Ok(program)
     }
 
+    /// The control plane, if it runs.
+    #[must_use]
+    pub fn control(&self) -> Option<Program> {
+        self.state().control()
+    }
+
     /// How the control plane is started, to be changed and given to [`Lab::start`].
     ///
     /// # Errors

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::control_plane::Status;
-use crate::control_plane::status::State as Reachable;
+use crate::control_plane::{self, status::State as Reachable};
+use crate::identity::revocation::{Revocation, Status};
 use crate::identity::{Identities, Listed, X509};
 use crate::state::State;
 
 /// Pods and certificates; private keys and tokens are in no dump.
-pub(super) fn dump(state: &State, identities: &Identities) -> String {
+pub(super) fn dump(state: &State, identities: &Identities, revocation: &Revocation) -> String {
     let pods: serde_json::Map<String, Value> = state
         .pods()
         .into_iter()
@@ -33,6 +33,7 @@ pub(super) fn dump(state: &State, identities: &Identities) -> String {
     let dump = json!({
         "certificates": certificates,
         "controlPlane": control_plane,
+        "revocation": revoked(revocation),
         "version": version,
         "workloadState": pods,
     });
@@ -40,7 +41,7 @@ pub(super) fn dump(state: &State, identities: &Identities) -> String {
 }
 
 /// Whether a service of the control plane answers, since when, and why not.
-fn reachable(status: &Status) -> Value {
+fn reachable(status: &control_plane::Status) -> Value {
     let view = status.view();
     let (state, error) = match view.state {
         Reachable::Unused => ("Unused", None),
@@ -54,6 +55,18 @@ fn reachable(status: &Status) -> Value {
         "error": error,
         "version": view.version,
     })
+}
+
+/// What is known of revoked certificates.
+fn revoked(revocation: &Revocation) -> Value {
+    match revocation.status() {
+        Status::Off => json!({ "state": "Off" }),
+        Status::Valid { lists, certificates } => {
+            json!({ "state": "Valid", "lists": lists, "certificates": certificates })
+        }
+        Status::Missing => json!({ "state": "Missing" }),
+        Status::Invalid { why } => json!({ "state": "Invalid", "error": why }),
+    }
 }
 
 fn certificate(listed: &Listed) -> Value {

@@ -15,7 +15,7 @@ use super::*;
 use crate::capture::INBOUND_TUNNEL;
 use crate::config::{Config, Environment};
 use crate::drain::{self, Drain};
-use crate::identity::{Identities, ca};
+use crate::identity::{Identities, Trust, ca};
 use crate::proxy::Shared;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ fn shared() -> Shared {
     let client = ca::Client::new(config.ca);
     Shared {
         mesh: empty_mesh(),
-        identities: Identities::new(client.unwrap()),
+        identities: Identities::new(client.unwrap(), Trust::default()),
         socket: config.socket,
         tunnel: config.tunnel,
     }

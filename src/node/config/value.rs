@@ -94,11 +94,18 @@ pub(super) fn token(text: &str) -> Token {
     if text.starts_with(['/', '.']) || path.exists() {
         return Token::File(path.to_owned());
     }
-    Token::Text(text.to_owned())
+    Token::Text(text.into())
 }
+
+/// More threads than this are a slip of the pen.
+const MOST_THREADS: usize = 1024;
 
 /// How many worker threads the data plane gets: said, or derived from the CPU limits.
 pub(super) fn worker_threads(env: &Environment, concurrency: Option<usize>) -> Result<usize, Error> {
+    wanted_threads(env, concurrency).map(|threads| threads.clamp(1, MOST_THREADS))
+}
+
+fn wanted_threads(env: &Environment, concurrency: Option<usize>) -> Result<usize, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let limit = cpu_limit(env)?;
     let request = optional_cpus(env, "ZTUNNEL_RESOURCE_CPU_REQUEST")?.unwrap_or(0);
@@ -107,10 +114,10 @@ pub(super) fn worker_threads(env: &Environment, concurrency: Option<usize>) -> R
         return env.parse("ZTUNNEL_WORKER_THREADS", |text| threads(text, cpus));
     }
     if let Some(concurrency) = concurrency {
-        return Ok(if concurrency == 0 { cpus.max(1) } else { concurrency });
+        return Ok(if concurrency == 0 { cpus } else { concurrency });
     }
     if let Some(explicit) = optional_cpus(env, "ZTUNNEL_RESOURCE_CPU_LIMIT")? {
-        return Ok(explicit.max(request).max(1));
+        return Ok(explicit.max(request));
     }
     Ok(cpus.div_ceil(4).max(request).max(2))
 }
@@ -134,10 +141,10 @@ fn optional_cpus(env: &Environment, name: &'static str) -> Result<Option<usize>,
 
 fn threads(text: &str, cpus: usize) -> Result<usize, String> {
     let Some(percent) = text.strip_suffix('%') else {
-        return number::<usize>(text).map(|threads| if threads == 0 { cpus.max(1) } else { threads });
+        return number::<usize>(text).map(|threads| if threads == 0 { cpus } else { threads });
     };
     match percent.parse::<usize>() {
-        Ok(percent @ 1..=100) => Ok((cpus * percent).div_ceil(100).max(1)),
+        Ok(percent @ 1..=100) => Ok(cpus.saturating_mul(percent).div_ceil(100)),
         _ => Err("a percentage of CPUs must be between 1% and 100%".into()),
     }
 }
@@ -184,8 +191,36 @@ mod tests {
 
     #[test]
     fn thread_counts() {
-        for (text, cpus, count) in [("4", 2, 4), ("0", 8, 8), ("25%", 8, 2), ("1%", 8, 1), ("26%", 8, 3)] {
-            assert_eq!(threads(text, cpus), Ok(count), "{text} of {cpus}");
+        const SAID: &str = "ZTUNNEL_WORKER_THREADS";
+        const CPUS: &str = "ZTUNNEL_CPU_LIMIT";
+        const LIMIT: &str = "ZTUNNEL_RESOURCE_CPU_LIMIT";
+        const REQUEST: &str = "ZTUNNEL_RESOURCE_CPU_REQUEST";
+        for (set, concurrency, count) in [
+            (&[(SAID, "4"), (CPUS, "2")][..], Some(7), 4),
+            (&[(SAID, "0"), (CPUS, "8")], Some(7), 8),
+            (&[(SAID, "0"), (CPUS, "0")], None, 1),
+            (&[(SAID, "25%"), (CPUS, "8")], None, 2),
+            (&[(SAID, "26%"), (CPUS, "8")], None, 3),
+            (&[(SAID, "1%"), (CPUS, "8")], None, 1),
+            (&[(SAID, "50%"), (CPUS, "8"), (LIMIT, "2")], None, 1),
+            (&[(SAID, "4000000000")], None, MOST_THREADS),
+            (&[(CPUS, "8")], Some(3), 3),
+            (&[(CPUS, "8")], Some(0), 8),
+            (&[(LIMIT, "2")], Some(0), 2),
+            (&[(LIMIT, "2")], None, 2),
+            (&[(LIMIT, "1500m"), (REQUEST, "500m")], None, 2),
+            (&[(LIMIT, "2"), (REQUEST, "3.5")], None, 4),
+            (&[(LIMIT, "0"), (CPUS, "8")], None, 1),
+            (&[(CPUS, "4")], None, 2),
+            (&[(CPUS, "9")], None, 3),
+            (&[(CPUS, "9"), (REQUEST, "5")], None, 5),
+        ] {
+            let env = Environment::of(set.iter().copied());
+            assert_eq!(worker_threads(&env, concurrency).unwrap(), count, "{set:?} {concurrency:?}");
+        }
+        for (name, value) in [(SAID, ""), (SAID, "0%"), (SAID, "101%"), (SAID, "-1"), (LIMIT, "two")] {
+            let env = Environment::of([(name, value)].into_iter());
+            assert!(worker_threads(&env, None).is_err(), "{name}={value}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The table of environment variables, and the one way to read them.
+//!
+//! A name that ends in `*` stands for all variables that start with what is before it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use super::Error;
 
@@ -12,6 +15,12 @@ struct Variable {
     default: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the README's table"))]
     doc: &'static str,
+}
+
+impl Variable {
+    fn covers(&self, name: &str) -> bool {
+        self.name == name || self.name.strip_suffix('*').is_some_and(|prefix| name.starts_with(prefix))
+    }
 }
 
 const fn row(name: &'static str, default: &'static str, doc: &'static str) -> Variable {
@@ -39,6 +48,11 @@ const VARIABLES: &[Variable] = &[
     ),
     row("ALT_XDS_HOSTNAME", "", "a second server name to accept from the control plane"),
     row(
+        "XDS_HEADER_*",
+        "",
+        "a header to send with each request to the control plane; its name is what follows",
+    ),
+    row(
         "XDS_ON_DEMAND",
         "false",
         "`true`: take workloads and services when a connection first needs them, not all at once",
@@ -52,6 +66,17 @@ const VARIABLES: &[Variable] = &[
     row("INSTANCE_IP", "1.1.1.1", "address of that pod"),
     row("CLUSTER_DOMAIN", "cluster.local", "DNS domain of the cluster"),
     row(
+        "KUBERNETES_SERVICE_HOST",
+        "",
+        "set by Kubernetes: the control plane is istiod unless something else is said",
+    ),
+    row(
+        "ISTIO_META_*",
+        "",
+        "metadata of this node for the control plane, over `proxyMetadata` of the proxy configuration",
+    ),
+    row("ISTIO_METAJSON_*", "", "the same, as JSON; left out with an error in the log when it is none"),
+    row(
         "CA_ADDRESS",
         "",
         "certificate authority, `host:port` or URL; unset: like `XDS_ADDRESS`, but never none",
@@ -62,6 +87,7 @@ const VARIABLES: &[Variable] = &[
         "roots the authority's server certificate must chain to: file, `SYSTEM`, or PEM text",
     ),
     row("ALT_CA_HOSTNAME", "", "a second server name to accept from the authority"),
+    row("CA_HEADER_*", "", "a header to send with each request to the authority; its name is what follows"),
     row(
         "AUTH_TOKEN",
         "",
@@ -158,22 +184,47 @@ pub(super) fn table() -> String {
     format!("| variable | default | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
 }
 
-/// A copy of the environment.
-#[derive(Debug)]
-pub(crate) struct Environment(BTreeMap<String, String>);
+/// A copy of the environment. Shown nowhere: it holds secrets.
+#[derive(Default)]
+pub(crate) struct Environment {
+    values: BTreeMap<String, String>,
+    /// Variables of the table whose values are not text.
+    unreadable: Vec<String>,
+}
 
 impl Environment {
-    /// Copies the process's environment; values that are not UTF-8 are left out.
+    /// Copies the process's environment.
     pub(crate) fn of_process() -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        Self(std::env::vars_os().filter_map(text).collect())
+        Self::of_texts(std::env::vars_os())
     }
 
     #[cfg(test)]
     pub(crate) fn of<'a>(vars: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(vars.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        Self::of_texts(vars.map(|(name, value)| (name.into(), value.into())))
+    }
+
+    fn of_texts(vars: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let mut env = Self::default();
+        for (name, value) in vars {
+            // Variables with other names are none of ours.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => drop(env.values.insert(name, value)),
+                Err(_) if VARIABLES.iter().any(|variable| variable.covers(&name)) => {
+                    env.unreadable.push(name)
+                }
+                Err(_) => {}
+            }
+        }
+        env
+    }
+
+    /// Fails when a setting is not even text: to go on without it could be to go on without protection.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self.unreadable.first() {
+            Some(name) => Err(Error::NotText { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The value or the default.
@@ -183,7 +234,17 @@ impl Environment {
 
     /// The value, if set.
     pub(super) fn optional(&self, name: &'static str) -> Option<String> {
-        self.0.get(variable(name).name).cloned()
+        self.values.get(variable(name).name).cloned()
+    }
+
+    /// The value, if set and not empty.
+    pub(super) fn filled(&self, name: &'static str) -> Option<String> {
+        self.optional(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value, or the default also for an empty one.
+    pub(super) fn filled_or_default(&self, name: &'static str) -> String {
+        self.filled(name).unwrap_or_else(|| variable(name).default.to_owned())
     }
 
     /// The value or the default, parsed.
@@ -195,24 +256,12 @@ impl Environment {
         parse(&self.text(name)).map_err(|reason| self.invalid(name, &reason))
     }
 
-    /// All variables that start with `prefix`, their names without it in lower case.
-    pub(super) fn with_prefix(&self, prefix: &str) -> Vec<(String, String)> {
-        let stripped = |(name, value): (&String, &String)| {
-            Some((name.strip_prefix(prefix)?.to_ascii_lowercase(), value.clone()))
-        };
-        self.0.iter().filter_map(stripped).collect()
-    }
-
-    /// All variables that start with `prefix`, their names without it as they are.
-    pub(super) fn with_exact_prefix(&self, prefix: &str) -> impl Iterator<Item = (String, String)> {
-        self.0
+    /// All variables of a row that ends in `*`, by what stands for the `*`.
+    pub(super) fn with_prefix(&self, name: &'static str) -> impl Iterator<Item = (String, String)> {
+        let prefix = variable(name).name.trim_end_matches('*');
+        self.values
             .iter()
             .filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone())))
-    }
-
-    /// Whether a variable of the platform is there.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
     }
 
     pub(super) fn invalid(&self, name: &'static str, reason: &str) -> Error {
@@ -222,4 +271,32 @@ impl Environment {
 
 fn variable(name: &str) -> &'static Variable {
     VARIABLES.iter().find(|variable| variable.name == name).expect("only variables of the table are read")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_not_text_is_not_taken_for_unset() {
+        let check = |name: &str| {
+            let value = OsString::from_vec(vec![0xff]);
+            Environment::of_texts([(OsString::from(name), value)].into_iter()).check()
+        };
+        for name in ["CRL_PATH", "CA_HEADER_X", "ISTIO_META_Y"] {
+            let error = check(name).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        for name in ["PATH", "CA_HEADER", "MY_CRL_PATH"] {
+            assert!(check(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn rows_are_unique() {
+        let names: std::collections::BTreeSet<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+        assert_eq!(names.len(), VARIABLES.len());
+    }
 }

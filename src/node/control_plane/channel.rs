@@ -115,9 +115,10 @@ impl Channels {
     }
 
     fn trusted(&self, roots: &str) -> Result<RootCertStore, Error> {
-        let (certificates, origin) = match &self.root {
+        let ((certificates, unreadable), origin) = match &self.root {
             Root::System => {
-                (rustls_native_certs::load_native_certs().certs, "the system's trust store".to_owned())
+                let loaded = rustls_native_certs::load_native_certs();
+                ((loaded.certs, loaded.errors.len()), "the system's trust store".to_owned())
             }
             Root::Pem(_) => (pem_certificates(roots), "the given text".to_owned()),
             Root::File(path) => (pem_certificates(roots), path.display().to_string()),
@@ -127,8 +128,8 @@ impl Channels {
         if store.is_empty() {
             return Err(Error::NoRoot { origin });
         }
-        if unusable > 0 {
-            tracing::warn!(origin, unusable, "trust bundle has certificates that cannot be roots");
+        if unreadable + unusable > 0 {
+            tracing::warn!(origin, unreadable, unusable, "trust bundle has parts that cannot be roots");
         }
         Ok(store)
     }
@@ -153,8 +154,12 @@ fn endpoint(address: &str) -> Option<(Endpoint, String)> {
     Some((endpoint, host))
 }
 
-fn pem_certificates(text: &str) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(text.as_bytes()).filter_map(Result::ok).collect()
+/// The certificates in a text, and how many of its parts cannot be read.
+fn pem_certificates(text: &str) -> (Vec<CertificateDer<'static>>, usize) {
+    let mut unreadable = 0;
+    let parts = CertificateDer::pem_slice_iter(text.as_bytes());
+    let certificates = parts.filter_map(|part| part.map_err(|_| unreadable += 1).ok()).collect();
+    (certificates, unreadable)
 }
 
 /// Judges the server's certificate: chain, time and usage first, then the name or the second name.

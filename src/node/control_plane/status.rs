@@ -63,14 +63,14 @@ impl Status {
         let mut view = self.lock();
         if is_news(&view.state) {
             view.since = SystemTime::now();
-            let since = view.since.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            let service = self.key();
-            let up = if state == State::Up { 1.0 } else { 0.0 };
-            metrics::gauge!("culvert_control_plane_up", "service" => service).set(up);
-            metrics::gauge!("culvert_control_plane_since_seconds", "service" => service)
-                .set(since.as_secs_f64());
         }
         view.state = state;
+        let since = view.since.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let up = if view.state == State::Up { 1.0 } else { 0.0 };
+        // Set each time, news or not: the first answer can come before there is a recorder.
+        let service = self.key();
+        metrics::gauge!("culvert_control_plane_up", "service" => service).set(up);
+        metrics::gauge!("culvert_control_plane_since_seconds", "service" => service).set(since.as_secs_f64());
     }
 
     /// What the service is called in metrics and dumps.
@@ -110,5 +110,25 @@ mod tests {
         let since = status.view().since;
         status.down("two");
         assert_eq!((status.view().state, status.view().since), (State::Down("two".into()), since));
+    }
+
+    #[test]
+    fn metrics_tell_the_same() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let exposed = |name: &str| {
+            let text = recorder.handle().render();
+            let line = text.lines().find(|line| line.starts_with(name)).expect(name);
+            line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+        };
+        let status = Status::new(Service::Authority, "x:1");
+        // Before metrics are recorded.
+        status.down("early");
+        metrics::with_local_recorder(&recorder, || status.down("again"));
+        assert_eq!(exposed("culvert_control_plane_up{service=\"ca\"}"), 0.0);
+        let since = exposed("culvert_control_plane_since_seconds{service=\"ca\"}");
+        let known = status.view().since.duration_since(UNIX_EPOCH).unwrap();
+        assert!((since - known.as_secs_f64()).abs() < 0.01, "{since} {known:?}");
+        metrics::with_local_recorder(&recorder, || status.up());
+        assert_eq!(exposed("culvert_control_plane_up{service=\"ca\"}"), 1.0);
     }
 }

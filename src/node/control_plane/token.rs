@@ -5,43 +5,40 @@ use std::sync::Arc;
 
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::Error;
+use super::{Error, Secret};
 
 /// A bearer token.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum Token {
     /// A file, read again for each request: Kubernetes replaces it.
     File(PathBuf),
     /// The token itself.
-    Text(String),
+    Text(Secret),
 }
 
 impl Token {
     /// The value of the authorization header. Space around the token is not part of it.
     pub(super) async fn bearer(&self) -> Result<MetadataValue<Ascii>, Error> {
         let text = match self {
-            Self::Text(text) => text.clone(),
+            Self::Text(text) => text.reveal().to_owned(),
             Self::File(path) => tokio::fs::read_to_string(path)
                 .await
                 .map_err(|source| Error::TokenUnreadable { path: path.clone(), source: Arc::new(source) })?,
         };
         let token = text.trim();
+        let malformed = || Error::TokenMalformed { origin: self.origin() };
         if token.is_empty() {
-            return Err(Error::TokenMalformed);
+            return Err(malformed());
         }
-        let mut value =
-            MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| Error::TokenMalformed)?;
+        let mut value = super::ascii(&format!("Bearer {token}")).ok_or_else(malformed)?;
         value.set_sensitive(true);
         Ok(value)
     }
-}
 
-impl std::fmt::Debug for Token {
-    /// Shows where a token comes from, never the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn origin(&self) -> String {
         match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Text(_) => f.write_str("Text(..)"),
+            Self::File(path) => path.display().to_string(),
+            Self::Text(_) => "the given text".to_owned(),
         }
     }
 }

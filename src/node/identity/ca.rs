@@ -47,14 +47,6 @@ pub(crate) struct Config {
     pub(crate) impersonate: bool,
 }
 
-impl Config {
-    /// Has the connections to the authority carry a mark.
-    pub(crate) fn marked(mut self, mark: Option<u32>) -> Self {
-        self.server.mark = mark;
-        self
-    }
-}
-
 /// Why a request brought no certificate.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A certificate stays available while a renewal runs or fails, until it expires. When to come back is decided by
-//! [`culvert_core::renewal`]; a connection that waits ([`Renewer::demand`]) cuts a pause short.
+//! [`culvert_core::renewal`]; a connection that waits ([`Renewer::demand`]) cuts a pause short, and so do a reason to renew
+//! everything ([`Source::renew_all`]) and a revocation list with our own certificate. Whose turn it is to ask is decided by [`super::queue`].
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,13 +20,18 @@ use tokio::time::Instant;
 
 use super::ca::{self, Authority};
 use super::certificate::Certificate;
-use super::slots::Slots;
+use super::queue::{Place, Priority, Queue};
+use super::revocation::Lists;
+use super::trust::Trust;
 
 /// The shortest time between two attempts that connections caused.
 const DEMAND_GAP: Duration = Duration::from_secs(1);
 
 /// How often the wall clock is looked at while waiting: the monotonic clock does not count the time a machine sleeps.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Over how long the renewals are spread when everything is renewed.
+const SPREAD: Duration = Duration::from_secs(2);
 
 /// What is known of one identity.
 #[derive(Debug)]
@@ -41,8 +47,17 @@ pub(super) enum State {
 /// What all renewers share.
 pub(super) struct Source {
     ca: Box<dyn Authority>,
-    slots: Slots,
+    trust: Trust,
+    queue: Queue,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    all: watch::Sender<()>,
+}
+
+/// What may come while a renewer waits.
+struct News {
+    /// Everything is to be renewed.
+    all: watch::Receiver<()>,
+    lists: watch::Receiver<Arc<Lists>>,
 }
 
 /// Keeps one identity.
@@ -50,30 +65,41 @@ pub(super) struct Renewer {
     pub(super) id: SpiffeId,
     pub(super) source: Arc<Source>,
     pub(super) publish: watch::Sender<State>,
-    /// Somebody waits for a certificate.
+    /// A connection waits for a certificate.
     pub(super) demand: Arc<Notify>,
 }
 
 impl Source {
-    pub(super) fn new(ca: Box<dyn Authority>, clock: Box<dyn Fn() -> SystemTime + Send + Sync>) -> Self {
-        Self { ca, slots: Slots::new(), clock }
+    pub(super) fn new(
+        ca: Box<dyn Authority>,
+        trust: Trust,
+        clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    ) -> Self {
+        Self { ca, trust, queue: Queue::new(), clock, all: watch::Sender::new(()) }
     }
 
     /// The wall clock.
     pub(super) fn now(&self) -> SystemTime {
         (self.clock)()
     }
-}
 
+    /// Has every renewer ask anew within [`SPREAD`].
+    pub(super) fn renew_all(&self) {
+        self.all.send_replace(());
+    }
+}
 impl Renewer {
-    /// Runs for ever.
-    pub(super) async fn run(self) {
+    /// Runs for ever; the first certificate matters as much as `priority` says.
+    pub(super) async fn run(self, mut priority: Priority) {
         let mut failures = 0;
+        let mut news = News { all: self.source.all.subscribe(), lists: self.source.trust.lists() };
         loop {
-            let slot = self.source.slots.take(&self.demand).await;
+            let call = self.turn(priority).await;
+            news.all.mark_unchanged();
+            news.lists.mark_unchanged();
             let started = Instant::now();
             let result = self.source.ca.issue(&self.id).await;
-            drop(slot);
+            drop(call);
             let pause = match result {
                 Ok(certificate) => {
                     failures = 0;
@@ -84,7 +110,19 @@ impl Renewer {
                     self.failed(error, failures)
                 }
             };
-            self.wait(pause, started + DEMAND_GAP).await;
+            priority = self.wait(pause, started + DEMAND_GAP, &mut news).await;
+        }
+    }
+
+    /// Waits for the turn to call the authority.
+    async fn turn(&self, priority: Priority) -> Place {
+        let mut place = self.source.queue.join(priority, Instant::now());
+        loop {
+            tokio::select! {
+                biased;
+                () = place.turn() => return place,
+                () = self.demand.notified() => place.raise(Priority::RealTime),
+            }
         }
     }
 
@@ -92,6 +130,7 @@ impl Renewer {
     fn available(&self, certificate: Certificate) -> Duration {
         let pause = renewal::after_success(certificate.validity(), self.source.now(), rand::random());
         tracing::info!(identity = %self.id, serial = %certificate.serial(), renewal_in = ?pause, "certificate available");
+        let certificate = certificate.trusting(&self.source.trust);
         self.publish.send_replace(State::Available(Arc::new(certificate)));
         pause
     }
@@ -118,20 +157,34 @@ impl Renewer {
         validity.contains(now).then(|| validity.remaining(now))
     }
 
-    /// Waits for the pause to end by either clock, or, after `earliest`, for a connection that has nothing to use.
-    async fn wait(&self, pause: Duration, earliest: Instant) {
-        let end = Instant::now() + pause;
+    fn is_revoked(&self) -> bool {
+        matches!(&*self.publish.borrow(), State::Available(certificate) if certificate.is_revoked())
+    }
+
+    /// Waits for the pause to end by either clock; or, after `earliest`, for a connection that has nothing to use; or,
+    /// a random while after them, for news. Says how much the next attempt matters.
+    async fn wait(&self, pause: Duration, earliest: Instant, news: &mut News) -> Priority {
+        let mut end = Instant::now() + pause;
         let due = self.source.now() + pause;
+        let soon = || Instant::now() + SPREAD.mul_f64(rand::random());
         while Instant::now() < end && self.source.now() < due {
             tokio::select! {
                 () = tokio::time::sleep_until(end.min(Instant::now() + LOOK)) => {}
+                Ok(()) = news.all.changed() => end = end.min(soon()),
+                Ok(()) = news.lists.changed() => {
+                    if self.is_revoked() {
+                        tracing::error!(identity = %self.id, "our own certificate is revoked; it is renewed");
+                        end = end.min(soon());
+                    }
+                }
                 () = self.demand.notified() => {
                     if self.held().is_none() {
                         tokio::time::sleep_until(earliest).await;
-                        return;
+                        return Priority::RealTime;
                     }
                 }
             }
         }
+        Priority::Background
     }
 }

@@ -1,11 +1,12 @@
 //! The certificate request: a fresh key and a PKCS#10 message that asks for one identity.
 //!
 //! The key is ECDSA P-256, new for every request; the subject is empty; the only attribute asks for one critical
-//! extension, the identity as the only name.
+//! extension, the identity as the only name. The encoded key is wiped when the request is dropped; nothing copies it.
 
 use culvert_core::identity::SpiffeId;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _, SanType};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroize as _;
 
 /// A request that can be sent, and its key.
 pub(super) struct Request {
@@ -36,6 +37,12 @@ impl Request {
     /// The private key, without a copy.
     pub(super) fn private_key(&self) -> PrivateKeyDer<'_> {
         PrivatePkcs8KeyDer::from(self.key.serialized_der()).into()
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.key.zeroize();
     }
 }
 

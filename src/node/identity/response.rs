@@ -19,10 +19,8 @@ pub(super) struct Issued {
     pub(super) id: SpiffeId,
     /// The leaf, then the intermediates.
     pub(super) chain: Vec<X509>,
-    /// All certificates of the trust bundle.
+    /// All certificates of the trust bundle. At least one can be used as a root.
     pub(super) roots: Vec<X509>,
-    /// Those of them that can be used.
-    pub(super) anchors: RootCertStore,
 }
 
 /// What was asked for.
@@ -70,8 +68,8 @@ pub(super) fn check(answer: &[String], asked: &Asked<'_>, now: SystemTime) -> Re
         .collect::<Result<Vec<_>, _>>()?;
     check_leaf(&chain[0], asked, now)?;
     let roots = all_certificates(bundle).ok_or_else(|| not_one(elements - 1))?;
-    let anchors = anchors(&roots)?;
-    Ok(Issued { id: asked.id.clone(), chain, roots, anchors })
+    check_roots(&roots)?;
+    Ok(Issued { id: asked.id.clone(), chain, roots })
 }
 
 fn check_leaf(leaf: &X509, asked: &Asked<'_>, now: SystemTime) -> Result<(), Error> {
@@ -88,7 +86,7 @@ fn check_leaf(leaf: &X509, asked: &Asked<'_>, now: SystemTime) -> Result<(), Err
     Ok(())
 }
 
-fn anchors(roots: &[X509]) -> Result<RootCertStore, Error> {
+fn check_roots(roots: &[X509]) -> Result<(), Error> {
     let mut store = RootCertStore::empty();
     let (used, unusable) = store.add_parsable_certificates(roots.iter().map(|root| root.der.clone()));
     if used == 0 {
@@ -97,7 +95,7 @@ fn anchors(roots: &[X509]) -> Result<RootCertStore, Error> {
     if unusable > 0 {
         tracing::warn!(used, unusable, "trust bundle has certificates that cannot be roots");
     }
-    Ok(store)
+    Ok(())
 }
 
 /// The first block of a text; it must be a certificate.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::ca::{Authority, Issuing};
-use super::testing::{Leaf, TestCa, account};
+use super::testing::{Leaf, TestCa, TestLists, account, leaf};
 use super::*;
 
 const LIFE: Duration = Duration::from_secs(1000);
@@ -25,6 +25,8 @@ struct Fake {
     start: Instant,
     latency: Duration,
     mood: Mutex<Mood>,
+    life: Mutex<Duration>,
+    dated_back: Mutex<Duration>,
     /// When which identity was asked for, since the start.
     calls: Mutex<Vec<(Duration, SpiffeId)>>,
     running: AtomicUsize,
@@ -39,6 +41,8 @@ impl Fake {
             start: Instant::now(),
             latency,
             mood: Mutex::new(Mood::Issues),
+            life: Mutex::new(LIFE),
+            dated_back: Mutex::default(),
             calls: Mutex::default(),
             running: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
@@ -59,8 +63,12 @@ impl Fake {
     }
 
     fn identities(self: &Arc<Self>) -> Identities {
+        self.identities_trusting(Trust::default())
+    }
+
+    fn identities_trusting(self: &Arc<Self>, trust: Trust) -> Identities {
         let clock = Arc::clone(self);
-        Identities::with_clock(Arc::clone(self), move || clock.now())
+        Identities::with_clock(Arc::clone(self), trust, move || clock.now())
     }
 
     async fn answer(&self, id: &SpiffeId) -> Result<Certificate, ca::Error> {
@@ -73,7 +81,9 @@ impl Fake {
         match mood {
             Mood::Issues => {
                 let now = self.now();
-                let leaf = Leaf { not_before: now, not_after: now + LIFE, ..Leaf::named(&[&id.to_string()]) };
+                let not_before = now - *self.dated_back.lock().unwrap();
+                let not_after = now + *self.life.lock().unwrap();
+                let leaf = Leaf { not_before, not_after, ..Leaf::named(&[&id.to_string()]) };
                 Ok(self.ca.certificate(&leaf, &self.ca.root_pem()))
             }
             Mood::Refuses => Err(silent()),
@@ -283,4 +293,101 @@ async fn the_list_is_sorted_and_shows_the_chain() {
     assert_eq!((db.state.as_str(), db.chain.len(), db.roots.len()), ("Available", 1, 1));
     let validity = db.chain[0].validity;
     assert_eq!(validity.not_after.duration_since(validity.not_before).unwrap(), LIFE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_dated_back_by_more_than_it_lasts_causes_no_storm() {
+    let fake = Fake::new(Duration::ZERO);
+    *fake.dated_back.lock().unwrap() = Duration::from_secs(120);
+    *fake.life.lock().unwrap() = Duration::from_secs(60);
+    let identities = fake.identities();
+    identities.certificate(&account("web")).await.unwrap();
+    sleep(Duration::from_secs(600)).await;
+    let calls = fake.calls();
+    for pair in calls.windows(2) {
+        let gap = (pair[1] - pair[0]).as_secs_f64();
+        assert!((29.0..=36.0).contains(&gap), "{calls:?}");
+    }
+    assert!((17..=21).contains(&calls.len()), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_are_renewed_when_asked_and_spread_over_two_seconds() {
+    let fake = Fake::new(Duration::ZERO);
+    let identities = fake.identities();
+    let ids: Vec<_> = (0..20).map(|index| account(&format!("web-{index}"))).collect();
+    let mut before = Vec::new();
+    for id in &ids {
+        before.push(identities.certificate(id).await.unwrap());
+    }
+    sleep(Duration::from_secs(1)).await;
+    let asked = fake.start.elapsed();
+    identities.renew_all();
+    identities.renew_all();
+    sleep(Duration::from_secs(60)).await;
+    let renewals = fake.calls().split_off(20);
+    assert_eq!(renewals.len(), 20, "each once");
+    let (first, last) = (renewals[0] - asked, renewals[19] - asked);
+    assert!(last <= Duration::from_secs(2), "{renewals:?}");
+    assert!(last - first > Duration::from_millis(500), "{renewals:?}");
+    for (id, before) in ids.iter().zip(before) {
+        assert_ne!(
+            identities.certificate(id).await.unwrap().serial(),
+            before.serial(),
+            "the new one is used"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_before_the_roots_changed_is_asked_for_again() {
+    let fake = Fake::new(Duration::from_secs(1));
+    let identities = fake.identities();
+    identities.prefetch(&account("web"));
+    sleep(Duration::from_millis(500)).await;
+    identities.renew_all();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(fake.calls().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn prefetches_run_side_by_side() {
+    let fake = Fake::new(Duration::from_secs(1));
+    let identities = fake.identities();
+    for index in 0..4 {
+        identities.prefetch(&account(&format!("web-{index}")));
+    }
+    sleep(Duration::from_millis(1500)).await;
+    assert!(identities.list().iter().all(|listed| listed.state == "Available"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_certificate_overtakes_renewals() {
+    let fake = Fake::new(Duration::from_secs(1));
+    let identities = fake.identities();
+    for index in 0..40 {
+        identities.prefetch(&account(&format!("web-{index}")));
+    }
+    sleep(Duration::from_secs(20)).await;
+    identities.renew_all();
+    sleep(Duration::from_millis(2100)).await;
+    let known = fake.calls().len();
+    identities.prefetch(&account("new"));
+    sleep(Duration::from_millis(1100)).await;
+    let calls = fake.calls.lock().unwrap();
+    assert!(calls[known..].iter().take(6).any(|(_, id)| *id == account("new")), "{:?}", &calls[known..]);
+    assert!(calls.len() < 80, "renewals still wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_of_ours_that_is_revoked_is_renewed() {
+    let fake = Fake::new(Duration::ZERO);
+    let (lists, trust) = TestLists::new();
+    let identities = fake.identities_trusting(trust);
+    let web = identities.certificate(&account("web")).await.unwrap();
+    identities.certificate(&account("db")).await.unwrap();
+    lists.publish(&fake.ca.revoking(&[&leaf(&web)]));
+    sleep(Duration::from_secs(3)).await;
+    let calls: Vec<_> = fake.calls.lock().unwrap().iter().map(|(_, id)| id.clone()).collect();
+    assert_eq!(calls, [account("web"), account("db"), account("web")]);
 }

@@ -1,35 +1,54 @@
 //! Judges the other end of a tunnel, inside the TLS handshake.
 //!
-//! Both ends check the chain to the roots that came with their own certificate, the time and the key usage, and then
-//! the SPIFFE identity: a server wants a client of its own trust domain, a client wants one of the identities it
-//! expects. A refusal is a [`Refused`] inside rustls' error, with what was expected and what was seen. Names of hosts
-//! and addresses play no part. Revocation is not checked.
+//! Both ends check the chain, the time, the key usage and revocation ([`Accepted::judge`]), and then the SPIFFE identity:
+//! a server wants a client of its own trust domain, a client wants one of the identities it expects. A refusal is a
+//! [`Refused`] inside rustls' error, with what was expected and what was seen. Names of hosts and addresses play no
+//! part. What a resumed session skips is checked by [`super::proof`].
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use culvert_core::identity::SpiffeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::revocation::End;
+use super::trust::Accepted;
 use super::x509;
 use crate::crypto;
 
 /// Why a peer with a valid chain is refused.
-#[derive(thiserror::Error)]
-pub(super) enum Refused {
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("the peer presented no certificate that can be read")]
+    NoCertificate,
     #[error("the peer's certificate names no workload identity")]
     NoIdentity,
-    #[error("the peer is {seen}, of another trust domain than `{expected}`")]
-    TrustDomain { seen: SpiffeId, expected: String },
+    #[error("the peer is {seen}, of another trust domain than `{}`", expected.join("`, `"))]
+    TrustDomain { seen: SpiffeId, expected: Vec<String> },
     #[error("the peer is {}, expected {}", list(.seen), list(.expected))]
     Identity { seen: Vec<SpiffeId>, expected: Vec<SpiffeId> },
+    #[error("the certificate of one end expired at {at:?}")]
+    Expired { at: SystemTime },
+    #[error("peer certificate revoked by CRL")]
+    Revoked,
+}
+
+impl Refused {
+    /// What this end refused its peer for, if that is why a handshake failed and it can be told.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        let error = error.get_ref()?.downcast_ref()?;
+        let rustls::Error::InvalidCertificate(why) = error else { return None };
+        if let CertificateError::Other(OtherError(other)) = why {
+            return other.downcast_ref::<Self>().cloned();
+        }
+        (*why == CertificateError::Revoked).then_some(Self::Revoked)
+    }
 }
 
 impl fmt::Debug for Refused {
@@ -39,42 +58,55 @@ impl fmt::Debug for Refused {
     }
 }
 
-/// The identity of a verified peer: the first SPIFFE id among the names of its certificate.
-pub(crate) fn peer_identity(chain: &[CertificateDer<'_>]) -> Option<SpiffeId> {
-    x509::identities(chain.first()?).into_iter().next()
+/// The identity of a client: the first SPIFFE id among the names of its certificate. It is the one that policies judge,
+/// so it is the one that must be of our trust domain.
+pub(super) fn client(accepted: &Accepted, leaf: &CertificateDer<'_>) -> Result<SpiffeId, Refused> {
+    let seen = x509::identities(leaf).into_iter().next().ok_or(Refused::NoIdentity)?;
+    if accepted.is_ours(&seen) {
+        return Ok(seen);
+    }
+    Err(Refused::TrustDomain { seen, expected: accepted.domains().to_vec() })
+}
+
+/// The identity of a server: the first of its names that is `expected`. When nobody is, nobody is accepted.
+pub(super) fn server(
+    accepted: &Accepted,
+    leaf: &CertificateDer<'_>,
+    expected: &[SpiffeId],
+) -> Result<SpiffeId, Refused> {
+    let seen = x509::identities(leaf);
+    let wanted = |id: &&SpiffeId| expected.iter().any(|expected| accepted.is_one(id, expected));
+    match seen.iter().find(wanted) {
+        Some(id) => Ok(id.clone()),
+        None => Err(Refused::Identity { seen, expected: expected.to_vec() }),
+    }
 }
 
 /// A server's judge of clients.
 #[derive(Debug)]
 pub(super) struct Clients {
-    chain: Arc<dyn ClientCertVerifier>,
-    trust_domain: String,
+    accepted: Arc<Accepted>,
 }
 
 /// A client's judge of servers.
 #[derive(Debug)]
 pub(super) struct Servers {
-    roots: Arc<RootCertStore>,
+    accepted: Arc<Accepted>,
     expected: Vec<SpiffeId>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Clients {
-    pub(super) fn of_trust_domain(id: &SpiffeId, roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
-        let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(crypto::provider()))
-            // The client has one certificate; hints would only make the handshake longer.
-            .clear_root_hint_subjects()
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(Self { chain, trust_domain: id.trust_domain().to_owned() })
+    pub(super) fn accepted(accepted: Arc<Accepted>) -> Self {
+        Self { accepted }
     }
 }
 
 impl Servers {
     /// Accepts the `expected` identities; when there are none, nobody.
-    pub(super) fn expected(expected: &[SpiffeId], roots: Arc<RootCertStore>) -> Self {
+    pub(super) fn expected(expected: &[SpiffeId], accepted: Arc<Accepted>) -> Self {
         Self {
-            roots,
+            accepted,
             expected: expected.to_vec(),
             algorithms: crypto::provider().signature_verification_algorithms,
         }
@@ -83,7 +115,7 @@ impl Servers {
 
 impl ClientCertVerifier for Clients {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        self.accepted.clients().root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -92,14 +124,9 @@ impl ClientCertVerifier for Clients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
-        // The first identity is the one policies judge, so it is the one that must be of our trust domain.
-        let seen =
-            x509::identities(end_entity).into_iter().next().ok_or_else(|| refuse(Refused::NoIdentity))?;
-        if seen.trust_domain() != self.trust_domain {
-            return Err(refuse(Refused::TrustDomain { seen, expected: self.trust_domain.clone() }));
-        }
-        Ok(verified)
+        self.accepted.judge(End::Client, end_entity, intermediates, now)?;
+        client(&self.accepted, end_entity).map_err(refuse)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -108,7 +135,7 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, cert, dss)
+        self.accepted.clients().verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -117,11 +144,11 @@ impl ClientCertVerifier for Clients {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
+        self.accepted.clients().verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        self.accepted.clients().supported_verify_schemes()
     }
 }
 
@@ -134,19 +161,8 @@ impl ServerCertVerifier for Servers {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let leaf = ParsedCertificate::try_from(end_entity)?;
-        // Signatures, validity of every certificate, and the server-auth usage of the leaf.
-        rustls::client::verify_server_cert_signed_by_trust_anchor(
-            &leaf,
-            &self.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )?;
-        let seen = x509::identities(end_entity);
-        if !seen.iter().any(|id| self.expected.contains(id)) {
-            return Err(refuse(Refused::Identity { seen, expected: self.expected.clone() }));
-        }
+        self.accepted.judge(End::Server, end_entity, intermediates, now)?;
+        server(&self.accepted, end_entity, &self.expected).map_err(refuse)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -24,6 +24,14 @@ pub(crate) fn describe() {
         "culvert_connections_ended_early_total",
         "Connections refused, denied, broken or drained, by reason (unstable)."
     );
+    metrics::describe_counter!(
+        "istio_crl_policy_rejections_total",
+        "Peers turned away and tunnels torn down because of a certificate revocation list."
+    );
+    metrics::describe_gauge!(
+        "culvert_crl_valid",
+        "Whether the revocation lists in force are those of CRL_PATH: 0 when the file is missing or not valid."
+    );
 }
 
 pub(super) fn traffic(report: &Report, flag: Flag) -> Vec<Label> {

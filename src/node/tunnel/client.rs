@@ -1,5 +1,6 @@
 //! The client's end of a tunnel: brings it up, and opens streams on it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,11 +15,11 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::stream::Payload;
-use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, Stream, connection};
+use super::stream::{Payload, Revoked};
+use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, REVOKED, Stream, connection};
 use crate::config::TunnelConfig;
 use crate::deliver::dial::Dialer;
-use crate::identity::Identities;
+use crate::identity::{Identities, Proof, Refused};
 
 /// What it takes to bring tunnels up for one pod.
 #[derive(Clone)]
@@ -28,11 +29,14 @@ pub(crate) struct Establish {
     pub(crate) config: TunnelConfig,
 }
 
-/// A tunnel that is up. Streams are opened on it until it is full or the peer says it will take no more.
+/// A tunnel that is up. Streams are opened on it until it is full, the peer says it will take no more, or a certificate
+/// of either end has run out: what is open then may go on, but no tunnel is used for ever without a fresh proof.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     send: SendRequest<Payload>,
     peer: SocketAddr,
+    proof: Proof,
+    revoked: Revoked,
     /// Streams open or being opened.
     streams: AtomicUsize,
     most_streams: usize,
@@ -51,8 +55,8 @@ impl Establish {
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
         let all = async {
             let tcp = self.dialer.connect(key.peer).await.map_err(Error::Dial)?;
-            let tls = self.secure(key, tcp).await?;
-            self.handshake(key.peer, tls).await
+            let (tls, proof) = self.secure(key, tcp).await?;
+            self.handshake(key.peer, tls, proof).await
         };
         let timed_out = |_| Error::EstablishTimedOut { peer: key.peer };
         let (tunnel, driver) = tokio::time::timeout(ESTABLISH_DEADLINE, all).await.map_err(timed_out)??;
@@ -60,21 +64,29 @@ impl Establish {
         Ok((tunnel, drive))
     }
 
-    async fn secure(&self, key: &Key, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
+    async fn secure(&self, key: &Key, tcp: TcpStream) -> Result<(TlsStream<TcpStream>, Proof), Error> {
         let certificate = self.identities.certificate(&key.identity).await;
         let certificate =
             certificate.map_err(|source| Error::Identity { id: key.identity.clone(), source })?;
         // The name is never sent: the peer is known by its SPIFFE id, which the verifier of this config checks.
         let name = ServerName::IpAddress(key.peer.ip().into());
         let connector = TlsConnector::from(certificate.client_config(&key.expected));
-        let connected = connector.connect(name, tcp).await;
-        connected.map_err(|error| Error::Tls { peer: key.peer, reason: error.to_string() })
+        let tls = connector.connect(name, tcp).await;
+        let refused = |source| Error::Peer { peer: key.peer, source };
+        let failed = |error: io::Error| match Refused::of(&error) {
+            Some(source) => refused(source),
+            None => Error::Tls { peer: key.peer, reason: error.to_string() },
+        };
+        let tls = tls.map_err(failed)?;
+        let proof = certificate.server(tls.get_ref().1.peer_certificates(), &key.expected);
+        Ok((tls, proof.map_err(refused)?))
     }
 
     async fn handshake(
         &self,
         peer: SocketAddr,
         tls: TlsStream<TcpStream>,
+        proof: Proof,
     ) -> Result<(Arc<Tunnel>, Driver), Error> {
         let (send, driver) = h2::client::Builder::new()
             .initial_window_size(self.config.stream_window)
@@ -92,6 +104,8 @@ impl Establish {
         let tunnel = Tunnel {
             send,
             peer,
+            proof,
+            revoked: Revoked::default(),
             streams: AtomicUsize::new(0),
             most_streams: self.config.streams,
             closed: AtomicBool::new(false),
@@ -126,10 +140,12 @@ impl Tunnel {
         taken.is_ok().then(|| Place(Arc::clone(self)))
     }
 
-    /// A peer that sent GOAWAY takes no new streams, though old ones may keep the tunnel up for long.
+    /// A peer that sent GOAWAY takes no new streams, though old ones may keep the tunnel up for long; nor do we open any
+    /// that an expired certificate would vouch for.
     fn notice_refusal(&self) {
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Err(_)) = self.send.clone().poll_ready(&mut context) {
+        let refused = matches!(self.send.clone().poll_ready(&mut context), Poll::Ready(Err(_)));
+        if refused || self.proof.is_expired() {
             self.close();
         }
     }
@@ -149,7 +165,12 @@ impl Place {
     pub(super) async fn open(&self, connect: &Connect) -> Result<Stream, Error> {
         let tunnel = &self.0;
         let timed_out = |_| Error::AnswerTimedOut { peer: tunnel.peer };
-        tokio::time::timeout(ANSWER_DEADLINE, self.exchange(connect)).await.map_err(timed_out)?
+        let opened =
+            tokio::time::timeout(ANSWER_DEADLINE, self.exchange(connect)).await.map_err(timed_out)?;
+        match opened {
+            Err(_) if tunnel.revoked.is_set() => Err(Error::Revoked { peer: tunnel.peer }),
+            opened => opened,
+        }
     }
 
     async fn exchange(&self, connect: &Connect) -> Result<Stream, Error> {
@@ -162,7 +183,7 @@ impl Place {
             let status = response.status().as_u16();
             return Err(Error::Status { peer: tunnel.peer, status, hint: hint(status) });
         }
-        Ok(Stream::new(send, response.into_body()))
+        Ok(Stream::new(send, response.into_body(), tunnel.revoked.clone()))
     }
 }
 
@@ -211,19 +232,17 @@ fn hint(status: u16) -> &'static str {
 /// Moves the tunnel's frames until it is done: broken, dead, or without streams for `idle`.
 async fn drive(tunnel: Arc<Tunnel>, mut driver: Driver, idle: Duration) {
     let pings = driver.ping_pong();
-    let dead = async {
-        match pings {
-            Some(pings) => connection::dead(pings).await,
-            None => std::future::pending().await,
-        }
-    };
     let why = tokio::select! {
         result = &mut driver => result.err().map_or("closed by the peer".to_owned(), |error| error.to_string()),
-        why = dead => why.to_owned(),
+        why = connection::dead(pings) => why.to_owned(),
+        () = tunnel.proof.revoked() => {
+            tunnel.revoked.set();
+            REVOKED.to_owned()
+        }
         () = unused(&tunnel, idle) => "unused".to_owned(),
     };
     tunnel.close();
-    tracing::debug!(peer = %tunnel.peer, why, "tunnel closed");
+    tracing::debug!(peer = %tunnel.peer, identity = %tunnel.proof.id(), why, "tunnel closed");
 }
 
 /// Resolves when the tunnel had no stream for `idle`; it takes no new ones from then.

@@ -12,8 +12,9 @@ const QUIET: Duration = Duration::from_secs(10);
 /// Time a PING may stay unanswered.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Resolves when the peer no longer answers. Cancel safe.
-pub(super) async fn dead(mut pings: PingPong) -> &'static str {
+/// Resolves when the peer no longer answers; never when it cannot be asked, because somebody else does. Cancel safe.
+pub(super) async fn dead(pings: Option<PingPong>) -> &'static str {
+    let Some(mut pings) = pings else { return std::future::pending().await };
     loop {
         tokio::time::sleep(QUIET).await;
         match tokio::time::timeout(ANSWER, pings.ping(Ping::opaque())).await {

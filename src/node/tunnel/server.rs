@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::stream::Payload;
-use super::{Stream, connection};
+use super::stream::{Payload, Revoked};
+use super::{REVOKED, Stream, connection};
 use crate::config::TunnelConfig;
 use crate::drain::Guard;
-use crate::identity::{self, Certificate};
+use crate::identity::{Certificate, Proof, Refused};
 use crate::tasks::Tasks;
 
 /// How long a peer may take to prove who it is and to speak HTTP/2.
@@ -24,8 +24,8 @@ pub(crate) const ACCEPT_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) enum Error {
     #[error("TLS handshake failed: {0}")]
     Tls(String),
-    #[error("the peer's certificate names no workload identity")]
-    NoIdentity,
+    #[error("TLS handshake failed")]
+    Peer(#[source] Refused),
     #[error("HTTP/2 handshake failed: {0}")]
     Http2(String),
     #[error("the handshake was not over within {ACCEPT_DEADLINE:?} (accept deadline)")]
@@ -36,6 +36,8 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     connection: Connection<TlsStream<TcpStream>, Payload>,
+    proof: Proof,
+    revoked: Revoked,
     /// Who the peer has proven to be.
     pub(crate) peer: SpiffeId,
 }
@@ -45,6 +47,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Offer {
     request: Request<h2::RecvStream>,
     respond: SendResponse<Payload>,
+    revoked: Revoked,
 }
 
 /// Brings a tunnel up on a TCP connection under one deadline.
@@ -55,11 +58,14 @@ pub(crate) async fn accept(
 ) -> Result<Accepted, Error> {
     let all = async {
         let tls = TlsAcceptor::from(certificate.server_config()).accept(tcp).await;
-        let tls = tls.map_err(|error| Error::Tls(error.to_string()))?;
-        let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-        let peer = identity::peer_identity(chain).ok_or(Error::NoIdentity)?;
+        let failed = |error| match Refused::of(&error) {
+            Some(refused) => Error::Peer(refused),
+            None => Error::Tls(error.to_string()),
+        };
+        let tls = tls.map_err(failed)?;
+        let proof = certificate.client(tls.get_ref().1.peer_certificates()).map_err(Error::Peer)?;
         let connection = handshake(tls, config).await.map_err(|error| Error::Http2(error.to_string()))?;
-        Ok(Accepted { connection, peer })
+        Ok(Accepted { connection, peer: proof.id().clone(), proof, revoked: Revoked::default() })
     };
     tokio::time::timeout(ACCEPT_DEADLINE, all).await.map_err(|_| Error::TimedOut)?
 }
@@ -85,48 +91,59 @@ const MOST_STREAMS: u32 = 200;
 const SEND_BUFFER: usize = 1024 * 1024;
 
 impl Accepted {
-    /// Serves the peer's offers, each in a task of its own, until the tunnel ends. On a drain it says so to the peer
-    /// and lets the streams finish; when cut it ends them.
-    pub(crate) async fn serve<F>(mut self, guard: Guard, each: impl Fn(Offer) -> F) -> Result<(), String>
+    /// Serves the peer's offers, each in a task of its own, until the tunnel ends. On a drain, and when a certificate has
+    /// run out, it says so to the peer and lets the streams finish; when cut, and when the peer's certificate is
+    /// revoked, it ends them.
+    pub(crate) async fn serve<F>(self, guard: Guard, each: impl Fn(Offer) -> F) -> Result<(), String>
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let Self { mut connection, proof, revoked, .. } = self;
         let streams = Tasks::default();
-        let pings = self.connection.ping_pong();
-        let dead = async {
-            match pings {
-                Some(pings) => connection::dead(pings).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(dead);
-        let mut draining = false;
+        let dead = connection::dead(connection.ping_pong());
+        let (ending, taken_back) = (ending(&guard, &proof), proof.revoked());
+        tokio::pin!(dead, ending, taken_back);
+        let mut closing = false;
         let result = loop {
             tokio::select! {
-                offer = self.connection.accept() => match offer {
-                    Some(Ok((request, respond))) => streams.spawn(each(Offer { request, respond })),
+                offer = connection.accept() => match offer {
+                    Some(Ok((request, respond))) => {
+                        streams.spawn(each(Offer { request, respond, revoked: revoked.clone() }));
+                    }
                     Some(Err(error)) => break Err(error.to_string()),
                     None => break Ok(()),
                 },
-                () = guard.draining(), if !draining => {
-                    draining = true;
-                    self.connection.graceful_shutdown();
+                () = &mut ending, if !closing => {
+                    closing = true;
+                    connection.graceful_shutdown();
                 }
                 () = guard.cut() => {
                     drop(streams);
-                    self.connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+                    connection.abrupt_shutdown(h2::Reason::NO_ERROR);
                     return Ok(());
+                }
+                () = &mut taken_back => {
+                    revoked.set();
+                    break Err(REVOKED.to_owned());
                 }
                 why = &mut dead => break Err(why.to_owned()),
             }
         };
         // What has arrived whole is still delivered; streams that miss something find out by themselves.
-        drop(self.connection);
+        drop(connection);
         tokio::select! {
             () = streams.finished() => {}
             () = guard.cut() => {}
         }
         result
+    }
+}
+
+/// Resolves when the peer should take its next streams elsewhere.
+async fn ending(guard: &Guard, proof: &Proof) {
+    tokio::select! {
+        () = guard.draining() => {}
+        () = proof.expired() => {}
     }
 }
 
@@ -162,7 +179,7 @@ impl Offer {
             response.headers_mut().insert("baggage", value);
         }
         let send = self.respond.send_response(response, false).ok()?;
-        Some(Stream::new(send, self.request.into_body()))
+        Some(Stream::new(send, self.request.into_body(), self.revoked))
     }
 }
 

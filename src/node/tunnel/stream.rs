@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use h2::Reason;
@@ -17,10 +17,35 @@ pub(crate) struct Stream {
     pub(crate) sink: TunnelSink,
 }
 
+/// Whether a tunnel was torn down because the certificate of its peer was revoked: why its streams broke.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Revoked(Arc<AtomicBool>);
+
+impl Revoked {
+    /// Must come before the tunnel is dropped, so that no stream takes it for anything else.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Why a stream broke.
+    fn explain(&self, broken: Broken) -> Broken {
+        if self.is_set() { Broken::Revoked } else { broken }
+    }
+
+    fn of(&self, error: &h2::Error) -> Broken {
+        self.explain(broken(error))
+    }
+}
+
 impl Stream {
-    pub(super) fn new(send: h2::SendStream<Payload>, receive: h2::RecvStream) -> Self {
-        let source = TunnelSource { receive, unreleased: 0, held: BytesMut::new(), over: None };
-        Self { source, sink: TunnelSink { send, unsent: Arc::default() } }
+    pub(super) fn new(send: h2::SendStream<Payload>, receive: h2::RecvStream, revoked: Revoked) -> Self {
+        let sink = TunnelSink { send, unsent: Arc::default(), revoked: revoked.clone() };
+        let source = TunnelSource { receive, unreleased: 0, held: BytesMut::new(), over: None, revoked };
+        Self { source, sink }
     }
 }
 
@@ -36,6 +61,7 @@ pub(crate) struct TunnelSource {
     held: BytesMut,
     /// How the stream ended, once what is held has been read.
     over: Option<Result<(), Broken>>,
+    revoked: Revoked,
 }
 
 impl TunnelSource {
@@ -44,7 +70,7 @@ impl TunnelSource {
         while self.over.is_none() {
             match self.receive.data().await {
                 None => self.over = Some(Ok(())),
-                Some(Err(error)) => self.over = Some(Err(broken(&error))),
+                Some(Err(error)) => self.over = Some(Err(self.revoked.of(&error))),
                 // An empty frame means nothing.
                 Some(Ok(bytes)) if bytes.is_empty() => {}
                 Some(Ok(bytes)) => {
@@ -59,6 +85,9 @@ impl TunnelSource {
 
 impl Source for TunnelSource {
     async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
+        if self.revoked.is_set() {
+            return Err(Broken::Revoked);
+        }
         let passed_on = self.unreleased - self.held.len();
         if passed_on > 0 {
             self.unreleased = self.held.len();
@@ -88,6 +117,7 @@ impl Source for TunnelSource {
 pub(crate) struct TunnelSink {
     send: h2::SendStream<Payload>,
     unsent: Arc<Unsent>,
+    revoked: Revoked,
 }
 
 /// Pieces that wait in the library for the wire.
@@ -138,12 +168,12 @@ impl Sink for TunnelSink {
             self.send.reserve_capacity(bytes.len());
             let room = match poll_fn(|cx| self.send.poll_capacity(cx)).await {
                 Some(Ok(room)) => room.min(bytes.len()),
-                Some(Err(error)) => return Err(broken(&error)),
+                Some(Err(error)) => return Err(self.revoked.of(&error)),
                 None => return Err(self.broken().await),
             };
             if room > 0 {
                 let piece = Payload::new(bytes.split_to(room), &self.unsent);
-                self.send.send_data(piece, false).map_err(|e| broken(&e))?;
+                self.send.send_data(piece, false).map_err(|e| self.revoked.of(&e))?;
             }
         }
         Ok(())
@@ -151,7 +181,7 @@ impl Sink for TunnelSink {
 
     async fn finish(&mut self) -> Result<(), Broken> {
         let nothing = Payload::new(Bytes::new(), &self.unsent);
-        self.send.send_data(nothing, true).map_err(|e| broken(&e))
+        self.send.send_data(nothing, true).map_err(|e| self.revoked.of(&e))
     }
 
     async fn flush(&mut self) {
@@ -166,8 +196,8 @@ impl Sink for TunnelSink {
 
     async fn broken(&mut self) -> Broken {
         match poll_fn(|cx| self.send.poll_reset(cx)).await {
-            Ok(reason) => of_reason(reason),
-            Err(error) => broken(&error),
+            Ok(reason) => self.revoked.explain(of_reason(reason)),
+            Err(error) => self.revoked.of(&error),
         }
     }
 }

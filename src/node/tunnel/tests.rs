@@ -17,8 +17,8 @@ use crate::deliver::dial::Dialer;
 use crate::deliver::splice::{Moved, spliced_until};
 use crate::deliver::tcp;
 use crate::drain::{self, Drain, Guard};
-use crate::identity::testing::{TestAuthority, account};
-use crate::identity::{Certificate, Identities};
+use crate::identity::testing::{TestAuthority, TestLists, account, leaf};
+use crate::identity::{Certificate, Identities, Refused, Trust};
 use crate::stream::{Broken, Sink as _, Source as _};
 use crate::tasks::Tasks;
 
@@ -59,11 +59,15 @@ struct Server {
 
 impl Server {
     async fn start(authority: &TestAuthority, answer: Answer) -> Self {
+        Self::presenting(authority.good(&account("web")), answer).await
+    }
+
+    async fn presenting(certificate: Certificate, answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tunnels, drains, tasks) = (Arc::default(), Arc::default(), Arc::new(Tasks::default()));
         let server = Self { address, tunnels, drains, _tasks: Arc::clone(&tasks) };
-        let certificate = Arc::new(authority.good(&account("web")));
+        let certificate = Arc::new(certificate);
         let (count, drains) = (Arc::clone(&server.tunnels), Arc::clone(&server.drains));
         let connections = Arc::new(Tasks::default());
         tasks.spawn(async move {
@@ -120,8 +124,15 @@ async fn respond(offer: Offer, answer: Answer) {
 }
 
 fn pool(authority: &TestAuthority, tunnel: TunnelConfig) -> Pool {
+    pool_trusting(authority, Trust::default(), tunnel)
+}
+
+fn pool_trusting(authority: &TestAuthority, trust: Trust, tunnel: TunnelConfig) -> Pool {
+    pool_of(Identities::new(authority.clone(), trust), tunnel)
+}
+
+fn pool_of(identities: Identities, tunnel: TunnelConfig) -> Pool {
     let socket = config(&[]).socket;
-    let identities = Identities::new(authority.clone());
     Pool::new(Establish { identities, dialer: Dialer::new(None, socket), config: tunnel })
 }
 
@@ -218,7 +229,7 @@ async fn a_peer_with_another_identity_is_refused_in_the_handshake() {
     let pool = pool(&authority, config(&[]).tunnel);
     let key = Key { expected: vec![account("db")], ..key(&server) };
     let error = open(&pool, &key).await.unwrap_err();
-    assert!(matches!(error, Error::Tls { .. }), "{error}");
+    assert!(matches!(error, Error::Peer { source: Refused::Identity { .. }, .. }), "{error}");
     assert_eq!(error.flag(), Flag::TlsFailure);
 }
 
@@ -416,4 +427,87 @@ async fn tunnels_that_only_finish_old_streams_do_not_use_up_the_tries_of_new_one
     }
     open(&pool, &key).await.unwrap();
     draining.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_tunnel_to_a_revoked_server_is_torn_down_and_not_made_again() {
+    let authority = TestAuthority::new("one");
+    let (lists, trust) = TestLists::new();
+    let (bad, good) = (authority.good(&account("web")), authority.good(&account("web")));
+    let revoked = leaf(&bad);
+    let [bad, good] =
+        [Server::presenting(bad, Answer::Echo).await, Server::presenting(good, Answer::Echo).await];
+    let pool = pool_trusting(&authority, trust, config(&[]).tunnel);
+    let mut on_bad = open(&pool, &key(&bad)).await.unwrap();
+    let mut on_good = open(&pool, &key(&good)).await.unwrap();
+    echoes(&mut on_bad, "before").await;
+
+    lists.publish(&authority.revoking(&[&revoked]));
+    let read = soon(on_bad.stream.source.read()).await;
+    assert_eq!(read, Err(Broken::Revoked));
+    assert_eq!(read.unwrap_err().to_string(), "connection closed: peer certificate revoked by CRL");
+    assert_eq!(soon(on_bad.stream.sink.broken()).await, Broken::Revoked);
+    let error = open(&pool, &key(&bad)).await.unwrap_err();
+    assert!(matches!(error, Error::Peer { source: Refused::Revoked, .. }), "{error}");
+    assert_eq!(error.flag(), Flag::CertRevoked);
+    echoes(&mut on_good, "not touched").await;
+    assert_eq!((bad.tunnels(), good.tunnels()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_tunnel_from_a_revoked_client_is_torn_down() {
+    let authority = TestAuthority::new("one");
+    let (lists, trust) = TestLists::new();
+    let certificate = authority.good(&account("web")).trusting(&trust);
+    let identities = Identities::new(authority.clone(), Trust::default());
+    let client = identities.certificate(&account("client")).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (broke, mut broken) = tokio::sync::mpsc::channel(1);
+    let serving = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let accepted = server::accept(tcp, &certificate, &config(&[]).tunnel).await.unwrap();
+        let (_drain, guard) = drain::channel();
+        let each = move |offer: Offer| {
+            let broke = broke.clone();
+            async move {
+                let mut stream = offer.accept(None).unwrap();
+                broke.send(stream.source.read().await).await.unwrap();
+            }
+        };
+        accepted.serve(guard, each).await
+    });
+    let revoked = leaf(&client);
+    let pool = pool_of(identities, config(&[]).tunnel);
+    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let key = Key { identity: account("client"), expected: vec![account("web")], peer: address, source };
+    let mut opened = open(&pool, &key).await.unwrap();
+    lists.publish(&authority.revoking(&[&revoked]));
+    assert_eq!(soon(broken.recv()).await, Some(Err(Broken::Revoked)));
+    assert!(soon(serving).await.unwrap().unwrap_err().contains("revoked"));
+    assert!(soon(opened.stream.source.read()).await.is_err());
+}
+
+#[tokio::test]
+async fn after_a_certificate_has_expired_old_streams_go_on_and_new_ones_need_a_new_tunnel() {
+    let authority = TestAuthority::new("one");
+    let brief = authority.brief(&account("web"), Duration::from_secs(3));
+    let server = Server::presenting(brief, Answer::Echo).await;
+    let pool = pool(&authority, config(&[]).tunnel);
+    let mut old = open(&pool, &key(&server)).await.unwrap();
+    let refused = soon(async {
+        loop {
+            match open(&pool, &key(&server)).await {
+                Ok(mut opened) => {
+                    echoes(&mut opened, "new").await;
+                    opened.stream.sink.finish().await.unwrap();
+                    assert_eq!(opened.stream.source.read().await, Ok(None));
+                }
+                Err(error) => return error,
+            }
+        }
+    });
+    let error = refused.await;
+    assert_eq!(error.flag(), Flag::TlsFailure, "the new handshake sees that it is expired: {error}");
+    echoes(&mut old, "still here").await;
 }

@@ -16,6 +16,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use super::*;
+use crate::control_plane::status::State;
 use crate::control_plane::{Root, Token};
 use crate::identity::testing::{Leaf, TestCa, account};
 
@@ -163,11 +164,14 @@ async fn a_proxy_of_one_workload_names_nothing_and_needs_no_token() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_reason() {
+async fn a_refusal_is_told_with_its_reason_and_is_an_answer() {
     let server = Running::start("127.0.0.1", Mood::Denies).await;
-    let error = server.fetch(server.config()).await.unwrap_err();
+    let client = Client::new(server.config()).unwrap();
+    assert_eq!(client.status().view().state, State::Unused);
+    let error = client.issue(&account("web")).await.unwrap_err();
     let Error::Refused { code: Code::PermissionDenied, message, .. } = &error else { panic!("{error}") };
     assert_eq!(message, "no workload with this identity");
+    assert_eq!(client.status().view().state, State::Up);
 }
 
 #[tokio::test]
@@ -218,13 +222,16 @@ async fn a_rotated_token_and_a_rotated_root_count_at_once() {
     std::fs::remove_file(&root).unwrap();
     client.issue(&account("web")).await.unwrap();
 
-    std::fs::write(&token, "\n").unwrap();
-    let error = client.issue(&account("web")).await.unwrap_err();
-    let refused = |error| match error {
-        Error::Transport { source, .. } => source,
-        other => panic!("{other}"),
+    let refused = |error| {
+        let Error::Transport { source, .. } = error else { panic!("{error}") };
+        source
     };
-    assert!(matches!(refused(error), control_plane::Error::TokenMalformed));
+    for wrong in ["\n", "two\nlines", "blå"] {
+        std::fs::write(&token, wrong).unwrap();
+        let malformed = refused(client.issue(&account("web")).await.unwrap_err());
+        assert!(matches!(malformed, control_plane::Error::TokenMalformed { .. }), "{wrong}");
+        assert!(malformed.to_string().contains(&token.display().to_string()), "{malformed}");
+    }
     std::fs::remove_file(&token).unwrap();
     let error = client.issue(&account("web")).await.unwrap_err();
     assert!(matches!(refused(error), control_plane::Error::TokenUnreadable { .. }));
@@ -238,9 +245,11 @@ async fn an_authority_that_is_down_is_named_and_found_when_it_comes() {
     let client = Client::new(server.config()).unwrap();
     let error = client.issue(&account("web")).await.unwrap_err().to_string();
     assert!(error.contains(&server.address.to_string()) && error.contains("refused"), "{error}");
+    assert!(matches!(client.status().view().state, State::Down(why) if why == error));
 
     server.serve(socket.listen(16).unwrap(), "127.0.0.1");
     client.issue(&account("web")).await.unwrap();
+    assert_eq!(client.status().view().state, State::Up);
 }
 
 #[tokio::test]
@@ -262,6 +271,26 @@ async fn an_authority_that_does_not_answer_costs_the_deadline() {
     tokio::time::pause();
     let error = issuing.await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    assert!(matches!(client.status().view().state, State::Down(why) if why.contains("deadline")));
+}
+
+#[tokio::test]
+async fn a_root_file_that_comes_late_is_named_and_found() {
+    let server = Running::start("127.0.0.1", Mood::Issues).await;
+    let path = std::env::temp_dir().join(format!("culvert-ca-late-{}", std::process::id()));
+    let client = Client::new(server.config().with(|it| it.root = Root::File(path.clone()))).unwrap();
+    let why = || match client.status().view().state {
+        State::Down(why) => why,
+        state @ (State::Unused | State::Up) => panic!("{state:?}"),
+    };
+    client.issue(&account("web")).await.unwrap_err();
+    assert!(why().contains(&path.display().to_string()) && why().contains("No such file"), "{}", why());
+    std::fs::write(&path, "no certificate").unwrap();
+    client.issue(&account("web")).await.unwrap_err();
+    assert!(why().contains("no usable root certificate"), "{}", why());
+    std::fs::write(&path, server.service.ca.root_pem()).unwrap();
+    client.issue(&account("web")).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]
@@ -273,7 +302,7 @@ fn settings_that_cannot_work_are_refused() {
     for address in ["istiod.istio-system.svc:15012", "https://host", "[::1]:15012", "10.0.0.1:15012"] {
         assert!(Client::new(config(address)).is_ok(), "{address}");
     }
-    let header = config("host:1").with(|it| it.headers = vec![("bad name".into(), String::new())]);
+    let header = config("host:1").with(|it| it.headers = vec![("bad name".into(), "".into())]);
     assert!(matches!(Client::new(header), Err(Invalid::Header { .. })));
     let name = config("host:1").with(|it| it.alternative_name = Some("not a name".into()));
     assert!(matches!(Client::new(name), Err(Invalid::AlternativeName { .. })));

@@ -8,8 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
+use crate::identity::Trust;
 use crate::identity::certificate::Certificate;
-use crate::identity::testing::{DAY, Leaf, TestCa, account, id};
+use crate::identity::revocation::Revocation;
+use crate::identity::testing::{DAY, Leaf, TestCa, TestLists, account, id};
 
 /// What both ends saw.
 struct Ends {
@@ -43,7 +45,7 @@ async fn handshake(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Ends
         tls.flush().await?;
         assert_eq!(tls.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
         let chain = tls.get_ref().1.peer_certificates().unwrap();
-        Ok(peer_identity(chain).unwrap())
+        Ok(x509::identities(&chain[0]).swap_remove(0))
     };
     let connect = async {
         let name = ServerName::try_from("192.0.2.1").unwrap();
@@ -88,6 +90,71 @@ async fn a_peer_of_another_authority_is_refused() {
     let both = format!("{}{}", ours.root_pem(), theirs.root_pem());
     let stranger = theirs.certificate(&Leaf::named(&[&account("db").to_string()]), &both);
     between(&stranger, &web).await.assert_server_refused("UnknownIssuer");
+}
+
+#[tokio::test]
+async fn a_root_one_identity_has_learnt_of_is_accepted_by_all() {
+    let (old, new) = (TestCa::new("old"), TestCa::new("new"));
+    let both = format!("{}{}", old.root_pem(), new.root_pem());
+    let leaf = |name: &str| Leaf::named(&[&account(name).to_string()]);
+    let trust = Trust::default();
+    let web = old.good(&account("web")).trusting(&trust);
+    let db = new.certificate(&leaf("db"), &both);
+    between(&web, &db).await.assert_client_refused("UnknownIssuer");
+    between(&db, &web).await.assert_server_refused("UnknownIssuer");
+
+    let other = old.certificate(&leaf("other"), &both).trusting(&trust);
+    for ends in [between(&web, &db).await, between(&db, &web).await] {
+        ends.client.unwrap();
+        ends.server.unwrap();
+    }
+    drop(other);
+    between(&web, &db).await.assert_client_refused("UnknownIssuer");
+    between(&db, &web).await.assert_server_refused("UnknownIssuer");
+}
+
+#[tokio::test]
+async fn a_peer_of_an_alias_of_the_trust_domain_is_who_it_says() {
+    let ca = TestCa::new("root");
+    let trust = Trust::new(vec!["old.example".into()], &Revocation::off());
+    let alias = |name: &str| id(&format!("spiffe://old.example/ns/default/sa/{name}"));
+    let web = ca.good(&account("web")).trusting(&trust);
+    let (db, cache) = (ca.good(&alias("db")), ca.good(&alias("cache")));
+    handshake(web.client_config(&[account("db")]), db.server_config()).await.client.unwrap_err();
+    let db = db.trusting(&Trust::new(vec!["cluster.local".into()], &Revocation::off()));
+    handshake(web.client_config(&[account("db")]), db.server_config()).await.client.unwrap();
+    let ends = handshake(web.client_config(&[account("db")]), cache.server_config()).await;
+    ends.assert_client_refused("the peer is spiffe://old.example/ns/default/sa/cache");
+
+    let ends = between(&db, &web).await;
+    ends.client.unwrap();
+    assert_eq!(ends.server.unwrap(), alias("db"), "the identity stays what the certificate says");
+    let foreign = ca.good(&id("spiffe://other.example/ns/default/sa/web"));
+    between(&foreign, &web).await.assert_server_refused("than `cluster.local`, `old.example`");
+}
+
+#[tokio::test]
+async fn a_revoked_peer_is_refused_in_both_directions() {
+    let root = TestCa::new("root");
+    let middle = root.below("middle");
+    let (lists, trust) = TestLists::new();
+    let web = root.good(&account("web")).trusting(&trust);
+    let leaf = |name: &str| Leaf::named(&[&account(name).to_string()]);
+    let db = root.certificate(&leaf("db"), &root.root_pem());
+    let deep = middle.certificate(&leaf("deep"), &root.root_pem());
+    between(&web, &db).await.client.unwrap();
+    between(&web, &deep).await.client.unwrap();
+    lists.publish(&root.revoking(&[&db.chain()[0].der, middle.der()]));
+    for revoked in [&db, &deep] {
+        let ends = between(&web, revoked).await;
+        assert_eq!(Refused::of(ends.client.as_ref().unwrap_err()), Some(Refused::Revoked));
+        ends.assert_client_refused("Revoked");
+        let ends = between(revoked, &web).await;
+        assert_eq!(Refused::of(ends.server.as_ref().unwrap_err()), Some(Refused::Revoked));
+        ends.assert_server_refused("Revoked");
+    }
+    lists.publish("");
+    between(&web, &db).await.client.unwrap();
 }
 
 #[tokio::test]
@@ -175,7 +242,7 @@ async fn a_leaf_for_the_other_end_only_is_refused() {
 #[tokio::test]
 async fn tls_1_2_is_refused() {
     let ca = TestCa::new("root");
-    let servers = Servers::expected(&[account("db")], Arc::new(RootCertStore::empty()));
+    let servers = Servers::expected(&[account("db")], ca.good(&account("web")).accepted());
     let config = ClientConfig::builder_with_provider(Arc::clone(crypto::provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
@@ -191,15 +258,12 @@ type WantsClientCert = rustls::ConfigBuilder<ClientConfig, rustls::client::Wants
 
 /// A client that trusts `ca` and presents what the test says.
 fn plain_client(ca: &TestCa, expected: &[SpiffeId]) -> WantsClientCert {
-    let mut roots = RootCertStore::empty();
-    let root: CertificateDer<'static> =
-        rustls_pki_types::pem::PemObject::from_pem_slice(ca.root_pem().as_bytes()).unwrap();
-    roots.add(root).unwrap();
+    let accepted = ca.good(&account("web")).accepted();
     ClientConfig::builder_with_provider(Arc::clone(crypto::provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Servers::expected(expected, Arc::new(roots))))
+        .with_custom_certificate_verifier(Arc::new(Servers::expected(expected, accepted)))
 }
 
 fn with_h2(mut config: ClientConfig) -> Arc<ClientConfig> {

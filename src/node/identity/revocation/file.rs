@@ -1,0 +1,151 @@
+//! Reads the revocation lists from their file and follows it.
+//!
+//! The file is PEM with any number of lists, other blocks skipped, or one list in DER. Without a list nothing is
+//! revoked. A file that is missing, or that cannot be understood whole, changes nothing: what was in force stays in
+//! force, and the file is looked at again when it changes. An unusable one is complained about once a minute.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_process::exit::Chain;
+use culvert_process::follow::Follower;
+use rustls_pki_types::pem::{PemObject as _, SectionKind};
+use tokio::sync::watch;
+use webpki::BorrowedCertRevocationList;
+
+use super::{Lists, Revocation, Status};
+
+/// Time between two complaints.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// Why a file does not count.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::identity) enum Error {
+    #[error("it cannot be read")]
+    Unreadable(#[source] io::Error),
+    #[error("it is not PEM: {0}")]
+    Pem(rustls_pki_types::pem::Error),
+    #[error("list {number} is not a revocation list that can be used: {reason}")]
+    List { number: usize, reason: webpki::Error },
+}
+
+/// Follows the file; must be run for changes to count.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    follower: Follower,
+    publish: watch::Sender<Arc<Lists>>,
+    revocation: Revocation,
+}
+
+impl Revocation {
+    /// Reads the lists in a file, if there is one.
+    pub(crate) fn of_file(path: &Path) -> (Self, Follow) {
+        // Followed first: what changes while it is read is a change.
+        let follower = Follower::of(path);
+        let (publish, lists) = watch::channel(Arc::default());
+        let revocation = Self::of(lists, Status::Missing);
+        let follow = Follow { follower, publish, revocation: revocation.clone() };
+        follow.take(read(path));
+        (revocation, follow)
+    }
+}
+
+impl Follow {
+    /// Runs for ever.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.report();
+            tokio::select! {
+                () = self.follower.settled() => {
+                    let path = self.path();
+                    // A long list takes a while, and this thread serves connections.
+                    let content = tokio::task::spawn_blocking(move || read(&path)).await;
+                    self.take(content.expect("reading does not panic"));
+                }
+                () = tokio::time::sleep(REMINDER) => {}
+            }
+        }
+    }
+
+    fn take(&self, content: Result<Option<Lists>, Error>) {
+        let path = self.follower.path().display();
+        let status = match content {
+            Ok(Some(lists)) => {
+                let (count, certificates) = (lists.lists.len(), lists.certificates);
+                tracing::info!(%path, lists = count, certificates, "certificate revocation lists loaded");
+                self.publish.send_replace(Arc::new(lists));
+                Status::Valid { lists: count, certificates }
+            }
+            Ok(None) => {
+                tracing::warn!(%path, "there is no file with certificate revocation lists; it is waited for");
+                Status::Missing
+            }
+            Err(error) => Status::Invalid { why: Chain(&error).to_string() },
+        };
+        self.revocation.set(status);
+    }
+
+    /// Complains about a file that is of no use.
+    fn report(&self) {
+        let status = self.revocation.status();
+        metrics::gauge!("culvert_crl_valid").set(u8::from(matches!(status, Status::Valid { .. })));
+        let Status::Invalid { why } = status else { return };
+        let path = self.follower.path().display();
+        let in_force = self.publish.borrow().lists.len();
+        tracing::error!(
+            %path, error = why, in_force,
+            "certificate revocation lists cannot be used; those read before stay in force"
+        );
+    }
+
+    fn path(&self) -> PathBuf {
+        self.follower.path().to_owned()
+    }
+}
+
+/// What a file says; `None` when there is none.
+fn read(path: &Path) -> Result<Option<Lists>, Error> {
+    match std::fs::read(path) {
+        Ok(content) => Lists::parse(&content).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::Unreadable(error)),
+    }
+}
+
+impl Lists {
+    /// The lists in a text or in bytes.
+    pub(in crate::identity) fn parse(content: &[u8]) -> Result<Self, Error> {
+        let content = content.trim_ascii_start();
+        let mut lists = Self::default();
+        if content.is_empty() {
+            return Ok(lists);
+        }
+        if !is_pem(content) {
+            lists.add(content)?;
+            return Ok(lists);
+        }
+        for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(content) {
+            let (kind, der) = block.map_err(Error::Pem)?;
+            if kind == SectionKind::Crl {
+                lists.add(&der)?;
+            }
+        }
+        Ok(lists)
+    }
+
+    fn add(&mut self, der: &[u8]) -> Result<(), Error> {
+        let number = self.lists.len() + 1;
+        let wrong = |reason| Error::List { number, reason };
+        let list = BorrowedCertRevocationList::from_der(der).map_err(wrong)?;
+        self.lists.push(list.to_owned().map_err(wrong)?.into());
+        self.certificates += list.into_iter().count();
+        Ok(())
+    }
+}
+
+/// Text before the first block is a comment.
+fn is_pem(content: &[u8]) -> bool {
+    str::from_utf8(content).is_ok_and(|text| text.starts_with("-----BEGIN") || text.contains("\n-----BEGIN"))
+}
