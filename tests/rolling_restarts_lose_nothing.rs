@@ -1,13 +1,12 @@
 //! A node program is replaced by another one without anybody noticing: both serve for a while, then the old one drains.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use culvert_lab::{Launch, Node, Pod, PodSpec, Program};
+use culvert_lab::{Launch, Node, PodSpec, Program};
 
+use crate::harness::calls::{assert_all_served, call_meanwhile};
 use crate::harness::cluster::{Cluster, ECHO, programs};
-use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange, exchange_on, read_to_end};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange_on, read_to_end};
 
 /// How long connections may go on in an old proxy.
 const GRACE: Duration = Duration::from_secs(8);
@@ -46,62 +45,11 @@ fn start_next(cluster: &Cluster, node: &Node) -> Program {
         .env("NODE_NAME", node.name())
         .env("INPOD_UDS", node.agent_socket().display())
         .env("AUTH_TOKEN", node.token_file().display())
-        .env("LOCAL_XDS_PATH", lab.mesh_file().display())
+        .env("XDS_ADDRESS", format!("https://{}", lab.control_address()))
+        .env("XDS_ROOT_CA", lab.root_certificate().display())
         .env("CA_ADDRESS", format!("https://{}", lab.control_address()))
         .env("CA_ROOT_CA", lab.root_certificate().display());
     lab.start_node_as(node, launch).unwrap()
-}
-
-/// What became of connections that were made one after another.
-#[derive(Debug, Default)]
-struct Calls {
-    good: usize,
-    bad: Vec<Ending>,
-    slowest: Duration,
-}
-
-impl Calls {
-    fn make(&mut self, from: &Pod, to: &Pod) {
-        let begun = Instant::now();
-        let ending = exchange(from, (to.ip4(), ECHO), b"still there?");
-        self.slowest = self.slowest.max(begun.elapsed());
-        if ending == Ending::Complete(b"still there?".to_vec()) {
-            self.good += 1;
-        } else {
-            self.bad.push(ending);
-        }
-    }
-}
-
-/// Makes connections for as long as something happens, and a while longer.
-fn call_meanwhile(from: &Pod, to: &Pod, happen: impl FnOnce()) -> Calls {
-    const AND_THEN: usize = 20;
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let over = &over;
-        let caller = scope.spawn(move || {
-            let mut calls = Calls::default();
-            while !over.load(Ordering::Relaxed) {
-                calls.make(from, to);
-            }
-            (0..AND_THEN).for_each(|_| calls.make(from, to));
-            calls
-        });
-        // A failure in here must not leave the caller running.
-        let happened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(happen));
-        over.store(true, Ordering::Relaxed);
-        let calls = caller.join().unwrap();
-        if let Err(panic) = happened {
-            std::panic::resume_unwind(panic);
-        }
-        calls
-    })
-}
-
-#[track_caller]
-fn assert_all_served(calls: &Calls) {
-    assert_eq!(calls.bad, [], "{calls:?}");
-    assert!(calls.slowest < Duration::from_secs(2), "{calls:?}");
 }
 
 #[test]
