@@ -42,6 +42,8 @@ mod strange_peers_do_no_harm;
 #[cfg(test)]
 mod the_control_plane_comes_and_goes;
 #[cfg(test)]
+mod the_control_plane_is_followed;
+#[cfg(test)]
 mod the_wire_is_ciphertext;
 #[cfg(test)]
 mod traffic_flows_both_ways;
