@@ -12,18 +12,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
-use culvert_core::policy::{self, Denial, Peer, Verdict};
+use culvert_core::policy::Peer;
 use culvert_core::refusal::Refusal;
 use culvert_core::route::{self, Route};
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 
+use crate::admission;
 use crate::capture::Captured;
 use crate::deliver::splice::{Ended, Moved, spliced_until};
 use crate::deliver::tcp;
 use crate::drain::Guard;
 use crate::outcome::{Direction, Failure, Report};
-use crate::proxy::{Local, PodInfo, Proxy};
+use crate::proxy::{Local, Proxy};
 use crate::stream::{Sink, Source};
 use crate::tunnel::{Connect, Key, server};
 
@@ -181,7 +182,7 @@ async fn admit_stream(
     report.to.identity = Some(local.identity.clone());
     let destination = route::inbound(&snapshot, &local.workload, arrived.ip(), wanted)?;
     let peer = Peer { destination, ..peer };
-    report.policy = judge(proxy, &local, &peer)?;
+    report.policy = admission::admit(proxy, &local, &peer).await?;
     Ok((local, peer))
 }
 
@@ -230,7 +231,7 @@ async fn carry_plain(
     report.from.workload = snapshot.workload_by_address(snapshot.local_network(), client.ip()).cloned();
     report.to.workload = Some(Arc::clone(&local.workload));
     let peer = Peer { identity: None, source: client, destination };
-    report.policy = judge(proxy, &local, &peer)?;
+    report.policy = admission::admit(proxy, &local, &peer).await?;
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
     move_bytes(downstream, tcp::split(upstream), report.opened(), stop(proxy, &local, &peer, guard)).await
@@ -247,43 +248,17 @@ async fn dial_workload(
     Ok(proxy.dialer.connect(peer.destination).await?)
 }
 
-/// Whether the peer may come in, by the policies of this moment; names the policy that lets it in.
-fn judge(proxy: &Proxy, local: &Local, peer: &Peer) -> Result<Option<Arc<str>>, Failure> {
-    match policy::judge(&proxy.mesh.snapshot().policies_for(&local.workload), peer) {
-        Verdict::Allow { policy } => Ok(policy),
-        Verdict::Deny(denial) => Err(Refusal::Denied(denial).into()),
-    }
-}
-
 /// Resolves when an inbound connection must end early: it was cut, or the policies changed against it.
 async fn stop(proxy: &Proxy, local: &Local, peer: &Peer, guard: &Guard) -> Failure {
     tokio::select! {
         failure = cut(guard) => failure,
-        denial = denied(proxy, local, peer) => Failure::PolicyChanged(denial),
+        denial = admission::denied(proxy, local, peer) => Failure::PolicyChanged(denial),
     }
 }
 
 async fn cut(guard: &Guard) -> Failure {
     guard.cut().await;
     Failure::Drained
-}
-
-/// Judges a live connection again whenever the policies for it may have changed; resolves when it is no longer allowed.
-/// A workload that has left the mesh is judged as it was.
-async fn denied(proxy: &Proxy, local: &Local, peer: &Peer) -> Denial {
-    let mut mesh = proxy.mesh.clone();
-    let mut workload = Arc::clone(&local.workload);
-    let PodInfo { namespace, name, service_account } = &proxy.pod;
-    loop {
-        mesh.verdicts_changed().await;
-        let snapshot = mesh.snapshot();
-        if let Some(newest) = snapshot.local_workload(namespace, name, service_account) {
-            workload.clone_from(newest);
-        }
-        if let Verdict::Deny(denial) = policy::judge(&snapshot.policies_for(&workload), peer) {
-            return denial;
-        }
-    }
 }
 
 async fn move_bytes<A: Source, B: Sink, C: Source, D: Sink>(

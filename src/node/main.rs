@@ -1,6 +1,7 @@
 //! `culvert-node`: the data plane of one node. See `ARCHITECTURE.md` for the map.
 
 mod admin;
+mod admission;
 mod agent;
 mod capture;
 mod config;
