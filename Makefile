@@ -1,13 +1,14 @@
 # make demo    build, then show the whole thing on this machine (root; nothing is left behind)
 # make test    build, then every test (root)
 # make lint    clippy, rustfmt, cargo-deny
+# make bench   build for speed, then measure (root); prints figures, passes or fails nothing
 #
 # Each target installs what it needs when it is missing (Debian or Ubuntu with a Rust toolchain).
 
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint setup setup-lint setup-test
+.PHONY: all build demo test lint bench setup setup-lint setup-test
 
 all: build
 
@@ -28,6 +29,10 @@ lint: setup-lint
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
+
+bench: setup
+	$(BUILD) --release -p culvert-bench
+	./target/release/culvert-bench mesh $(BENCH_FLAGS)
 
 setup:
 	@./setup.sh packages
