@@ -1,11 +1,19 @@
-//! What the tests share: a control plane the test plays itself ([`ads`]), [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
+//! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
 //! as an application, [`calls`] while something happens, and questions to the [`kernel`].
+//!
+//! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
+//! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods.
 
 pub(crate) mod ads;
+pub(crate) mod authority;
 pub(crate) mod calls;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
+pub(crate) mod endpoint;
 pub(crate) mod kernel;
 pub(crate) mod metrics;
+pub(crate) mod pki;
+pub(crate) mod scripted;
 pub(crate) mod shared;
 pub(crate) mod talk;
+pub(crate) mod tunnel;

@@ -14,6 +14,8 @@ mod admin_tells_the_truth;
 #[cfg(test)]
 mod bad_input_is_explained;
 #[cfg(test)]
+mod certificates_never_lapse;
+#[cfg(test)]
 mod client_address_survives;
 #[cfg(test)]
 mod connections_do_not_mix;
@@ -26,6 +28,10 @@ mod envoy_is_a_peer;
 #[cfg(test)]
 mod ipv6_is_equal;
 #[cfg(test)]
+mod it_serves_without_its_control_plane;
+#[cfg(test)]
+mod key_exchange_can_be_post_quantum_only;
+#[cfg(test)]
 mod only_the_allowed_get_in;
 #[cfg(test)]
 mod other_hbone_clients_are_served;
@@ -36,6 +42,8 @@ mod pods_come_and_go;
 #[cfg(test)]
 mod restarts_do_not_hurt;
 #[cfg(test)]
+mod revoked_peers_are_cut_off;
+#[cfg(test)]
 mod rolling_restarts_lose_nothing;
 #[cfg(test)]
 mod strange_peers_do_no_harm;
@@ -43,6 +51,8 @@ mod strange_peers_do_no_harm;
 mod the_control_plane_comes_and_goes;
 #[cfg(test)]
 mod the_control_plane_is_followed;
+#[cfg(test)]
+mod the_source_of_the_mesh_makes_no_difference;
 #[cfg(test)]
 mod the_wire_is_ciphertext;
 #[cfg(test)]

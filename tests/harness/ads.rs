@@ -1,198 +1,231 @@
-//! A control plane the test plays itself, frame by frame: delta ADS over TLS, at the host of the control plane.
+//! A discovery server that a test plays frame by frame: it accepts a stream, reads requests, and sends what it likes.
 
-use std::fs;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use culvert_core::mesh_file;
-use culvert_lab::{Lab, Launch};
+use culvert_lab::Lab;
 use culvert_proto::xds::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
-use culvert_proto::xds::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tokio::runtime::Runtime;
-use tokio::sync::mpsc as asynchronous;
-use tonic::codegen::tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use culvert_proto::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tonic::codegen::BoxStream;
+use tonic::codegen::tokio_stream::StreamExt as _;
+use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
 
-pub(crate) use culvert_wire::{ADDRESS_TYPE, AUTHORIZATION_TYPE};
+use super::endpoint::{Endpoint, Groups};
+use super::pki::Issuer;
 
-/// Where it serves, beside the real one.
-const PORT: u16 = 15013;
-/// How long a program may take to do what it is expected to.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) mod resources;
 
-/// A control plane; ends when dropped.
+use resources::Told;
+
+/// How long the other side may take for anything it is to do by itself.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) const ADDRESS: &str = culvert_wire::ADDRESS_TYPE;
+pub(crate) const AUTHORIZATION: &str = culvert_wire::AUTHORIZATION_TYPE;
+
+/// The server.
 pub(crate) struct Ads {
-    streams: Receiver<Stream>,
-    address: String,
-    root: PathBuf,
-    _runtime: Runtime,
+    pub(crate) endpoint: Endpoint,
+    streams: Mutex<Receiver<Stream>>,
+    refusal: Arc<Mutex<Option<Status>>>,
 }
 
-/// One stream of a client.
+/// A stream somebody has opened. Dropping it ends it in order.
 pub(crate) struct Stream {
-    pub(crate) metadata: MetadataMap,
+    headers: MetadataMap,
     requests: Receiver<DeltaDiscoveryRequest>,
-    responses: asynchronous::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    responses: UnboundedSender<Sent>,
+    /// Requests that came while the answer to a response was waited for.
+    early: VecDeque<DeltaDiscoveryRequest>,
+    sent: u32,
 }
 
-struct Handler(Mutex<Sender<Stream>>);
-
-#[tonic::async_trait]
-impl AggregatedDiscoveryService for Handler {
-    type DeltaAggregatedResourcesStream = ReceiverStream<Result<DeltaDiscoveryResponse, Status>>;
-
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let (metadata, _, mut incoming) = request.into_parts();
-        let (said, requests) = channel();
-        let (responses, outgoing) = asynchronous::channel(64);
-        tokio::spawn(async move {
-            while let Ok(Some(request)) = incoming.message().await {
-                if said.send(request).is_err() {
-                    return;
-                }
-            }
-        });
-        let stream = Stream { metadata, requests, responses };
-        let sent = self.0.lock().unwrap().send(stream);
-        sent.map_err(|_| Status::unavailable("the test is over"))?;
-        Ok(Response::new(ReceiverStream::new(outgoing)))
-    }
-}
+type Sent = Result<DeltaDiscoveryResponse, Status>;
 
 impl Ads {
-    /// Serves from now on.
-    #[track_caller]
-    pub(crate) fn start(lab: &Lab) -> Self {
-        let ip = lab.control_address().ip();
-        let listener = lab.control_netns().run(|| TcpListener::bind((ip, PORT))).unwrap().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let (identity, root_pem) = certificate(&ip.to_string());
-        let root = lab.directory().join("ads-root.pem");
-        fs::write(&root, root_pem).unwrap();
-
-        let (accepted, streams) = channel();
-        let runtime = Runtime::new().unwrap();
-        runtime.spawn(async move {
-            let incoming = TcpListenerStream::new(tokio::net::TcpListener::from_std(listener).unwrap());
-            let service = AggregatedDiscoveryServiceServer::new(Handler(Mutex::new(accepted)));
-            let mut server = Server::builder().tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
-            server.add_service(service).serve_with_incoming(incoming).await.unwrap();
-        });
-        Self { streams, address: format!("https://{ip}:{PORT}"), root, _runtime: runtime }
+    pub(crate) fn start(lab: &Lab, issuer: &Issuer, groups: Groups) -> Self {
+        let (sender, streams) = mpsc::channel();
+        let refusal = Arc::new(Mutex::default());
+        let service = Service { streams: sender, refusal: Arc::clone(&refusal) };
+        let routes = Routes::new(AggregatedDiscoveryServiceServer::new(service));
+        let endpoint = Endpoint::start(lab, issuer, groups, routes);
+        Self { endpoint, streams: Mutex::new(streams), refusal }
     }
 
-    /// Has a program take its mesh state from here.
-    pub(crate) fn used_by(&self, launch: Launch) -> Launch {
-        launch.env("XDS_ADDRESS", &self.address).env("XDS_ROOT_CA", self.root.display())
-    }
-
-    /// The next stream a program opens.
+    /// The next stream that is opened, or was.
     #[track_caller]
     pub(crate) fn accept(&self) -> Stream {
-        self.streams.recv_timeout(PATIENCE).expect("a stream is opened in time")
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.recv_timeout(DEADLINE).expect("nobody opens a stream")
     }
 
-    /// How many streams are opened in this time.
-    pub(crate) fn count(&self, during: Duration) -> Vec<Stream> {
-        let end = std::time::Instant::now() + during;
-        let left = || end.saturating_duration_since(std::time::Instant::now());
-        std::iter::from_fn(|| self.streams.recv_timeout(left()).ok()).collect()
+    /// Every stream that is opened in this time.
+    pub(crate) fn accept_for(&self, time: Duration) -> Vec<Stream> {
+        let end = Instant::now() + time;
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = || streams.recv_timeout(end.saturating_duration_since(Instant::now())).ok();
+        std::iter::from_fn(next).collect()
+    }
+
+    /// Streams are refused with this status from now on, or no longer.
+    pub(crate) fn refuse(&self, status: Option<Status>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// Accepts the next stream and tells it everything.
+    #[track_caller]
+    pub(crate) fn sync(&self, told: &Told) -> Stream {
+        let mut stream = self.accept();
+        stream.opening();
+        stream.tell(ADDRESS, told.addresses.clone());
+        stream.tell(AUTHORIZATION, told.policies.clone());
+        stream
     }
 }
 
 impl Stream {
-    /// The next request on the stream.
-    #[track_caller]
-    pub(crate) fn request(&self) -> DeltaDiscoveryRequest {
-        self.requests.recv_timeout(PATIENCE).expect("a request comes in time")
+    /// A header the stream was opened with.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Asserts that nothing is asked for a while.
+    /// The next request.
     #[track_caller]
-    pub(crate) fn assert_quiet(&self, during: Duration) {
-        let said = self.requests.recv_timeout(during);
-        assert!(matches!(said, Err(RecvTimeoutError::Timeout)), "{said:?}");
+    pub(crate) fn request(&mut self) -> DeltaDiscoveryRequest {
+        self.early.pop_front().unwrap_or_else(|| self.receive())
+    }
+
+    /// The first requests: for addresses, then for policies.
+    #[track_caller]
+    pub(crate) fn opening(&mut self) -> [DeltaDiscoveryRequest; 2] {
+        let opening = [self.request(), self.request()];
+        assert_eq!(opening.each_ref().map(|request| request.type_url.as_str()), [ADDRESS, AUTHORIZATION]);
+        opening
     }
 
     /// Sends a response and gives the answer to it.
     #[track_caller]
     pub(crate) fn push(
-        &self,
+        &mut self,
         type_url: &str,
-        nonce: &str,
         resources: Vec<Resource>,
         removed: &[&str],
     ) -> DeltaDiscoveryRequest {
-        self.send(type_url, nonce, resources, removed);
-        let answer = self.request();
-        assert_eq!((&*answer.type_url, &*answer.response_nonce), (type_url, nonce), "{answer:?}");
-        answer
+        let nonce = self.send(type_url, resources, removed);
+        loop {
+            let request = self.receive();
+            if request.response_nonce == nonce {
+                assert_eq!(request.type_url, type_url);
+                assert_eq!(request.node, None, "only the first request of a type says who asks");
+                return request;
+            }
+            self.early.push_back(request);
+        }
     }
 
-    /// Sends a response.
-    #[track_caller]
-    pub(crate) fn send(&self, type_url: &str, nonce: &str, resources: Vec<Resource>, removed: &[&str]) {
+    /// Sends a response; gives its nonce.
+    pub(crate) fn send(&mut self, type_url: &str, resources: Vec<Resource>, removed: &[&str]) -> String {
+        self.sent += 1;
+        let nonce = format!("nonce-{}", self.sent);
         let response = DeltaDiscoveryResponse {
-            type_url: type_url.into(),
-            nonce: nonce.into(),
             resources,
+            type_url: type_url.to_owned(),
+            nonce: nonce.clone(),
             removed_resources: removed.iter().map(ToString::to_string).collect(),
             ..DeltaDiscoveryResponse::default()
         };
-        self.responses.blocking_send(Ok(response)).expect("the stream is open");
+        // A stream that the other side has left takes nothing.
+        let _ = self.responses.send(Ok(response));
+        nonce
+    }
+
+    /// Sends resources, which must be accepted.
+    #[track_caller]
+    pub(crate) fn tell(&mut self, type_url: &str, resources: Vec<Resource>) {
+        let answer = self.push(type_url, resources, &[]);
+        assert_eq!(answer.error_detail, None);
+    }
+
+    /// Takes resources away.
+    #[track_caller]
+    pub(crate) fn remove(&mut self, type_url: &str, names: &[&str]) {
+        let answer = self.push(type_url, Vec::new(), names);
+        assert_eq!(answer.error_detail, None);
+    }
+
+    /// Asserts that nothing is asked for a while.
+    #[track_caller]
+    pub(crate) fn assert_quiet(&mut self) {
+        const WHILE: Duration = Duration::from_millis(300);
+        let said = self.early.pop_front().ok_or(()).or_else(|()| self.requests.recv_timeout(WHILE));
+        assert_eq!(said, Err(RecvTimeoutError::Timeout));
     }
 
     /// Ends the stream with a status.
-    pub(crate) fn abort(self, code: Code, message: &str) {
-        // A client that has gone needs no end.
-        let _ = self.responses.blocking_send(Err(Status::new(code, message)));
+    pub(crate) fn fail(self, status: Status) {
+        let _ = self.responses.send(Err(status));
+    }
+
+    #[track_caller]
+    fn receive(&self) -> DeltaDiscoveryRequest {
+        match self.requests.recv_timeout(DEADLINE) {
+            Ok(request) => request,
+            Err(RecvTimeoutError::Timeout) => panic!("no request within {DEADLINE:?}"),
+            Err(RecvTimeoutError::Disconnected) => panic!("the other side has ended the stream"),
+        }
     }
 }
 
-/// A server certificate with its key, and the root that vouches for it.
-fn certificate(ip: &str) -> (Identity, String) {
-    let mut root = CertificateParams::default();
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec![ip.to_owned()]).unwrap().signed_by(&key, &root).unwrap();
-    (Identity::from_pem(leaf.pem(), key.serialize_pem()), root.pem())
+struct Service {
+    streams: Sender<Stream>,
+    refusal: Arc<Mutex<Option<Status>>>,
 }
 
-/// A resource with a payload.
-pub(crate) fn resource(type_url: &str, name: &str, version: &str, payload: impl Into<Vec<u8>>) -> Resource {
-    Resource {
-        name: name.into(),
-        version: version.into(),
-        resource: Some(Any { type_url: type_url.into(), value: payload.into().into() }),
-        ..Resource::default()
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Service {
+    type DeltaAggregatedResourcesStream = BoxStream<DeltaDiscoveryResponse>;
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<BoxStream<DeltaDiscoveryResponse>>, Status> {
+        if let Some(status) = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(status);
+        }
+        let headers = request.metadata().clone();
+        let (sender, requests) = mpsc::channel();
+        tokio::spawn(read(request.into_inner(), sender));
+        let (responses, mut sent) = unbounded_channel();
+        let stream = Stream { headers, requests, responses, early: VecDeque::new(), sent: 0 };
+        // Fails only when the test is over.
+        let _ = self.streams.send(stream);
+        // Like servers that send no headers before they have something to say.
+        let first = sent.recv().await;
+        Ok(Response::new(stream_of(first, sent)?))
     }
 }
 
-/// The workloads and services, and the policies, of a mesh as it is written in files.
-#[track_caller]
-pub(crate) fn resources(mesh: &str) -> (Vec<Resource>, Vec<Resource>) {
-    let mesh = mesh_file::parse(mesh).unwrap();
-    let workload = |it: &culvert_core::workload::Workload| {
-        resource(ADDRESS_TYPE, &it.uid, "1", culvert_wire::encode_workload(it))
-    };
-    let service = |it: &culvert_core::service::Service| {
-        resource(ADDRESS_TYPE, &it.key(), "1", culvert_wire::encode_service(it))
-    };
-    let policy = |it: &culvert_core::policy::Policy| {
-        resource(AUTHORIZATION_TYPE, &it.key, "1", culvert_wire::encode_policy(it))
-    };
-    let addresses = mesh.workloads.iter().map(workload).chain(mesh.services.iter().map(service)).collect();
-    (addresses, mesh.policies.iter().map(policy).collect())
+fn stream_of(
+    first: Option<Sent>,
+    rest: UnboundedReceiver<Sent>,
+) -> Result<BoxStream<DeltaDiscoveryResponse>, Status> {
+    let first = first.transpose()?.map(Ok);
+    let first = tonic::codegen::tokio_stream::iter(first);
+    Ok(Box::pin(first.chain(UnboundedReceiverStream::new(rest))))
+}
+
+async fn read(mut incoming: Streaming<DeltaDiscoveryRequest>, requests: Sender<DeltaDiscoveryRequest>) {
+    while let Ok(Some(request)) = incoming.message().await {
+        if requests.send(request).is_err() {
+            return;
+        }
+    }
 }
