@@ -277,6 +277,9 @@ impl Name {
     /// Gives the name of the workload with this uid.
     #[must_use]
     pub fn of(uid: &str, name: &str) -> Self {
+        if name.is_empty() {
+            return Self::default();
+        }
         let start = uid.strip_suffix(name).and_then(|before| u32::try_from(before.len()).ok());
         Self(start.map_or_else(|| Written::Apart(name.into()), Written::Rest))
     }
