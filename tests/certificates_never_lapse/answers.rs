@@ -1,7 +1,7 @@
 //! Which answers of the authority count.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use culvert_lab::PodSpec;
 use tonic::Status;
@@ -156,8 +156,6 @@ fn an_answer_that_makes_no_sense_is_explained_and_the_next_good_one_is_taken_at_
         rig.lab.wait_until(SOON, what, says).unwrap();
     }
     rig.ca.sign_for(DAY);
-    let begun = Instant::now();
-    rig.lab.wait_until(AT_ONCE, "the authority is well again", || rig.works()).unwrap();
-    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    rig.lab.wait_until(AT_ONCE, "the authority is noticed", || rig.works()).unwrap();
     assert!(program.is_running() && rig.is_ready());
 }

@@ -18,7 +18,7 @@ fn policy(name: &str, scope: &str, action: &str) -> Vec<Resource> {
     of_yaml(&text).policies
 }
 
-/// A policy that allows nobody, because the one condition of its rule has an address of three bytes.
+/// A policy whose one condition has an address of three bytes.
 fn with_a_bad_address(name: &str, scope: security::Scope) -> Resource {
     let address = security::Address { address: vec![10, 0, 0], length: 8 };
     let matched = security::Match { source_ips: vec![address], ..security::Match::default() };
