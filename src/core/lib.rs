@@ -12,5 +12,6 @@ pub mod route;
 pub mod service;
 pub mod snapshot;
 pub mod store;
+pub mod tunnel;
 pub mod workload;
 pub mod xds;

@@ -6,6 +6,7 @@
 //! - [`netns`]: network namespaces, and running code inside one
 //! - [`tcp`]: sockets with the options capture needs (mark, transparent, original destination)
 //! - [`seqpacket`]: Unix datagrams in order, with descriptors attached
+//! - [`stream`]: reading and writing in several pieces at once
 //! - [`child`]: processes that start in a namespace and die with their parent
 //! - [`tap`]: reading every packet of an interface
 //! - [`limits`]: open-file limits and start-up privilege checks
@@ -14,5 +15,6 @@ pub mod child;
 pub mod limits;
 pub mod netns;
 pub mod seqpacket;
+pub mod stream;
 pub mod tap;
 pub mod tcp;

@@ -210,6 +210,16 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// Whether the kernel can protect TLS records itself (`TCP_ULP` "tls"): what is built in or loaded, and nothing is loaded for it.
+#[must_use]
+pub fn kernel_tls() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_ulp").is_ok_and(|names| has_tls(&names))
+}
+
+fn has_tls(names: &str) -> bool {
+    names.split_whitespace().any(|name| name == "tls")
+}
+
 /// The wildcard address for a port: dual-stack, or IPv4 only.
 #[must_use]
 pub fn wildcard(port: u16, ipv6: bool) -> SocketAddr {
@@ -250,6 +260,19 @@ mod tests {
             ("0.0.0.0", false),
         ] {
             assert_eq!(is_local(ip.parse().unwrap()), local, "{ip}");
+        }
+    }
+
+    #[test]
+    fn kernel_tls_is_a_name_of_its_own() {
+        for (names, offered) in [
+            ("tls\n", true),
+            ("espintcp mptcp tls\n", true),
+            ("mptcp\n", false),
+            ("xtls\n", false),
+            ("", false),
+        ] {
+            assert_eq!(has_tls(names), offered, "{names:?}");
         }
     }
 
