@@ -47,9 +47,7 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 pub(crate) struct Listener {
     listener: tokio::net::TcpListener,
-    socket: SocketConfig,
-    /// Whether what it accepts is an application's own connection, which must not seem to end in order before it was
-    /// served.
+    /// Whether what it accepts was redirected here.
     plain: bool,
 }
 
@@ -73,7 +71,7 @@ impl Listeners {
         let open = |port, listener| {
             let listener = tokio::net::TcpListener::from_std(listener);
             listener
-                .map(|listener| Listener { listener, socket, plain: port != INBOUND_TUNNEL })
+                .map(|listener| Listener { listener, plain: is_plain(port) })
                 .map_err(|source| Error::Listen { port, source })
         };
         Ok(Self {
@@ -95,9 +93,24 @@ fn listen_all(socket: &SocketConfig) -> Result<(Opened, Opened, Opened), Error> 
             reuse_port: socket.reuse_port,
             transparent: socket.transparent,
         };
-        tcp::listen(&how).map_err(|source| Error::Listen { port, source })
+        let opened = tcp::listen(&how).and_then(|opened| pass_on(&opened.0, port, socket).map(|()| opened));
+        opened.map_err(|source| Error::Listen { port, source })
     };
     Ok((listen(OUTBOUND)?, listen(INBOUND_PLAIN)?, listen(INBOUND_TUNNEL)?))
+}
+
+/// Sets what every accepted socket is to have: they inherit it from the listener, which saves the calls for each.
+fn pass_on(listener: &TcpListener, port: u16, socket: &SocketConfig) -> io::Result<()> {
+    if is_plain(port) {
+        tcp::reset_on_close(listener)?;
+    }
+    tcp::send_at_once(listener)?;
+    prepare(listener, socket)
+}
+
+/// Whether what a port accepts is an application's own connection, which must not seem to end in order before it was served.
+fn is_plain(port: u16) -> bool {
+    port != INBOUND_TUNNEL
 }
 
 /// Time to wait when the process is out of descriptors: accepting again at once would fail again at once.
@@ -141,7 +154,7 @@ impl Listener {
     }
 
     fn captured(&self, stream: TcpStream, client: SocketAddr) -> Option<Captured> {
-        captured(stream, client, &self.socket, self.plain)
+        captured(stream, client, self.plain)
     }
 
     /// Closes the listener, after taking the connections the kernel has completed already: closing resets what waits
@@ -151,30 +164,26 @@ impl Listener {
         let mut last = Vec::new();
         while let Ok((stream, client)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            last.extend(stream.ok().and_then(|stream| captured(stream, client, &self.socket, self.plain)));
+            last.extend(stream.ok().and_then(|stream| captured(stream, client, self.plain)));
         }
         last
     }
 }
 
-/// Prepares an accepted connection and finds out whom it wanted; `None` when it is gone already.
-fn captured(stream: TcpStream, client: SocketAddr, socket: &SocketConfig, plain: bool) -> Option<Captured> {
-    let set_up = || {
-        if plain {
-            tcp::reset_on_close(&stream)?;
-        }
-        stream.set_nodelay(true)?;
-        prepare(&stream, socket)?;
-        let dialled = tcp::canonical(stream.local_addr()?);
-        io::Result::Ok(tcp::original_destination(&stream).unwrap_or(dialled))
+/// Finds out whom an accepted connection wanted; `None` when it is gone already.
+fn captured(stream: TcpStream, client: SocketAddr, plain: bool) -> Option<Captured> {
+    let redirected = if plain { tcp::original_destination(&stream) } else { None };
+    let destination = match redirected {
+        Some(destination) => destination,
+        None => match stream.local_addr() {
+            Ok(dialled) => tcp::canonical(dialled),
+            Err(error) => {
+                tracing::debug!(%client, %error, "a connection was gone before it was looked at");
+                return None;
+            }
+        },
     };
-    match set_up() {
-        Ok(destination) => Some(Captured { stream, client: tcp::canonical(client), destination }),
-        Err(error) => {
-            tracing::debug!(%client, %error, "a connection was gone before it was set up");
-            None
-        }
-    }
+    Some(Captured { stream, client: tcp::canonical(client), destination })
 }
 
 /// Errors of `accept(2)` that concern one connection only.

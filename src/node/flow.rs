@@ -18,31 +18,42 @@ use culvert_core::route::{self, Route};
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 
+use culvert_core::tunnel::http2::Fields;
+use tokio::net::TcpStream;
+
 use crate::admission;
 use crate::capture::Captured;
-use crate::deliver::splice::{Ended, Moved, spliced_until};
+use crate::deliver::splice::{Ended, spliced_until};
 use crate::deliver::tcp;
 use crate::drain::Guard;
 use crate::outcome::{Direction, Failure, Report};
 use crate::proxy::{Local, Proxy};
-use crate::stream::{Sink, Source};
-use crate::tunnel::{Connect, Key, server};
+use crate::tunnel::pool::Opened;
+use crate::tunnel::{Carried, Connect, Key, server};
 
 /// Carries a connection the pod makes.
 pub(crate) async fn outbound(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
     let mut report = Report::of(Direction::Outbound, &captured);
-    let result = carry_outbound(&proxy, captured, &guard, &mut report).await;
+    // Boxed, as all that is over when bytes begin to flow: an idle connection keeps no room for it.
+    let result = match Box::pin(begin_outbound(&proxy, captured, &mut report)).await {
+        Ok(Begun::Tunnel(opened)) => {
+            report.opened();
+            carry(opened.carried, cut(&guard)).await
+        }
+        Ok(Begun::Plain { client, server }) => Box::pin(relay(client, server, &mut report, cut(&guard))).await,
+        Err(failure) => Err(failure),
+    };
     report.end(result);
 }
 
-async fn carry_outbound(
-    proxy: &Proxy,
-    captured: Captured,
-    guard: &Guard,
-    report: &mut Report,
-) -> Result<(), Failure> {
+/// A connection to where it goes.
+enum Begun {
+    Tunnel(Opened),
+    Plain { client: TcpStream, server: TcpStream },
+}
+
+async fn begin_outbound(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result<Begun, Failure> {
     let Captured { stream, client, destination } = captured;
-    let downstream = tcp::split(stream);
     let local = proxy.local().await?;
     report.from.workload = Some(Arc::clone(&local.workload));
     proxy.mesh.know_address(&local.workload.network, destination.ip()).await?;
@@ -55,8 +66,7 @@ async fn carry_outbound(
             if route::is_own_port(to.port()) && proxy.owns(to.ip()) {
                 return Err(Refusal::Loop { destination: to }.into());
             }
-            let upstream = proxy.dialer.connect(to).await?;
-            move_bytes(downstream, tcp::split(upstream), report.opened(), cut(guard)).await
+            Ok(Begun::Plain { client: stream, server: proxy.dialer.connect(to).await? })
         }
         Route::Tunnel { peer, authority, expected, workload, service } => {
             report.destination = peer;
@@ -67,29 +77,26 @@ async fn carry_outbound(
             report.service.clone_from(&service);
             let connect = connect(&local, client, &authority, service.as_deref());
             let key = Key { identity: local.identity, expected, peer, source: client.ip() };
-            let opened = proxy.tunnels.open(&key, &connect).await?;
-            let upstream = (opened.stream.source, opened.stream.sink);
-            let result = move_bytes(downstream, upstream, report.opened(), cut(guard)).await;
-            drop(opened.place);
-            result
+            Ok(Begun::Tunnel(proxy.tunnels.carry(&key, connect, stream, report.count_bytes()).await?))
         }
     }
 }
 
 /// What we tell the peer about this connection.
 fn connect(local: &Local, client: SocketAddr, authority: &Authority, service: Option<&Service>) -> Connect {
-    Connect {
-        authority: authority.to_string(),
-        baggage: Baggage::of(&local.workload).to_string(),
-        forwarded: Forwarded::new(client, service.map(|service| service.hostname.as_ref())).to_string(),
-        traceparent: TraceParent::new(rand::random(), rand::random()).to_string(),
-    }
+    let forwarded = Forwarded::new(client, service.map(|service| service.hostname.as_ref()));
+    let mut fields = Fields::default();
+    fields.add(b"baggage", Baggage::of(&local.workload).to_string().as_bytes());
+    fields.add(b"forwarded", forwarded.to_string().as_bytes());
+    let trace = TraceParent::new(rand::random(), rand::random());
+    fields.add(b"traceparent", trace.to_string().as_bytes());
+    Connect { authority: authority.to_string(), fields }
 }
 
 /// Accepts a tunnel to the pod and serves what its peer asks for.
 pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
     let Captured { stream, client, destination } = captured;
-    let accepted = match accept(&proxy, stream).await {
+    let accepted = match Box::pin(accept(&proxy, stream)).await {
         Ok(accepted) => accepted,
         Err(failure) => return Report::begin(Direction::Inbound, client, destination).end(Err(failure)),
     };
@@ -103,34 +110,49 @@ pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard:
     }
 }
 
-async fn accept(proxy: &Proxy, stream: tokio::net::TcpStream) -> Result<server::Accepted, Failure> {
+async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Failure> {
     let local = proxy.local().await?;
     let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
     Ok(server::accept(stream, &certificate, &proxy.tunnel).await?)
 }
 
+/// How much of an authority is logged: more than a host name and a port have, less than a peer may send.
+const MOST_AUTHORITY: usize = 300;
+
 /// Serves one CONNECT. `peer.destination` is where the tunnel arrived.
 async fn inbound_stream(proxy: Arc<Proxy>, peer: Peer, offer: server::Offer, guard: Guard) {
     let mut report = Report::begin(Direction::Inbound, peer.source, peer.destination);
     report.from.identity.clone_from(&peer.identity);
-    report.authority = Some(offer.authority().to_owned());
-    let result = deliver_stream(&proxy, peer, offer, &guard, &mut report).await;
+    report.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect());
+    let result = match Box::pin(begin_stream(&proxy, peer, offer, &mut report)).await {
+        Ok(Delivery { local, peer, carried }) => {
+            report.opened();
+            carry(carried, stop(&proxy, &local, &peer, &guard)).await
+        }
+        Err(failure) => Err(failure),
+    };
     report.end(result);
 }
 
-async fn deliver_stream(
+/// A stream to the workload it was let in to.
+struct Delivery {
+    local: Local,
+    peer: Peer,
+    carried: Carried,
+}
+
+async fn begin_stream(
     proxy: &Proxy,
     peer: Peer,
     offer: server::Offer,
-    guard: &Guard,
     report: &mut Report,
-) -> Result<(), Failure> {
+) -> Result<Delivery, Failure> {
     let arrived = peer.destination;
     let Forwarded { client, host } = forwarded(&offer);
     let client = client_address(client, peer.source);
     let wanted = match read_offer(&offer) {
         Ok(wanted) => wanted,
-        Err(failure) => return refuse(offer, failure),
+        Err(failure) => return Err(refuse(offer, failure)),
     };
     let upstream = async {
         let (local, peer) = admit_stream(proxy, peer, &wanted, arrived, report).await?;
@@ -140,18 +162,17 @@ async fn deliver_stream(
     };
     let (local, peer, upstream) = match upstream.await {
         Ok(ready) => ready,
-        Err(failure) => return refuse(offer, failure),
+        Err(failure) => return Err(refuse(offer, failure)),
     };
     let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
-    let Some(stream) = offer.accept(baggage.as_deref()) else { return Err(Failure::PeerGone) };
-    let stop = stop(proxy, &local, &peer, guard);
-    move_bytes((stream.source, stream.sink), tcp::split(upstream), report.opened(), stop).await
+    let carried = offer.accept(baggage.as_deref(), upstream, report.count_bytes());
+    carried.map(|carried| Delivery { local, peer, carried }).ok_or(Failure::PeerGone)
 }
 
 /// Answers a CONNECT with the status its failure deserves.
-fn refuse(offer: server::Offer, failure: Failure) -> Result<(), Failure> {
+fn refuse(offer: server::Offer, failure: Failure) -> Failure {
     offer.refuse(failure.http_status());
-    Err(failure)
+    failure
 }
 
 fn read_offer(offer: &server::Offer) -> Result<Authority, Failure> {
@@ -208,7 +229,7 @@ fn called_service(proxy: &Proxy, local: &Workload, host: &str) -> Option<Arc<Ser
 /// Carries a plain connection somebody made to the pod.
 pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
     let mut report = Report::of(Direction::Inbound, &captured);
-    let result = carry_plain(&proxy, captured, &guard, &mut report).await;
+    let result = Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await;
     report.end(result);
 }
 
@@ -219,7 +240,6 @@ async fn carry_plain(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let Captured { stream, client, destination } = captured;
-    let downstream = tcp::split(stream);
     if route::is_own_port(destination.port()) {
         return Err(Refusal::OwnPort { port: destination.port() }.into());
     }
@@ -234,14 +254,14 @@ async fn carry_plain(
     report.policy = admission::admit(proxy, &local, &peer).await?;
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
-    move_bytes(downstream, tcp::split(upstream), report.opened(), stop(proxy, &local, &peer, guard)).await
+    relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
 }
 
 async fn dial_workload(
     proxy: &Proxy,
     peer: &Peer,
     client: SocketAddr,
-) -> Result<tokio::net::TcpStream, Failure> {
+) -> Result<TcpStream, Failure> {
     if proxy.keep_client_address {
         return Ok(proxy.dialer.connect_as(peer.destination, client).await?);
     }
@@ -261,13 +281,25 @@ async fn cut(guard: &Guard) -> Failure {
     Failure::Drained
 }
 
-async fn move_bytes<A: Source, B: Sink, C: Source, D: Sink>(
-    client: (A, B),
-    server: (C, D),
-    moved: &Moved,
+/// Waits for the end of a connection on a tunnel; one that is stopped is broken.
+async fn carry(carried: Carried, stop: impl Future<Output = Failure> + Send) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        ended = carried.ended() => ended.map_err(Failure::Broken),
+        failure = stop => Err(failure),
+    }
+}
+
+/// Carries a connection as it is.
+async fn relay(
+    client: TcpStream,
+    server: TcpStream,
+    report: &mut Report,
     stop: impl Future<Output = Failure> + Send,
 ) -> Result<(), Failure> {
-    match spliced_until(client, server, moved, stop).await {
+    let moved = Arc::clone(report.count_bytes());
+    report.opened();
+    match spliced_until(tcp::split(client), tcp::split(server), &moved, stop).await {
         Ok(()) => Ok(()),
         Err(Ended::Early(early)) => Err(Failure::Broken(early)),
         Err(Ended::Stopped(failure)) => Err(failure),

@@ -3,6 +3,7 @@
 mod admin;
 mod admission;
 mod agent;
+mod buffers;
 mod capture;
 mod config;
 mod control_plane;

@@ -15,12 +15,14 @@ use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
 
-use crate::deliver::splice::{Count, Early, Moved};
 use crate::identity::Refused;
-use crate::stream::Broken;
+use crate::stream::{Broken, Count, Early, Moved};
 use crate::{capture, deliver, mesh, tunnel};
 
 pub(crate) use labels::describe as describe_metrics;
+
+const OPENED: &str = "istio_tcp_connections_opened_total";
+const CLOSED: &str = "istio_tcp_connections_closed_total";
 
 /// Seen from the pod this node serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,6 @@ impl Failure {
             Self::PolicyChanged(_) => Flag::Deny,
             Self::NoIdentity(_) | Self::NoCertificate(_) => Flag::IdentityError,
             Self::Tunnel(error) => error.flag(),
-            Self::Accept(tunnel::server::Error::Http2(_)) => Flag::H2HandshakeFailure,
             Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
             | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
                 Flag::CertRevoked
@@ -150,6 +151,13 @@ pub(crate) struct Party {
     pub(crate) identity: Option<SpiffeId>,
 }
 
+/// What a connection that ends well is counted by: looked up once, because its labels are many.
+#[derive(Debug)]
+struct Counters {
+    opened: metrics::Counter,
+    closed: metrics::Counter,
+}
+
 /// The report on one connection. It is given when this is dropped, whatever happens to the task.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -165,7 +173,8 @@ pub(crate) struct Report {
     pub(crate) authority: Option<String>,
     /// The policy that let it in.
     pub(crate) policy: Option<Arc<str>>,
-    moved: Moved,
+    moved: Arc<Moved>,
+    counters: Option<Counters>,
     opened: bool,
     result: Result<(), Failure>,
 }
@@ -183,7 +192,8 @@ impl Report {
             service: None,
             authority: None,
             policy: None,
-            moved: Moved::default(),
+            moved: Arc::default(),
+            counters: None,
             opened: false,
             result: Err(Failure::Drained),
         }
@@ -194,17 +204,25 @@ impl Report {
         Self::begin(direction, captured.client, captured.destination)
     }
 
-    /// Says that all is known about both ends and bytes will flow; returns what counts them.
-    pub(crate) fn opened(&mut self) -> &Moved {
+    /// Says that all is known about both ends; returns what counts the bytes.
+    pub(crate) fn count_bytes(&mut self) -> &Arc<Moved> {
         let labels = self.labels(Flag::None);
-        self.count_opened(labels.clone());
+        self.counters = Some(Counters {
+            opened: metrics::counter!(OPENED, labels.clone()),
+            closed: metrics::counter!(CLOSED, labels.clone()),
+        });
         // The counters' names take the server's point of view, on both reporters.
-        self.moved = Moved {
+        self.moved = Arc::new(Moved {
             forth: Count::of(metrics::counter!("istio_tcp_received_bytes_total", labels.clone())),
             back: Count::of(metrics::counter!("istio_tcp_sent_bytes_total", labels)),
-        };
-        tracing::debug!(target: "access", { src.addr = %self.client, dst.addr = %self.destination }, "connection opened");
+        });
         &self.moved
+    }
+
+    /// Says that the connection is made.
+    pub(crate) fn opened(&mut self) {
+        self.count_opened();
+        tracing::debug!(target: "access", { src.addr = %self.client, dst.addr = %self.destination }, "connection opened");
     }
 
     /// Says how it ended; without this it was cut off by a drain.
@@ -216,21 +234,26 @@ impl Report {
         labels::traffic(self, flag)
     }
 
-    fn count_opened(&mut self, labels: Vec<metrics::Label>) {
+    fn count_opened(&mut self) {
         self.opened = true;
-        metrics::counter!("istio_tcp_connections_opened_total", labels).increment(1);
+        match &self.counters {
+            Some(counters) => counters.opened.increment(1),
+            None => metrics::counter!(OPENED, self.labels(Flag::None)).increment(1),
+        }
     }
 
     fn count(&mut self) {
         if !self.opened {
             // Refused before any byte: it still was a connection, and closed must not outnumber opened.
-            self.count_opened(self.labels(Flag::None));
+            self.count_opened();
         }
         let flag = self.result.as_ref().err().map_or(Flag::None, Failure::flag);
-        let labels = self.labels(flag);
-        metrics::counter!("istio_tcp_connections_closed_total", labels.clone()).increment(1);
+        match &self.counters {
+            Some(counters) if flag == Flag::None => counters.closed.increment(1),
+            _ => metrics::counter!(CLOSED, self.labels(flag)).increment(1),
+        }
         if flag != Flag::None {
-            metrics::counter!("istio_tcp_connections_failed_total", labels).increment(1);
+            metrics::counter!("istio_tcp_connections_failed_total", self.labels(flag)).increment(1);
         }
         if let Err(failure) = &self.result {
             let by = metrics::Label::new("reason", failure.reason());

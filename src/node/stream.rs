@@ -1,38 +1,60 @@
-//! The two directions of a byte stream, whatever carries it: a TCP connection or a stream of a tunnel.
+//! What is known of a byte stream while it is carried and when it is over, whatever carries it.
 //!
-//! The distinction that matters is between an *end* (FIN, END_STREAM: all bytes arrived) and a *break* (RST,
-//! RST_STREAM, a lost connection: some may be missing). It is kept in both directions.
+//! The distinction that matters is between an *end* (FIN, END_STREAM: all bytes arrived) and a *break* (RST, RST_STREAM, a lost
+//! connection: some may be missing). It is kept in both directions.
 
-use bytes::Bytes;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// Where bytes come from.
-pub(crate) trait Source: Send {
-    /// The next bytes; `None` at the end. Asking for more says that the bytes before were passed on.
-    ///
-    /// Cancel safe: no bytes are lost when the future is dropped.
-    fn read(&mut self) -> impl Future<Output = Result<Option<Bytes>, Broken>> + Send;
+/// How long the last bytes of a side that broke may take to reach the other side.
+pub(crate) const LAST_BYTES: Duration = Duration::from_secs(1);
 
-    /// Looks after the source while the bytes before are still being passed on; resolves only when it breaks in a way
-    /// that makes passing on pointless. Cancel safe.
-    fn attend(&mut self) -> impl Future<Output = Broken> + Send;
+/// Bytes moved so far; read by whoever reports on the connection.
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    /// From the connecting side to the accepting side.
+    pub(crate) forth: Count,
+    /// Back.
+    pub(crate) back: Count,
 }
 
-/// Where bytes go to.
-pub(crate) trait Sink: Send {
-    /// Passes bytes on; resolves when there is room for more. Not cancel safe.
-    fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), Broken>> + Send;
+/// The bytes of one direction: of this connection, and of the metric it belongs to.
+#[derive(Debug)]
+pub(crate) struct Count {
+    own: AtomicU64,
+    metric: metrics::Counter,
+}
 
-    /// Says that all bytes were written: FIN or END_STREAM.
-    fn finish(&mut self) -> impl Future<Output = Result<(), Broken>> + Send;
+impl Default for Count {
+    fn default() -> Self {
+        Self::of(metrics::Counter::noop())
+    }
+}
 
-    /// Resolves when what was written has left, or never will. Cancel safe.
-    fn flush(&mut self) -> impl Future<Output = ()> + Send;
+impl Count {
+    pub(crate) fn of(metric: metrics::Counter) -> Self {
+        Self { own: AtomicU64::new(0), metric }
+    }
 
-    /// Breaks the stream, both directions, so that the other side cannot take what it has for complete.
-    fn reset(&mut self);
+    pub(crate) fn bytes(&self) -> u64 {
+        self.own.load(Ordering::Relaxed)
+    }
 
-    /// Resolves when the other side has broken the stream. Cancel safe.
-    fn broken(&mut self) -> impl Future<Output = Broken> + Send;
+    pub(crate) fn add(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.own.fetch_add(bytes, Ordering::Relaxed);
+        self.metric.increment(bytes);
+    }
+}
+
+/// Which of the two sides ended a connection early.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Early {
+    #[error("client: {0}")]
+    Client(Broken),
+    #[error("server: {0}")]
+    Server(Broken),
 }
 
 /// A stream ended without a proper end.
@@ -41,13 +63,21 @@ pub(crate) enum Broken {
     /// The other side reset it on purpose.
     #[error("reset by the peer")]
     Reset,
-    /// The other side takes no more, but all it sent is complete (RST_STREAM with NO_ERROR, RFC 9113 §8.1).
-    #[error("the peer stopped reading")]
-    Stopped,
     /// What carries the stream was torn down because its other end is not to be trusted any more.
     #[error("connection closed: peer certificate revoked by CRL")]
     Revoked,
     /// What carries the stream failed.
     #[error("connection lost: {0}")]
     Lost(String),
+}
+
+impl Broken {
+    /// What an error of a socket says of the other side.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
+            return Self::Reset;
+        }
+        Self::Lost(error.to_string())
+    }
 }

@@ -6,20 +6,26 @@
 //!
 //! It does not decide where to go or who may come: the route and the policy did.
 
+mod carried;
 pub(crate) mod client;
-mod connection;
+mod driver;
+mod handshake;
+mod inbox;
 pub(crate) mod pool;
 pub(crate) mod server;
-mod stream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use culvert_core::identity::SpiffeId;
 use culvert_core::refusal::Flag;
+use culvert_core::tunnel::http2::{Fields, Limits, Role};
 
-pub(crate) use stream::Stream;
 
+pub(crate) use carried::Carried;
+
+use crate::config::TunnelConfig;
+use crate::stream::Early;
 use crate::{deliver, identity};
 
 /// How long a tunnel may take to come up: TCP, TLS and HTTP/2 together.
@@ -44,12 +50,10 @@ pub(crate) struct Key {
 }
 
 /// What a CONNECT says.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Connect {
     pub(crate) authority: String,
-    pub(crate) baggage: String,
-    pub(crate) forwarded: String,
-    pub(crate) traceparent: String,
+    pub(crate) fields: Fields,
 }
 
 /// Why no stream came about. Clone: everybody who waited for the same tunnel gets the same answer.
@@ -67,6 +71,8 @@ pub(crate) enum Error {
     Revoked { peer: SocketAddr },
     #[error("HTTP/2 with {peer} failed: {reason}")]
     Http2 { peer: SocketAddr, reason: String },
+    #[error("{0}")]
+    ClientGone(Early),
     #[error("the tunnel to {peer} was not up within {ESTABLISH_DEADLINE:?} (establish deadline)")]
     EstablishTimedOut { peer: SocketAddr },
     #[error("{peer} did not answer the CONNECT within {ANSWER_DEADLINE:?} (answer deadline)")]
@@ -86,6 +92,7 @@ impl Error {
             Self::Peer { source: identity::Refused::Revoked, .. } | Self::Revoked { .. } => Flag::CertRevoked,
             Self::Tls { .. } | Self::Peer { .. } => Flag::TlsFailure,
             Self::Http2 { .. } => Flag::H2HandshakeFailure,
+            Self::ClientGone(_) => Flag::None,
             Self::Dial(_)
             | Self::EstablishTimedOut { .. }
             | Self::AnswerTimedOut { .. }
@@ -105,11 +112,30 @@ impl Error {
             }
             Self::Tls { .. } | Self::Peer { .. } => "tls_failure",
             Self::Http2 { .. } => "http2_failure",
+            Self::ClientGone(_) => "client_broke",
             Self::EstablishTimedOut { .. } => "establish_deadline",
             Self::AnswerTimedOut { .. } => "answer_deadline",
             Self::Status { .. } => "refused_by_peer",
             Self::Gone { .. } => "tunnel_gone",
         }
+    }
+}
+
+/// Streams a peer may have open on one tunnel to us.
+const MOST_STREAMS: u32 = 200;
+
+/// What the peer of a tunnel may do.
+fn limits(role: Role, config: &TunnelConfig) -> Limits {
+    let (streams, fields) = match role {
+        Role::Client => (u32::try_from(config.streams).unwrap_or(u32::MAX), 16 * 1024),
+        Role::Server => (MOST_STREAMS, 64 * 1024),
+    };
+    Limits {
+        streams,
+        stream_window: config.stream_window,
+        connection_window: config.connection_window,
+        frame: config.frame_size,
+        fields,
     }
 }
 

@@ -149,6 +149,14 @@ pub fn user_timeout(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
     SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
 }
 
+/// Sends small pieces at once (`TCP_NODELAY`).
+///
+/// # Errors
+/// When the descriptor is not a socket.
+pub fn send_at_once(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_nodelay(true)
+}
+
 /// Ends the sending direction in order: the peer sees FIN after the last byte, and may go on sending. The close that
 /// follows is an ordinary one, whatever [`reset_on_close`] said before.
 ///
@@ -248,6 +256,25 @@ mod tests {
         let (listener, _) = listen_on("127.0.0.1:0");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(original_destination(&stream), None);
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_what_the_listener_has() {
+        let (listener, _) = listen_on("127.0.0.1:0");
+        listener.set_nonblocking(false).unwrap();
+        let (time, interval) = (Duration::from_secs(77), Duration::from_secs(7));
+        reset_on_close(&listener).unwrap();
+        send_at_once(&listener).unwrap();
+        keep_alive(&listener, Keepalive { time, interval, retries: 3 }).unwrap();
+        user_timeout(&listener, Duration::from_secs(5)).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!((socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap()), (time, interval));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(5)));
     }
 
     #[test]

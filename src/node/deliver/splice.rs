@@ -4,67 +4,19 @@
 //! directions at once and resets whatever side has not broken itself, so that truncated data never looks complete.
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::stream::{Broken, Sink, Source};
-
-/// Bytes moved so far; read by whoever reports on the connection.
-#[derive(Debug, Default)]
-pub(crate) struct Moved {
-    /// From the connecting side to the accepting side.
-    pub(crate) forth: Count,
-    /// Back.
-    pub(crate) back: Count,
-}
-
-/// The bytes of one direction: of this connection, and of the metric it belongs to.
-#[derive(Debug)]
-pub(crate) struct Count {
-    own: AtomicU64,
-    metric: metrics::Counter,
-}
-
-impl Default for Count {
-    fn default() -> Self {
-        Self::of(metrics::Counter::noop())
-    }
-}
-
-impl Count {
-    pub(crate) fn of(metric: metrics::Counter) -> Self {
-        Self { own: AtomicU64::new(0), metric }
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.own.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, bytes: u64) {
-        self.own.fetch_add(bytes, Ordering::Relaxed);
-        self.metric.increment(bytes);
-    }
-}
-
-/// Which of the two sides ended a connection early.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Early {
-    #[error("client: {0}")]
-    Client(Broken),
-    #[error("server: {0}")]
-    Server(Broken),
-}
-
-/// How long the last bytes of a side that broke may take to reach the other side.
-const LAST_BYTES: Duration = Duration::from_secs(1);
+use super::tcp::{TcpSink, TcpSource};
+use crate::buffers::Borrowed;
+use crate::stream::{Broken, Count, Early, LAST_BYTES, Moved};
 
 /// Moves bytes between the connecting side (`client`) and the accepting side (`server`).
 ///
 /// # Errors
 /// Who broke the connection, and how. What that side had sent before has been passed on as far as [`LAST_BYTES`] went.
-async fn splice<A: Source, B: Sink, C: Source, D: Sink>(
-    client: &mut (A, B),
-    server: &mut (C, D),
+async fn splice(
+    client: &mut (TcpSource, TcpSink),
+    server: &mut (TcpSource, TcpSink),
     moved: &Moved,
 ) -> Result<(), Early> {
     let (from_client, to_client) = client;
@@ -123,9 +75,9 @@ async fn bring_last(end: &End, other: Pin<&mut impl Future<Output = Result<(), E
 }
 
 /// As [`splice`], but `stop` may end it early with a break on both sides.
-pub(crate) async fn spliced_until<A: Source, B: Sink, C: Source, D: Sink, E>(
-    mut client: (A, B),
-    mut server: (C, D),
+pub(crate) async fn spliced_until<E>(
+    mut client: (TcpSource, TcpSink),
+    mut server: (TcpSource, TcpSink),
     moved: &Moved,
     stop: impl Future<Output = E> + Send,
 ) -> Result<(), Ended<E>> {
@@ -165,51 +117,50 @@ impl End {
     }
 }
 
-/// Moves one direction until its end. A sink that takes no more on purpose ends it too: what comes back is complete or
-/// breaks by itself, and the close that follows tells the source.
+/// Moves one direction until its end.
 async fn pump(
-    source: &mut impl Source,
-    sink: &mut impl Sink,
+    source: &mut TcpSource,
+    sink: &mut TcpSink,
     moved: &Count,
     broken: &AtomicBool,
 ) -> Result<(), End> {
-    match move_all(source, sink, moved).await {
-        Err(End::Sink(Broken::Stopped)) => Ok(()),
+    move_all(source, sink, moved).await?;
+    if broken.load(Ordering::Relaxed) {
         // The source's break was told to the other direction; what looks like an end here is not one.
-        Ok(()) if broken.load(Ordering::Relaxed) => Err(End::Source(Broken::Reset)),
-        Ok(()) => match sink.finish().await {
-            Ok(()) | Err(Broken::Stopped) => Ok(()),
-            Err(broken) => Err(End::Sink(broken)),
-        },
-        Err(end) => Err(end),
+        return Err(End::Source(Broken::Reset));
+    }
+    sink.finish().map_err(End::Sink)
+}
+
+async fn move_all(source: &mut TcpSource, sink: &mut TcpSink, moved: &Count) -> Result<(), End> {
+    loop {
+        tokio::select! {
+            biased;
+            ready = source.ready() => ready.map_err(End::Source)?,
+            broken = sink.broken() => return Err(End::Sink(broken)),
+        }
+        // Borrowed only while there is something to read: an idle connection holds no buffer.
+        let mut buffer = Borrowed::new();
+        let length = match source.read(&mut buffer).map_err(End::Source)? {
+            None => continue,
+            Some(0) => return Ok(()),
+            Some(length) => length,
+        };
+        pass_on(source, sink, &buffer[..length]).await?;
+        moved.add(length);
     }
 }
 
-async fn move_all(source: &mut impl Source, sink: &mut impl Sink, moved: &Count) -> Result<(), End> {
-    loop {
-        let read = tokio::select! {
-            biased;
-            read = source.read() => read.map_err(End::Source)?,
-            broken = sink.broken() => return Err(End::Sink(broken)),
-        };
-        let Some(bytes) = read else { return Ok(()) };
-        let length = bytes.len() as u64;
-        let mut writing = pin!(sink.write(bytes));
-        let broken = tokio::select! {
-            biased;
-            written = &mut writing => {
-                written.map_err(End::Sink)?;
-                moved.add(length);
-                continue;
-            }
-            broken = source.attend() => broken,
-        };
-        // These bytes came before the break: they get a last chance.
-        if let Ok(Ok(())) = tokio::time::timeout(LAST_BYTES, writing).await {
-            moved.add(length);
-        }
-        return Err(End::Source(broken));
-    }
+async fn pass_on(source: &TcpSource, sink: &mut TcpSink, bytes: &[u8]) -> Result<(), End> {
+    let mut writing = pin!(sink.write(bytes));
+    let broken = tokio::select! {
+        biased;
+        written = &mut writing => return written.map_err(End::Sink),
+        broken = source.attend() => broken,
+    };
+    // These bytes came before the break: they get a last chance, and the break is what counts.
+    let _ = tokio::time::timeout(LAST_BYTES, writing).await;
+    Err(End::Source(broken))
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
-//! A TCP connection as a [`Source`] and a [`Sink`].
+//! The two directions of a TCP connection that is carried as it is.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::stream::{Broken, Sink, Source};
+use crate::stream::Broken;
 
 /// The reading direction.
 #[derive(Debug)]
@@ -39,26 +38,27 @@ pub(crate) fn split(stream: TcpStream) -> (TcpSource, TcpSink) {
     (source, sink)
 }
 
-impl Source for TcpSource {
-    async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
-        loop {
-            self.stream.readable().await.map_err(broken)?;
-            // Borrowed only while there is something to read: an idle connection holds no buffer.
-            let mut buffer = BytesMut::with_capacity(self.want);
-            match self.stream.try_read_buf(&mut buffer) {
-                Ok(0) => return Ok(None),
-                Ok(read) => {
-                    self.adapt(read);
-                    return Ok(Some(buffer.freeze()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(broken(error)),
+impl TcpSource {
+    /// Resolves when there may be something to read. Cancel safe.
+    pub(crate) async fn ready(&self) -> Result<(), Broken> {
+        self.stream.readable().await.map_err(|error| Broken::of(&error))
+    }
+
+    /// Reads what there is: `None` when it is nothing yet, 0 at the end.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Broken> {
+        match self.stream.try_read(&mut buffer[..self.want]) {
+            Ok(read) => {
+                self.adapt(read);
+                Ok(Some(read))
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(Broken::of(&error)),
         }
     }
 
-    async fn attend(&mut self) -> Broken {
-        // A reset takes back what was sent before it.
+    /// Looks after the source while the bytes before are still being passed on; resolves only when it breaks: a reset takes
+    /// back what was sent before it. Cancel safe.
+    pub(crate) async fn attend(&self) -> Broken {
         reset_of(&self.stream).await
     }
 }
@@ -67,12 +67,12 @@ impl Source for TcpSource {
 async fn reset_of(stream: &TcpStream) -> Broken {
     loop {
         match stream.ready(Interest::ERROR).await {
-            Err(error) => return broken(error),
+            Err(error) => return Broken::of(&error),
             Ok(ready) if ready.is_error() => match stream.take_error() {
-                Ok(Some(error)) => return broken(error),
+                Ok(Some(error)) => return Broken::of(&error),
                 // Both directions were shut down in order; nothing is left that could break.
                 Ok(None) => std::future::pending().await,
-                Err(error) => return broken(error),
+                Err(error) => return Broken::of(&error),
             },
             Ok(_) => {}
         }
@@ -89,51 +89,48 @@ impl TcpSource {
     }
 }
 
-impl Sink for TcpSink {
-    async fn write(&mut self, mut bytes: Bytes) -> Result<(), Broken> {
+impl TcpSink {
+    /// Passes bytes on; resolves when there is room for more. Not cancel safe.
+    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
         while !bytes.is_empty() {
-            match self.stream.try_write(&bytes) {
-                Ok(written) => drop(bytes.split_to(written)),
+            match self.stream.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await.map_err(broken)?;
+                    self.stream.writable().await.map_err(|error| Broken::of(&error))?;
                 }
-                Err(error) => return Err(broken(error)),
+                Err(error) => return Err(Broken::of(&error)),
             }
         }
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<(), Broken> {
+    /// Says that all bytes were written: FIN.
+    pub(crate) fn finish(&mut self) -> Result<(), Broken> {
         match culvert_sys::tcp::end_sending(&*self.stream) {
             // The other side is gone, and it is the reading direction that tells whether properly.
-            Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(broken(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(Broken::of(&error)),
             _ => Ok(()),
         }
     }
 
-    fn reset(&mut self) {
+    /// Breaks the stream, both directions, so that the other side cannot take what it has for complete.
+    pub(crate) fn reset(&mut self) {
         // Fails only for what is not a socket.
         let _ = culvert_sys::tcp::reset_on_close(&*self.stream);
     }
 
-    async fn broken(&mut self) -> Broken {
+    /// Resolves when the other side has broken the stream. Cancel safe.
+    pub(crate) async fn broken(&mut self) -> Broken {
         reset_of(&self.stream).await
     }
 
-    async fn flush(&mut self) {
+    /// Resolves when what was written has left, or never will. Cancel safe.
+    pub(crate) async fn flush(&mut self) {
         // The kernel tells nobody when its queue has drained.
         while culvert_sys::tcp::unsent(&*self.stream).is_ok_and(|bytes| bytes > 0) {
             tokio::time::sleep(QUEUE_LOOK).await;
         }
     }
-}
-
-fn broken(error: io::Error) -> Broken {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
-        return Broken::Reset;
-    }
-    Broken::Lost(error.to_string())
 }
 
 #[cfg(test)]
@@ -142,6 +139,18 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::buffers::Borrowed;
+
+    /// What comes next; nothing at the end.
+    async fn read(source: &mut TcpSource) -> Result<Vec<u8>, Broken> {
+        let mut buffer = Borrowed::new();
+        loop {
+            source.ready().await?;
+            if let Some(read) = source.read(&mut buffer)? {
+                return Ok(buffer[..read].to_vec());
+            }
+        }
+    }
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -156,10 +165,10 @@ mod tests {
         let (mut source, mut sink) = split(ours);
         theirs.write_all(b"all").await.unwrap();
         theirs.shutdown().await.unwrap();
-        assert_eq!(source.read().await.unwrap().unwrap(), "all");
-        assert_eq!(source.read().await, Ok(None));
-        sink.write("answer".into()).await.unwrap();
-        sink.finish().await.unwrap();
+        assert_eq!(read(&mut source).await.unwrap(), b"all");
+        assert_eq!(read(&mut source).await, Ok(Vec::new()));
+        sink.write(b"answer").await.unwrap();
+        sink.finish().unwrap();
         let mut answer = String::new();
         theirs.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "answer");
@@ -172,7 +181,7 @@ mod tests {
         culvert_sys::tcp::reset_on_close(&theirs).unwrap();
         drop(theirs);
         assert_eq!(sink.broken().await, Broken::Reset);
-        assert!(matches!(source.read().await, Ok(None) | Err(Broken::Reset)));
+        assert!(matches!(read(&mut source).await.as_deref(), Ok([]) | Err(Broken::Reset)));
     }
 
     #[tokio::test]
@@ -180,7 +189,7 @@ mod tests {
         let (ours, mut theirs) = pair().await;
         let (mut source, mut sink) = split(ours);
         theirs.shutdown().await.unwrap();
-        assert_eq!(source.read().await, Ok(None));
+        assert_eq!(read(&mut source).await, Ok(Vec::new()));
         culvert_sys::tcp::reset_on_close(&theirs).unwrap();
         drop(theirs);
         assert_eq!(sink.broken().await, Broken::Reset);

@@ -126,6 +126,7 @@ impl Certificate {
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.session_storage = Arc::new(Sessions::default());
         config.send_tls13_tickets = 1;
+        config.enable_secret_extraction = true;
         config
     }
 
@@ -139,6 +140,7 @@ impl Certificate {
             .with_client_cert_resolver(Arc::clone(&self.own) as _);
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.enable_sni = false;
+        config.enable_secret_extraction = true;
         let tickets = Resumption::store(Arc::new(Tickets::default()));
         config.resumption = tickets.tls12_resumption(Tls12Resumption::Disabled);
         config

@@ -6,7 +6,6 @@
 //! part. What a resumed session skips is checked by [`super::proof`].
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -41,8 +40,7 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// What this end refused its peer for, if that is why a handshake failed and it can be told.
-    pub(crate) fn of(error: &io::Error) -> Option<Self> {
-        let error = error.get_ref()?.downcast_ref()?;
+    pub(crate) fn of(error: &rustls::Error) -> Option<Self> {
         let rustls::Error::InvalidCertificate(why) = error else { return None };
         if let CertificateError::Other(OtherError(other)) = why {
             return other.downcast_ref::<Self>().cloned();

@@ -7,10 +7,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::client::{Establish, Place, Tunnel};
-use super::{Connect, Error, Key, Stream};
+use super::carried::Carried;
+use super::client::{Establish, NotCarried, Place, Tunnel};
+use super::{Connect, Error, Key};
+use crate::stream::Moved;
 use crate::tasks::Tasks;
 
 /// A handle on a pod's tunnels; the tunnels end with the last handle.
@@ -35,10 +38,13 @@ type Attempt = watch::Receiver<Option<Result<(), Error>>>;
 /// How often a request that no peer has seen is sent again on another tunnel.
 const TRIES: usize = 3;
 
-/// A stream, and the place it holds on its tunnel.
+/// Tunnels to a peer that are opened because the others are busy with bulk.
+const MOST_FOR_BULK: usize = 8;
+
+/// A carried connection, and the place it holds on its tunnel.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) stream: Stream,
+    pub(crate) carried: Carried,
     /// Kept until the connection is over.
     pub(crate) place: Place,
 }
@@ -49,18 +55,26 @@ impl Pool {
         Self(Arc::new(inner))
     }
 
-    /// Opens a stream to `key.peer`, on a tunnel that is up or a new one.
-    pub(crate) async fn open(&self, key: &Key, connect: &Connect) -> Result<Opened, Error> {
-        let mut gone = Error::Gone { peer: key.peer };
-        for _ in 0..TRIES {
+    /// Has a connection carried to `key.peer`, on a tunnel that is up or a new one.
+    pub(crate) async fn carry(
+        &self,
+        key: &Key,
+        connect: Connect,
+        socket: TcpStream,
+        moved: &Arc<Moved>,
+    ) -> Result<Opened, Error> {
+        let connect = Arc::new(connect);
+        let mut connection = (socket, Vec::new());
+        let mut tries = 1..=TRIES;
+        loop {
             let place = self.place(key).await?;
-            match place.open(connect).await {
-                Ok(stream) => return Ok(Opened { stream, place }),
-                Err(error @ Error::Gone { .. }) => gone = error,
-                Err(error) => return Err(error),
+            let last = tries.next() == Some(TRIES);
+            match place.carry(&connect, connection, moved).await {
+                Ok(carried) => return Ok(Opened { carried, place }),
+                Err(NotCarried { again: Some(again), .. }) if !last => connection = again,
+                Err(NotCarried { error, .. }) => return Err(error),
             }
         }
-        Err(gone)
     }
 
     async fn place(&self, key: &Key) -> Result<Place, Error> {
@@ -83,7 +97,7 @@ impl Pool {
         let mut slots = self.0.slots();
         let slot = slots.entry(key.clone()).or_default();
         slot.tunnels.retain(|tunnel| tunnel.is_open());
-        if let Some(place) = slot.tunnels.iter().find_map(Tunnel::place) {
+        if let Some(place) = slot.place() {
             return Ok(place);
         }
         // An attempt that ended without a word must not be waited for again.
@@ -102,6 +116,17 @@ impl Pool {
             settle.send_replace(Some(result));
         });
         attempt
+    }
+}
+
+impl Slot {
+    /// A place on a tunnel that is up. One that is busy with bulk is left alone as long as there are not many of them.
+    fn place(&self) -> Option<Place> {
+        let quiet = self.tunnels.iter().filter(|tunnel| !tunnel.is_bulk()).find_map(Tunnel::place);
+        if quiet.is_some() || self.tunnels.len() < MOST_FOR_BULK {
+            return quiet;
+        }
+        self.tunnels.iter().find_map(Tunnel::place)
     }
 }
 

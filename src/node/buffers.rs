@@ -1,0 +1,57 @@
+//! The large buffers of the data path: borrowed when there are bytes to move, given back when they have been moved. An idle
+//! connection holds none.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+use culvert_core::tunnel::BUFFER;
+
+/// Buffers kept for the next borrower: enough for what runs at the same time, without holding on to what a burst needed.
+const MOST_KEPT: usize = 8;
+
+static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// A buffer of [`BUFFER`] bytes, whatever is in it.
+pub(crate) fn borrow() -> Vec<u8> {
+    let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    kept.unwrap_or_else(|| vec![0; BUFFER])
+}
+
+/// Gives a borrowed buffer back.
+pub(crate) fn give_back(buffer: Vec<u8>) {
+    debug_assert_eq!(buffer.len(), BUFFER, "it is given back as it was borrowed");
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < MOST_KEPT {
+        kept.push(buffer);
+    }
+}
+
+/// A buffer that goes back by itself.
+#[derive(Debug)]
+pub(crate) struct Borrowed(Vec<u8>);
+
+impl Borrowed {
+    pub(crate) fn new() -> Self {
+        Self(borrow())
+    }
+}
+
+impl Deref for Borrowed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Borrowed {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.0));
+    }
+}

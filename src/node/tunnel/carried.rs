@@ -1,0 +1,54 @@
+//! A connection that is being carried by the task of a tunnel.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::inbox::{Carry, Inbox, Order, Ticket};
+use crate::stream::{Broken, Early};
+
+/// Stands for a carried connection: it is broken when this is dropped before it has ended.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    inbox: Arc<Inbox>,
+    ticket: Ticket,
+    done: Option<oneshot::Receiver<Result<(), Early>>>,
+    /// How it broke, if the task of the tunnel ends without a word.
+    lost: fn(Broken) -> Early,
+}
+
+impl Carried {
+    /// Makes both ends: what stands for the connection, and what the task of the tunnel is given.
+    pub(super) fn new(
+        inbox: &Arc<Inbox>,
+        socket: tokio::net::TcpStream,
+        moved: &Arc<crate::stream::Moved>,
+        lost: fn(Broken) -> Early,
+    ) -> (Self, Carry) {
+        let ticket = inbox.ticket();
+        let (done, ended) = oneshot::channel();
+        let carried = Self { inbox: Arc::clone(inbox), ticket, done: Some(ended), lost };
+        (carried, Carry { ticket, socket, moved: Arc::clone(moved), done })
+    }
+
+    /// Waits for the end of the connection. Cancel safe, and when it is not waited for any more it is broken.
+    ///
+    /// # Errors
+    /// Who broke it.
+    pub(crate) async fn ended(mut self) -> Result<(), Early> {
+        let Some(done) = &mut self.done else { return Ok(()) };
+        let ended = done.await;
+        self.done = None;
+        let gone = |_| (self.lost)(Broken::Lost("the tunnel was closed".into()));
+        ended.unwrap_or_else(|error| Err(gone(error)))
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if self.done.is_some() {
+            // Fails when the task of the tunnel has ended, and with it all it carried.
+            let _ = self.inbox.order(Order::Abandon(self.ticket));
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The task of a tunnel: the one place where its engine, its socket and the sockets of its connections meet.
+//!
+//! ```text
+//!   wire ──read──▶ engine ──events──▶ legs ──write──▶ applications
+//!   wire ◀─write── engine ◀───────── turns ◀──read── applications
+//! ```
+//! An application's bytes are read to where they are sealed, and written from where they were opened. Reading the wire never
+//! waits for an application: what it does not take stays with its [leg](Leg), as much as the stream's window allows. Writing to
+//! the wire never waits for reading. So neither direction can hold the other up.
+//!
+//! In goes an [`Engine`] whose handshake is over, and [orders](super::inbox); out come [`Step`]s, and for every leg one result.
+
+mod attempt;
+mod leg;
+mod legs;
+mod orders;
+mod parting;
+mod steps;
+mod turns;
+mod wire;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use culvert_core::tunnel::http2::{Event, Request, Role, StreamId};
+use culvert_core::tunnel::{Engine, Fault};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use super::inbox::{Inbox, Order};
+use crate::tasks::Tasks;
+use legs::Legs;
+use turns::Turns;
+use wire::Wire;
+
+/// One tunnel being driven.
+#[derive(Debug)]
+pub(super) struct Driver {
+    engine: Engine,
+    role: Role,
+    wire: Wire,
+    legs: Legs,
+    turns: Turns,
+    inbox: Arc<Inbox>,
+    gauge: Arc<Gauge>,
+    timer: Timer,
+    events: Vec<Event>,
+    orders: Vec<Order>,
+    ready: Vec<usize>,
+    offers: Vec<(StreamId, Request)>,
+    /// Legs that end, and bring what is left.
+    parting: Tasks,
+}
+
+/// What others may know of a tunnel without asking its task.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    /// Streams the peer takes at a time.
+    capacity: AtomicU32,
+    /// It takes no new ones any more.
+    leaving: AtomicBool,
+    /// Until when it counts as busy with bulk, in ms since `began`.
+    bulk_until: AtomicU64,
+    began: Instant,
+}
+
+/// What the caller must know.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The peer asks for streams (server).
+    Offers(Vec<(StreamId, Request)>),
+    /// The tunnel is over. Its legs are in [`Driver::part`].
+    Over(Over),
+}
+
+/// Why a tunnel is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Over {
+    /// All is said and done.
+    Done,
+    /// It was not used for long.
+    Unused,
+    /// It was told to end at once.
+    Cut,
+    /// The peer's certificate was revoked.
+    Revoked,
+    /// The peer closed the connection, or it was lost.
+    Lost(String),
+    /// One end broke the rules.
+    Fault(Fault),
+}
+
+/// Rounds a task may take before others get a turn.
+const ROUNDS: usize = 4;
+
+/// How long a stream is remembered as bulk after it was seen to be.
+const BULK_FOR: Duration = Duration::from_secs(2);
+
+impl Driver {
+    /// `rest` is what has been read behind the handshake. A client's tunnel ends when no stream was open for `idle`.
+    pub(super) fn new(
+        role: Role,
+        (tcp, engine, rest): (TcpStream, Engine, Vec<u8>),
+        inbox: Arc<Inbox>,
+        idle: Option<Duration>,
+    ) -> Self {
+        let gauge = Arc::new(Gauge {
+            capacity: AtomicU32::new(engine.http2().capacity()),
+            leaving: AtomicBool::new(false),
+            bulk_until: AtomicU64::new(0),
+            began: Instant::now(),
+        });
+        Self {
+            engine,
+            role,
+            wire: Wire::new(tcp, rest),
+            legs: Legs::default(),
+            turns: Turns::default(),
+            inbox,
+            gauge,
+            timer: Timer::new(idle),
+            events: Vec::new(),
+            orders: Vec::new(),
+            ready: Vec::new(),
+            offers: Vec::new(),
+            parting: Tasks::default(),
+        }
+    }
+
+    pub(super) fn gauge(&self) -> Arc<Gauge> {
+        Arc::clone(&self.gauge)
+    }
+
+    /// Moves bytes until there is something the caller must know. Cancel safe.
+    pub(super) async fn step(&mut self) -> Step {
+        std::future::poll_fn(|cx| self.poll_step(cx)).await
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        for _ in 0..ROUNDS {
+            let progress = match self.round(cx) {
+                Ok(progress) => progress,
+                Err(over) => return Poll::Ready(Step::Over(over)),
+            };
+            if !self.offers.is_empty() {
+                return Poll::Ready(Step::Offers(std::mem::take(&mut self.offers)));
+            }
+            if !progress {
+                self.rest();
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Does what can be done at once; says whether there may be more.
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
+        let mut progress = self.read_wire(cx)?;
+        progress |= self.take_orders(cx)?;
+        progress |= self.take_turns()?;
+        progress |= self.flush(cx)?;
+        self.look_at_the_clock(cx)?;
+        if self.engine.http2().is_over() && self.legs.is_empty() {
+            return Err(Over::Done);
+        }
+        Ok(progress)
+    }
+
+    /// Nothing is to be done: lets go of what was borrowed.
+    fn rest(&mut self) {
+        self.wire.rest();
+        if let Some(buffer) = self.engine.take_back() {
+            crate::buffers::give_back(buffer);
+        }
+    }
+
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        while self.timer.poll(cx, self.engine.deadline(), self.legs.is_empty()).is_ready() {
+            let now = Instant::now();
+            if self.timer.is_unused(now) {
+                return Err(Over::Unused);
+            }
+            self.engine.on_deadline(now).map_err(Over::Fault)?;
+        }
+        Ok(())
+    }
+
+    /// Tells others what the peer takes.
+    fn show_capacity(&self) {
+        let http2 = self.engine.http2();
+        self.gauge.capacity.store(http2.capacity(), Ordering::Release);
+        self.gauge.leaving.store(!http2.takes_streams(), Ordering::Release);
+    }
+}
+
+impl Gauge {
+    /// Streams the peer takes at a time.
+    pub(super) fn capacity(&self) -> u32 {
+        self.capacity.load(Ordering::Acquire)
+    }
+
+    /// Whether the peer takes no new streams.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Whether a stream of the tunnel moves so much that others had better take another one.
+    pub(super) fn is_bulk(&self) -> bool {
+        let until = self.bulk_until.load(Ordering::Relaxed);
+        until > 0 && self.milliseconds(Instant::now()) < until
+    }
+
+    fn bulk(&self, now: Instant) {
+        self.bulk_until.store(self.milliseconds(now + BULK_FOR), Ordering::Relaxed);
+    }
+
+    fn milliseconds(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The one timer of a tunnel. It is set anew only when it would be too late: deadlines that move on are looked at when the
+/// one before has passed.
+#[derive(Debug)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    idle: Option<Duration>,
+    unused_since: Option<Instant>,
+}
+
+impl Timer {
+    fn new(idle: Option<Duration>) -> Self {
+        Self { sleep: None, idle, unused_since: None }
+    }
+
+    /// Ready when something is due.
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>, unused: bool) -> Poll<()> {
+        if !unused {
+            self.unused_since = None;
+        } else if self.unused_since.is_none() {
+            self.unused_since = Some(Instant::now());
+        }
+        let Some(due) = self.unused_at().into_iter().chain(deadline).min() else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
+        if sleep.deadline().into_std() > due {
+            sleep.as_mut().reset(due.into());
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(due.into());
+        }
+        Poll::Pending
+    }
+
+    fn unused_at(&self) -> Option<Instant> {
+        Some(self.unused_since? + self.idle?)
+    }
+
+    fn is_unused(&self, now: Instant) -> bool {
+        self.unused_at().is_some_and(|at| now >= at)
+    }
+}

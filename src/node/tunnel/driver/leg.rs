@@ -1,0 +1,236 @@
+//! One connection of a tunnel: the application's socket, and what is known of its two directions.
+//!
+//! ```text
+//!   sending     waiting ──answered──▶ reading ──FIN──▶ over            application ─▶ stream
+//!   receiving   writing ──END_STREAM──▶ emptying ──all written, FIN sent──▶ over      stream ─▶ application
+//! ```
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use culvert_core::tunnel::http2::StreamId;
+use culvert_sys::stream;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::attempt;
+use crate::stream::{Broken, Early, Moved};
+use crate::tunnel::inbox::{Carry, Ticket, Unopened};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) stream: StreamId,
+    /// `None`: the peer asked for a stream that nobody has accepted yet.
+    pub(super) carried: Option<Carried>,
+    /// What came and was not taken yet.
+    pub(super) backlog: VecDeque<u8>,
+    /// The peer has sent all.
+    pub(super) peer_ended: bool,
+    waker: Waker,
+}
+
+/// A connection that is carried.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) socket: TcpStream,
+    pub(super) ticket: Ticket,
+    pub(super) moved: Arc<Moved>,
+    pub(super) done: oneshot::Sender<Result<(), Early>>,
+    pub(super) asked: Option<Asked>,
+    /// What was read and must be sent first: to another peer than it was read for, or perhaps again.
+    pub(super) said: Vec<u8>,
+    /// How much of it was sent.
+    pub(super) sent: usize,
+    /// There may be something to read.
+    pub(super) readable: bool,
+    /// The application takes no more at present.
+    pub(super) blocked: bool,
+    /// It waits for its turn.
+    pub(super) queued: bool,
+    /// The stream's window is used up.
+    pub(super) stalled: bool,
+    pub(super) sending_over: bool,
+    pub(super) receiving_over: bool,
+    /// The application takes nothing any more: until then it may still speak.
+    pub(super) broken: Option<Broken>,
+    /// How much to read at a time: what it had to say lately.
+    pub(super) want: usize,
+    pub(super) bulk: Bulk,
+}
+
+/// A stream that was asked for and not answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) answer: oneshot::Sender<Result<(), Unopened>>,
+    /// Whether the peer takes data before it has answered.
+    pub(super) early: bool,
+}
+
+/// The most an application may say before the answer.
+const MOST_SAID: usize = 16 * 1024;
+
+const SMALLEST_READ: usize = 16 * 1024;
+const LARGEST_READ: usize = 256 * 1024;
+
+impl Leg {
+    /// A stream the peer asks for.
+    pub(super) fn offered(stream: StreamId, waker: Waker) -> Self {
+        Self { stream, carried: None, backlog: VecDeque::new(), peer_ended: false, waker }
+    }
+
+    /// Writes what came; says how much the application took.
+    pub(super) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Some(carried) = &mut self.carried else { return Ok(0) };
+        if carried.blocked || !self.backlog.is_empty() {
+            return Ok(0);
+        }
+        let all = pieces.iter().map(|piece| piece.len()).sum();
+        let cx = &mut Context::from_waker(&self.waker);
+        let write = || stream::write(&carried.socket, pieces);
+        let written = attempt::write(&carried.socket, cx, all, write)?;
+        carried.blocked = written.blocked;
+        Ok(written.bytes)
+    }
+
+    /// Writes what did not go at once; says how much the application took.
+    pub(super) fn write_backlog(&mut self) -> io::Result<usize> {
+        let Some(carried) = &mut self.carried else { return Ok(0) };
+        let cx = &mut Context::from_waker(&self.waker);
+        let mut all = 0;
+        carried.blocked = false;
+        while !self.backlog.is_empty() && !carried.blocked {
+            let (front, back) = self.backlog.as_slices();
+            let pieces = [IoSlice::new(front), IoSlice::new(back)];
+            let pieces = if back.is_empty() { &pieces[..1] } else { &pieces };
+            let write = || stream::write(&carried.socket, pieces);
+            let written = attempt::write(&carried.socket, cx, self.backlog.len(), write)?;
+            self.backlog.drain(..written.bytes);
+            all += written.bytes;
+            carried.blocked = written.blocked;
+        }
+        if self.backlog.is_empty() {
+            self.backlog = VecDeque::new();
+        }
+        Ok(all)
+    }
+
+    /// Looks whether there is something to read, and asks to be woken when there is.
+    pub(super) fn look(&mut self) {
+        let Some(carried) = &mut self.carried else { return };
+        let cx = &mut Context::from_waker(&self.waker);
+        if !carried.readable && !carried.sending_over {
+            // An error shows when it is read.
+            carried.readable = carried.socket.poll_read_ready(cx).is_ready();
+        }
+        if carried.blocked {
+            carried.blocked = carried.socket.poll_write_ready(cx).is_pending();
+        }
+    }
+
+    /// While nothing is read, only this notices that the application has reset the connection.
+    pub(super) fn look_for_a_break(&mut self) -> Option<Broken> {
+        let carried = self.carried.as_ref()?;
+        match carried.socket.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return Some(Broken::of(&error)),
+        }
+        let cx = &mut Context::from_waker(&self.waker);
+        attempt::forget(&carried.socket, Interest::READABLE);
+        // Once a direction is closed, tokio calls it ready for ever, and the other one tells of a reset.
+        if carried.socket.poll_read_ready(cx).is_ready() && !carried.blocked {
+            attempt::forget(&carried.socket, Interest::WRITABLE);
+            if carried.socket.poll_write_ready(cx).is_ready() {
+                return carried.socket.take_error().ok().flatten().map(|error| Broken::of(&error));
+            }
+        }
+        None
+    }
+
+    /// Both directions have ended in order.
+    pub(super) fn is_over(&self) -> bool {
+        self.carried.as_ref().is_some_and(|carried| carried.sending_over && carried.receiving_over)
+    }
+}
+
+impl Carried {
+    pub(super) fn new(carry: Carry, asked: Option<Asked>, said: Vec<u8>) -> Self {
+        let Carry { ticket, socket, moved, done } = carry;
+        Self {
+            socket,
+            ticket,
+            moved,
+            done,
+            asked,
+            said,
+            sent: 0,
+            readable: false,
+            blocked: false,
+            queued: false,
+            stalled: false,
+            sending_over: false,
+            receiving_over: false,
+            broken: None,
+            want: SMALLEST_READ,
+            bulk: Bulk::new(Instant::now()),
+        }
+    }
+
+    /// Adapts to how much there was to read.
+    pub(super) fn adapt(&mut self, read: usize) {
+        if read >= self.want {
+            self.want = (self.want * 4).min(LARGEST_READ);
+        } else if read < self.want / 4 {
+            self.want = (self.want / 2).max(SMALLEST_READ);
+        }
+    }
+
+    /// How much may be read, as far as the stream's answer goes.
+    pub(super) fn may_say(&self) -> usize {
+        match &self.asked {
+            None => usize::MAX,
+            Some(asked) if asked.early => MOST_SAID.saturating_sub(self.said.len()),
+            Some(_) => 0,
+        }
+    }
+
+    /// What was said and not sent.
+    pub(super) fn unsent(&self) -> &[u8] {
+        let may_be_sent = self.asked.as_ref().is_none_or(|asked| asked.early);
+        if may_be_sent { &self.said[self.sent..] } else { &[] }
+    }
+}
+
+/// Whether a connection moves a lot, and has done so for a while.
+#[derive(Debug)]
+pub(super) struct Bulk {
+    bytes: usize,
+    since: Instant,
+}
+
+/// So much in [`BULK_TIME`] is bulk: an interactive connection is far below, a backup far above.
+const BULK_BYTES: usize = 4 * 1024 * 1024;
+const BULK_TIME: Duration = Duration::from_secs(1);
+
+impl Bulk {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { bytes: 0, since: now }
+    }
+
+    /// Notes bytes; says when that makes it bulk.
+    pub(super) fn moved(&mut self, bytes: usize) -> Option<Instant> {
+        self.bytes += bytes;
+        if self.bytes < BULK_BYTES {
+            return None;
+        }
+        let now = Instant::now();
+        let quick = now.saturating_duration_since(self.since) <= BULK_TIME;
+        *self = Self::new(now);
+        quick.then_some(now)
+    }
+}
+

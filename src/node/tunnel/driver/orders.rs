@@ -1,0 +1,97 @@
+//! What others ask of the tunnel.
+
+use std::task::Context;
+
+use culvert_core::tunnel::http2::{Code, Fields, StreamId};
+
+use super::leg::{Asked, Carried, Leg};
+use super::{Driver, Over};
+use crate::tunnel::inbox::{Carry, Opening, Order, Ticket, Unopened, Why};
+
+impl Driver {
+    pub(super) fn take_orders(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
+        let mut orders = std::mem::take(&mut self.orders);
+        self.inbox.take(cx.waker(), &mut orders, &mut self.ready);
+        let some = !orders.is_empty();
+        for order in orders.drain(..) {
+            self.take_order(order)?;
+        }
+        self.orders = orders;
+        Ok(some)
+    }
+
+    fn take_order(&mut self, order: Order) -> Result<(), Over> {
+        match order {
+            Order::Open(opening) => self.open(*opening),
+            Order::Accept { stream, fields, carry } => self.accept(stream, &fields, carry),
+            Order::Refuse { stream, status } => {
+                self.engine.answer(stream, status, &Fields::default(), true);
+                self.forget(stream);
+            }
+            Order::Forget(stream) => {
+                self.engine.reset(stream, Code::CANCEL);
+                self.forget(stream);
+            }
+            Order::Abandon(ticket) => self.abandon(ticket),
+            Order::Leave => {
+                self.engine.leave();
+                self.show_capacity();
+            }
+            Order::Cut => return Err(Over::Cut),
+            Order::Revoked => return Err(Over::Revoked),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, opening: Opening) {
+        let Opening { connect, carry, said, answer } = opening;
+        let Ok(stream) = self.engine.open(&connect.authority, &connect.fields) else {
+            self.show_capacity();
+            // Who asked may have gone.
+            let _ = answer.send(Err(Unopened { why: Why::Unseen, socket: carry.socket, said }));
+            return;
+        };
+        let early = self.engine.http2().takes_early_data();
+        let inbox = &self.inbox;
+        let slot = self.legs.insert(|slot| Leg::offered(stream, inbox.waker(slot)));
+        self.carry(slot, Carried::new(carry, Some(Asked { answer, early }), said));
+    }
+
+    fn accept(&mut self, stream: StreamId, fields: &Fields, carry: Carry) {
+        // The peer may have taken the stream back: then `carry.done` is dropped, which says so.
+        let Some(slot) = self.legs.slot(stream) else { return };
+        // Whatever cuts the work short, the application cannot take what it has for complete. A captured connection has
+        // this from its listener. Fails only for what is not a socket.
+        let _ = culvert_sys::tcp::reset_on_close(&carry.socket);
+        self.engine.answer(stream, 200, fields, false);
+        self.carry(slot, Carried::new(carry, None, Vec::new()));
+        let Some(leg) = self.legs.find(slot) else { return };
+        if !leg.backlog.is_empty() {
+            self.empty(slot);
+        } else if leg.peer_ended {
+            self.end_application(slot);
+        }
+    }
+
+    fn carry(&mut self, slot: usize, carried: Carried) {
+        let Some(leg) = self.legs.find(slot) else { return };
+        let listens = carried.may_say() > 0;
+        leg.carried = Some(carried);
+        if listens {
+            leg.look();
+        }
+        self.queue(slot);
+    }
+
+    fn forget(&mut self, stream: StreamId) {
+        if let Some(slot) = self.legs.slot(stream) {
+            self.legs.remove(slot);
+        }
+    }
+
+    fn abandon(&mut self, ticket: Ticket) {
+        if let Some(leg) = self.legs.slot_of_ticket(ticket).and_then(|slot| self.legs.remove(slot)) {
+            self.engine.reset(leg.stream, Code::CANCEL);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! How legs end that do not end by themselves: reset by the peer, or with the tunnel.
+//!
+//! What has come for an application is still its own: it is written within [`LAST_BYTES`], and only then the connection is
+//! reset. A stream that has come whole is delivered whole, however long its reader takes.
+
+use std::io;
+use std::time::Duration;
+
+use culvert_core::tunnel::http2::{Code, Role, StreamId};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::leg::{Asked, Carried, Leg};
+use super::{Driver, Over};
+use crate::stream::{Broken, Early, LAST_BYTES};
+use crate::tasks::Tasks;
+use crate::tunnel::inbox::{Order, Unopened, Why};
+
+/// Time between two looks at the kernel's send queue.
+const QUEUE_LOOK: Duration = Duration::from_millis(2);
+
+impl Driver {
+    /// The peer, or the engine because of the peer, has ended a stream before its time.
+    pub(super) fn reset_by_peer(&mut self, stream: StreamId, code: Code) {
+        let Some(slot) = self.legs.slot(stream) else { return };
+        let Some(leg) = self.legs.find(slot) else { return };
+        let complete = leg.peer_ended;
+        let Some(carried) = &mut leg.carried else {
+            self.legs.remove(slot);
+            return;
+        };
+        if carried.asked.is_some() {
+            return self.unopened(stream, Why::Broken(format!("the peer reset the stream ({code})")));
+        }
+        if code == Code::NO_ERROR && complete && !carried.sending_over {
+            // It takes no more, and what it sent is complete (RFC 9113 §8.1).
+            carried.sending_over = true;
+            if carried.receiving_over {
+                self.part_with(slot, None);
+            }
+            return;
+        }
+        self.part_with(slot, Some(Broken::Reset));
+    }
+
+    /// A stream that was asked for will not be.
+    pub(super) fn unopened(&mut self, stream: StreamId, why: Why) {
+        let Some(slot) = self.legs.slot(stream) else { return };
+        let Some(mut carried) = self.legs.remove(slot).and_then(|leg| leg.carried) else { return };
+        if let Some(asked) = carried.asked.take() {
+            carried.give_back(asked, why);
+        }
+    }
+
+    fn part_with(&mut self, slot: usize, broken: Option<Broken>) {
+        let role = self.role;
+        if let Some(leg) = self.legs.remove(slot) {
+            leg.part(role, broken, &self.parting);
+        }
+    }
+
+    /// Ends what is left of a tunnel that is over, and tells the peer as far as it should know.
+    pub(in crate::tunnel) async fn part(mut self, over: &Over) {
+        for order in self.inbox.close() {
+            turn_down(order, over);
+        }
+        let broken = over.broken();
+        for leg in self.legs.drain() {
+            if matches!(over, Over::Cut | Over::Revoked) {
+                leg.drop_at_once(self.role, broken.clone());
+            } else {
+                leg.part(self.role, Some(broken.clone()), &self.parting);
+            }
+        }
+        match over {
+            Over::Fault(fault) => self.engine.fail(*fault),
+            Over::Lost(_) => {}
+            Over::Done | Over::Unused | Over::Cut | Over::Revoked => self.engine.close(),
+        }
+        if !matches!(over, Over::Lost(_)) {
+            // The peer may not read; then it is not told.
+            let _ = tokio::time::timeout(LAST_BYTES, self.say_farewell()).await;
+        }
+        self.rest();
+        drop(self.wire);
+        self.parting.finished().await;
+    }
+
+    /// Writes what is left to say, and waits until the peer has heard it: closing a socket with unread input resets it, and
+    /// takes back what was written.
+    async fn say_farewell(&mut self) -> io::Result<()> {
+        while self.engine.has_output() {
+            if self.engine.wants_buffer() {
+                self.engine.lend(crate::buffers::borrow());
+            }
+            let Ok(output) = self.engine.output() else { break };
+            if output.is_empty() {
+                break;
+            }
+            let written = self.wire.tcp.write(output).await?;
+            self.engine.written(written);
+        }
+        self.wire.tcp.shutdown().await?;
+        let mut unread = vec![0; 4096];
+        loop {
+            self.wire.tcp.readable().await?;
+            match self.wire.tcp.try_read(&mut unread) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn turn_down(order: Order, over: &Over) {
+    if let Order::Open(opening) = order {
+        let why = if *over == Over::Revoked { Why::Revoked } else { Why::Unseen };
+        // Who asked may have gone.
+        let _ = opening.answer.send(Err(Unopened { why, socket: opening.carry.socket, said: opening.said }));
+    }
+}
+
+impl Over {
+    fn broken(&self) -> Broken {
+        match self {
+            Self::Revoked => Broken::Revoked,
+            over => Broken::Lost(over.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Over {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("closed"),
+            Self::Unused => f.write_str("unused"),
+            Self::Cut => f.write_str("the tunnel was cut"),
+            Self::Revoked => Broken::Revoked.fmt(f),
+            Self::Lost(why) => f.write_str(why),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl Leg {
+    /// Ends the leg; `broken` says what became of the tunnel's side, unless that has ended in order.
+    fn part(self: Box<Self>, role: Role, broken: Option<Broken>, parting: &Tasks) {
+        let Self { carried, backlog, peer_ended, .. } = *self;
+        let Some(mut carried) = carried else { return };
+        let broken = broken.unwrap_or(Broken::Reset);
+        if let Some(asked) = carried.asked.take() {
+            let why = if broken == Broken::Revoked { Why::Revoked } else { Why::Broken(broken.to_string()) };
+            return carried.give_back(asked, why);
+        }
+        let whole = peer_ended && carried.sending_over;
+        let Carried { socket, done, broken: own, .. } = carried;
+        let result = match own {
+            Some(own) => Err(of_application(role, own)),
+            None if whole => Ok(()),
+            None => Err(of_tunnel(role, broken)),
+        };
+        let (front, back) = backlog.as_slices();
+        let rest = [front, back].concat();
+        parting.spawn(async move {
+            if result.is_ok() {
+                let _ = deliver_whole(socket, &rest).await;
+            } else {
+                deliver_last(socket, &rest).await;
+            }
+            // Whoever waited may have gone.
+            let _ = done.send(result);
+        });
+    }
+
+    fn drop_at_once(self: Box<Self>, role: Role, broken: Broken) {
+        let Some(mut carried) = self.carried else { return };
+        if let Some(asked) = carried.asked.take() {
+            let why = if broken == Broken::Revoked { Why::Revoked } else { Why::Broken(broken.to_string()) };
+            return carried.give_back(asked, why);
+        }
+        let _ = carried.done.send(Err(of_tunnel(role, broken)));
+    }
+}
+
+impl Carried {
+    /// Gives a connection back to who wanted it carried.
+    pub(super) fn give_back(self, asked: Asked, why: Why) {
+        let _ = asked.answer.send(Err(Unopened { why, socket: self.socket, said: self.said }));
+    }
+}
+
+fn of_tunnel(role: Role, broken: Broken) -> Early {
+    match role {
+        Role::Client => Early::Server(broken),
+        Role::Server => Early::Client(broken),
+    }
+}
+
+fn of_application(role: Role, broken: Broken) -> Early {
+    match role {
+        Role::Client => Early::Client(broken),
+        Role::Server => Early::Server(broken),
+    }
+}
+
+/// Writes what a stream has brought, to its end.
+async fn deliver_whole(mut socket: TcpStream, rest: &[u8]) -> io::Result<()> {
+    socket.write_all(rest).await?;
+    culvert_sys::tcp::end_sending(&socket)
+}
+
+/// Writes what a broken stream has brought, and then resets the connection by closing it.
+async fn deliver_last(mut socket: TcpStream, rest: &[u8]) {
+    let deliver = async {
+        if socket.write_all(rest).await.is_ok() {
+            // A reset takes back what the other side has not got; the kernel tells nobody when its queue has drained.
+            while culvert_sys::tcp::unsent(&socket).is_ok_and(|bytes| bytes > 0) {
+                tokio::time::sleep(QUEUE_LOOK).await;
+            }
+        }
+    };
+    if tokio::time::timeout(LAST_BYTES, deliver).await.is_err() {
+        tracing::debug!(after = ?LAST_BYTES, "last bytes were not taken before the reset (last bytes deadline)");
+    }
+}

@@ -1,0 +1,30 @@
+//! Whose turn it is to send. Those that had little to say last time come first, so that small requests do not queue behind bulk
+//! (as in RFC 8290). The others take turns; one turn is at most what one buffer holds.
+
+use std::collections::VecDeque;
+
+/// Slots of legs that have something to send.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    sparse: VecDeque<usize>,
+    bulk: VecDeque<usize>,
+}
+
+impl Turns {
+    pub(super) fn sparse(&mut self, slot: usize) {
+        self.sparse.push_back(slot);
+    }
+
+    pub(super) fn bulk(&mut self, slot: usize) {
+        self.bulk.push_back(slot);
+    }
+
+    /// The next one keeps its place.
+    pub(super) fn first_again(&mut self, slot: usize) {
+        self.sparse.push_front(slot);
+    }
+
+    pub(super) fn next(&mut self) -> Option<usize> {
+        self.sparse.pop_front().or_else(|| self.bulk.pop_front())
+    }
+}

@@ -1,0 +1,197 @@
+//! The tunnel's own socket.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use culvert_core::tunnel::http2::{Event, StreamId};
+use culvert_sys::stream;
+use tokio::net::TcpStream;
+
+use super::{Driver, Over, attempt};
+use crate::buffers;
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) tcp: TcpStream,
+    readable: bool,
+    /// A borrowed buffer, or none.
+    input: Vec<u8>,
+    /// How much of it is the beginning of a record.
+    filled: usize,
+    /// The beginning of a record while no buffer is borrowed.
+    carried: Vec<u8>,
+}
+
+impl Wire {
+    pub(super) fn new(tcp: TcpStream, rest: Vec<u8>) -> Self {
+        // There may be whole records in the rest: they are looked at without waiting for more.
+        let readable = !rest.is_empty();
+        Self { tcp, readable, input: Vec::new(), filled: 0, carried: rest }
+    }
+
+    /// Lets go of the buffer.
+    pub(super) fn rest(&mut self) {
+        if self.input.is_empty() {
+            return;
+        }
+        self.carried = self.input[..self.filled].to_vec();
+        self.filled = 0;
+        buffers::give_back(std::mem::take(&mut self.input));
+    }
+
+    fn borrow(&mut self) {
+        if self.input.is_empty() {
+            self.input = buffers::borrow();
+            self.filled = self.carried.len();
+            self.input[..self.filled].copy_from_slice(&self.carried);
+            self.carried = Vec::new();
+        }
+    }
+
+    /// Reads behind what is there; `None` when there is nothing, 0 at the end.
+    fn read(&mut self) -> io::Result<Option<usize>> {
+        let free = &mut self.input[self.filled..];
+        let length = free.len();
+        let read = attempt::read(
+            &self.tcp,
+            || stream::read(&self.tcp, &mut [IoSliceMut::new(free)]),
+            |read| *read < length,
+        );
+        match read {
+            Ok(read) => {
+                self.readable = read == length;
+                Ok(Some(read))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Driver {
+    /// Reads what has come, and passes it on; says whether there may be more. When not, we are woken when there is.
+    pub(super) fn read_wire(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
+        let read = loop {
+            if !self.wire.readable {
+                match self.wire.tcp.poll_read_ready(cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(ready) => ready.map_err(lost)?,
+                }
+            }
+            self.wire.borrow();
+            match self.wire.read().map_err(lost)? {
+                Some(read) => break read,
+                // The rest of the handshake may be whole records.
+                None if self.wire.filled > 0 => self.take_input(cx)?,
+                None => {}
+            }
+        };
+        self.wire.filled += read;
+        self.take_input(cx)?;
+        if read == 0 {
+            return Err(self.end_of_wire());
+        }
+        Ok(true)
+    }
+
+    fn take_input(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        let mut input = std::mem::take(&mut self.wire.input);
+        let mut events = std::mem::take(&mut self.events);
+        let taken = self.engine.receive(Instant::now(), &mut input[..self.wire.filled], &mut events);
+        self.take_events(&mut events, &input, cx);
+        self.events = events;
+        let taken = taken.inspect_err(|_| self.wire.filled = 0);
+        if let Ok(taken) = taken {
+            input.copy_within(taken..self.wire.filled, 0);
+            self.wire.filled -= taken;
+        }
+        self.wire.input = input;
+        taken.map_err(Over::Fault)?;
+        if self.engine.is_ended() {
+            return Err(self.end_of_wire());
+        }
+        Ok(())
+    }
+
+    fn end_of_wire(&self) -> Over {
+        if self.legs.is_empty() || self.engine.http2().is_over() {
+            return Over::Done;
+        }
+        Over::Lost("closed by the peer".to_owned())
+    }
+
+    fn take_events(&mut self, events: &mut Vec<Event>, input: &[u8], cx: &mut Context<'_>) {
+        let mut rest = events.as_mut_slice();
+        while let Some((first, more)) = rest.split_first_mut() {
+            let mut used = 0;
+            match first {
+                Event::Data { stream, place } => {
+                    used = self.deliver_run(*stream, place.clone(), more, input);
+                }
+                event => self.take_event(event, cx),
+            }
+            rest = &mut more[used..];
+        }
+        events.clear();
+    }
+
+    /// Delivers DATA of one stream that came in a row, with one write; says how many more events that were.
+    fn deliver_run(
+        &mut self,
+        stream: StreamId,
+        first: Range<usize>,
+        more: &[Event],
+        input: &[u8],
+    ) -> usize {
+        let mut pieces = [IoSlice::new(&[]); MOST_PIECES];
+        pieces[0] = IoSlice::new(&input[first]);
+        let mut count = 1;
+        for (event, piece) in more.iter().zip(&mut pieces[1..]) {
+            match event {
+                Event::Data { stream: same, place } if *same == stream => {
+                    *piece = IoSlice::new(&input[place.clone()]);
+                    count += 1;
+                }
+                _ => break,
+            }
+        }
+        self.deliver(stream, &pieces[..count]);
+        count - 1
+    }
+
+    /// Writes what there is to be sent; says whether all of it went.
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
+        let mut progress = false;
+        while self.engine.has_output() {
+            if self.engine.wants_buffer() {
+                self.engine.lend(buffers::borrow());
+            }
+            let output = self.engine.output().map_err(Over::Fault)?;
+            if output.is_empty() {
+                break;
+            }
+            let tcp = &self.wire.tcp;
+            let write = || stream::write(tcp, &[IoSlice::new(output)]);
+            let written = attempt::write(tcp, cx, output.len(), write).map_err(lost)?;
+            self.engine.written(written.bytes);
+            progress |= written.bytes > 0;
+            if written.blocked {
+                return Ok(progress);
+            }
+        }
+        Ok(progress)
+    }
+}
+
+/// Pieces written at once: a buffer holds little more than so many records.
+const MOST_PIECES: usize = 32;
+
+fn lost(error: io::Error) -> Over {
+    Over::Lost(error.to_string())
+}

@@ -1,0 +1,80 @@
+//! TLS handshakes on sockets: [`culvert_tls`] decides, this reads and writes.
+
+use std::io;
+use std::time::Instant;
+
+use culvert_core::tunnel::http2::{Limits, Role};
+use culvert_core::tunnel::{Engine, Settled};
+use culvert_tls::{Agreed, Established, Handshake, Progress};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A TCP connection whose ends know each other.
+#[derive(Debug)]
+pub(super) struct Secured {
+    pub(super) tcp: TcpStream,
+    pub(super) agreed: Agreed,
+    established: Box<Established>,
+    /// The last flight of the handshake, which travels with the first frames.
+    unsent: Vec<u8>,
+}
+
+/// Why the ends do not know each other.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the peer closed the connection during the handshake")]
+    Closed,
+    #[error("{}", cause(.0))]
+    Tls(#[source] culvert_tls::Error),
+}
+
+/// The reason itself: that it was a handshake, the reader knows.
+fn cause(error: &culvert_tls::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Bytes read at a time: most flights fit.
+const READ: usize = 4096;
+
+/// Does a handshake. The caller sets the deadline.
+pub(super) async fn run(mut tcp: TcpStream, handshake: Handshake) -> Result<Secured, Error> {
+    let mut input = vec![0; READ];
+    let mut output = Vec::new();
+    let mut progress = handshake.receive(&[], &mut output);
+    loop {
+        match progress {
+            Ok(Progress::Done(mut established)) => {
+                let agreed = established.agreed.clone();
+                established.rest.shrink_to_fit();
+                return Ok(Secured { tcp, agreed, established, unsent: output });
+            }
+            Ok(Progress::More(handshake)) => {
+                tcp.write_all(&output).await?;
+                output.clear();
+                let read = tcp.read(&mut input).await?;
+                if read == 0 {
+                    return Err(Error::Closed);
+                }
+                progress = handshake.receive(&input[..read], &mut output);
+            }
+            Err(error) => {
+                // The alert is a courtesy: that it may not arrive changes nothing.
+                let _ = tcp.write_all(&output).await;
+                return Err(Error::Tls(error));
+            }
+        }
+    }
+}
+
+impl Secured {
+    /// Begins HTTP/2 on it. The last value is what the peer has sent of it already.
+    pub(super) fn begin(self, role: Role, limits: Limits) -> (TcpStream, Engine, Vec<u8>) {
+        let Established { layer, outgoing, incoming, keys, rest, .. } = *self.established;
+        let settled = Settled { layer, outgoing, incoming, keys: Box::new(keys) };
+        let mut engine = Engine::new(role, limits, settled, Instant::now());
+        engine.send_first(self.unsent);
+        (self.tcp, engine, rest)
+    }
+}

@@ -1,0 +1,175 @@
+//! What reaches the task of a tunnel from outside: orders, and word that a socket is ready.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+use culvert_core::tunnel::http2::{Fields, StreamId};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::Connect;
+use crate::stream::{Broken, Early, Moved};
+
+/// Where orders are left.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    content: Mutex<Content>,
+    tickets: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    /// One for each connection that was accepted already: what bounds those, bounds this.
+    orders: Vec<Order>,
+    /// Slots of sockets that may be ready.
+    ready: Vec<usize>,
+    /// Who is told.
+    driver: Option<Waker>,
+    closed: bool,
+}
+
+/// What the task of a tunnel is asked to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Ask the peer for a stream and carry a connection on it (client).
+    Open(Box<Opening>),
+    /// Say yes to a stream the peer asked for and carry it to a connection (server).
+    Accept { stream: StreamId, fields: Fields, carry: Carry },
+    /// Say no to it.
+    Refuse { stream: StreamId, status: u16 },
+    /// Break a connection that nobody stands for any more.
+    Abandon(Ticket),
+    /// Let go of a stream that was not answered.
+    Forget(StreamId),
+    /// Take no new streams.
+    Leave,
+    /// End at once.
+    Cut,
+    /// The peer's certificate was revoked: end at once.
+    Revoked,
+}
+
+/// A number for each connection of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket(pub(super) u64);
+
+/// A connection to be carried.
+#[derive(Debug)]
+pub(super) struct Carry {
+    pub(super) ticket: Ticket,
+    pub(super) socket: TcpStream,
+    pub(super) moved: Arc<Moved>,
+    pub(super) done: oneshot::Sender<Result<(), Early>>,
+}
+
+/// A stream to be asked for.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) connect: Arc<Connect>,
+    pub(super) carry: Carry,
+    /// What the application has said already, to a peer that did not look at it.
+    pub(super) said: Vec<u8>,
+    pub(super) answer: oneshot::Sender<Result<(), Unopened>>,
+}
+
+/// A stream that did not come about. The connection is given back, with what it has said.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    pub(super) why: Why,
+    pub(super) socket: TcpStream,
+    pub(super) said: Vec<u8>,
+}
+
+/// Why a stream did not come about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The peer has not looked at it: another tunnel may be tried.
+    Unseen,
+    /// The peer said no.
+    Status(u16),
+    /// The peer broke off.
+    Broken(String),
+    /// The peer is not to be trusted any more.
+    Revoked,
+    /// The application has gone meanwhile.
+    ClientGone(Broken),
+}
+
+/// The task of the tunnel has ended; the order is given back.
+#[derive(Debug)]
+pub(super) struct Closed(pub(super) Order);
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number no other connection of this tunnel has.
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Leaves an order.
+    pub(super) fn order(&self, order: Order) -> Result<(), Closed> {
+        let mut content = self.lock();
+        if content.closed {
+            return Err(Closed(order));
+        }
+        content.orders.push(order);
+        let driver = content.driver.take();
+        drop(content);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Ok(())
+    }
+
+    fn ready(&self, slot: usize) {
+        let mut content = self.lock();
+        content.ready.push(slot);
+        let driver = content.driver.take();
+        drop(content);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Takes all that is there; what comes later wakes `driver`.
+    pub(super) fn take(&self, driver: &Waker, orders: &mut Vec<Order>, ready: &mut Vec<usize>) {
+        let mut content = self.lock();
+        orders.append(&mut content.orders);
+        ready.append(&mut content.ready);
+        if content.driver.as_ref().is_none_or(|known| !known.will_wake(driver)) {
+            content.driver = Some(driver.clone());
+        }
+    }
+
+    /// Takes no more orders; those there are returned.
+    pub(super) fn close(&self) -> Vec<Order> {
+        let mut content = self.lock();
+        content.closed = true;
+        content.driver = None;
+        std::mem::take(&mut content.orders)
+    }
+
+    /// What a socket wakes.
+    pub(super) fn waker(self: &Arc<Self>, slot: usize) -> Waker {
+        Waker::from(Arc::new(Slot { inbox: Arc::clone(self), slot }))
+    }
+}
+
+struct Slot {
+    inbox: Arc<Inbox>,
+    slot: usize,
+}
+
+impl Wake for Slot {
+    fn wake(self: Arc<Self>) {
+        self.inbox.ready(self.slot);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.inbox.ready(self.slot);
+    }
+}
