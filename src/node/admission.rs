@@ -67,7 +67,8 @@ pub(crate) async fn denied(proxy: &Proxy, local: &Local, peer: &Peer) -> Denial 
     let mut judged = Judged::new(proxy, local);
     loop {
         judged.mesh.verdicts_changed().await;
-        if let Verdict::Deny(denial) = judged.settled(peer).await {
+        // Boxed: it is rare, and every connection waits here.
+        if let Verdict::Deny(denial) = Box::pin(judged.settled(peer)).await {
             return denial;
         }
     }

@@ -9,6 +9,7 @@
 //! accepted by the kernel is then reset, never closed as if all were well.
 
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
@@ -32,18 +33,33 @@ use crate::tunnel::pool::Opened;
 use crate::tunnel::{Carried, Connect, Key, server};
 
 /// Carries a connection the pod makes.
-pub(crate) async fn outbound(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
-    let mut report = Report::of(Direction::Outbound, &captured);
-    // Boxed, as all that is over when bytes begin to flow: an idle connection keeps no room for it.
-    let result = match Box::pin(begin_outbound(&proxy, captured, &mut report)).await {
-        Ok(Begun::Tunnel(opened)) => {
-            report.opened();
-            carry(opened.carried, cut(&guard)).await
-        }
-        Ok(Begun::Plain { client, server }) => Box::pin(relay(client, server, &mut report, cut(&guard))).await,
-        Err(failure) => Err(failure),
-    };
-    report.end(result);
+///
+/// What is over when bytes begin to flow is boxed, here and below: an idle connection keeps no room for it.
+pub(crate) fn outbound(
+    proxy: Arc<Proxy>,
+    captured: Captured,
+    guard: Guard,
+) -> impl Future<Output = ()> + Send + 'static {
+    let begun = Box::pin(async move {
+        let mut report = Report::of(Direction::Outbound, &captured);
+        let result = begin_outbound(&proxy, captured, &mut report).await;
+        (report, result)
+    });
+    async move {
+        let (report, result) = begun.await;
+        let result = match result {
+            Ok(Begun::Tunnel(Opened { carried, place })) => {
+                let result = carry(carried, pin!(cut(&guard))).await;
+                drop(place);
+                result
+            }
+            Ok(Begun::Plain { client, server }) => {
+                Box::pin(relay(client, server, &report, cut(&guard))).await
+            }
+            Err(failure) => Err(failure),
+        };
+        report.end(result);
+    }
 }
 
 /// A connection to where it goes.
@@ -66,7 +82,10 @@ async fn begin_outbound(proxy: &Proxy, captured: Captured, report: &mut Report) 
             if route::is_own_port(to.port()) && proxy.owns(to.ip()) {
                 return Err(Refusal::Loop { destination: to }.into());
             }
-            Ok(Begun::Plain { client: stream, server: proxy.dialer.connect(to).await? })
+            let server = proxy.dialer.connect(to).await?;
+            report.count_bytes();
+            report.opened();
+            Ok(Begun::Plain { client: stream, server })
         }
         Route::Tunnel { peer, authority, expected, workload, service } => {
             report.destination = peer;
@@ -77,7 +96,9 @@ async fn begin_outbound(proxy: &Proxy, captured: Captured, report: &mut Report) 
             report.service.clone_from(&service);
             let connect = connect(&local, client, &authority, service.as_deref());
             let key = Key { identity: local.identity, expected, peer, source: client.ip() };
-            Ok(Begun::Tunnel(proxy.tunnels.carry(&key, connect, stream, report.count_bytes()).await?))
+            let opened = proxy.tunnels.carry(&key, connect, stream, report.count_bytes()).await?;
+            report.opened();
+            Ok(Begun::Tunnel(opened))
         }
     }
 }
@@ -120,18 +141,29 @@ async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Fa
 const MOST_AUTHORITY: usize = 300;
 
 /// Serves one CONNECT. `peer.destination` is where the tunnel arrived.
-async fn inbound_stream(proxy: Arc<Proxy>, peer: Peer, offer: server::Offer, guard: Guard) {
-    let mut report = Report::begin(Direction::Inbound, peer.source, peer.destination);
-    report.from.identity.clone_from(&peer.identity);
-    report.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect());
-    let result = match Box::pin(begin_stream(&proxy, peer, offer, &mut report)).await {
-        Ok(Delivery { local, peer, carried }) => {
-            report.opened();
-            carry(carried, stop(&proxy, &local, &peer, &guard)).await
-        }
-        Err(failure) => Err(failure),
-    };
-    report.end(result);
+fn inbound_stream(
+    proxy: Arc<Proxy>,
+    peer: Peer,
+    offer: server::Offer,
+    guard: Guard,
+) -> impl Future<Output = ()> + Send + 'static {
+    let begun = Box::pin(async move {
+        let mut report = Report::begin(Direction::Inbound, peer.source, peer.destination);
+        report.from.identity.clone_from(&peer.identity);
+        report.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect());
+        let result = begin_stream(&proxy, peer, offer, &mut report).await;
+        (proxy, report, result)
+    });
+    async move {
+        let (proxy, report, result) = begun.await;
+        let result = match result {
+            Ok(Delivery { local, peer, carried }) => {
+                carry(carried, pin!(stop(&proxy, &local, &peer, &guard))).await
+            }
+            Err(failure) => Err(failure),
+        };
+        report.end(result);
+    }
 }
 
 /// A stream to the workload it was let in to.
@@ -166,7 +198,9 @@ async fn begin_stream(
     };
     let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
     let carried = offer.accept(baggage.as_deref(), upstream, report.count_bytes());
-    carried.map(|carried| Delivery { local, peer, carried }).ok_or(Failure::PeerGone)
+    let carried = carried.ok_or(Failure::PeerGone)?;
+    report.opened();
+    Ok(Delivery { local, peer, carried })
 }
 
 /// Answers a CONNECT with the status its failure deserves.
@@ -254,14 +288,12 @@ async fn carry_plain(
     report.policy = admission::admit(proxy, &local, &peer).await?;
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
+    report.count_bytes();
+    report.opened();
     relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
 }
 
-async fn dial_workload(
-    proxy: &Proxy,
-    peer: &Peer,
-    client: SocketAddr,
-) -> Result<TcpStream, Failure> {
+async fn dial_workload(proxy: &Proxy, peer: &Peer, client: SocketAddr) -> Result<TcpStream, Failure> {
     if proxy.keep_client_address {
         return Ok(proxy.dialer.connect_as(peer.destination, client).await?);
     }
@@ -282,10 +314,13 @@ async fn cut(guard: &Guard) -> Failure {
 }
 
 /// Waits for the end of a connection on a tunnel; one that is stopped is broken.
-async fn carry(carried: Carried, stop: impl Future<Output = Failure> + Send) -> Result<(), Failure> {
+async fn carry(
+    carried: Carried,
+    stop: Pin<&mut (impl Future<Output = Failure> + Send)>,
+) -> Result<(), Failure> {
     tokio::select! {
         biased;
-        ended = carried.ended() => ended.map_err(Failure::Broken),
+        ended = carried => ended.map_err(Failure::Broken),
         failure = stop => Err(failure),
     }
 }
@@ -294,12 +329,10 @@ async fn carry(carried: Carried, stop: impl Future<Output = Failure> + Send) -> 
 async fn relay(
     client: TcpStream,
     server: TcpStream,
-    report: &mut Report,
+    report: &Report,
     stop: impl Future<Output = Failure> + Send,
 ) -> Result<(), Failure> {
-    let moved = Arc::clone(report.count_bytes());
-    report.opened();
-    match spliced_until(tcp::split(client), tcp::split(server), &moved, stop).await {
+    match spliced_until(tcp::split(client), tcp::split(server), report.moved(), stop).await {
         Ok(()) => Ok(()),
         Err(Ended::Early(early)) => Err(Failure::Broken(early)),
         Err(Ended::Stopped(failure)) => Err(failure),

@@ -181,8 +181,8 @@ pub(crate) struct Report {
 
 impl Report {
     /// Begins the report on an accepted connection.
-    pub(crate) fn begin(direction: Direction, client: SocketAddr, destination: SocketAddr) -> Self {
-        Self {
+    pub(crate) fn begin(direction: Direction, client: SocketAddr, destination: SocketAddr) -> Box<Self> {
+        Box::new(Self {
             direction,
             started: Instant::now(),
             client,
@@ -196,11 +196,11 @@ impl Report {
             counters: None,
             opened: false,
             result: Err(Failure::Drained),
-        }
+        })
     }
 
     /// Begins the report on a captured connection.
-    pub(crate) fn of(direction: Direction, captured: &capture::Captured) -> Self {
+    pub(crate) fn of(direction: Direction, captured: &capture::Captured) -> Box<Self> {
         Self::begin(direction, captured.client, captured.destination)
     }
 
@@ -219,6 +219,11 @@ impl Report {
         &self.moved
     }
 
+    /// What counts the bytes.
+    pub(crate) fn moved(&self) -> &Moved {
+        &self.moved
+    }
+
     /// Says that the connection is made.
     pub(crate) fn opened(&mut self) {
         self.count_opened();
@@ -226,7 +231,7 @@ impl Report {
     }
 
     /// Says how it ended; without this it was cut off by a drain.
-    pub(crate) fn end(mut self, result: Result<(), Failure>) {
+    pub(crate) fn end(mut self: Box<Self>, result: Result<(), Failure>) {
         self.result = result;
     }
 

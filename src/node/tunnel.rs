@@ -21,7 +21,6 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::refusal::Flag;
 use culvert_core::tunnel::http2::{Fields, Limits, Role};
 
-
 pub(crate) use carried::Carried;
 
 use crate::config::TunnelConfig;

@@ -138,8 +138,16 @@ const VARIABLES: &[Variable] = &[
     row("KEEPALIVE_INTERVAL", "180s", "time between keepalive probes"),
     row("KEEPALIVE_RETRIES", "9", "keepalive probes before a connection is given up"),
     row("USER_TIMEOUT_ENABLED", "false", "TCP_USER_TIMEOUT of time + interval × retries"),
-    row("HTTP2_STREAM_WINDOW_SIZE", "4194304", "receive window of a tunnelled connection, bytes"),
-    row("HTTP2_CONNECTION_WINDOW_SIZE", "16777216", "receive window of a tunnel, bytes"),
+    row(
+        "HTTP2_STREAM_WINDOW_SIZE",
+        "4194304",
+        "what the receive window of a tunnelled connection grows to while its reader keeps up, bytes",
+    ),
+    row(
+        "HTTP2_CONNECTION_WINDOW_SIZE",
+        "16777216",
+        "receive window of a tunnel: what is held of all its connections together at most, bytes",
+    ),
     row("HTTP2_FRAME_SIZE", "1048576", "largest HTTP/2 frame to accept, bytes"),
     row(
         "POOL_MAX_STREAMS_PER_CONNECTION",

@@ -1,6 +1,8 @@
 //! A connection that is being carried by the task of a tunnel.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
@@ -30,17 +32,18 @@ impl Carried {
         let carried = Self { inbox: Arc::clone(inbox), ticket, done: Some(ended), lost };
         (carried, Carry { ticket, socket, moved: Arc::clone(moved), done })
     }
+}
 
-    /// Waits for the end of the connection. Cancel safe, and when it is not waited for any more it is broken.
-    ///
-    /// # Errors
-    /// Who broke it.
-    pub(crate) async fn ended(mut self) -> Result<(), Early> {
-        let Some(done) = &mut self.done else { return Ok(()) };
-        let ended = done.await;
+/// Resolves at the end of the connection, with who broke it.
+impl Future for Carried {
+    type Output = Result<(), Early>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(done) = &mut self.done else { return Poll::Ready(Ok(())) };
+        let ended = ready!(Pin::new(done).poll(cx));
         self.done = None;
-        let gone = |_| (self.lost)(Broken::Lost("the tunnel was closed".into()));
-        ended.unwrap_or_else(|error| Err(gone(error)))
+        let lost = |_| Err((self.lost)(Broken::Lost("the tunnel was closed".into())));
+        Poll::Ready(ended.unwrap_or_else(lost))
     }
 }
 

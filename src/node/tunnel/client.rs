@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::carried::Carried;
-use super::driver::{Driver, Gauge, Over, Step};
+use super::driver::{Driver, Gauge, Step};
 use super::handshake::{self, Secured};
 use super::inbox::{Closed, Inbox, Opening, Order, Unopened, Why};
 use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits};
@@ -91,10 +91,8 @@ impl Establish {
 impl handshake::Error {
     /// What this end refused its peer for, if that is why.
     pub(super) fn refused(&self) -> Option<Refused> {
-        match self {
-            Self::Tls(culvert_tls::Error::Tls(error)) => Refused::of(error),
-            _ => None,
-        }
+        let Self::Tls(culvert_tls::Error::Tls(error)) = self else { return None };
+        Refused::of(error)
     }
 }
 
@@ -176,11 +174,11 @@ impl Place {
 impl Tunnel {
     fn gone(&self, order: Order) -> NotCarried {
         self.close();
-        let again = match order {
-            Order::Open(opening) => Some((opening.carry.socket, opening.said)),
-            _ => None,
-        };
-        NotCarried { error: Error::Gone { peer: self.peer }, again }
+        let mut not_carried = NotCarried { error: Error::Gone { peer: self.peer }, again: None };
+        if let Order::Open(opening) = order {
+            not_carried.again = Some((opening.carry.socket, opening.said));
+        }
+        not_carried
     }
 
     fn not_carried(&self, Unopened { why, socket, said }: Unopened) -> NotCarried {
@@ -227,8 +225,5 @@ async fn drive(tunnel: Arc<Tunnel>, mut driver: Driver) {
     };
     tunnel.closed.store(true, Ordering::Release);
     tracing::debug!(peer = %tunnel.peer, identity = %tunnel.proof.id(), why = %over, "tunnel closed");
-    if let Over::Fault(fault) = &over {
-        tracing::debug!(peer = %tunnel.peer, %fault, "the tunnel did not end in order");
-    }
     driver.part(&over).await;
 }

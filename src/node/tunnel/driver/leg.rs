@@ -233,4 +233,3 @@ impl Bulk {
         quick.then_some(now)
     }
 }
-

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-
 use culvert_core::tunnel::http2::StreamId;
 
 use super::leg::Leg;
@@ -55,10 +54,9 @@ impl Legs {
     }
 
     /// Takes all legs out.
-    pub(super) fn drain(&mut self) -> Vec<Box<Leg>> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Box<Leg>> + use<> {
         self.by_stream.clear();
         self.free.clear();
-        std::mem::take(&mut self.slots).into_iter().flatten().collect()
+        std::mem::take(&mut self.slots).into_iter().flatten()
     }
 }
-

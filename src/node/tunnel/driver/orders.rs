@@ -6,6 +6,7 @@ use culvert_core::tunnel::http2::{Code, Fields, StreamId};
 
 use super::leg::{Asked, Carried, Leg};
 use super::{Driver, Over};
+use crate::stream::{Broken, Early};
 use crate::tunnel::inbox::{Carry, Opening, Order, Ticket, Unopened, Why};
 
 impl Driver {
@@ -58,8 +59,11 @@ impl Driver {
     }
 
     fn accept(&mut self, stream: StreamId, fields: &Fields, carry: Carry) {
-        // The peer may have taken the stream back: then `carry.done` is dropped, which says so.
-        let Some(slot) = self.legs.slot(stream) else { return };
+        let Some(slot) = self.legs.slot(stream) else {
+            // The peer has taken the stream back meanwhile. Who waited may have gone.
+            let _ = carry.done.send(Err(Early::Client(Broken::Reset)));
+            return;
+        };
         // Whatever cuts the work short, the application cannot take what it has for complete. A captured connection has
         // this from its listener. Fails only for what is not a socket.
         let _ = culvert_sys::tcp::reset_on_close(&carry.socket);

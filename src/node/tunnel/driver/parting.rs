@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use culvert_core::tunnel::http2::{Code, Role, StreamId};
+use culvert_core::tunnel::http2::{By, Code, Role, StreamId};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -21,7 +21,7 @@ const QUEUE_LOOK: Duration = Duration::from_millis(2);
 
 impl Driver {
     /// The peer, or the engine because of the peer, has ended a stream before its time.
-    pub(super) fn reset_by_peer(&mut self, stream: StreamId, code: Code) {
+    pub(super) fn reset(&mut self, stream: StreamId, code: Code, by: By) {
         let Some(slot) = self.legs.slot(stream) else { return };
         let Some(leg) = self.legs.find(slot) else { return };
         let complete = leg.peer_ended;
@@ -30,7 +30,11 @@ impl Driver {
             return;
         };
         if carried.asked.is_some() {
-            return self.unopened(stream, Why::Broken(format!("the peer reset the stream ({code})")));
+            let why = match by {
+                By::Peer => format!("the peer reset the stream ({code})"),
+                By::Us => format!("the peer's answer made no sense ({code})"),
+            };
+            return self.unopened(stream, Why::Broken(why));
         }
         if code == Code::NO_ERROR && complete && !carried.sending_over {
             // It takes no more, and what it sent is complete (RFC 9113 §8.1).
@@ -124,10 +128,7 @@ fn turn_down(order: Order, over: &Over) {
 
 impl Over {
     fn broken(&self) -> Broken {
-        match self {
-            Self::Revoked => Broken::Revoked,
-            over => Broken::Lost(over.to_string()),
-        }
+        if *self == Self::Revoked { Broken::Revoked } else { Broken::Lost(self.to_string()) }
     }
 }
 

@@ -1,7 +1,6 @@
 //! What moves on the legs: their turns to send, what came for them, and how each direction ends.
 
 use std::io::{self, IoSlice};
-use std::task::Context;
 
 use culvert_core::tunnel::http2::{Answer, Code, Event, Role, StreamId};
 use culvert_sys::stream;
@@ -212,7 +211,7 @@ impl Driver {
         Turn::Moved
     }
 
-    pub(super) fn take_event(&mut self, event: &mut Event, _: &mut Context<'_>) {
+    pub(super) fn take_event(&mut self, event: &mut Event) {
         match event {
             Event::Request { stream, request } => {
                 let inbox = &self.inbox;
@@ -221,7 +220,7 @@ impl Driver {
             }
             Event::Answer { stream, answer } => self.answered(*stream, answer),
             Event::End { stream } => self.end_of_stream(*stream),
-            Event::Reset { stream, code, .. } => self.reset_by_peer(*stream, *code),
+            Event::Reset { stream, code, by } => self.reset(*stream, *code, *by),
             Event::Refused { stream } => self.unopened(*stream, Why::Unseen),
             Event::Room { stream } => self.room(*stream),
             Event::Capacity => self.show_capacity(),

@@ -88,23 +88,23 @@ impl Driver {
             match self.wire.read().map_err(lost)? {
                 Some(read) => break read,
                 // The rest of the handshake may be whole records.
-                None if self.wire.filled > 0 => self.take_input(cx)?,
+                None if self.wire.filled > 0 => self.take_input()?,
                 None => {}
             }
         };
         self.wire.filled += read;
-        self.take_input(cx)?;
+        self.take_input()?;
         if read == 0 {
             return Err(self.end_of_wire());
         }
         Ok(true)
     }
 
-    fn take_input(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+    fn take_input(&mut self) -> Result<(), Over> {
         let mut input = std::mem::take(&mut self.wire.input);
         let mut events = std::mem::take(&mut self.events);
         let taken = self.engine.receive(Instant::now(), &mut input[..self.wire.filled], &mut events);
-        self.take_events(&mut events, &input, cx);
+        self.take_events(&mut events, &input);
         self.events = events;
         let taken = taken.inspect_err(|_| self.wire.filled = 0);
         if let Ok(taken) = taken {
@@ -126,40 +126,35 @@ impl Driver {
         Over::Lost("closed by the peer".to_owned())
     }
 
-    fn take_events(&mut self, events: &mut Vec<Event>, input: &[u8], cx: &mut Context<'_>) {
+    fn take_events(&mut self, events: &mut Vec<Event>, input: &[u8]) {
         let mut rest = events.as_mut_slice();
         while let Some((first, more)) = rest.split_first_mut() {
-            let mut used = 0;
-            match first {
-                Event::Data { stream, place } => {
-                    used = self.deliver_run(*stream, place.clone(), more, input);
-                }
-                event => self.take_event(event, cx),
-            }
+            let used = if let Event::Data { stream, place } = first {
+                self.deliver_run(*stream, place.clone(), more, input)
+            } else {
+                self.take_event(first);
+                0
+            };
             rest = &mut more[used..];
         }
         events.clear();
+        if events.capacity() > MOST_EVENTS_KEPT {
+            *events = Vec::new();
+        }
     }
 
     /// Delivers DATA of one stream that came in a row, with one write; says how many more events that were.
-    fn deliver_run(
-        &mut self,
-        stream: StreamId,
-        first: Range<usize>,
-        more: &[Event],
-        input: &[u8],
-    ) -> usize {
+    fn deliver_run(&mut self, stream: StreamId, first: Range<usize>, more: &[Event], input: &[u8]) -> usize {
         let mut pieces = [IoSlice::new(&[]); MOST_PIECES];
         pieces[0] = IoSlice::new(&input[first]);
         let mut count = 1;
         for (event, piece) in more.iter().zip(&mut pieces[1..]) {
-            match event {
-                Event::Data { stream: same, place } if *same == stream => {
-                    *piece = IoSlice::new(&input[place.clone()]);
-                    count += 1;
-                }
-                _ => break,
+            let Event::Data { stream: same, place } = event else { break };
+            if *same != stream {
+                break;
             }
+            *piece = IoSlice::new(&input[place.clone()]);
+            count += 1;
         }
         self.deliver(stream, &pieces[..count]);
         count - 1
@@ -188,6 +183,9 @@ impl Driver {
         Ok(progress)
     }
 }
+
+/// Room kept for events: a buffer full of tiny frames, from a peer that may be hostile, makes many more.
+const MOST_EVENTS_KEPT: usize = 256;
 
 /// Pieces written at once: a buffer holds little more than so many records.
 const MOST_PIECES: usize = 32;
