@@ -1,14 +1,15 @@
 # make demo    build, then show the whole thing on this machine (root; nothing is left behind)
 # make test    build, then every test (root)
 # make lint    clippy, rustfmt, cargo-deny
-# make bench   build for speed, then measure (root); prints figures, passes or fails nothing
+# make bench   build for speed, then measure everything (root, about 20 minutes); prints figures, passes or fails nothing
+# make bench-quick   rough figures of the data path (root, 3 minutes)
 #
 # Each target installs what it needs when it is missing (Debian or Ubuntu with a Rust toolchain).
 
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint bench setup setup-lint setup-test
+.PHONY: all build demo test lint bench bench-quick setup setup-lint setup-test
 
 all: build
 
@@ -30,9 +31,11 @@ lint: setup-lint
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 
-bench: setup
+# BENCH_FLAGS: see target/release/culvert-bench path --help.
+bench bench-quick: setup setup-test
 	$(BUILD) --release -p culvert-bench
-	./target/release/culvert-bench mesh $(BENCH_FLAGS)
+	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh,--quick) \
+		--json target/$@.json --markdown target/$@.md $(BENCH_FLAGS)
 
 setup:
 	@./setup.sh packages

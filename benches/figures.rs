@@ -30,6 +30,11 @@ impl Figures {
         }
     }
 
+    /// What was measured under a name.
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
     pub(crate) fn table(&self) -> String {
         let width = self.0.iter().map(|figure| figure.name.len()).max().unwrap_or_default();
         let mut table = String::new();

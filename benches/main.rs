@@ -1,45 +1,79 @@
 //! `culvert-bench`: measures Culvert, as root. It prints figures; nothing here passes or fails. The programs measured are
-//! those that were built beside it.
+//! those that were built beside it, unless it is told others.
 
 mod figures;
 mod memory;
 mod mesh;
+mod path;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use culvert_process::exit::{self, Failure};
 
 /// Measures Culvert.
 #[derive(Debug, Parser)]
 #[command(name = "culvert-bench", version)]
 struct Arguments {
-    /// Print JSON instead of a table.
-    #[arg(long, global = true)]
-    json: bool,
     #[command(subcommand)]
     what: What,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// The data path: rates, latencies, CPU time and memory of the proxies between two pods.
+    Path(path::Options),
     /// The mesh state: memory and time of a large mesh, updates, lookups.
-    Mesh(mesh::Size),
+    Mesh(Mesh),
+    /// A plain TCP relay, started by `path`.
+    #[command(hide = true)]
+    Relay(path::relay::Options),
+    /// The server of the load generator, started by `path`.
+    #[command(hide = true)]
+    Serve,
+    /// The client of the load generator, started by `path`.
+    #[command(hide = true)]
+    Drive {
+        /// The job as JSON.
+        job: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Mesh {
+    #[command(flatten)]
+    size: mesh::Size,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { json, what } = Arguments::parse();
-    let programs = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
-    let measured = match what {
-        What::Mesh(size) => mesh::measure(&size, &programs.unwrap_or_default()),
+    let result = match Arguments::parse().what {
+        What::Path(options) => path::measure(&options).map_err(Failure::runtime),
+        What::Mesh(mesh) => measure_mesh(&mesh).map_err(Failure::runtime),
+        What::Relay(options) => path::relay::run(options).map_err(Failure::runtime),
+        What::Serve => path::load::server::run().map_err(Failure::runtime),
+        What::Drive { job } => drive(&job),
     };
-    match measured {
-        Ok(figures) if json => println!("{}", figures.json()),
-        Ok(figures) => print!("{}", figures.table()),
-        Err(error) => {
-            eprintln!("culvert-bench: {error}");
-            return ExitCode::FAILURE;
-        }
+    exit::code("culvert-bench", result)
+}
+
+fn measure_mesh(mesh: &Mesh) -> Result<(), culvert_lab::Error> {
+    let programs = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
+    let figures = mesh::measure(&mesh.size, &programs.unwrap_or_default())?;
+    if mesh.json {
+        println!("{}", figures.json());
+    } else {
+        print!("{}", figures.table());
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+fn drive(job: &str) -> Result<(), Failure> {
+    let job = serde_json::from_str(job).map_err(Failure::usage)?;
+    let outcome = path::load::drive(&job).map_err(Failure::runtime)?;
+    println!("{}", serde_json::to_string(&outcome).expect("names and numbers are JSON"));
+    Ok(())
 }

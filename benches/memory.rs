@@ -1,11 +1,53 @@
 //! What the kernel says a process holds.
 
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// Time between two looks at memory that settles.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Resident memory of a process in MB (10^6 bytes); `self` is this one. Zero when it has gone.
 pub(crate) fn resident(process: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.unwrap_or_default() * 1024.0 / 1e6
+    in_status(&status).unwrap_or_default()
+}
+
+/// The least that each process holds within a time: what a burst needed may be given back a moment later.
+pub(crate) fn settled<const N: usize>(processes: [u32; N], within: Duration) -> [f64; N] {
+    let end = Instant::now() + within;
+    let look = || processes.map(|process| resident(&process.to_string()));
+    let mut least = look();
+    while Instant::now() < end {
+        std::thread::sleep(LOOK);
+        for (least, now) in least.iter_mut().zip(look()) {
+            *least = least.min(now);
+        }
+    }
+    least
+}
+
+/// Reads the line `VmRSS:      5528 kB` of `/proc/PID/status`, whose kB are 1024 bytes.
+fn in_status(text: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_in_millions_of_bytes() {
+        let text = "Name:\tnode\nVmPeak:\t  9999 kB\nVmRSS:\t    5000 kB\nThreads:\t3\n";
+        assert_eq!(in_status(text), Some(5.12));
+        assert_eq!(in_status("Name:\tkthread\n"), None);
+    }
+
+    #[test]
+    fn this_process_holds_something_and_one_that_has_gone_nothing() {
+        let [own, gone] = settled([std::process::id(), u32::MAX], Duration::ZERO);
+        assert!(own > 0.5);
+        assert!(gone.abs() < 1e-9);
+    }
 }

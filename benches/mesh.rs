@@ -14,11 +14,17 @@ use crate::figures::Figures;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Size {
     /// Workloads.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = Self::default().workloads)]
     workloads: usize,
     /// Services.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = Self::default().services)]
     services: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { workloads: 100_000, services: 10_000 }
+    }
 }
 
 pub(crate) fn measure(size: &Size, programs: &Path) -> Result<Figures, Error> {

@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use culvert_lab::{Error, Lab, PodSpec, Program, Programs};
+use culvert_lab::{Error, Lab, PodSpec, Programs};
 
 use super::{Size, made};
 use crate::figures::Figures;
 use crate::memory;
+
+/// How long the memory of a node that has just become ready may take to fall.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Measures the programs beside this one.
 pub(super) fn measure(size: &Size, programs: &Path, figures: &mut Figures) -> Result<(), Error> {
@@ -37,18 +40,8 @@ fn start(programs: &Programs, size: Option<&Size>) -> Result<(f64, f64), Error> 
     let started = Instant::now();
     let program = lab.start_node(&node)?;
     let ready = started.elapsed().as_secs_f64();
-    Ok((settled(&program), ready))
-}
-
-/// The resident memory once it no longer falls.
-fn settled(program: &Program) -> f64 {
-    let resident = || memory::resident(&program.pid().to_string());
-    let mut least = resident();
-    for _ in 0..20 {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        least = least.min(resident());
-    }
-    least
+    let [resident] = memory::settled([program.pid()], SETTLE);
+    Ok((resident, ready))
 }
 
 /// The mesh as a file for the control plane.
