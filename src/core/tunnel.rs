@@ -29,3 +29,6 @@ mod outbox;
 pub use engine::{Engine, Settled, State};
 pub use fault::Fault;
 pub use outbox::{BUFFER, Slots};
+
+#[cfg(test)]
+mod tests;

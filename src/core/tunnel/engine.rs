@@ -51,6 +51,8 @@ pub struct State {
     layer: Layer,
     outgoing: Secret,
     incoming: Secret,
+    /// The peer asked for our next key.
+    asked: bool,
     /// The keys after these, as many as there will be.
     pub ahead: Ahead,
     handshake: Vec<u8>,
@@ -58,6 +60,9 @@ pub struct State {
     ended: bool,
     closed: bool,
 }
+
+/// Octets kept for small frames once they are sent.
+const MOST_KEPT: usize = 4096;
 
 /// Key changes a tunnel can go through after it has moved to another process: at 2^24 records each, some terabytes.
 const GENERATIONS: usize = 16;
@@ -229,6 +234,9 @@ impl Engine {
         if !control.is_empty() {
             let put = self.outbox.put(&mut sealing, control)?;
             control.drain(..put);
+            if control.is_empty() && control.capacity() > MOST_KEPT {
+                *control = Vec::new();
+            }
         }
         Ok(())
     }
@@ -318,23 +326,41 @@ impl Engine {
         unsent.extend_from_slice(self.outbox.pending());
         unsent.append(&mut self.farewell);
         let layer = self.outgoing.layer();
-        let mut next = |direction| std::iter::from_fn(|| self.keys.next(direction)).take(GENERATIONS).collect();
+        let mut next =
+            |direction| std::iter::from_fn(|| self.keys.next(direction)).take(GENERATIONS).collect();
         let ahead = Ahead { outgoing: next(Direction::Out), incoming: next(Direction::In) };
         let (incoming, handshake) = self.incoming.into_parts();
-        let outgoing = self.outgoing.into_secret();
-        Ok(State { http2: self.http2, layer, outgoing, incoming, ahead, handshake, unsent, ended: self.ended, closed: self.closed })
+        let (outgoing, asked) = self.outgoing.into_parts();
+        let (ended, closed) = (self.ended, self.closed);
+        Ok(State {
+            http2: self.http2,
+            layer,
+            outgoing,
+            incoming,
+            asked,
+            ahead,
+            handshake,
+            unsent,
+            ended,
+            closed,
+        })
     }
 
     /// Goes on where another engine stopped; `keys` are made of [`State::ahead`].
     #[must_use]
     pub fn import(state: State, keys: Box<dyn Keys>, now: Instant) -> Self {
-        let State { mut http2, layer, outgoing, incoming, handshake, unsent, ended, closed, .. } = state;
+        let State { mut http2, layer, outgoing, incoming, asked, handshake, unsent, ended, closed, .. } =
+            state;
         http2.resume(now);
+        let mut outgoing = Outgoing::new(layer, outgoing, &*keys);
+        if asked {
+            outgoing.ask();
+        }
         let mut incoming = Incoming::new(layer, incoming, &*keys);
         incoming.resume(&handshake);
         Self {
             http2,
-            outgoing: Outgoing::new(layer, outgoing, &*keys),
+            outgoing,
             incoming,
             keys,
             inherited: unsent,

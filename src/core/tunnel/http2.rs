@@ -64,6 +64,19 @@ pub struct Limits {
     pub fields: u32,
 }
 
+impl Limits {
+    /// The nearest that HTTP/2 can say: the connection's window cannot begin smaller (RFC 9113 §6.9.2), nor the largest frame be
+    /// smaller (§6.5.2).
+    fn possible(self) -> Self {
+        Self {
+            stream_window: self.stream_window.min(window::LARGEST),
+            connection_window: self.connection_window.clamp(settings::DEFAULT_WINDOW, window::LARGEST),
+            frame: self.frame.clamp(frame::DEFAULT_MOST, frame::LARGEST),
+            ..self
+        }
+    }
+}
+
 /// What happened on a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
@@ -177,5 +190,5 @@ impl fmt::Display for Code {
     }
 }
 
-
-
+#[cfg(test)]
+pub(super) mod tests;

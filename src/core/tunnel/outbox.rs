@@ -18,8 +18,7 @@ use super::record::{Keys, Layer, MOST_PLAIN, Outgoing};
 const RECORDS: usize = 16;
 
 /// Octets of a buffer: so many full records of either layer, and one for small frames.
-pub const BUFFER: usize =
-    (RECORDS + 1) * (MOST_PLAIN + Layer::Tls12.before() + Layer::Tls13.after()) + 1024;
+pub const BUFFER: usize = (RECORDS + 1) * (MOST_PLAIN + Layer::Tls12.before() + Layer::Tls13.after()) + 1024;
 
 /// In less than this, payload is not worth the header.
 const WORTHWHILE: usize = 512;
@@ -86,8 +85,17 @@ impl Outbox {
 
     /// How much payload can be put in.
     pub(super) fn room(&self, layer: Layer) -> usize {
-        let (at, overhead) = if self.open { (self.end, 0) } else { (self.start, layer.before()) };
-        self.buffer.len().saturating_sub(at + overhead + HEAD + layer.after())
+        let at = match (self.open, self.goes_on(layer)) {
+            (true, true) => self.end,
+            (true, false) => self.end + layer.after() + layer.before(),
+            (false, _) => self.start + layer.before(),
+        };
+        self.buffer.len().saturating_sub(at + HEAD + layer.after())
+    }
+
+    /// Whether payload goes to the open record, and not to a new one.
+    fn goes_on(&self, layer: Layer) -> bool {
+        self.open && self.left_in_record(layer) >= HEAD + WORTHWHILE
     }
 
     /// Puts frames into records, as far as there is room; says how far.
@@ -102,7 +110,8 @@ impl Outbox {
             if !self.open {
                 self.begin(layer);
             }
-            let room = self.left_in_record(layer).min(self.buffer.len().saturating_sub(self.end + layer.after()));
+            let room =
+                self.left_in_record(layer).min(self.buffer.len().saturating_sub(self.end + layer.after()));
             let (now, later) = frames.split_at(room.min(frames.len()));
             if now.is_empty() {
                 self.abandon_if_nothing_is_in_it(layer);
@@ -124,7 +133,7 @@ impl Outbox {
         read: impl FnOnce(Slots<'_, '_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let layer = sealing.outgoing.layer();
-        if self.open && self.left_in_record(layer) < HEAD + WORTHWHILE {
+        if !self.goes_on(layer) {
             self.seal(sealing.outgoing);
         }
         let (slots, count) = self.slots(layer, most);

@@ -246,3 +246,6 @@ impl fmt::Debug for Protection {
         self.secret.fmt(f)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -84,6 +84,7 @@ impl Connection {
     /// A new connection; what is to be sent first is in [`Connection::control`].
     #[must_use]
     pub fn new(role: Role, limits: Limits, now: Instant) -> Self {
+        let limits = limits.possible();
         let share = Share::new(&limits);
         let mut control = Vec::new();
         put_preface(&mut control, role, &limits, &share);
@@ -267,9 +268,12 @@ impl Connection {
     }
 
     pub(super) fn forget(&mut self, id: u32) {
-        if let Some(stream) = self.streams.remove(id) {
-            self.share.end(&stream.receiving);
-            self.give_back(stream.receiving.held());
+        let Some(stream) = self.streams.remove(id) else { return };
+        self.share.end(&stream.receiving);
+        self.give_back(stream.receiving.held());
+        self.floods.gave_up(if stream.received_all { 0 } else { stream.receiving.left() });
+        if stream.queued {
+            self.starved.retain(|waiting| *waiting != id);
         }
     }
 

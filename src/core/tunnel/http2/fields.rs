@@ -124,7 +124,7 @@ impl Reader {
         if is_connect && (scheme || path) {
             return Err(Malformed("a CONNECT with scheme or path"));
         }
-        if !is_connect && !(scheme && path) {
+        if !(is_connect || scheme && path) {
             return Err(Malformed("a request without scheme or path"));
         }
         Ok(Request { method, authority: authority.unwrap_or_default(), fields })

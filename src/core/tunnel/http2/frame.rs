@@ -3,10 +3,13 @@
 use super::Code;
 
 /// Octets of a frame header.
-pub const HEAD: usize = 9;
+pub(crate) const HEAD: usize = 9;
 
 /// The largest payload every peer takes (RFC 9113 §4.2).
 pub(super) const DEFAULT_MOST: u32 = 16_384;
+
+/// The largest payload a frame can have.
+pub(super) const LARGEST: u32 = 0x00ff_ffff;
 
 /// What the client sends first (RFC 9113 §3.4).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

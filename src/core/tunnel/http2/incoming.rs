@@ -148,12 +148,24 @@ impl Cursor<'_> {
                 self.skip(head.length);
                 Ok(())
             }
-            _ if head.length == 0 => self.frame(head, &[]),
-            _ => {
-                self.stay(State::Body(head));
-                Ok(())
-            }
+            Kind::Headers
+            | Kind::Reset
+            | Kind::Settings
+            | Kind::PushPromise
+            | Kind::Ping
+            | Kind::GoAway
+            | Kind::WindowUpdate
+            | Kind::Continuation => self.begin_body(head),
         }
+    }
+
+    fn begin_body(&mut self, head: Head) -> Result<(), Fault> {
+        self.check_body(head)?;
+        if head.length == 0 {
+            return self.frame(head, &[]);
+        }
+        self.stay(State::Body(head));
+        Ok(())
     }
 
     /// What can be wrong with any frame.
@@ -188,7 +200,6 @@ impl Cursor<'_> {
     /// Collects the payload of a small frame; most come in one piece and are not copied.
     fn body(&mut self, head: Head, input: &mut Input<'_>) -> Result<(), Fault> {
         let length = head.length as usize;
-        self.check_body(head)?;
         let mut partial = std::mem::take(&mut self.connection.parser.partial);
         let came = input.take(length - partial.len());
         if partial.is_empty() && came.len() == length {

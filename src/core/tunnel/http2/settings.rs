@@ -60,7 +60,7 @@ impl Settings {
                 return Err(fault(Code::FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE above 2^31-1"));
             }
             INITIAL_WINDOW_SIZE => self.window = value,
-            MAX_FRAME_SIZE if !(frame::DEFAULT_MOST..=0x00ff_ffff).contains(&value) => {
+            MAX_FRAME_SIZE if !(frame::DEFAULT_MOST..=frame::LARGEST).contains(&value) => {
                 return Err(fault(Code::PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE outside 2^14 to 2^24-1"));
             }
             MAX_FRAME_SIZE => self.frame = value,

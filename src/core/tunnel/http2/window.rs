@@ -6,7 +6,8 @@ use super::Limits;
 use super::settings::DEFAULT_WINDOW;
 
 /// The largest window there is.
-const MOST: i64 = 0x7fff_ffff;
+pub(super) const LARGEST: u32 = 0x7fff_ffff;
+const MOST: i64 = LARGEST as i64;
 
 /// What we may send. Negative after the peer has made its windows smaller (RFC 9113 §6.9.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,17 +64,19 @@ impl Receiving {
         Self { left: i64::from(size), held: 0, owed: 0, size }
     }
 
-    pub(super) fn size(&self) -> u32 {
-        self.size
-    }
-
     pub(super) fn held(&self) -> u32 {
         self.held
     }
 
+    /// What it may still send.
+    pub(super) fn left(&self) -> u32 {
+        u32::try_from(self.left).unwrap_or(0)
+    }
+
     /// Notes what came.
     pub(super) fn receive(&mut self, bytes: u32) -> Result<(), Exceeded> {
-        if i64::from(bytes) > self.left {
+        // Nothing may come even when less than nothing is left (RFC 9113 §6.9.1).
+        if bytes > 0 && i64::from(bytes) > self.left {
             return Err(Exceeded);
         }
         self.left -= i64::from(bytes);
@@ -125,6 +128,10 @@ pub(super) struct Share {
     most: u32,
     /// What all may have.
     budget: u32,
+    /// What of that is for windows as they begin, those of streams to come included.
+    set_aside: u32,
+    /// How many there are.
+    streams: u32,
     /// What they have.
     granted: u32,
     /// How many have grown.
@@ -142,10 +149,12 @@ const OWED_PART: u32 = 16;
 impl Share {
     pub(super) fn new(limits: &Limits) -> Self {
         let budget = limits.connection_window - limits.connection_window / OWED_PART;
-        // Two fifths are set aside for streams that do not grow.
-        let fair = limits.connection_window / 5 * 2 / limits.streams.max(1);
+        let two_fifths = limits.connection_window / 5 * 2;
+        let fair = two_fifths / limits.streams.max(1);
         let initial = fair.clamp(SMALLEST, LARGEST_INITIAL).min(limits.stream_window);
-        Self { initial, most: limits.stream_window, budget, granted: 0, grown: 0 }
+        let set_aside = initial.saturating_mul(limits.streams).min(two_fifths);
+        let most = limits.stream_window;
+        Self { initial, most, budget, set_aside, streams: 0, granted: 0, grown: 0 }
     }
 
     pub(super) fn initial(&self) -> u32 {
@@ -158,11 +167,13 @@ impl Share {
     }
 
     pub(super) fn begin(&mut self) -> Receiving {
+        self.streams += 1;
         self.granted = self.granted.saturating_add(self.initial);
         Receiving::new(self.initial)
     }
 
     pub(super) fn end(&mut self, window: &Receiving) {
+        self.streams = self.streams.saturating_sub(1);
         self.granted = self.granted.saturating_sub(window.size);
         if window.size > self.initial {
             self.grown = self.grown.saturating_sub(1);
@@ -176,9 +187,10 @@ impl Share {
         }
         let first = window.size == self.initial;
         let sharers = self.grown + u32::from(first);
-        let cap = (self.budget / (sharers + 1)).min(self.most);
+        let cap = ((self.budget - self.set_aside) / (sharers + 1)).min(self.most);
         let wanted = window.size.min(cap.saturating_sub(window.size));
-        let growth = wanted.min(self.budget.saturating_sub(self.granted));
+        let to_come = self.set_aside.saturating_sub(self.initial.saturating_mul(self.streams));
+        let growth = wanted.min(self.budget.saturating_sub(to_come).saturating_sub(self.granted));
         if growth > 0 {
             self.granted += growth;
             self.grown += u32::from(first);

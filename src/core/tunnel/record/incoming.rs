@@ -73,7 +73,7 @@ impl Incoming {
             }
             content::APPLICATION => {}
             content::HANDSHAKE => return self.handshake(record.get(place).unwrap_or_default(), keys),
-            content::ALERT => return alert(record.get(place).unwrap_or_default()),
+            content::ALERT => return self.alert(record.get(place).unwrap_or_default()),
             _ => return Err(fault(Alert::UNEXPECTED_MESSAGE, "a record of unknown type")),
         }
         self.count_pointless()?;
@@ -114,6 +114,21 @@ impl Incoming {
         Ok(())
     }
 
+    fn alert(&mut self, content: &[u8]) -> Result<Opened, Fault> {
+        let &[_, description] = content else {
+            return Err(fault(Alert::DECODE_ERROR, "an alert that is not two octets"));
+        };
+        // The level means nothing (RFC 8446 §6).
+        match Alert(description) {
+            Alert::CLOSE_NOTIFY => Ok(Opened::End),
+            Alert::USER_CANCELED => {
+                self.count_pointless()?;
+                Ok(Opened::Nothing)
+            }
+            other => Err(Fault::Alert(other)),
+        }
+    }
+
     fn count_pointless(&mut self) -> Result<(), Fault> {
         self.pointless += 1;
         if self.pointless > MOST_POINTLESS {
@@ -130,18 +145,6 @@ impl Incoming {
     /// Goes on in the middle of a handshake message.
     pub(in crate::tunnel) fn resume(&mut self, rest: &[u8]) {
         self.messages.take(rest);
-    }
-}
-
-fn alert(content: &[u8]) -> Result<Opened, Fault> {
-    let &[_, description] = content else {
-        return Err(fault(Alert::DECODE_ERROR, "an alert that is not two octets"));
-    };
-    // The level means nothing (RFC 8446 §6).
-    match Alert(description) {
-        Alert::CLOSE_NOTIFY => Ok(Opened::End),
-        Alert::USER_CANCELED => Ok(Opened::Nothing),
-        other => Err(Fault::Alert(other)),
     }
 }
 

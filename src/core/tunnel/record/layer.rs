@@ -63,7 +63,8 @@ impl Layer {
                 record[..HEAD].copy_from_slice(&[kind, VERSION[0], VERSION[1], high, low]);
                 let nonce = protection.nonce();
                 record[HEAD..HEAD + EXPLICIT].copy_from_slice(&nonce[4..]);
-                let (text, tag) = record[HEAD + EXPLICIT..].split_at_mut(usize::from(sealed) - EXPLICIT - TAG);
+                let (text, tag) =
+                    record[HEAD + EXPLICIT..].split_at_mut(usize::from(sealed) - EXPLICIT - TAG);
                 let associated = associated(protection.sequence(), kind, text.len());
                 tag.copy_from_slice(&protection.cipher.seal(nonce, &associated, text));
             }
@@ -106,10 +107,11 @@ fn open_13(protection: &Protection, record: &mut [u8]) -> Result<(u8, std::ops::
     }
     protection.cipher.open(protection.nonce(), head, sealed).map_err(|_| Unopened::Forged)?;
     let inner = &sealed[..sealed.len() - TAG];
-    let end = inner.iter().rposition(|octet| *octet != 0).ok_or(Unopened::Typeless)?;
-    if end > MOST_PLAIN {
+    // Padding counts, and so does the type (RFC 8446 §5.4).
+    if inner.len() > MOST_PLAIN + 1 {
         return Err(Unopened::TooLong);
     }
+    let end = inner.iter().rposition(|octet| *octet != 0).ok_or(Unopened::Typeless)?;
     Ok((inner[end], HEAD..HEAD + end))
 }
 

@@ -93,8 +93,8 @@ impl Outgoing {
         record
     }
 
-    /// For another process to go on with.
-    pub(in crate::tunnel) fn into_secret(self) -> Secret {
-        self.protection.secret
+    /// For another process to go on with: the secret, and whether the peer asked for the next one.
+    pub(in crate::tunnel) fn into_parts(self) -> (Secret, bool) {
+        (self.protection.secret, self.asked)
     }
 }

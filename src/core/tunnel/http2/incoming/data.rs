@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::frame::{self, Head};
 use super::super::window::Exceeded;
-use super::super::{Code, Event, StreamId};
+use super::super::{Code, Event, Role, StreamId};
 use super::{Cursor, Input, State, fault, protocol};
 use crate::tunnel::Fault;
 
@@ -34,7 +34,7 @@ impl Cursor<'_> {
         self.connection.receiving.receive(head.length).map_err(exceeded)?;
         let wanted = self.count(head)?;
         if !wanted {
-            self.pointless()?;
+            self.connection.floods.late_data(self.now, head.length)?;
             self.connection.give_back(head.length);
         }
         let padding = if head.has(frame::PADDED) { None } else { Some(0) };
@@ -50,6 +50,11 @@ impl Cursor<'_> {
         let Some(stream) = self.connection.streams.find_mut(head.stream) else { return Ok(false) };
         if stream.received_all {
             self.end_stream(head.stream, Code::STREAM_CLOSED);
+            return Ok(false);
+        }
+        if stream.unanswered && self.connection.role == Role::Client {
+            // An answer begins with HEADERS (RFC 9113 §8.1).
+            self.end_stream(head.stream, Code::PROTOCOL_ERROR);
             return Ok(false);
         }
         if stream.receiving.receive(head.length).is_err() {

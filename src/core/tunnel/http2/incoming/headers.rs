@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::connection::{Connection, Leaving};
 use super::super::fields::{Malformed, Reader};
 use super::super::frame::{self, Head};
+use super::super::settings::DEFAULT_WINDOW;
 use super::super::stream::Stream;
 use super::super::{By, Code, Event, Fields, Role, StreamId};
 use super::{Cursor, fault, protocol};
@@ -32,11 +33,12 @@ impl Block {
     }
 }
 
-/// Encoded, a block is not larger than the fields it stands for.
+/// Encoded, a block is not larger than the fields it stands for, but for strings that are Huffman coded all the same: a code has
+/// up to 30 bits (RFC 7541 appendix B).
 pub(super) fn check_length(connection: &Connection, length: u32) -> Result<(), Fault> {
     let before = connection.parser.block.as_ref().map_or(0, |block| block.bytes.len());
     // Padding and priority come on top.
-    if before + length as usize > connection.limits.fields as usize + 512 {
+    if before + length as usize > connection.limits.fields as usize * 4 + 512 {
         return Err(fault(Code::ENHANCE_YOUR_CALM, "a header block larger than allowed"));
     }
     Ok(())
@@ -80,13 +82,13 @@ impl Cursor<'_> {
         let most = self.connection.limits.fields as usize;
         let decoded =
             self.connection.parser.decoder.decode(bytes, most, |name, value| reader.take(name, value));
-        let decoded = decoded.map_err(|_| fault(Code::COMPRESSION_ERROR, "a header block that cannot be decoded"))?;
+        let decoded =
+            decoded.map_err(|_| fault(Code::COMPRESSION_ERROR, "a header block that cannot be decoded"))?;
         let too_large = matches!(decoded, hpack::Decoded::TooLarge);
         match self.connection.role {
             Role::Server if self.is_idle(id) => self.request(id, end, reader, too_large),
             Role::Client if self.connection.streams.find(id).is_some_and(|stream| stream.unanswered) => {
-                self.answer(id, end, reader, too_large);
-                Ok(())
+                self.answer(id, end, reader, too_large)
             }
             Role::Server | Role::Client => self.trailers(id, end),
         }
@@ -100,6 +102,7 @@ impl Cursor<'_> {
             return self.pointless();
         }
         if connection.streams.open() >= connection.limits.streams {
+            connection.floods.gave_up(DEFAULT_WINDOW);
             frame::put_reset(&mut connection.control, id, Code::REFUSED_STREAM);
             return self.pointless();
         }
@@ -111,6 +114,9 @@ impl Cursor<'_> {
         let stream = StreamId(id);
         match reader.request() {
             _ if too_large => {
+                if end {
+                    self.connection.streams.received_all(id);
+                }
                 self.connection.answer(stream, FIELDS_TOO_LARGE, &Fields::default(), true);
                 self.pointless()
             }
@@ -129,17 +135,20 @@ impl Cursor<'_> {
         }
     }
 
-    fn answer(&mut self, id: u32, end: bool, reader: Reader, too_large: bool) {
+    fn answer(&mut self, id: u32, end: bool, reader: Reader, too_large: bool) -> Result<(), Fault> {
         let answer = match reader.answer() {
             Ok(answer) if !too_large => answer,
-            _ => return self.end_stream(id, Code::PROTOCOL_ERROR),
+            _ => {
+                self.end_stream(id, Code::PROTOCOL_ERROR);
+                return Ok(());
+            }
         };
         // An interim answer (RFC 9110 §15.2).
         if answer.status < 200 {
             if end {
                 self.end_stream(id, Code::PROTOCOL_ERROR);
             }
-            return;
+            return self.pointless();
         }
         if let Some(stream) = self.connection.streams.find_mut(id) {
             stream.unanswered = false;
@@ -148,12 +157,13 @@ impl Cursor<'_> {
         if end {
             self.received_all(id);
         }
+        Ok(())
     }
 
     fn trailers(&mut self, id: u32, end: bool) -> Result<(), Fault> {
         match self.connection.streams.find(id) {
             // A stream we have given up, which the peer did not know yet.
-            None => self.pointless(),
+            None => self.connection.floods.late_frame(self.now),
             Some(stream) if stream.received_all => {
                 self.end_stream(id, Code::STREAM_CLOSED);
                 Ok(())
@@ -173,7 +183,9 @@ impl Cursor<'_> {
 impl Cursor<'_> {
     /// A stream ended by the peer.
     pub(super) fn ended(&mut self, id: u32, code: Code) -> Result<(), Fault> {
-        let Some(stream) = self.connection.streams.find(id) else { return self.pointless() };
+        let Some(stream) = self.connection.streams.find(id) else {
+            return self.connection.floods.late_frame(self.now);
+        };
         let unanswered = stream.unanswered;
         self.connection.forget(id);
         let stream = StreamId(id);
