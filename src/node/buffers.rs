@@ -55,3 +55,16 @@ impl Drop for Borrowed {
         give_back(std::mem::take(&mut self.0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_burst_needed_is_not_kept() {
+        let burst: Vec<Borrowed> = std::iter::repeat_with(Borrowed::new).take(3 * MOST_KEPT).collect();
+        assert!(burst.iter().all(|buffer| buffer.len() == BUFFER));
+        drop(burst);
+        assert!(KEPT.lock().unwrap().len() <= MOST_KEPT);
+    }
+}

@@ -15,6 +15,7 @@ mod leg;
 mod legs;
 mod orders;
 mod parting;
+mod remains;
 mod steps;
 mod turns;
 mod wire;
@@ -93,8 +94,9 @@ pub(super) enum Over {
     Fault(Fault),
 }
 
-/// Rounds a task may take before others get a turn.
-const ROUNDS: usize = 4;
+/// Rounds a task may take before others get a turn: a millisecond or two when each moves a full buffer. Every turn it gives away
+/// wakes another thread to look for work.
+const ROUNDS: usize = 8;
 
 /// How long a stream is remembered as bulk after it was seen to be.
 const BULK_FOR: Duration = Duration::from_secs(2);
@@ -162,8 +164,8 @@ impl Driver {
         let mut progress = self.read_wire(cx)?;
         progress |= self.take_orders(cx)?;
         progress |= self.take_turns()?;
-        progress |= self.flush(cx)?;
         self.look_at_the_clock(cx)?;
+        progress |= self.flush(cx)?;
         if self.engine.http2().is_over() && self.legs.is_empty() {
             return Err(Over::Done);
         }

@@ -173,3 +173,64 @@ impl Wake for Slot {
         self.inbox.ready(self.slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Woken {
+        fn times(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn the_driver_is_woken_once_for_what_has_come_since_it_looked() {
+        let (inbox, woken) = (Arc::new(Inbox::default()), Arc::new(Woken::default()));
+        let driver = Waker::from(Arc::clone(&woken));
+        let (mut orders, mut ready) = (Vec::new(), Vec::new());
+        // What comes before anybody looks is there when somebody does.
+        inbox.order(Order::Leave).unwrap();
+        inbox.take(&driver, &mut orders, &mut ready);
+        assert_eq!((orders.len(), ready.len(), woken.times()), (1, 0, 0));
+        inbox.waker(7).wake();
+        inbox.waker(8).wake_by_ref();
+        inbox.order(Order::Cut).unwrap();
+        assert_eq!(woken.times(), 1);
+        inbox.take(&driver, &mut orders, &mut ready);
+        assert_eq!((orders.len(), ready), (2, vec![7, 8]));
+        inbox.waker(9).wake();
+        assert_eq!(woken.times(), 2);
+    }
+
+    #[test]
+    fn whoever_drives_it_last_is_woken() {
+        let inbox = Arc::new(Inbox::default());
+        let (before, after) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+        for woken in [&before, &after] {
+            inbox.take(&Waker::from(Arc::clone(woken)), &mut Vec::new(), &mut Vec::new());
+        }
+        inbox.order(Order::Leave).unwrap();
+        assert_eq!((before.times(), after.times()), (0, 1));
+    }
+
+    #[test]
+    fn an_inbox_that_is_closed_gives_back_what_it_has_and_what_comes() {
+        let inbox = Arc::new(Inbox::default());
+        inbox.order(Order::Leave).unwrap();
+        assert!(matches!(inbox.close()[..], [Order::Leave]));
+        assert!(matches!(inbox.order(Order::Cut), Err(Closed(Order::Cut))));
+        assert!(inbox.close().is_empty());
+    }
+}

@@ -175,6 +175,9 @@ impl Offer {
         socket: TcpStream,
         moved: &Arc<Moved>,
     ) -> Option<Carried> {
+        // Whatever cuts the work short, the application cannot take what it has for complete. A captured connection has
+        // this from its listener. Fails only for what is not a socket.
+        let _ = culvert_sys::tcp::reset_on_close(&socket);
         let inbox = self.inbox.take()?;
         let mut fields = Fields::default();
         if let Some(baggage) = baggage {

@@ -134,12 +134,14 @@ impl Leg {
 
     /// While nothing is read, only this notices that the application has reset the connection.
     pub(super) fn look_for_a_break(&mut self) -> Option<Broken> {
-        let carried = self.carried.as_ref()?;
+        let carried = self.carried.as_mut()?;
         match carried.socket.take_error() {
             Ok(None) => {}
             Ok(Some(error)) | Err(error) => return Some(Broken::of(&error)),
         }
         let cx = &mut Context::from_waker(&self.waker);
+        // What is forgotten here is not asked for again: there may be something to read.
+        carried.readable = true;
         attempt::forget(&carried.socket, Interest::READABLE);
         // Once a direction is closed, tokio calls it ready for ever, and the other one tells of a reset.
         if carried.socket.poll_read_ready(cx).is_ready() && !carried.blocked {
@@ -231,5 +233,21 @@ impl Bulk {
         let quick = now.saturating_duration_since(self.since) <= BULK_TIME;
         *self = Self::new(now);
         quick.then_some(now)
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn much_in_a_short_time_is_bulk_and_much_in_a_long_time_is_not() {
+        let mut bulk = Bulk::new(Instant::now());
+        assert!(bulk.moved(BULK_BYTES - 1).is_none());
+        assert!(bulk.moved(1).is_some());
+        assert!(bulk.moved(BULK_BYTES - 1).is_none(), "it is counted anew");
+
+        let mut slow = Bulk::new(Instant::now().checked_sub(BULK_TIME * 2).unwrap());
+        assert!(slow.moved(BULK_BYTES).is_none());
+        assert!(slow.moved(BULK_BYTES).is_some(), "what was long ago does not count");
     }
 }

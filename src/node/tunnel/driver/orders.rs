@@ -5,6 +5,7 @@ use std::task::Context;
 use culvert_core::tunnel::http2::{Code, Fields, StreamId};
 
 use super::leg::{Asked, Carried, Leg};
+use super::remains::break_off;
 use super::{Driver, Over};
 use crate::stream::{Broken, Early};
 use crate::tunnel::inbox::{Carry, Opening, Order, Ticket, Unopened, Why};
@@ -64,9 +65,6 @@ impl Driver {
             let _ = carry.done.send(Err(Early::Client(Broken::Reset)));
             return;
         };
-        // Whatever cuts the work short, the application cannot take what it has for complete. A captured connection has
-        // this from its listener. Fails only for what is not a socket.
-        let _ = culvert_sys::tcp::reset_on_close(&carry.socket);
         self.engine.answer(stream, 200, fields, false);
         self.carry(slot, Carried::new(carry, None, Vec::new()));
         let Some(leg) = self.legs.find(slot) else { return };
@@ -83,6 +81,8 @@ impl Driver {
         leg.carried = Some(carried);
         if listens {
             leg.look();
+        } else {
+            self.look_for_a_break(slot);
         }
         self.queue(slot);
     }
@@ -96,6 +96,9 @@ impl Driver {
     fn abandon(&mut self, ticket: Ticket) {
         if let Some(leg) = self.legs.slot_of_ticket(ticket).and_then(|slot| self.legs.remove(slot)) {
             self.engine.reset(leg.stream, Code::CANCEL);
+            if let Some(carried) = &leg.carried {
+                break_off(&carried.socket);
+            }
         }
     }
 }

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use culvert_core::tunnel::http2::{By, Code, Role, StreamId};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use super::leg::{Asked, Carried, Leg};
+use super::remains::{break_off, deliver_last, deliver_whole};
+use super::steps::to_application;
 use super::{Driver, Over};
 use crate::stream::{Broken, Early, LAST_BYTES};
 use crate::tasks::Tasks;
 use crate::tunnel::inbox::{Order, Unopened, Why};
 
-/// Time between two looks at the kernel's send queue.
-const QUEUE_LOOK: Duration = Duration::from_millis(2);
+/// How long it may take to bring what a buffer of the kernel holds.
+const SLOW_NETWORK: Duration = Duration::from_secs(20);
 
 impl Driver {
     /// The peer, or the engine because of the peer, has ended a stream before its time.
@@ -39,10 +40,7 @@ impl Driver {
         if code == Code::NO_ERROR && complete && !carried.sending_over {
             // It takes no more, and what it sent is complete (RFC 9113 §8.1).
             carried.sending_over = true;
-            if carried.receiving_over {
-                self.part_with(slot, None);
-            }
-            return;
+            return self.part_with(slot, None);
         }
         self.part_with(slot, Some(Broken::Reset));
     }
@@ -83,7 +81,7 @@ impl Driver {
         }
         if !matches!(over, Over::Lost(_)) {
             // The peer may not read; then it is not told.
-            let _ = tokio::time::timeout(LAST_BYTES, self.say_farewell()).await;
+            let _ = tokio::time::timeout(over.patience(), self.say_farewell()).await;
         }
         self.rest();
         drop(self.wire);
@@ -127,6 +125,14 @@ fn turn_down(order: Order, over: &Over) {
 }
 
 impl Over {
+    /// How long the peer may take to hear the rest. When all is in order, the end of a stream may be part of it.
+    fn patience(&self) -> Duration {
+        match self {
+            Self::Done | Self::Unused => SLOW_NETWORK,
+            Self::Cut | Self::Revoked | Self::Lost(_) | Self::Fault(_) => LAST_BYTES,
+        }
+    }
+
     fn broken(&self) -> Broken {
         if *self == Self::Revoked { Broken::Revoked } else { Broken::Lost(self.to_string()) }
     }
@@ -156,7 +162,7 @@ impl Leg {
             return carried.give_back(asked, why);
         }
         let whole = peer_ended && carried.sending_over;
-        let Carried { socket, done, broken: own, .. } = carried;
+        let Carried { socket, done, moved, broken: own, .. } = carried;
         let result = match own {
             Some(own) => Err(of_application(role, own)),
             None if whole => Ok(()),
@@ -165,11 +171,17 @@ impl Leg {
         let (front, back) = backlog.as_slices();
         let rest = [front, back].concat();
         parting.spawn(async move {
-            if result.is_ok() {
-                let _ = deliver_whole(socket, &rest).await;
-            } else {
-                deliver_last(socket, &rest).await;
-            }
+            let count = to_application(role, &moved);
+            let result = match result {
+                Ok(()) => {
+                    let delivered = deliver_whole(socket, &rest, count).await;
+                    delivered.map_err(|error| of_application(role, Broken::of(&error)))
+                }
+                Err(early) => {
+                    deliver_last(socket, &rest, count).await;
+                    Err(early)
+                }
+            };
             // Whoever waited may have gone.
             let _ = done.send(result);
         });
@@ -181,6 +193,7 @@ impl Leg {
             let why = if broken == Broken::Revoked { Why::Revoked } else { Why::Broken(broken.to_string()) };
             return carried.give_back(asked, why);
         }
+        break_off(&carried.socket);
         let _ = carried.done.send(Err(of_tunnel(role, broken)));
     }
 }
@@ -203,26 +216,5 @@ fn of_application(role: Role, broken: Broken) -> Early {
     match role {
         Role::Client => Early::Client(broken),
         Role::Server => Early::Server(broken),
-    }
-}
-
-/// Writes what a stream has brought, to its end.
-async fn deliver_whole(mut socket: TcpStream, rest: &[u8]) -> io::Result<()> {
-    socket.write_all(rest).await?;
-    culvert_sys::tcp::end_sending(&socket)
-}
-
-/// Writes what a broken stream has brought, and then resets the connection by closing it.
-async fn deliver_last(mut socket: TcpStream, rest: &[u8]) {
-    let deliver = async {
-        if socket.write_all(rest).await.is_ok() {
-            // A reset takes back what the other side has not got; the kernel tells nobody when its queue has drained.
-            while culvert_sys::tcp::unsent(&socket).is_ok_and(|bytes| bytes > 0) {
-                tokio::time::sleep(QUEUE_LOOK).await;
-            }
-        }
-    };
-    if tokio::time::timeout(LAST_BYTES, deliver).await.is_err() {
-        tracing::debug!(after = ?LAST_BYTES, "last bytes were not taken before the reset (last bytes deadline)");
     }
 }

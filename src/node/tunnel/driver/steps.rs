@@ -8,7 +8,7 @@ use culvert_sys::stream;
 use super::leg::{Carried, Leg};
 use super::{Driver, Over, attempt};
 use crate::buffers;
-use crate::stream::{Broken, Count, Early};
+use crate::stream::{Broken, Count, Early, Moved};
 use crate::tunnel::inbox::Why;
 
 /// What became of a turn.
@@ -18,9 +18,6 @@ enum Turn {
     /// There is no room until output has been written.
     NoRoom,
 }
-
-/// Less room than this is not worth a read.
-const WORTHWHILE: usize = 1024;
 
 impl Driver {
     /// Looks at the sockets that woke us, and lets everybody who has something to say send, in turn.
@@ -67,7 +64,7 @@ impl Driver {
         }
     }
 
-    fn look_for_a_break(&mut self, slot: usize) {
+    pub(super) fn look_for_a_break(&mut self, slot: usize) {
         if let Some(broken) = self.legs.find(slot).and_then(Leg::look_for_a_break) {
             self.broken_by_application(slot, broken);
         }
@@ -86,7 +83,7 @@ impl Driver {
             self.engine.lend(buffers::borrow());
         }
         let room = self.engine.room();
-        if room < WORTHWHILE {
+        if room < carried.want / 4 {
             carried.queued = true;
             return Turn::NoRoom;
         }
@@ -131,6 +128,10 @@ impl Driver {
         let Some(leg) = self.legs.find(slot) else { return Turn::Nothing };
         let Some(carried) = &mut leg.carried else { return Turn::Nothing };
         let most = most.min(carried.want).min(carried.may_say());
+        if carried.may_say() == 0 {
+            self.look_for_a_break(slot);
+            return Turn::Nothing;
+        }
         if !carried.readable || carried.sending_over || most == 0 {
             return Turn::Nothing;
         }
@@ -280,7 +281,7 @@ impl Driver {
         }
         let mut more = !leg.backlog.is_empty();
         if let Some(carried) = &mut leg.carried {
-            to_application(role, carried).add(written);
+            to_application(role, &carried.moved).add(written);
             more &= !carried.blocked;
             if let Some(now) = carried.bulk.moved(written) {
                 self.gauge.bulk(now);
@@ -303,7 +304,7 @@ impl Driver {
             Ok(written) => {
                 let done = leg.backlog.is_empty() && leg.peer_ended;
                 if let Some(carried) = &leg.carried {
-                    to_application(role, carried).add(written);
+                    to_application(role, &carried.moved).add(written);
                 }
                 self.engine.consumed(stream, written);
                 if done {
@@ -395,9 +396,10 @@ fn from_application(role: Role, carried: &Carried) -> &Count {
     }
 }
 
-fn to_application(role: Role, carried: &Carried) -> &Count {
+/// What counts the bytes it is sent.
+pub(super) fn to_application(role: Role, moved: &Moved) -> &Count {
     match role {
-        Role::Client => &carried.moved.back,
-        Role::Server => &carried.moved.forth,
+        Role::Client => &moved.back,
+        Role::Server => &moved.forth,
     }
 }

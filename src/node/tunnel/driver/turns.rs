@@ -28,3 +28,30 @@ impl Turns {
         self.sparse.pop_front().or_else(|| self.bulk.pop_front())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_little_to_say_comes_first_and_the_others_take_turns() {
+        let mut turns = Turns::default();
+        turns.bulk(1);
+        turns.bulk(2);
+        turns.sparse(3);
+        turns.sparse(4);
+        turns.bulk(1);
+        assert_eq!(std::iter::from_fn(|| turns.next()).collect::<Vec<_>>(), [3, 4, 1, 2, 1]);
+    }
+
+    #[test]
+    fn whoever_found_no_room_is_next() {
+        let mut turns = Turns::default();
+        turns.bulk(1);
+        turns.sparse(2);
+        let first = turns.next().unwrap();
+        turns.sparse(3);
+        turns.first_again(first);
+        assert_eq!(std::iter::from_fn(|| turns.next()).collect::<Vec<_>>(), [2, 3, 1]);
+    }
+}

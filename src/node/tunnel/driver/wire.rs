@@ -173,7 +173,10 @@ impl Driver {
             }
             let tcp = &self.wire.tcp;
             let write = || stream::write(tcp, &[IoSlice::new(output)]);
-            let written = attempt::write(tcp, cx, output.len(), write).map_err(lost)?;
+            let written = match attempt::write(tcp, cx, output.len(), write) {
+                Ok(written) => written,
+                Err(error) => return Err(self.hear_out(cx, lost(error))),
+            };
             self.engine.written(written.bytes);
             progress |= written.bytes > 0;
             if written.blocked {
@@ -186,6 +189,21 @@ impl Driver {
 
 /// Room kept for events: a buffer full of tiny frames, from a peer that may be hostile, makes many more.
 const MOST_EVENTS_KEPT: usize = 256;
+
+impl Driver {
+    /// The peer hears nothing any more; what it has said is still in the socket.
+    fn hear_out(&mut self, cx: &mut Context<'_>, over: Over) -> Over {
+        loop {
+            // tokio may not know yet: the kernel is asked.
+            self.wire.readable = true;
+            match self.read_wire(cx) {
+                Ok(true) => {}
+                Ok(false) => return over,
+                Err(over) => return over,
+            }
+        }
+    }
+}
 
 /// Pieces written at once: a buffer holds little more than so many records.
 const MOST_PIECES: usize = 32;

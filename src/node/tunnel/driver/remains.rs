@@ -1,0 +1,78 @@
+//! What is left for an application when its leg has gone.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
+
+use crate::stream::{Count, LAST_BYTES};
+
+/// Time between two looks at the kernel's send queue.
+const QUEUE_LOOK: Duration = Duration::from_millis(2);
+
+/// Writes what a stream has brought, to its end, however long its reader takes. What the application says meanwhile is wanted by
+/// nobody; closing the socket before that was read would reset it, and take back what was written.
+pub(super) async fn deliver_whole(mut socket: TcpStream, rest: &[u8], count: &Count) -> io::Result<()> {
+    let (mut unwanted, mut wanted) = socket.split();
+    let mut sink = tokio::io::sink();
+    let mut discard = pin!(tokio::io::copy(&mut unwanted, &mut sink));
+    let mut ended = false;
+    {
+        let mut write = pin!(write(&mut wanted, rest, count));
+        loop {
+            tokio::select! {
+                written = &mut write => break written?,
+                // When it was broken, writing tells.
+                _ = &mut discard, if !ended => ended = true,
+            }
+        }
+    }
+    culvert_sys::tcp::end_sending(wanted.as_ref())?;
+    if !ended {
+        tokio::select! {
+            _ = discard => {}
+            () = taken(wanted.as_ref()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes what a broken stream has brought, and then resets the connection.
+pub(super) async fn deliver_last(mut socket: TcpStream, rest: &[u8], count: &Count) {
+    break_off(&socket);
+    let deliver = async {
+        // A reset takes back what the other side has not got.
+        if write(&mut socket.split().1, rest, count).await.is_ok() {
+            taken(&socket).await;
+        }
+    };
+    if tokio::time::timeout(LAST_BYTES, deliver).await.is_err() {
+        tracing::debug!(after = ?LAST_BYTES, "last bytes were not taken before the reset (last bytes deadline)");
+    }
+}
+
+/// Makes the close of an application's socket a reset, even when it was told that it has all.
+pub(super) fn break_off(socket: &TcpStream) {
+    // Fails only for what is not a socket.
+    let _ = culvert_sys::tcp::reset_on_close(socket);
+}
+
+async fn write(socket: &mut WriteHalf<'_>, mut rest: &[u8], count: &Count) -> io::Result<()> {
+    while !rest.is_empty() {
+        let written = socket.write(rest).await?;
+        count.add(written);
+        rest = &rest[written..];
+    }
+    Ok(())
+}
+
+/// Resolves when the application's kernel has all that was written, or never will.
+async fn taken(socket: &TcpStream) {
+    // The kernel tells nobody when its queue has drained.
+    while culvert_sys::tcp::unsent(socket).is_ok_and(|bytes| bytes > 0) {
+        tokio::time::sleep(QUEUE_LOOK).await;
+    }
+}
