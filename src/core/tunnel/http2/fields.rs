@@ -74,7 +74,8 @@ pub(super) struct Malformed(pub(super) &'static str);
 
 impl Reader {
     pub(super) fn take(&mut self, name: &[u8], value: &[u8]) {
-        let taken = if let [b':', rest @ ..] = name { self.pseudo(rest, value) } else { self.field(name, value) };
+        let taken =
+            if let [b':', rest @ ..] = name { self.pseudo(rest, value) } else { self.field(name, value) };
         if let Err(wrong) = taken {
             self.wrong.get_or_insert(wrong);
         }
@@ -157,7 +158,9 @@ fn is_of_name(octet: u8) -> bool {
 /// RFC 9113 §8.2.1.
 fn is_value(value: &[u8]) -> bool {
     let blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
-    !value.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n')) && !blank(value.first()) && !blank(value.last())
+    !value.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n'))
+        && !blank(value.first())
+        && !blank(value.last())
 }
 
 /// RFC 9113 §8.2.2.

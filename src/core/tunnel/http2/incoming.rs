@@ -37,7 +37,10 @@ enum State {
     /// The client's first octets: so many have come.
     Preface(usize),
     /// Between frames, or within a frame header.
-    Head { octets: [u8; HEAD], filled: usize },
+    Head {
+        octets: [u8; HEAD],
+        filled: usize,
+    },
     Data(Data),
     Body(Head),
     Skip(u32),

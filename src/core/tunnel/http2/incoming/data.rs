@@ -39,7 +39,10 @@ impl Cursor<'_> {
         }
         let padding = if head.has(frame::PADDED) { None } else { Some(0) };
         if head.length == 0 && padding.is_none() {
-            return Err(fault(Code::FRAME_SIZE_ERROR, "a padded DATA frame without the length of its padding"));
+            return Err(fault(
+                Code::FRAME_SIZE_ERROR,
+                "a padded DATA frame without the length of its padding",
+            ));
         }
         self.go_on(Data { stream: head.stream, left: head.length, padding, end, wanted });
         Ok(())

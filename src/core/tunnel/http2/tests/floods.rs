@@ -32,6 +32,8 @@ fn limited(begin: impl Fn() -> Script, frame: &[u8]) {
         hasty.gets(times(380, frame)).forget().wait(SECOND / 5);
     }
     hasty.breaks(times(200, frame), Code::ENHANCE_YOUR_CALM);
+    // Long silence earns no more than a burst.
+    begin().gets(frame.to_vec()).wait(3_600 * SECOND).breaks(times(1_010, frame), Code::ENHANCE_YOUR_CALM);
 }
 
 #[test]
@@ -164,6 +166,32 @@ fn farewells_that_cross_ours() {
     server.gets(streams().flat_map(|stream| data_end(stream, b"")).collect());
     server.gets(streams().flat_map(|stream| rst_stream(stream, Code::CANCEL)).collect());
     server.sends(&[]).tells(&[]);
+}
+
+/// A stream that was given up is no licence: no more comes late than could have been sent before.
+#[test]
+fn late_data_has_an_end() {
+    let begin = || {
+        let mut server = server();
+        server.does(|server| server.reset(StreamId(1), Code::CANCEL));
+        server.forget();
+        server
+    };
+    let octets = |count: u32| times(count as usize, &data(1, b"x"));
+    begin().gets(octets(INITIAL)).gets(times(990, &data_end(1, b"")));
+    begin().gets(octets(INITIAL)).breaks(octets(1_010), Code::ENHANCE_YOUR_CALM);
+}
+
+#[test]
+fn farewells_are_not_saved_up() {
+    let mut server = server();
+    for n in 1..5_000 {
+        let stream = 2 * n + 1;
+        server.gets(connect(stream)).answers(stream, 200);
+        server.does(|server| server.reset(StreamId(stream), Code::CANCEL));
+        server.forget();
+    }
+    server.breaks(times(11_100, &rst_stream(3, Code::CANCEL)), Code::ENHANCE_YOUR_CALM);
 }
 
 #[test]

@@ -91,3 +91,17 @@ fn the_first_block_says_that_our_table_is_empty() {
     });
     client.sends(&["HEADERS 1 :method=CONNECT :authority=a:1"]);
 }
+
+/// Once it has acknowledged that ours may have none, the peer has to say that it has none, and keep to it (RFC 7541 §4.2).
+#[test]
+fn the_table_of_the_peer_is_empty() {
+    let request = |size: &[u8]| {
+        let block = block(&[(":method", "CONNECT"), (":authority", "a:1")]);
+        raw(HEADERS, END_HEADERS, 1, &[size, &block[1..]].concat())
+    };
+    Script::server().gets(request(&[0x20])).tells(&["request 1 CONNECT a:1"]);
+    Script::server().breaks(request(&[]), Code::COMPRESSION_ERROR);
+    Script::server().breaks(request(&[0x21]), Code::COMPRESSION_ERROR);
+    let mut server = Script::new(Role::Server, LIMITS);
+    server.gets(preface()).gets(request(&[0x3f, 0xe1, 0x1f])).tells(&["request 1 CONNECT a:1"]);
+}

@@ -188,3 +188,13 @@ fn a_client_opens_as_many_as_it_may() {
     client.gets(settings(&[(3, 0)])).gets(rst_stream(7, Code::CANCEL));
     assert_eq!(client.does(open), Err(Unopened::Full));
 }
+
+#[test]
+fn numbers_run_out() {
+    let mut client = Script::client();
+    client.does(|client| client.next = 0x7fff_fffd);
+    assert_eq!([client.opens(), client.opens()], [0x7fff_fffd, 0x7fff_ffff].map(StreamId));
+    let open = |client: &mut Connection| client.open("a:1", &Fields::default());
+    assert_eq!(client.does(open), Err(Unopened::Leaving));
+    assert!(!client.does(|client| client.takes_streams()));
+}

@@ -77,7 +77,19 @@ fn a_stream_that_is_over_does_not_wait() {
     let mut client = client(100_000, 2);
     client.sends_data(1, 65_535);
     assert_eq!([1, 3].map(|stream| room(&mut client, stream)), [0; 2]);
-    client.gets(rst_stream(1, Code::CANCEL)).forget().gets(window_update(0, 1)).tells(&["room 3"]);
+    client.gets(rst_stream(1, Code::CANCEL)).forget();
+    assert_eq!(client.does(|client| client.starved.len()), 1);
+    client.gets(window_update(0, 1)).tells(&["room 3"]);
+}
+
+/// It waits for one window, and when that has room, for the other one.
+#[test]
+fn a_stream_may_wait_twice() {
+    let mut client = client(65_000, 2);
+    client.sends_data(1, 65_000);
+    assert_eq!(room(&mut client, 1), 0);
+    client.sends_data(3, 535);
+    client.gets(window_update(1, 5)).tells(&[]).gets(window_update(0, 5)).tells(&["room 1"]);
 }
 
 #[test]
