@@ -63,7 +63,13 @@ pub(crate) fn link(left: &End<'_>, right: &End<'_>) -> Result<(), Error> {
         right.interface,
         there.display()
     );
-    tool::ip(left.netns, &[vec![pair], settings(left, right.address)].concat())?;
+    tool::ip(left.netns, &[pair])?;
+    address(left, right)
+}
+
+/// Gives both ends of a link that is there their addresses; each end knows the other's.
+pub(crate) fn address(left: &End<'_>, right: &End<'_>) -> Result<(), Error> {
+    tool::ip(left.netns, &settings(left, right.address))?;
     tool::ip(right.netns, &settings(right, left.address))?;
     wait_until_usable(left, right.address)?;
     wait_until_usable(right, left.address)

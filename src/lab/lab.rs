@@ -21,8 +21,9 @@ use crate::program::{Program, with_evidence};
 use crate::programs::Programs;
 use crate::server::{Behaviour, Server};
 use crate::service::{Service, ServiceSpec};
+use crate::slow::{Quality, SlowWire};
 use crate::wire::Wire;
-use crate::{Error, preflight};
+use crate::{Error, preflight, tool};
 
 mod enrol;
 mod files;
@@ -59,6 +60,7 @@ struct State {
     additions: Additions,
     running: Vec<Running>,
     servers: Vec<Server>,
+    slow_wires: Vec<SlowWire>,
 }
 
 /// A started program and what the lab needs to know about it.
@@ -192,6 +194,22 @@ impl Lab {
         Ok(service)
     }
 
+    /// Replaces the wire between two nodes by one that takes its time and loses packets, until the lab is dropped.
+    /// Established connections go on over it.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as without `/dev/net/tun`, or the wire was replaced before.
+    pub fn slow_wire(&self, one: &Node, other: &Node, quality: Quality) -> Result<SlowWire, Error> {
+        let (left, right) = ends_between(one, other);
+        let (left, right) = (end(one, &left), end(other, &right));
+        tool::ip(left.netns, &[format!("link del {}", left.interface)])?;
+        let wire = SlowWire::open(&left, &right, quality)?;
+        host::address(&left, &right)?;
+        route_between(one, other)?;
+        self.state().slow_wires.push(wire.clone());
+        Ok(wire)
+    }
+
     /// Starts to record what passes between two nodes.
     ///
     /// # Errors
@@ -266,10 +284,21 @@ impl Lab {
 }
 
 fn wire_nodes(one: &Node, other: &Node) -> Result<(), Error> {
-    let (to_one, to_other) = (format!("to-{}", one.name()), format!("to-{}", other.name()));
-    let left = End { netns: one.netns(), interface: &to_other, address: one.address() };
-    let right = End { netns: other.netns(), interface: &to_one, address: other.address() };
-    host::link(&left, &right)?;
+    let (left, right) = ends_between(one, other);
+    host::link(&end(one, &left), &end(other, &right))?;
+    route_between(one, other)
+}
+
+/// The names of the interfaces at both ends of the wire between two nodes.
+fn ends_between(one: &Node, other: &Node) -> (String, String) {
+    (format!("to-{}", other.name()), format!("to-{}", one.name()))
+}
+
+fn end<'h>(node: &'h Node, interface: &'h str) -> End<'h> {
+    End { netns: node.netns(), interface, address: node.address() }
+}
+
+fn route_between(one: &Node, other: &Node) -> Result<(), Error> {
     route_to_pods(one.netns(), other)?;
     route_to_pods(other.netns(), one)
 }
@@ -283,6 +312,7 @@ impl Drop for Lab {
     fn drop(&mut self) {
         let state = std::mem::take(self.state.get_mut().unwrap_or_else(PoisonError::into_inner));
         state.servers.iter().for_each(Server::stop);
+        state.slow_wires.iter().for_each(SlowWire::cut);
         let programs: Vec<_> = state.running.into_iter().map(|running| running.program).collect();
         for program in &programs {
             // One that cannot be asked is killed below.

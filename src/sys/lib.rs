@@ -9,9 +9,11 @@
 //! - [`stream`]: reading and writing in several pieces at once
 //! - [`child`]: processes that start in a namespace and die with their parent
 //! - [`tap`]: reading every packet of an interface
+//! - [`ethernet`]: interfaces whose wire is a descriptor
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
+pub mod ethernet;
 pub mod limits;
 pub mod netns;
 pub mod seqpacket;

@@ -3,9 +3,9 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use culvert_lab::{Behaviour, Error, Fate, Lab, Node, Pod, PodSpec, bulk, http, wait_until};
+use culvert_lab::{Behaviour, Error, Fate, Lab, Node, Pod, PodSpec, Quality, bulk, http, wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -197,4 +197,27 @@ fn names_that_cannot_be_are_refused() {
     assert!(matches!(lab.node("a-much-too-long-name"), Err(Error::Name { what: "node", .. })));
     let node = lab.node("a").unwrap();
     assert!(matches!(lab.pod(&node, PodSpec::new("A b")), Err(Error::Name { what: "pod", .. })));
+}
+
+#[test]
+fn a_slow_wire_takes_its_time_and_loses_packets_but_no_bytes() {
+    const BYTES: u64 = 2 << 20;
+    let Pair { lab, a, b, client, server } = pair("slow").unwrap();
+    lab.serve(&server, 80, Behaviour::Echo).unwrap();
+    lab.serve(&server, 81, Behaviour::Source(BYTES)).unwrap();
+    let mut before = client.connect((server.ip4(), 80), SOON).unwrap();
+    let quality = Quality { round_trip: Duration::from_millis(40), loss_percent: 2 };
+    let wire = lab.slow_wire(&a, &b, quality).unwrap();
+    for ip in server.ips() {
+        let begun = Instant::now();
+        let mut stream = client.connect((ip, 81), SOON).unwrap();
+        assert!(begun.elapsed() >= quality.round_trip, "{:?}", begun.elapsed());
+        assert_eq!(bulk::receive(&mut stream).unwrap(), bulk::Digest::of_pattern(BYTES));
+    }
+    let (carried, lost) = (wire.carried(), wire.lost());
+    assert!(lost * 100 > carried && lost * 100 < carried * 4, "carried {carried}, lost {lost}");
+    before.write_all(b"as before").unwrap();
+    let mut answer = [0; 9];
+    before.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"as before");
 }
