@@ -3,13 +3,14 @@
 # make lint    clippy, rustfmt, cargo-deny
 # make bench   build for speed, then measure everything (root, about 20 minutes); prints figures, passes or fails nothing
 # make bench-quick   rough figures of the data path (root, 3 minutes)
+# make fuzz    build the fuzz targets, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
 #
 # Each target installs what it needs when it is missing (Debian or Ubuntu with a Rust toolchain).
 
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint bench bench-quick setup setup-lint setup-test
+.PHONY: all build demo test lint bench bench-quick fuzz setup setup-fuzz setup-lint setup-test
 
 all: build
 
@@ -37,11 +38,17 @@ bench bench-quick: setup setup-test
 	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh,--quick) \
 		--json target/$@.json --markdown target/$@.md $(BENCH_FLAGS)
 
+fuzz: setup setup-fuzz
+	./fuzz/run.sh $(TARGET) $(if $(TARGET),$(SECONDS))
+
 setup:
 	@./setup.sh packages
 
 setup-test:
 	@./setup.sh peers
+
+setup-fuzz:
+	@./setup.sh fuzz
 
 setup-lint:
 	@./setup.sh cargo-deny

@@ -3,6 +3,7 @@
 #   packages    tools the programs, the demo and the tests run (Debian packages)
 #   peers       independent programs the conformance tests talk to, under target/peers
 #   cargo-deny  the dependency checker, from the crate registry
+#   fuzz        what runs the fuzz targets, from the crate registry; libFuzzer is built with a C++ compiler
 set -eu
 cd "$(dirname "$0")"
 
@@ -47,15 +48,19 @@ packages)
     need_commands cc:build-essential ip:iproute2 iptables-nft:iptables iptables-legacy:iptables openssl:openssl
     ;;
 peers)
-    need_commands python3:python3
+    need_commands python3:python3 node:nodejs nghttpx:nghttp2-proxy
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
     tests/peers/setup.sh
+    ;;
+fuzz)
+    need_commands c++:build-essential
+    cargo fuzz --version >/dev/null 2>&1 || { say "building cargo-fuzz"; cargo install --quiet --locked cargo-fuzz; }
     ;;
 cargo-deny)
     cargo deny --version >/dev/null 2>&1 || { say "building cargo-deny"; cargo install --quiet --locked cargo-deny; }
     ;;
 *)
-    say "usage: setup.sh packages|peers|cargo-deny"
+    say "usage: setup.sh packages|peers|cargo-deny|fuzz"
     exit 2
     ;;
 esac

@@ -16,13 +16,13 @@ use crate::harness::talk::{
 };
 
 /// A cluster, and the authority of its mesh.
-struct Rig {
-    cluster: Cluster,
+pub(crate) struct Rig {
+    pub(crate) cluster: Cluster,
     mesh: Authority,
 }
 
 impl Rig {
-    fn start(name: &str) -> Result<Self, Error> {
+    pub(crate) fn start(name: &str) -> Result<Self, Error> {
         let cluster = Cluster::start(name)?;
         let mesh = Authority::of_control(&cluster.lab);
         Ok(Self { cluster, mesh })
@@ -60,7 +60,7 @@ impl Rig {
 
     /// An Envoy that tunnels to the applications of `server`, as a workload with the service account `envoy`.
     #[track_caller]
-    fn client(&self, name: &str, tls: &str) -> (Pod, Program) {
+    pub(crate) fn client(&self, name: &str, tls: &str) -> (Pod, Program) {
         let lab = &self.cluster.lab;
         let pod = lab.pod(&self.cluster.one, PodSpec::new(name)).unwrap();
         let listeners: String =
@@ -80,7 +80,7 @@ impl Rig {
     /// An Envoy that takes tunnels in front of applications, with a certificate for `account`. The mesh knows it as a
     /// workload with the service account `keeper`.
     #[track_caller]
-    fn server(&self, name: &str, account: &str) -> (Pod, PathBuf, Program) {
+    pub(crate) fn server(&self, name: &str, account: &str) -> (Pod, PathBuf, Program) {
         let lab = &self.cluster.lab;
         let pod = lab.pod(&self.cluster.two, PodSpec::new(name)).unwrap();
         serve_all(lab, &pod).unwrap();

@@ -2,7 +2,10 @@
 //! as an application, [`calls`] while something happens, and questions to the [`kernel`].
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
-//! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods.
+//! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
+//! tunnel what no client would.
+//!
+//! Programs nobody here wrote are peers: [`node_http2`] and [`nghttpx`].
 
 pub(crate) mod ads;
 pub(crate) mod authority;
@@ -10,8 +13,11 @@ pub(crate) mod calls;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod endpoint;
+pub(crate) mod frames;
 pub(crate) mod kernel;
 pub(crate) mod metrics;
+pub(crate) mod nghttpx;
+pub(crate) mod node_http2;
 pub(crate) mod pki;
 pub(crate) mod scripted;
 pub(crate) mod shared;

@@ -10,6 +10,8 @@ mod harness;
 #[cfg(test)]
 mod a_dead_proxy_fails_closed;
 #[cfg(test)]
+mod a_slow_lossy_wire_loses_nothing;
+#[cfg(test)]
 mod admin_tells_the_truth;
 #[cfg(test)]
 mod bad_input_is_explained;
@@ -26,11 +28,17 @@ mod ends_are_passed_on_truthfully;
 #[cfg(test)]
 mod envoy_is_a_peer;
 #[cfg(test)]
+mod hostile_tunnels_end_alone;
+#[cfg(test)]
 mod ipv6_is_equal;
 #[cfg(test)]
 mod it_serves_without_its_control_plane;
 #[cfg(test)]
 mod key_exchange_can_be_post_quantum_only;
+#[cfg(test)]
+mod nghttp2_servers_are_peers;
+#[cfg(test)]
+mod node_http2_is_a_peer;
 #[cfg(test)]
 mod only_the_allowed_get_in;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use culvert_lab::{Behaviour, Error, Launch, Section, Service, ServiceSpec};
+use culvert_lab::{Behaviour, Error, Launch, Pod, Section, Service, ServiceSpec};
 use culvert_sys::tcp;
 
 use crate::harness::certificates::{Authority, Certificate};
@@ -17,8 +17,8 @@ use crate::harness::shared::Shared;
 use crate::harness::talk::SOON;
 
 /// A cluster with an HTTP server, and what is needed to make certificates.
-struct Rig {
-    cluster: Cluster,
+pub(crate) struct Rig {
+    pub(crate) cluster: Cluster,
     mesh: Authority,
     http: u16,
     /// In front of the HTTP server, on port 80.
@@ -36,19 +36,7 @@ const UNWELCOME: &str = "
 
 fn rig() -> Arc<Rig> {
     static RIG: Shared<Rig> = Shared::new();
-    RIG.take(|| {
-        assert!(
-            python().exists(),
-            "{} is missing; run tests/peers/setup.sh (make test does)",
-            python().display()
-        );
-        let cluster = Cluster::start("interop")?;
-        let mesh = Authority::of_control(&cluster.lab);
-        let http = cluster.lab.serve(&cluster.server, 0, Behaviour::custom(serve_http))?.port();
-        let service = cluster.lab.service(ServiceSpec::new("http").port(80, http), &[&cluster.server])?;
-        cluster.lab.set(Section::Policies, UNWELCOME)?;
-        Ok::<_, Error>(Rig { cluster, mesh, http, service })
-    })
+    RIG.take(|| Rig::start("interop"))
 }
 
 /// What `tests/peers/setup.sh` has made.
@@ -76,11 +64,11 @@ fn serve_http(stream: TcpStream) -> io::Result<()> {
 }
 
 /// What the client has printed, by key.
-struct Report(BTreeMap<String, String>);
+pub(crate) struct Report(BTreeMap<String, String>);
 
 impl Report {
     #[track_caller]
-    fn assert(&self, expected: &[(&str, &str)]) {
+    pub(crate) fn assert(&self, expected: &[(&str, &str)]) {
         for (key, value) in expected {
             assert_eq!(self.0[*key], *value, "{key} of {:?}", self.0);
         }
@@ -95,11 +83,25 @@ impl Report {
 }
 
 impl Rig {
-    fn tunnel(&self) -> SocketAddr {
+    pub(crate) fn start(name: &str) -> Result<Self, Error> {
+        assert!(
+            python().exists(),
+            "{} is missing; run tests/peers/setup.sh (make test does)",
+            python().display()
+        );
+        let cluster = Cluster::start(name)?;
+        let mesh = Authority::of_control(&cluster.lab);
+        let http = cluster.lab.serve(&cluster.server, 0, Behaviour::custom(serve_http))?.port();
+        let service = cluster.lab.service(ServiceSpec::new("http").port(80, http), &[&cluster.server])?;
+        cluster.lab.set(Section::Policies, UNWELCOME)?;
+        Ok(Self { cluster, mesh, http, service })
+    }
+
+    pub(crate) fn tunnel(&self) -> SocketAddr {
         (self.cluster.server.ip4(), 15008).into()
     }
 
-    fn application(&self) -> SocketAddr {
+    pub(crate) fn application(&self) -> SocketAddr {
         (self.cluster.server.ip4(), self.http).into()
     }
 
@@ -108,15 +110,26 @@ impl Rig {
         self.mesh.issue(self.cluster.lab.directory(), identity)
     }
 
-    fn good_certificate(&self) -> Certificate {
+    pub(crate) fn good_certificate(&self) -> Certificate {
         self.certificate("spiffe://cluster.local/ns/default/sa/curl")
     }
 
     /// Runs the client in the pod outside the mesh; `wish` says what it shall ask for.
     #[track_caller]
     fn ask(&self, server: SocketAddr, certificate: Option<&Certificate>, wish: &str) -> Report {
+        self.ask_from(&self.cluster.outsider, server, certificate, wish)
+    }
+
+    #[track_caller]
+    pub(crate) fn ask_from(
+        &self,
+        pod: &Pod,
+        server: SocketAddr,
+        certificate: Option<&Certificate>,
+        wish: &str,
+    ) -> Report {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/hbone_client.py");
-        let mut launch = Launch::new("curl", python(), self.cluster.outsider.netns()).arg(script);
+        let mut launch = Launch::new("curl", python(), pod.netns()).arg(script);
         launch = launch.arg("--server").arg(server).path_arg("--ca", &self.cluster.lab.root_certificate());
         if let Some(Certificate { chain, key }) = certificate {
             launch = launch.path_arg("--cert", chain).path_arg("--key", key);

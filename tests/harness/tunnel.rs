@@ -9,7 +9,7 @@ use culvert_lab::Pod;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::endpoint::Groups;
 use super::pki::Owned;
@@ -31,23 +31,37 @@ pub(crate) fn knock(
     with: &Owned,
     groups: Groups,
 ) -> io::Result<Tunnel> {
-    let provider = groups.provider();
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-        .with_client_auth_cert(with.chain.clone(), with.key.clone_key())
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let name = ServerName::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST));
-    let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+    let config = client_config(with.chain.clone(), with.key.clone_key(), groups);
+    let tls = ClientConnection::new(config, peer_name()).unwrap();
     let mut stream = StreamOwned::new(tls, from.connect(to, SOON)?);
     stream.write_all(PREFACE)?;
     stream.flush()?;
     let mut first = [0; 1];
     stream.read_exact(&mut first)?;
     Ok(Tunnel(stream))
+}
+
+/// As a client that shows a certificate and takes anybody's.
+pub(super) fn client_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    groups: Groups,
+) -> Arc<ClientConfig> {
+    let provider = groups.provider();
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
+/// Nobody looks at it, but there must be one.
+pub(super) fn peer_name() -> ServerName<'static> {
+    ServerName::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST))
 }
 
 impl Tunnel {
