@@ -28,6 +28,8 @@ mod ends_are_passed_on_truthfully;
 #[cfg(test)]
 mod envoy_is_a_peer;
 #[cfg(test)]
+mod hostile_servers_are_left;
+#[cfg(test)]
 mod hostile_tunnels_end_alone;
 #[cfg(test)]
 mod ipv6_is_equal;

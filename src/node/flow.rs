@@ -196,6 +196,10 @@ async fn begin_stream(
         Ok(ready) => ready,
         Err(failure) => return Err(refuse(offer, failure)),
     };
+    // The policies may have changed while the workload was dialled.
+    if let Err(failure) = admission::admit(proxy, &local, &peer).await {
+        return Err(refuse(offer, failure));
+    }
     let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
     let carried = offer.accept(baggage.as_deref(), upstream, report.count_bytes());
     let carried = carried.ok_or(Failure::PeerGone)?;

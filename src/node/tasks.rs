@@ -19,7 +19,7 @@ impl Tasks {
         }
     }
 
-    /// Waits until all have ended. Cancel safe.
+    /// Waits until all have ended. When it is not waited for any more, they are ended.
     pub(crate) async fn finished(&self) {
         let mut set = std::mem::take(&mut *self.lock());
         while let Some(ended) = set.join_next().await {

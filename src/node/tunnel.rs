@@ -1,8 +1,8 @@
 //! Tunnels: authenticated byte streams between two workloads (mutual TLS, HTTP/2 CONNECT: HBONE).
 //!
-//! This is a seam. What the rest of the node may ask of a tunnel is here and no more: [`pool::Pool::open`] a stream,
-//! [`server::serve`] streams, and on a stream read, write, finish, reset ([`Source`](crate::stream::Source),
-//! [`Sink`](crate::stream::Sink)). Nobody else names the HTTP/2 library.
+//! This is a seam. What the rest of the node may ask of a tunnel is here and no more: have a connection carried
+//! ([`pool::Pool::carry`]), accept a tunnel ([`server::accept`]), and answer what its peer asks for ([`server::Offer`]). What carries
+//! it is behind [`Carried`].
 //!
 //! It does not decide where to go or who may come: the route and the policy did.
 

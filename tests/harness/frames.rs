@@ -2,7 +2,7 @@
 //!
 //! What is written to an end that has closed meanwhile is not an error here: how it ended is read.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ pub(crate) mod kind {
     pub(crate) const HEADERS: u8 = 1;
     pub(crate) const RESET: u8 = 3;
     pub(crate) const SETTINGS: u8 = 4;
+    pub(crate) const PUSH_PROMISE: u8 = 5;
     pub(crate) const PING: u8 = 6;
     pub(crate) const GO_AWAY: u8 = 7;
     pub(crate) const WINDOW_UPDATE: u8 = 8;
@@ -72,8 +73,7 @@ impl Rogue {
     /// Shakes hands with whoever is at `to`, and says nothing yet.
     #[track_caller]
     pub(crate) fn enter(from: &Pod, to: impl Into<SocketAddr>, with: &Certificate) -> Self {
-        let chain = CertificateDer::pem_file_iter(&with.chain).unwrap().collect::<Result<_, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_file(&with.key).unwrap();
+        let (chain, key) = load(with);
         let tls = ClientConnection::new(client_config(chain, key, Groups::Classic), peer_name()).unwrap();
         let mut tls = StreamOwned::new(tls, from.connect(to, SOON).unwrap());
         while tls.conn.is_handshaking() {
@@ -163,16 +163,23 @@ impl Rogue {
 
     /// The next frame, or how it all ended.
     fn next(&mut self) -> Result<Frame, End> {
-        loop {
-            if let Some(frame) = take(&mut self.input) {
-                return Ok(frame);
-            }
-            let mut more = [0; 16_384];
-            match self.tls.read(&mut more) {
-                Ok(0) => return Err(End::Closed),
-                Ok(length) => self.input.extend_from_slice(&more[..length]),
-                Err(error) => return Err(End::of(&error)),
-            }
+        match read_frame(&mut self.tls, &mut self.input) {
+            Ok(frame) => frame.ok_or(End::Closed),
+            Err(error) => Err(End::of(&error)),
+        }
+    }
+}
+
+/// The next frame, `None` at an orderly end; `input` is what was read of the one after it.
+pub(crate) fn read_frame(from: &mut impl io::Read, input: &mut Vec<u8>) -> io::Result<Option<Frame>> {
+    loop {
+        if let Some(frame) = take(input) {
+            return Ok(Some(frame));
+        }
+        let mut more = [0; 16_384];
+        match from.read(&mut more)? {
+            0 => return Ok(None),
+            length => input.extend_from_slice(&more[..length]),
         }
     }
 }
@@ -186,6 +193,13 @@ impl End {
             _ => Self::Cut,
         }
     }
+}
+
+/// A certificate and its key, from their files.
+#[track_caller]
+pub(crate) fn load(from: &Certificate) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let chain = CertificateDer::pem_file_iter(&from.chain).unwrap().collect::<Result<_, _>>().unwrap();
+    (chain, PrivateKeyDer::from_pem_file(&from.key).unwrap())
 }
 
 /// A frame as it is sent.

@@ -1,7 +1,7 @@
 //! Namespaces to work on, tools to work with, and looking at the kernel with the ordinary programs.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -119,8 +119,12 @@ impl Programs {
     pub(crate) fn replace(&self, name: &str, script: &str) {
         let path = self.directory.join(name);
         self.delete(name);
-        fs::write(&path, format!("#!/bin/sh\nREAL={SYSTEM}/{name}\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("#!/bin/sh\nREAL={SYSTEM}/{name}\n{script}\n");
+        // Written by another process: a child that is forked meanwhile would hold the file open for writing, and such a file
+        // cannot be run (ETXTBSY).
+        let write = ["-c", "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"];
+        let written = Command::new("sh").args(write).arg(&path).arg(script).status().unwrap();
+        assert!(written.success(), "{name} can be replaced");
     }
 
     pub(crate) fn delete(&self, name: &str) {

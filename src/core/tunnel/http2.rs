@@ -5,7 +5,7 @@
 //! resets that stream; what it does wrong to the connection is a [`Fault`].
 //!
 //! ```text
-//!            open / Request           respond / Answer
+//!            open / Request            answer / Answer
 //!   (none) ─────────────────▶ asked ─────────────────▶ open ──END both ways──▶ closed ──all consumed──▶ (none)
 //!                               └───── RST_STREAM, GOAWAY, refused ────────────────────────────────────▶ (none)
 //! ```

@@ -78,18 +78,26 @@ impl Pool {
     }
 
     async fn place(&self, key: &Key) -> Result<Place, Error> {
-        loop {
+        // A new tunnel may have no place at all: its peer takes no streams, or others were quicker.
+        for _ in 0..TRIES {
             let mut attempt = match self.place_or_attempt(key) {
                 Ok(place) => return Ok(place),
                 Err(attempt) => attempt,
             };
             let settled = attempt.wait_for(Option::is_some).await;
             match settled.as_deref() {
-                Ok(Some(Err(error))) => return Err(error.clone()),
+                // Better beside bulk than not at all.
+                Ok(Some(Err(error))) => return self.any_place(key).ok_or_else(|| error.clone()),
                 Ok(_) => {}
-                Err(_) => return Err(Error::Gone { peer: key.peer }),
+                Err(_) => break,
             }
         }
+        self.any_place(key).ok_or(Error::Gone { peer: key.peer })
+    }
+
+    /// A place on whatever tunnel there is.
+    fn any_place(&self, key: &Key) -> Option<Place> {
+        self.0.slots().get(key)?.tunnels.iter().find_map(Tunnel::place)
     }
 
     /// A place on a tunnel that is up, or the attempt to wait for.

@@ -22,6 +22,9 @@ use crate::tasks::Tasks;
 /// How long a peer may take to prove who it is.
 pub(crate) const ACCEPT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a peer that was told to take its streams elsewhere may go on opening them here, if it does not say that it knows.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(20);
+
 /// Why a peer was not let in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -128,6 +131,8 @@ async fn end_when_due(inbox: Arc<Inbox>, proof: Arc<Proof>, guard: Guard) {
             () = proof.expired() => {}
         }
         // Fails when the tunnel has ended.
+        let _ = inbox.order(Order::Leave);
+        tokio::time::sleep(LEAVE_DEADLINE).await;
         let _ = inbox.order(Order::Leave);
         std::future::pending::<()>().await;
     };

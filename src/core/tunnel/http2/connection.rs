@@ -284,14 +284,12 @@ impl Connection {
     }
 
     /// Takes no new streams; those there go on. The server lets the peer know in two steps, so that what is on its way is
-    /// not lost (RFC 9113 §6.8).
+    /// not lost (RFC 9113 §6.8); told again, it no longer waits for the peer to say that it knows.
     pub fn leave(&mut self) {
-        if self.leaving != Leaving::No {
-            return;
-        }
-        match self.role {
-            Role::Client => self.leave_at_once(Code::NO_ERROR),
-            Role::Server => {
+        match (self.leaving, self.role) {
+            (Leaving::Final { .. }, _) => {}
+            (Leaving::Warned, _) | (Leaving::No, Role::Client) => self.leave_at_once(Code::NO_ERROR),
+            (Leaving::No, Role::Server) => {
                 self.leaving = Leaving::Warned;
                 frame::put_go_away(&mut self.control, LAST_ID, Code::NO_ERROR);
                 frame::put_ping(&mut self.control, WARNED, false);

@@ -219,6 +219,9 @@ impl Cursor<'_> {
 
     /// Before anything is kept, it must be of a size that makes sense.
     fn check_body(&self, head: Head) -> Result<(), Fault> {
+        if head.kind == Kind::PushPromise {
+            return Err(protocol("PUSH_PROMISE, which is switched off"));
+        }
         let right = match head.kind {
             Kind::Reset | Kind::WindowUpdate => head.length == 4,
             Kind::Ping => head.length == 8,
@@ -245,8 +248,7 @@ impl Cursor<'_> {
             Kind::Ping => self.ping(head, payload),
             Kind::GoAway => self.go_away(head, payload),
             Kind::WindowUpdate => self.window_update(head, payload),
-            Kind::PushPromise => Err(protocol("PUSH_PROMISE, which is switched off")),
-            Kind::Data | Kind::Priority | Kind::Unknown => Ok(()),
+            Kind::PushPromise | Kind::Data | Kind::Priority | Kind::Unknown => Ok(()),
         }
     }
 

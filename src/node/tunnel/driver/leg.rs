@@ -108,7 +108,11 @@ impl Leg {
             let pieces = [IoSlice::new(front), IoSlice::new(back)];
             let pieces = if back.is_empty() { &pieces[..1] } else { &pieces };
             let write = || stream::write(&carried.socket, pieces);
-            let written = attempt::write(&carried.socket, cx, self.backlog.len(), write)?;
+            let written = match attempt::write(&carried.socket, cx, self.backlog.len(), write) {
+                // What was written counts; the next attempt fails again.
+                Err(_) if all > 0 => break,
+                written => written?,
+            };
             self.backlog.drain(..written.bytes);
             all += written.bytes;
             carried.blocked = written.blocked;
@@ -170,7 +174,8 @@ impl Carried {
             asked,
             said,
             sent: 0,
-            readable: false,
+            // tokio tells of a change once, and for another tunnel it may have told already.
+            readable: true,
             blocked: false,
             queued: false,
             stalled: false,

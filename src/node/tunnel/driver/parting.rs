@@ -4,6 +4,7 @@
 //! reset. A stream that has come whole is delivered whole, however long its reader takes.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use culvert_core::tunnel::http2::{By, Code, Role, StreamId};
@@ -85,7 +86,9 @@ impl Driver {
         }
         self.rest();
         drop(self.wire);
-        self.parting.finished().await;
+        if !matches!(over, Over::Cut | Over::Revoked) {
+            self.parting.finished().await;
+        }
     }
 
     /// Writes what is left to say, and waits until the peer has heard it: closing a socket with unread input resets it, and
@@ -162,7 +165,7 @@ impl Leg {
             return carried.give_back(asked, why);
         }
         let whole = peer_ended && carried.sending_over;
-        let Carried { socket, done, moved, broken: own, .. } = carried;
+        let Carried { socket, mut done, moved, broken: own, .. } = carried;
         let result = match own {
             Some(own) => Err(of_application(role, own)),
             None if whole => Ok(()),
@@ -172,18 +175,28 @@ impl Leg {
         let rest = [front, back].concat();
         parting.spawn(async move {
             let count = to_application(role, &moved);
-            let result = match result {
-                Ok(()) => {
-                    let delivered = deliver_whole(socket, &rest, count).await;
-                    delivered.map_err(|error| of_application(role, Broken::of(&error)))
+            let mut bring = pin!(async {
+                match result {
+                    Ok(()) => {
+                        let delivered = deliver_whole(&socket, &rest, count).await;
+                        delivered.map_err(|error| of_application(role, Broken::of(&error)))
+                    }
+                    Err(early) => {
+                        deliver_last(&socket, &rest, count).await;
+                        Err(early)
+                    }
                 }
-                Err(early) => {
-                    deliver_last(socket, &rest, count).await;
-                    Err(early)
-                }
+            });
+            let brought = tokio::select! {
+                result = &mut bring => Some(result),
+                // Whoever stood for the connection has been told to stop: a policy, a drain.
+                () = done.closed() => None,
             };
-            // Whoever waited may have gone.
-            let _ = done.send(result);
+            match brought {
+                // Whoever waited may have gone.
+                Some(result) => drop(done.send(result)),
+                None => break_off(&socket),
+            }
         });
     }
 

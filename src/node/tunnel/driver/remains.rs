@@ -4,9 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::net::tcp::WriteHalf;
 
 use crate::stream::{Count, LAST_BYTES};
 
@@ -15,38 +13,36 @@ const QUEUE_LOOK: Duration = Duration::from_millis(2);
 
 /// Writes what a stream has brought, to its end, however long its reader takes. What the application says meanwhile is wanted by
 /// nobody; closing the socket before that was read would reset it, and take back what was written.
-pub(super) async fn deliver_whole(mut socket: TcpStream, rest: &[u8], count: &Count) -> io::Result<()> {
-    let (mut unwanted, mut wanted) = socket.split();
-    let mut sink = tokio::io::sink();
-    let mut discard = pin!(tokio::io::copy(&mut unwanted, &mut sink));
+pub(super) async fn deliver_whole(socket: &TcpStream, rest: &[u8], count: &Count) -> io::Result<()> {
+    let mut discard = pin!(discard(socket));
     let mut ended = false;
     {
-        let mut write = pin!(write(&mut wanted, rest, count));
+        let mut write = pin!(write(socket, rest, count));
         loop {
             tokio::select! {
                 written = &mut write => break written?,
                 // When it was broken, writing tells.
-                _ = &mut discard, if !ended => ended = true,
+                () = &mut discard, if !ended => ended = true,
             }
         }
     }
-    culvert_sys::tcp::end_sending(wanted.as_ref())?;
+    culvert_sys::tcp::end_sending(socket)?;
     if !ended {
         tokio::select! {
-            _ = discard => {}
-            () = taken(wanted.as_ref()) => {}
+            () = discard => {}
+            () = taken(socket) => {}
         }
     }
     Ok(())
 }
 
 /// Writes what a broken stream has brought, and then resets the connection.
-pub(super) async fn deliver_last(mut socket: TcpStream, rest: &[u8], count: &Count) {
-    break_off(&socket);
+pub(super) async fn deliver_last(socket: &TcpStream, rest: &[u8], count: &Count) {
+    break_off(socket);
     let deliver = async {
         // A reset takes back what the other side has not got.
-        if write(&mut socket.split().1, rest, count).await.is_ok() {
-            taken(&socket).await;
+        if write(socket, rest, count).await.is_ok() {
+            taken(socket).await;
         }
     };
     if tokio::time::timeout(LAST_BYTES, deliver).await.is_err() {
@@ -60,13 +56,31 @@ pub(super) fn break_off(socket: &TcpStream) {
     let _ = culvert_sys::tcp::reset_on_close(socket);
 }
 
-async fn write(socket: &mut WriteHalf<'_>, mut rest: &[u8], count: &Count) -> io::Result<()> {
+async fn write(socket: &TcpStream, mut rest: &[u8], count: &Count) -> io::Result<()> {
     while !rest.is_empty() {
-        let written = socket.write(rest).await?;
-        count.add(written);
-        rest = &rest[written..];
+        socket.writable().await?;
+        match socket.try_write(rest) {
+            Ok(written) => {
+                count.add(written);
+                rest = &rest[written..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// Reads and forgets, until the end or a break.
+async fn discard(socket: &TcpStream) {
+    let mut unwanted = vec![0; 4096];
+    while socket.readable().await.is_ok() {
+        match socket.try_read(&mut unwanted) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
 }
 
 /// Resolves when the application's kernel has all that was written, or never will.

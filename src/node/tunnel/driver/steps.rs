@@ -230,7 +230,7 @@ impl Driver {
     }
 
     fn answered(&mut self, stream: StreamId, answer: &Answer) {
-        if !(200..300).contains(&answer.status) {
+        if answer.status != 200 {
             self.unopened(stream, Why::Status(answer.status));
             self.engine.reset(stream, Code::CANCEL);
             return;
@@ -271,7 +271,10 @@ impl Driver {
         }
         let written = match leg.write(pieces) {
             Ok(written) => written,
-            Err(error) => return self.takes_no_more(slot, Broken::of(&error)),
+            Err(error) => {
+                self.engine.consumed(stream, all);
+                return self.takes_no_more(slot, Broken::of(&error));
+            }
         };
         let mut skip = written;
         for piece in pieces {
