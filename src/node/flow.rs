@@ -176,7 +176,7 @@ struct Delivery {
 async fn begin_stream(
     proxy: &Proxy,
     peer: Peer,
-    offer: server::Offer,
+    mut offer: server::Offer,
     report: &mut Report,
 ) -> Result<Delivery, Failure> {
     let arrived = peer.destination;
@@ -192,7 +192,12 @@ async fn begin_stream(
         let upstream = dial_workload(proxy, &peer, client).await?;
         Ok((local, peer, upstream))
     };
-    let (local, peer, upstream) = match upstream.await {
+    let ready = tokio::select! {
+        biased;
+        () = offer.withdrawn() => Err(Failure::PeerGone),
+        ready = upstream => ready,
+    };
+    let (local, peer, upstream) = match ready {
         Ok(ready) => ready,
         Err(failure) => return Err(refuse(offer, failure)),
     };

@@ -81,7 +81,7 @@ pub(crate) fn start(
 }
 
 async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {
-    let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), proxy);
+    let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), Arc::clone(&proxy));
     tokio::join!(
         listeners.outbound.each(guard.clone(), move |captured, guard| {
             flow::outbound(Arc::clone(&outbound), captured, guard)
@@ -89,10 +89,15 @@ async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {
         listeners.inbound_plain.each(guard.clone(), move |captured, guard| {
             flow::inbound_plain(Arc::clone(&plain), captured, guard)
         }),
-        listeners.inbound_tunnel.each(guard, move |captured, guard| {
+        listeners.inbound_tunnel.each(guard.clone(), move |captured, guard| {
             flow::inbound_tunnel(Arc::clone(&tunnel), captured, guard)
         }),
     );
+    // Connections end when their last bytes are on their way; here the tunnels get to send them.
+    tokio::select! {
+        () = proxy.tunnels.leave() => {}
+        () = guard.cut() => {}
+    }
 }
 
 impl Proxy {

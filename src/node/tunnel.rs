@@ -70,6 +70,8 @@ pub(crate) enum Error {
     Revoked { peer: SocketAddr },
     #[error("HTTP/2 with {peer} failed: {reason}")]
     Http2 { peer: SocketAddr, reason: String },
+    #[error("{peer} broke off the CONNECT: {reason}")]
+    Broken { peer: SocketAddr, reason: String },
     #[error("{0}")]
     ClientGone(Early),
     #[error("the tunnel to {peer} was not up within {ESTABLISH_DEADLINE:?} (establish deadline)")]
@@ -96,6 +98,7 @@ impl Error {
             | Self::EstablishTimedOut { .. }
             | Self::AnswerTimedOut { .. }
             | Self::Status { .. }
+            | Self::Broken { .. }
             | Self::Gone { .. } => Flag::Connect,
         }
     }
@@ -111,6 +114,7 @@ impl Error {
             }
             Self::Tls { .. } | Self::Peer { .. } => "tls_failure",
             Self::Http2 { .. } => "http2_failure",
+            Self::Broken { .. } => "peer_broke",
             Self::ClientGone(_) => "client_broke",
             Self::EstablishTimedOut { .. } => "establish_deadline",
             Self::AnswerTimedOut { .. } => "answer_deadline",

@@ -161,6 +161,8 @@ impl Code {
     pub const CANCEL: Self = Self(0x8);
     /// A header block cannot be decoded.
     pub const COMPRESSION_ERROR: Self = Self(0x9);
+    /// The connection a CONNECT asked for was broken (RFC 9113 §8.5).
+    pub const CONNECT_ERROR: Self = Self(0xa);
     /// Too much of something.
     pub const ENHANCE_YOUR_CALM: Self = Self(0xb);
 }

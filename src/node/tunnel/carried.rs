@@ -50,7 +50,7 @@ impl Future for Carried {
 impl Drop for Carried {
     fn drop(&mut self) {
         if self.done.is_some() {
-            // Fails when the task of the tunnel has ended, and with it all it carried.
+            // Fails when the tunnel is over. What is still being delivered then ends because `done` is dropped.
             let _ = self.inbox.order(Order::Abandon(self.ticket));
         }
     }

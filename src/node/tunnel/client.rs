@@ -130,7 +130,7 @@ impl Tunnel {
     }
 
     /// No new streams; those there go on.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
             // Fails when the tunnel has ended.
             let _ = self.inbox.order(Order::Leave);
@@ -190,7 +190,8 @@ impl Tunnel {
                 Error::Gone { peer }
             }
             Why::Status(status) => Error::Status { peer, status, hint: hint(status) },
-            Why::Broken(reason) => Error::Http2 { peer, reason },
+            Why::Broken(reason) => Error::Broken { peer, reason },
+            Why::Fault(reason) => Error::Http2 { peer, reason },
             Why::Revoked => Error::Revoked { peer },
             Why::ClientGone(broken) => Error::ClientGone(Early::Client(broken)),
         };

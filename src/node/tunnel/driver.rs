@@ -31,7 +31,7 @@ use culvert_core::tunnel::{Engine, Fault};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::inbox::{Inbox, Order};
+use super::inbox::{Inbox, Order, Withdrawn};
 use crate::tasks::Tasks;
 use legs::Legs;
 use turns::Turns;
@@ -51,7 +51,9 @@ pub(super) struct Driver {
     events: Vec<Event>,
     orders: Vec<Order>,
     ready: Vec<usize>,
-    offers: Vec<(StreamId, Request)>,
+    offers: Vec<Wish>,
+    /// Why it is over, while the last offers are looked at.
+    over: Option<Over>,
     /// Legs that end, and bring what is left.
     parting: Tasks,
 }
@@ -72,9 +74,17 @@ pub(super) struct Gauge {
 #[derive(Debug)]
 pub(super) enum Step {
     /// The peer asks for streams (server).
-    Offers(Vec<(StreamId, Request)>),
+    Offers(Vec<Wish>),
     /// The tunnel is over. Its legs are in [`Driver::part`].
     Over(Over),
+}
+
+/// A stream the peer asks for.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) stream: StreamId,
+    pub(super) request: Request,
+    pub(super) withdrawn: Withdrawn,
 }
 
 /// Why a tunnel is over.
@@ -128,6 +138,7 @@ impl Driver {
             orders: Vec::new(),
             ready: Vec::new(),
             offers: Vec::new(),
+            over: None,
             parting: Tasks::default(),
         }
     }
@@ -143,10 +154,14 @@ impl Driver {
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         for _ in 0..ROUNDS {
-            let progress = match self.round(cx) {
-                Ok(progress) => progress,
-                Err(over) => return Poll::Ready(Step::Over(over)),
-            };
+            if let Some(over) = self.over.take() {
+                return Poll::Ready(Step::Over(over));
+            }
+            let progress = self.round(cx).unwrap_or_else(|over| {
+                self.over = Some(over);
+                true
+            });
+            // Also what was asked for with the last bytes was asked for, and is reported.
             if !self.offers.is_empty() {
                 return Poll::Ready(Step::Offers(std::mem::take(&mut self.offers)));
             }

@@ -44,9 +44,9 @@ pub(super) enum Order {
     Forget(StreamId),
     /// Take no new streams.
     Leave,
-    /// End at once.
+    /// End at once; the streams are broken and the peer is told that the tunnel ends.
     Cut,
-    /// The peer's certificate was revoked: end at once.
+    /// The same, because the peer's certificate was revoked.
     Revoked,
 }
 
@@ -61,6 +61,28 @@ pub(super) struct Carry {
     pub(super) socket: TcpStream,
     pub(super) moved: Arc<Moved>,
     pub(super) done: oneshot::Sender<Result<(), Early>>,
+}
+
+/// Kept by the task of a tunnel for as long as the peer wants a stream that nobody has accepted yet.
+#[derive(Debug)]
+pub(super) struct Offered(#[expect(dead_code, reason = "it speaks by being dropped")] oneshot::Sender<()>);
+
+/// Learns that the peer has taken a stream back.
+#[derive(Debug)]
+pub(super) struct Withdrawn(oneshot::Receiver<()>);
+
+/// Both ends of the word on one stream.
+pub(super) fn offered() -> (Offered, Withdrawn) {
+    let (offered, withdrawn) = oneshot::channel();
+    (Offered(offered), Withdrawn(withdrawn))
+}
+
+impl Withdrawn {
+    /// Resolves when the stream is not wanted any more. Cancel safe.
+    pub(super) async fn wait(&mut self) {
+        // Nothing is ever sent.
+        let _ = (&mut self.0).await;
+    }
 }
 
 /// A stream to be asked for.
@@ -90,6 +112,8 @@ pub(super) enum Why {
     Status(u16),
     /// The peer broke off.
     Broken(String),
+    /// One end of the tunnel broke the rules.
+    Fault(String),
     /// The peer is not to be trusted any more.
     Revoked,
     /// The application has gone meanwhile.

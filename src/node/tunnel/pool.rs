@@ -23,7 +23,8 @@ pub(crate) struct Pool(Arc<Inner>);
 struct Inner {
     establish: Establish,
     slots: Mutex<HashMap<Key, Slot>>,
-    tasks: Tasks,
+    attempts: Tasks,
+    tunnels: Tasks,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +52,12 @@ pub(crate) struct Opened {
 
 impl Pool {
     pub(crate) fn new(establish: Establish) -> Self {
-        let inner = Inner { establish, slots: Mutex::default(), tasks: Tasks::default() };
+        let inner = Inner {
+            establish,
+            slots: Mutex::default(),
+            attempts: Tasks::default(),
+            tunnels: Tasks::default(),
+        };
         Self(Arc::new(inner))
     }
 
@@ -75,6 +81,14 @@ impl Pool {
                 Err(NotCarried { error, .. }) => return Err(error),
             }
         }
+    }
+
+    /// Ends the tunnels, each when its streams are over and all it had to say was said. Opens no more.
+    pub(crate) async fn leave(&self) {
+        for slot in self.0.slots().values() {
+            slot.tunnels.iter().for_each(|tunnel| tunnel.close());
+        }
+        self.0.tunnels.finished().await;
     }
 
     async fn place(&self, key: &Key) -> Result<Place, Error> {
@@ -117,7 +131,7 @@ impl Pool {
         let (settle, attempt) = watch::channel(None);
         let inner = Arc::downgrade(&self.0);
         let establish = self.0.establish.clone();
-        self.0.tasks.spawn(async move {
+        self.0.attempts.spawn(async move {
             let result = establish.tunnel(&key).await;
             let Some(inner) = inner.upgrade() else { return };
             let result = inner.settle(key, result);
@@ -161,7 +175,7 @@ impl Inner {
             }
             Ok((tunnel, drive)) => {
                 slot.tunnels.push(tunnel);
-                self.tasks.spawn(forget_after(drive, Arc::downgrade(&self), key));
+                self.tunnels.spawn(forget_after(drive, Arc::downgrade(&self), key));
                 Ok(())
             }
         }

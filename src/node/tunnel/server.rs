@@ -9,9 +9,9 @@ use culvert_tls::Handshake;
 use tokio::net::TcpStream;
 
 use super::carried::Carried;
-use super::driver::{Driver, Over, Step};
+use super::driver::{Driver, Over, Step, Wish};
 use super::handshake;
-use super::inbox::{Inbox, Order};
+use super::inbox::{Inbox, Order, Withdrawn};
 use super::limits;
 use crate::config::TunnelConfig;
 use crate::drain::Guard;
@@ -51,6 +51,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Offer {
     stream: StreamId,
     request: Request,
+    withdrawn: Withdrawn,
     inbox: Option<Arc<Inbox>>,
 }
 
@@ -95,8 +96,9 @@ impl Accepted {
             match driver.step().await {
                 Step::Over(over) => break over,
                 Step::Offers(offers) => {
-                    for (stream, request) in offers {
-                        streams.spawn(each(Offer { stream, request, inbox: Some(Arc::clone(&inbox)) }));
+                    for Wish { stream, request, withdrawn } in offers {
+                        let inbox = Some(Arc::clone(&inbox));
+                        streams.spawn(each(Offer { stream, request, withdrawn, inbox }));
                     }
                 }
             }
@@ -163,6 +165,11 @@ impl Offer {
             text.bytes().all(|octet| matches!(octet, b'\t' | b' '..=b'~')).then_some(text)
         };
         self.request.fields.all(name).map(visible).collect()
+    }
+
+    /// Resolves when the peer has taken it back: whatever is done for it is done for nobody. Cancel safe.
+    pub(crate) async fn withdrawn(&mut self) {
+        self.withdrawn.wait().await;
     }
 
     /// Says no.

@@ -119,7 +119,10 @@ impl Receiving {
 
 /// How the connection's window is shared out.
 ///
-/// **Invariant:** the windows of all streams together are not larger than the connection's, less what it may owe.
+/// **Invariant:** the windows of all streams together are not larger than the connection's, less what it may owe. So a stream
+/// that nobody reads cannot use up what the others need. Two cases are beyond it, and there the connection's own window, which
+/// always holds, bounds what is kept: until the peer has acknowledged our SETTINGS its streams begin with the default window
+/// ([`Receiving::widen`]); and so many streams that the connection's window has less than [`SMALLEST`] for each get that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Share {
     /// What a stream begins with.

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::attempt;
 use crate::stream::{Broken, Early, Moved};
-use crate::tunnel::inbox::{Carry, Ticket, Unopened};
+use crate::tunnel::inbox::{Carry, Offered, Ticket, Unopened};
 
 /// One connection.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Leg {
     pub(super) stream: StreamId,
     /// `None`: the peer asked for a stream that nobody has accepted yet.
     pub(super) carried: Option<Carried>,
+    /// Tells whoever serves such a stream that the peer has taken it back: by being dropped.
+    offered: Option<Offered>,
     /// What came and was not taken yet.
     pub(super) backlog: VecDeque<u8>,
     /// The peer has sent all.
@@ -74,13 +76,27 @@ pub(super) struct Asked {
 /// The most an application may say before the answer.
 const MOST_SAID: usize = 16 * 1024;
 
+/// How often we ask to be woken by the next change while changes come.
+const LOOKS: usize = 4;
+
 const SMALLEST_READ: usize = 16 * 1024;
 const LARGEST_READ: usize = 256 * 1024;
 
 impl Leg {
+    /// A stream we ask for.
+    pub(super) fn asked(stream: StreamId, waker: Waker) -> Self {
+        Self { stream, carried: None, offered: None, backlog: VecDeque::new(), peer_ended: false, waker }
+    }
+
     /// A stream the peer asks for.
-    pub(super) fn offered(stream: StreamId, waker: Waker) -> Self {
-        Self { stream, carried: None, backlog: VecDeque::new(), peer_ended: false, waker }
+    pub(super) fn offered(stream: StreamId, waker: Waker, offered: Offered) -> Self {
+        Self { offered: Some(offered), ..Self::asked(stream, waker) }
+    }
+
+    /// Has it carried.
+    pub(super) fn carry(&mut self, carried: Carried) {
+        self.carried = Some(carried);
+        self.offered = None;
     }
 
     /// Writes what came; says how much the application took.
@@ -139,22 +155,19 @@ impl Leg {
     /// While nothing is read, only this notices that the application has reset the connection.
     pub(super) fn look_for_a_break(&mut self) -> Option<Broken> {
         let carried = self.carried.as_mut()?;
-        match carried.socket.take_error() {
-            Ok(None) => {}
-            Ok(Some(error)) | Err(error) => return Some(Broken::of(&error)),
-        }
-        let cx = &mut Context::from_waker(&self.waker);
         // What is forgotten here is not asked for again: there may be something to read.
         carried.readable = true;
-        attempt::forget(&carried.socket, Interest::READABLE);
-        // Once a direction is closed, tokio calls it ready for ever, and the other one tells of a reset.
-        if carried.socket.poll_read_ready(cx).is_ready() && !carried.blocked {
-            attempt::forget(&carried.socket, Interest::WRITABLE);
-            if carried.socket.poll_write_ready(cx).is_ready() {
-                return carried.socket.take_error().ok().flatten().map(|error| Broken::of(&error));
+        let cx = &mut Context::from_waker(&self.waker);
+        for _ in 0..LOOKS {
+            if carried.ask_for_a_change(cx) {
+                break;
             }
         }
-        None
+        // What happened before we asked shows here; what happens from now on wakes us.
+        match carried.socket.take_error() {
+            Ok(None) => None,
+            Ok(Some(error)) | Err(error) => Some(Broken::of(&error)),
+        }
     }
 
     /// Both directions have ended in order.
@@ -164,6 +177,17 @@ impl Leg {
 }
 
 impl Carried {
+    /// Asks to be woken by whatever happens next; says whether that will work.
+    fn ask_for_a_change(&self, cx: &mut Context<'_>) -> bool {
+        attempt::forget(&self.socket, Interest::READABLE);
+        if self.socket.poll_read_ready(cx).is_pending() || self.blocked {
+            return true;
+        }
+        // Once a direction is closed, tokio calls it ready for ever, and the other one tells of a reset.
+        attempt::forget(&self.socket, Interest::WRITABLE);
+        self.socket.poll_write_ready(cx).is_pending()
+    }
+
     pub(super) fn new(carry: Carry, asked: Option<Asked>, said: Vec<u8>) -> Self {
         let Carry { ticket, socket, moved, done } = carry;
         Self {

@@ -33,6 +33,11 @@ impl Legs {
         slot
     }
 
+    /// Slots in use are below this.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn remove(&mut self, slot: usize) -> Option<Box<Leg>> {
         let leg = self.slots.get_mut(slot)?.take()?;
         self.by_stream.remove(&leg.stream);

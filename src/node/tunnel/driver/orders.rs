@@ -55,7 +55,7 @@ impl Driver {
         };
         let early = self.engine.http2().takes_early_data();
         let inbox = &self.inbox;
-        let slot = self.legs.insert(|slot| Leg::offered(stream, inbox.waker(slot)));
+        let slot = self.legs.insert(|slot| Leg::asked(stream, inbox.waker(slot)));
         self.carry(slot, Carried::new(carry, Some(Asked { answer, early }), said));
     }
 
@@ -78,7 +78,7 @@ impl Driver {
     fn carry(&mut self, slot: usize, carried: Carried) {
         let Some(leg) = self.legs.find(slot) else { return };
         let listens = carried.may_say() > 0;
-        leg.carried = Some(carried);
+        leg.carry(carried);
         if listens {
             leg.look();
         } else {

@@ -33,10 +33,10 @@ impl Driver {
         };
         if carried.asked.is_some() {
             let why = match by {
-                By::Peer => format!("the peer reset the stream ({code})"),
-                By::Us => format!("the peer's answer made no sense ({code})"),
+                By::Peer => Why::Broken(format!("the stream was reset ({code})")),
+                By::Us => Why::Fault(format!("its answer made no sense ({code})")),
             };
-            return self.unopened(stream, Why::Broken(why));
+            return self.unopened(stream, why);
         }
         if code == Code::NO_ERROR && complete && !carried.sending_over {
             // It takes no more, and what it sent is complete (RFC 9113 §8.1).
@@ -68,8 +68,10 @@ impl Driver {
             turn_down(order, over);
         }
         let broken = over.broken();
-        for leg in self.legs.drain() {
-            if matches!(over, Over::Cut | Over::Revoked) {
+        for mut leg in self.legs.drain() {
+            if let Some(asked) = leg.carried.as_mut().and_then(|carried| carried.asked.take()) {
+                leg.give_back(asked, over.unopened());
+            } else if matches!(over, Over::Cut | Over::Revoked) {
                 leg.drop_at_once(self.role, broken.clone());
             } else {
                 leg.part(self.role, Some(broken.clone()), &self.parting);
@@ -136,6 +138,15 @@ impl Over {
         }
     }
 
+    /// What is said of streams that were asked for and not answered.
+    fn unopened(&self) -> Why {
+        match self {
+            Self::Revoked => Why::Revoked,
+            Self::Fault(fault) => Why::Fault(fault.to_string()),
+            Self::Done | Self::Unused | Self::Cut | Self::Lost(_) => Why::Broken(self.to_string()),
+        }
+    }
+
     fn broken(&self) -> Broken {
         if *self == Self::Revoked { Broken::Revoked } else { Broken::Lost(self.to_string()) }
     }
@@ -158,12 +169,8 @@ impl Leg {
     /// Ends the leg; `broken` says what became of the tunnel's side, unless that has ended in order.
     fn part(self: Box<Self>, role: Role, broken: Option<Broken>, parting: &Tasks) {
         let Self { carried, backlog, peer_ended, .. } = *self;
-        let Some(mut carried) = carried else { return };
+        let Some(carried) = carried else { return };
         let broken = broken.unwrap_or(Broken::Reset);
-        if let Some(asked) = carried.asked.take() {
-            let why = if broken == Broken::Revoked { Why::Revoked } else { Why::Broken(broken.to_string()) };
-            return carried.give_back(asked, why);
-        }
         let whole = peer_ended && carried.sending_over;
         let Carried { socket, mut done, moved, broken: own, .. } = carried;
         let result = match own {
@@ -200,12 +207,14 @@ impl Leg {
         });
     }
 
-    fn drop_at_once(self: Box<Self>, role: Role, broken: Broken) {
-        let Some(mut carried) = self.carried else { return };
-        if let Some(asked) = carried.asked.take() {
-            let why = if broken == Broken::Revoked { Why::Revoked } else { Why::Broken(broken.to_string()) };
-            return carried.give_back(asked, why);
+    fn give_back(self: Box<Self>, asked: Asked, why: Why) {
+        if let Some(carried) = self.carried {
+            carried.give_back(asked, why);
         }
+    }
+
+    fn drop_at_once(self: Box<Self>, role: Role, broken: Broken) {
+        let Some(carried) = self.carried else { return };
         break_off(&carried.socket);
         let _ = carried.done.send(Err(of_tunnel(role, broken)));
     }

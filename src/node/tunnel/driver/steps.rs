@@ -6,10 +6,10 @@ use culvert_core::tunnel::http2::{Answer, Code, Event, Role, StreamId};
 use culvert_sys::stream;
 
 use super::leg::{Carried, Leg};
-use super::{Driver, Over, attempt};
+use super::{Driver, Over, Wish, attempt};
 use crate::buffers;
 use crate::stream::{Broken, Count, Early, Moved};
-use crate::tunnel::inbox::Why;
+use crate::tunnel::inbox::{self, Why};
 
 /// What became of a turn.
 enum Turn {
@@ -215,17 +215,34 @@ impl Driver {
     pub(super) fn take_event(&mut self, event: &mut Event) {
         match event {
             Event::Request { stream, request } => {
-                let inbox = &self.inbox;
-                self.legs.insert(|slot| Leg::offered(*stream, inbox.waker(slot)));
-                self.offers.push((*stream, std::mem::take(request)));
+                let (inbox, (offered, withdrawn)) = (&self.inbox, inbox::offered());
+                self.legs.insert(|slot| Leg::offered(*stream, inbox.waker(slot), offered));
+                self.offers.push(Wish { stream: *stream, request: std::mem::take(request), withdrawn });
             }
             Event::Answer { stream, answer } => self.answered(*stream, answer),
             Event::End { stream } => self.end_of_stream(*stream),
             Event::Reset { stream, code, by } => self.reset(*stream, *code, *by),
             Event::Refused { stream } => self.unopened(*stream, Why::Unseen),
             Event::Room { stream } => self.room(*stream),
-            Event::Capacity => self.show_capacity(),
+            Event::Capacity => {
+                self.show_capacity();
+                self.speak_early();
+            }
             Event::Data { .. } => {}
+        }
+    }
+
+    /// Connections that wait for an answer begin to speak when the peer turns out to take that.
+    fn speak_early(&mut self) {
+        if !self.engine.http2().takes_early_data() {
+            return;
+        }
+        for slot in 0..self.legs.slots() {
+            let asked = self.legs.find(slot).and_then(|leg| leg.carried.as_mut()?.asked.as_mut());
+            if let Some(asked) = asked.filter(|asked| !asked.early) {
+                asked.early = true;
+                self.queue(slot);
+            }
         }
     }
 
@@ -369,7 +386,12 @@ impl Driver {
     /// The application has broken the connection.
     fn broken_by_application(&mut self, slot: usize, broken: Broken) {
         let Some(leg) = self.legs.remove(slot) else { return };
-        self.engine.reset(leg.stream, Code::CANCEL);
+        let code = match self.role {
+            Role::Client => Code::CANCEL,
+            // The connection the peer asked for has failed (RFC 9113 §8.5).
+            Role::Server => Code::CONNECT_ERROR,
+        };
+        self.engine.reset(leg.stream, code);
         let Some(mut carried) = leg.carried else { return };
         if let Some(asked) = carried.asked.take() {
             return carried.give_back(asked, Why::ClientGone(broken));

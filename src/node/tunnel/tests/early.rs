@@ -249,6 +249,38 @@ async fn an_application_is_not_told_of_an_end_when_its_caller_has_gone_before_th
 }
 
 #[tokio::test]
+async fn whoever_serves_a_stream_learns_that_it_is_taken_back() {
+    let (script, _server, mut offers) = ours().await;
+    let calling = script.calls().await;
+    let mut offer = soon(offers.recv()).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(20), offer.withdrawn()).await;
+    assert!(early.is_err(), "it is still wanted");
+    calling.resets().await;
+    soon(offer.withdrawn()).await;
+}
+
+#[tokio::test]
+async fn whoever_serves_a_stream_learns_that_its_tunnel_is_over() {
+    let (script, server, mut offers) = ours().await;
+    let _calling = script.calls().await;
+    let mut offer = soon(offers.recv()).await.unwrap();
+    soon(server.drain().cut()).await;
+    soon(offer.withdrawn()).await;
+}
+
+#[tokio::test]
+async fn bytes_that_were_said_before_the_settings_came_need_not_wait_for_the_answer() {
+    let script = Script::new().await;
+    let mut calling = script.calls().await;
+    let mut peer = script.tunnel(EARLY).await;
+    calling.says("hello").await;
+    let stream = peer.asked().await;
+    assert!(!peer.hears(stream, b"hello").await);
+    peer.accepts(stream).await;
+    calling.connected().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_yes_ends_the_stream_whatever_follows() {
     let script = Script::new().await;
     let (mut peer, _first) = script.established(EARLY).await;

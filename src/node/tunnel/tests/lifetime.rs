@@ -1,5 +1,6 @@
 //! How tunnels end: unused, drained, cut, and with an expired certificate.
 
+use super::cable::{Cable, How};
 use super::*;
 
 #[tokio::test]
@@ -75,6 +76,41 @@ async fn the_tunnels_of_a_pod_end_with_its_pool() {
     callee.hears_a_reset().await;
     assert!(caller.result().await.is_err() && callee.result().await.is_err());
     assert!(soon(server.drain().drain(Duration::from_secs(20))).await);
+}
+
+#[tokio::test]
+async fn a_pool_that_leaves_first_says_what_is_left_to_say() {
+    const CONNECTIONS: usize = 100;
+    const SAID: usize = 30_000;
+    let mut net = Net::start().await;
+    let cable = Cable::to(net.server.address).await;
+    net.key = key_of(cable.address);
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let (caller, mut callee) = net.connect().await;
+        callee.ends().await;
+        connections.push((caller, callee));
+    }
+    for (caller, _) in &mut connections {
+        caller.hears_the_end().await;
+    }
+    // More than the network holds.
+    cable.is(How::Stuck);
+    let mut callees = Vec::new();
+    for (seed, (mut caller, callee)) in connections.into_iter().enumerate() {
+        caller.says(noise(seed, SAID)).await;
+        caller.ends().await;
+        assert_eq!(caller.result().await, Ok(()), "as far as the application's side goes");
+        callees.push(callee);
+    }
+    let Net { pool, server: _server, .. } = net;
+    let left = tokio::spawn(async move { pool.leave().await });
+    cable.is(How::Passing);
+    soon(left).await.unwrap();
+    for (seed, mut callee) in callees.into_iter().enumerate() {
+        callee.hears_all(noise(seed, SAID)).await;
+        assert_eq!(callee.result().await, Ok(()));
+    }
 }
 
 #[tokio::test]

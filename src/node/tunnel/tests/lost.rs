@@ -144,7 +144,7 @@ async fn a_stream_that_was_not_answered_when_the_tunnel_was_lost_fails_and_is_no
     peer.hears(stream, b"once").await;
     peer.breaks();
     let error = calling.refused().await;
-    assert!(matches!(error, Error::Http2 { .. }), "{error}");
+    assert!(matches!(error, Error::Broken { .. }), "{error}");
     let again = tokio::time::timeout(Duration::from_millis(200), script.listener.accept()).await;
     assert!(again.is_err(), "the peer may have acted on it");
 }

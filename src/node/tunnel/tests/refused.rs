@@ -38,7 +38,7 @@ async fn an_offer_nobody_answers_is_a_failure_and_the_caller_is_reset() {
     let pool = pool(&authority, config(&[]).tunnel);
     let (mut socket, near) = pair(Buffers::Usual).await;
     let error = begin(&pool, &key(&server), near, &Arc::default()).await.unwrap_err();
-    assert!(matches!(error, Error::Http2 { .. }), "{error}");
+    assert!(matches!(error, Error::Broken { .. }), "{error}");
     let read = soon(socket.read(&mut [0; 1])).await;
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
