@@ -184,7 +184,7 @@ impl<'w> Reader<'w> {
     }
 
     fn known_extension(&mut self) -> Option<&'w str> {
-        self.word().filter(|name| ["tcp", "udp", "mark", "connmark"].contains(name))
+        self.word().filter(|name| ["tcp", "udp", "mark", "connmark", "conntrack"].contains(name))
     }
 
     fn field(&mut self, option: &str) -> Option<Field> {
@@ -199,6 +199,7 @@ impl<'w> Reader<'w> {
             "--dport" => Field::DestinationPort(value.parse().ok()?),
             "--mark" if self.extension == "mark" => Field::Mark(masked(value)?),
             "--mark" if self.extension == "connmark" => Field::ConnectionMark(masked(value)?),
+            "--ctdir" if self.extension == "conntrack" && value == "ORIGINAL" => Field::FromOpener,
             _ => return None,
         })
     }
@@ -293,6 +294,10 @@ mod tests {
         );
         check("! -d ::1/128 -o lo -j ACCEPT", "-o lo ! -d ::1 -j ACCEPT");
         check("-p 17 -j CT --zone 1", "-p udp -j CT --zone 1");
+        check(
+            "-m conntrack --ctdir ORIGINAL -m mark --mark 0x5 -j RETURN",
+            "-m mark --mark 0x5 -m conntrack --ctdir ORIGINAL -j RETURN",
+        );
         check("-m connmark --mark 0x5 -j ACCEPT", "-m connmark --mark 0x5/0xffffffff -j ACCEPT");
     }
 

@@ -32,6 +32,7 @@ impl fmt::Display for Match {
             Field::SourcePort(port) => write!(f, "--sport {port}"),
             Field::DestinationPort(port) => write!(f, "--dport {port}"),
             Field::Mark(mark) | Field::ConnectionMark(mark) => write!(f, "--mark {mark}"),
+            Field::FromOpener => f.write_str("--ctdir ORIGINAL"),
         }
     }
 }
@@ -40,6 +41,7 @@ fn extension(field: &Field) -> &'static str {
     match field {
         Field::Mark(_) => "-m mark ",
         Field::ConnectionMark(_) => "-m connmark ",
+        Field::FromOpener => "-m conntrack ",
         Field::Source(_)
         | Field::Destination(_)
         | Field::InInterface(_)

@@ -175,6 +175,8 @@ pub(crate) enum Field {
     DestinationPort(u16),
     Mark(Masked),
     ConnectionMark(Masked),
+    /// The packet goes the way of the first packet of its connection.
+    FromOpener,
 }
 
 /// What happens to a packet that matches.
