@@ -104,9 +104,9 @@ pub(super) enum Over {
     Fault(Fault),
 }
 
-/// Rounds a task may take before others get a turn: a millisecond or two when each moves a full buffer. Every turn it gives away
+/// Rounds a task may take before others get a turn: a few milliseconds when each moves a full buffer. Every turn it gives away
 /// wakes another thread to look for work.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 16;
 
 /// How long a stream is remembered as bulk after it was seen to be.
 const BULK_FOR: Duration = Duration::from_secs(2);

@@ -63,6 +63,8 @@ pub(super) struct Carried {
     /// How much to read at a time: what it had to say lately.
     pub(super) want: usize,
     pub(super) bulk: Bulk,
+    /// What it has sent in its turn.
+    turn: usize,
 }
 
 /// A stream that was asked for and not answered.
@@ -78,6 +80,9 @@ const MOST_SAID: usize = 16 * 1024;
 
 /// How often we ask to be woken by the next change while changes come.
 const LOOKS: usize = 4;
+
+/// What a bulk stream may send before it is another's turn.
+pub(super) const TURN: usize = 1024 * 1024;
 
 const SMALLEST_READ: usize = 16 * 1024;
 const LARGEST_READ: usize = 256 * 1024;
@@ -208,6 +213,7 @@ impl Carried {
             broken: None,
             want: SMALLEST_READ,
             bulk: Bulk::new(Instant::now()),
+            turn: 0,
         }
     }
 
@@ -218,6 +224,16 @@ impl Carried {
         } else if read < self.want / 4 {
             self.want = (self.want / 2).max(SMALLEST_READ);
         }
+    }
+
+    /// Whether a bulk stream that has sent this much may go on before the others.
+    pub(super) fn keeps_its_turn(&mut self, sent: usize) -> bool {
+        self.turn += sent;
+        let keeps = self.turn < TURN;
+        if !keeps {
+            self.turn = 0;
+        }
+        keeps
     }
 
     /// How much may be read, as far as the stream's answer goes.

@@ -180,7 +180,11 @@ impl Driver {
             self.wait_for_more(slot);
         } else {
             carried.queued = true;
-            self.turns.bulk(slot);
+            if carried.keeps_its_turn(read) {
+                self.turns.keep(slot);
+            } else {
+                self.turns.bulk(slot);
+            }
         }
         Turn::Moved
     }
