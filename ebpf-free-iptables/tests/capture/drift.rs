@@ -34,10 +34,8 @@ fn a_flush_of_our_chain() {
     check(
         &Options::default(),
         "IPT -t mangle -F ISTIO_PRERT",
-        &[
-            "IPv4: table mangle: rule `-m mark --mark 0x539/0xfff -m conntrack --ctdir ORIGINAL -j CONNMARK \
-             --set-xmark 0x111/0xfff` of chain ISTIO_PRERT is missing",
-        ],
+        &["IPv4: table mangle: rule `-m mark --mark 0x539/0xfff -m conntrack --ctdir ORIGINAL -j CONNMARK \
+             --set-xmark 0x111/0xfff` of chain ISTIO_PRERT is missing"],
     );
 }
 
