@@ -5,6 +5,8 @@
 //!
 //! - [`netns`]: network namespaces, and running code inside one
 //! - [`tcp`]: sockets with the options capture needs (mark, transparent, original destination)
+//! - [`udp`]: the same for datagrams
+//! - [`conntrack`]: where a redirected datagram was sent to
 //! - [`seqpacket`]: Unix datagrams in order, with descriptors attached
 //! - [`stream`]: reading and writing in several pieces at once
 //! - [`child`]: processes that start in a namespace and die with their parent
@@ -13,6 +15,7 @@
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
+pub mod conntrack;
 pub mod ethernet;
 pub mod limits;
 pub mod netns;
@@ -20,3 +23,4 @@ pub mod seqpacket;
 pub mod stream;
 pub mod tap;
 pub mod tcp;
+pub mod udp;
