@@ -1,7 +1,8 @@
-//! The mesh state of a node: what a large mesh costs in memory and time, and what a change and a lookup cost in it.
+//! The mesh state of a node: what a large mesh costs in memory and time, and what a change, a lookup and a choice cost in it.
 
 mod made;
 mod node;
+mod route;
 mod store;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ impl Default for Size {
 pub(crate) fn measure(size: &Size, programs: &Path) -> Result<Figures, Error> {
     let mut figures = Figures::default();
     store::measure(size, &mut figures);
+    route::measure(&mut figures);
     node::measure(size, programs, &mut figures)?;
     Ok(figures)
 }

@@ -36,7 +36,8 @@ pub(super) fn measure(size: &Size, figures: &mut Figures) {
     storm(size, store, interner, figures);
 }
 
-fn take(store: &mut Store, interner: &mut Interner, made: &Made) {
+/// Applies what came over the wire.
+pub(super) fn take(store: &mut Store, interner: &mut Interner, made: &Made) {
     let read = culvert_wire::decode_address(&made.name, &made.payload, interner);
     store.insert(Resource::from(read.expect("what was made is valid")));
 }

@@ -10,10 +10,17 @@ pub struct SpiffeId(Arc<Parts>);
 
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Parts {
-    trust_domain: Box<str>,
-    namespace: Box<str>,
-    service_account: Box<str>,
+    /// All of it but the scheme.
+    principal: Box<str>,
+    /// How long the trust domain in it is.
+    trust_domain: usize,
+    /// How long the namespace in it is.
+    namespace: usize,
 }
+
+const SCHEME: &str = "spiffe://";
+const NAMESPACE: &str = "/ns/";
+const SERVICE_ACCOUNT: &str = "/sa/";
 
 /// A text that is not the SPIFFE id of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,35 +43,42 @@ impl SpiffeId {
             )));
         }
         Ok(Self(Arc::new(Parts {
-            trust_domain: trust_domain.into(),
-            namespace: namespace.into(),
-            service_account: service_account.into(),
+            principal: [trust_domain, NAMESPACE, namespace, SERVICE_ACCOUNT, service_account].concat().into(),
+            trust_domain: trust_domain.len(),
+            namespace: namespace.len(),
         })))
+    }
+
+    /// The identity without its scheme, as policies write it: `<trust domain>/ns/<namespace>/sa/<service account>`.
+    #[must_use]
+    pub fn principal(&self) -> &str {
+        &self.0.principal
     }
 
     /// The trust domain.
     #[must_use]
     pub fn trust_domain(&self) -> &str {
-        &self.0.trust_domain
+        &self.0.principal[..self.0.trust_domain]
     }
 
     /// The Kubernetes namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        &self.0.namespace
+        let start = self.0.trust_domain + NAMESPACE.len();
+        &self.0.principal[start..start + self.0.namespace]
     }
 
     /// The Kubernetes service account.
     #[must_use]
     pub fn service_account(&self) -> &str {
-        &self.0.service_account
+        let start = self.0.trust_domain + NAMESPACE.len() + self.0.namespace + SERVICE_ACCOUNT.len();
+        &self.0.principal[start..]
     }
 }
 
 impl fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { trust_domain, namespace, service_account } = self.0.as_ref();
-        write!(f, "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}")
+        write!(f, "{SCHEME}{}", self.principal())
     }
 }
 
@@ -73,7 +87,7 @@ impl FromStr for SpiffeId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || NotAnIdentity(text.to_owned());
-        let path = text.strip_prefix("spiffe://").ok_or_else(wrong)?;
+        let path = text.strip_prefix(SCHEME).ok_or_else(wrong)?;
         let parts: Vec<&str> = path.split('/').collect();
         let [trust_domain, "ns", namespace, "sa", service_account] = parts[..] else { return Err(wrong()) };
         Self::new(trust_domain, namespace, service_account)
@@ -89,6 +103,13 @@ mod tests {
         for text in ["spiffe://cluster.local/ns/default/sa/web", "spiffe://a.b/ns/n.s/sa/s.a"] {
             assert_eq!(text.parse::<SpiffeId>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn falls_into_its_parts() {
+        let id: SpiffeId = "spiffe://a.b/ns/né/sa/sé".parse().unwrap();
+        assert_eq!((id.trust_domain(), id.namespace(), id.service_account()), ("a.b", "né", "sé"));
+        assert_eq!(id.principal(), "a.b/ns/né/sa/sé");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The pure part of Culvert: no I/O, no clock, no environment; bytes and time come in as arguments.
 
 pub mod address;
+pub mod dns;
 pub mod hbone;
 pub mod identity;
 pub mod intern;
 pub mod mesh_file;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod renewal;
 pub mod route;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::hbone::Authority;
 use crate::identity::NotAnIdentity;
 use crate::policy::Denial;
+use crate::workload::GatewayAddress;
 
 /// A connection that will not be made, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,16 +47,30 @@ pub enum Refusal {
         /// How many endpoints the service has, whatever their state.
         known: usize,
     },
-    /// The destination asks for a waypoint.
+    /// The destination asks for a waypoint that does not exist.
     #[error(
-        "{target} is behind waypoint {waypoint}, which this version cannot use, and going around it would skip its \
-         policies; detach the waypoint to allow direct connections"
+        "unknown waypoint: {target} is behind {waypoint}, which is no service or workload, and going around it would skip \
+         its policies; deploy the waypoint or detach it"
     )]
-    WaypointNotSupported {
+    UnknownWaypoint {
         /// The service or workload.
         target: Arc<str>,
         /// The waypoint, as configured.
-        waypoint: String,
+        waypoint: GatewayAddress,
+    },
+    /// The destination asks for a waypoint that cannot take the connection.
+    #[error(
+        "{target} is behind waypoint {waypoint}, which cannot take the connection, and going around it would skip its \
+         policies"
+    )]
+    WaypointNotReady {
+        /// The service or workload.
+        target: Arc<str>,
+        /// The waypoint, as configured.
+        waypoint: GatewayAddress,
+        /// Why it cannot.
+        #[source]
+        why: Box<Self>,
     },
     /// The endpoint is on another network.
     #[error(
@@ -139,11 +154,16 @@ pub enum Refusal {
         /// The port.
         port: u16,
     },
-    /// The local workload takes its traffic in a tunnel of its own.
-    #[error("{workload} has an application tunnel, which this version cannot speak; remove the tunnel")]
-    ApplicationTunnelNotSupported {
+    /// The local workload wants to be told the address that was called, and there is none.
+    #[error(
+        "{workload} takes its traffic with PROXY protocol, and service {service} has no virtual address to put there; give \
+         the service one"
+    )]
+    NoVirtualAddress {
         /// The uid of the local workload.
         workload: Arc<str>,
+        /// The service that was called, `<namespace>/<hostname>`.
+        service: Arc<str>,
     },
     /// The policies do not let the peer in.
     #[error("connection closed due to policy rejection: {0}")]
@@ -179,7 +199,8 @@ impl Refusal {
             Self::Loop { .. } => "loop",
             Self::UnknownServicePort { .. } => "unknown_service_port",
             Self::NoEndpoint { .. } => "no_endpoint",
-            Self::WaypointNotSupported { .. } => "waypoint_not_supported",
+            Self::UnknownWaypoint { .. } => "unknown_waypoint",
+            Self::WaypointNotReady { .. } => "waypoint_not_ready",
             Self::GatewayNotSupported { .. } => "gateway_not_supported",
             Self::HostnameNotSupported { .. } => "hostname_not_supported",
             Self::NoAddress { .. } => "no_address",
@@ -189,7 +210,7 @@ impl Refusal {
             Self::NotAnEndpoint { .. } => "not_an_endpoint",
             Self::NoTargetPort { .. } => "no_target_port",
             Self::OwnPort { .. } => "own_port",
-            Self::ApplicationTunnelNotSupported { .. } => "application_tunnel_not_supported",
+            Self::NoVirtualAddress { .. } => "no_virtual_address",
             Self::Denied(_) => "denied",
         }
     }
@@ -204,7 +225,8 @@ impl Refusal {
             Self::Loop { .. }
             | Self::UnknownServicePort { .. }
             | Self::NoEndpoint { .. }
-            | Self::WaypointNotSupported { .. }
+            | Self::UnknownWaypoint { .. }
+            | Self::WaypointNotReady { .. }
             | Self::GatewayNotSupported { .. }
             | Self::HostnameNotSupported { .. }
             | Self::NoAddress { .. }
@@ -213,7 +235,7 @@ impl Refusal {
             | Self::NotAnEndpoint { .. }
             | Self::NoTargetPort { .. }
             | Self::OwnPort { .. }
-            | Self::ApplicationTunnelNotSupported { .. } => 503,
+            | Self::NoVirtualAddress { .. } => 503,
         }
     }
 
@@ -225,7 +247,8 @@ impl Refusal {
             Self::NoIdentity { .. } => Flag::IdentityError,
             Self::UnknownServicePort { .. }
             | Self::NoEndpoint { .. }
-            | Self::WaypointNotSupported { .. }
+            | Self::UnknownWaypoint { .. }
+            | Self::WaypointNotReady { .. }
             | Self::GatewayNotSupported { .. }
             | Self::HostnameNotSupported { .. }
             | Self::NoAddress { .. } => Flag::Connect,
@@ -235,7 +258,7 @@ impl Refusal {
             | Self::NotAnEndpoint { .. }
             | Self::NoTargetPort { .. }
             | Self::OwnPort { .. }
-            | Self::ApplicationTunnelNotSupported { .. } => Flag::None,
+            | Self::NoVirtualAddress { .. } => Flag::None,
         }
     }
 }
@@ -260,27 +283,31 @@ impl Flag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::GatewayDestination;
 
     fn every() -> Vec<Refusal> {
         let destination: SocketAddr = "10.1.0.1:80".parse().unwrap();
         let [service, workload] = ["n/s", "uid"].map(Arc::<str>::from);
         let (network, hostname, target) = ("west".into(), "db.example.com".into(), service.clone());
         let authority = Authority::Address(destination);
+        let at = GatewayDestination::Hostname { namespace: "n".into(), hostname: "waypoint".into() };
+        let waypoint = GatewayAddress { destination: at, port: 15008 };
         vec![
             Refusal::Loop { destination },
             Refusal::UnknownServicePort { service: service.clone(), destination },
             Refusal::NoEndpoint { service: service.clone(), destination, known: 2 },
-            Refusal::WaypointNotSupported { target, waypoint: "n/waypoint port 15008".to_owned() },
+            Refusal::UnknownWaypoint { target: target.clone(), waypoint: waypoint.clone() },
+            Refusal::WaypointNotReady { target, waypoint, why: Box::new(Refusal::OwnPort { port: 15008 }) },
             Refusal::GatewayNotSupported { workload: workload.clone(), network },
             Refusal::HostnameNotSupported { workload: workload.clone(), hostname },
             Refusal::NoAddress { workload: workload.clone() },
             Refusal::NoIdentity { workload: workload.clone(), source: NotAnIdentity("x".to_owned()) },
             Refusal::IpMismatch { asked: destination.ip(), local: destination.ip() },
             Refusal::UnknownHost { host: "web".to_owned() },
-            Refusal::NotAnEndpoint { workload: workload.clone(), service },
+            Refusal::NotAnEndpoint { workload: workload.clone(), service: service.clone() },
             Refusal::NoTargetPort { workload: workload.clone(), authority },
             Refusal::OwnPort { port: 15008 },
-            Refusal::ApplicationTunnelNotSupported { workload },
+            Refusal::NoVirtualAddress { workload, service },
             Refusal::Denied(Denial::NoneAllowed),
         ]
     }
@@ -317,7 +344,8 @@ mod tests {
             "10.1.0.1:80 is a port of this proxy; ",
             "no healthy upstream: 10.1.0.1:80: service n/s does not declare port 80; add the port",
             "no healthy upstream: 10.1.0.1:80: no endpoint of service n/s can take the connection (2 known); look at",
-            "n/s is behind waypoint n/waypoint port 15008, which this version cannot use, ",
+            "unknown waypoint: n/s is behind n/waypoint port 15008, which is no service or workload, ",
+            "n/s is behind waypoint n/waypoint port 15008, which cannot take the connection, ",
             "uid is on network `west`, and this version cannot go through network gateways; give",
             "uid has no address, only the name `db.example.com`, and this version does not resolve names; give",
             "uid has no address that the service's IP families allow; give",
@@ -327,7 +355,7 @@ mod tests {
             "uid is not an endpoint of service n/s; look at",
             "10.1.0.1:80 has no target port on uid; look at",
             "port 15008 belongs to the proxy, not to the application; dial",
-            "uid has an application tunnel, which this version cannot speak; remove",
+            "uid takes its traffic with PROXY protocol, and service n/s has no virtual address to put there; give",
             "connection closed due to policy rejection: allow policies exist, but none allowed",
         ]) {
             assert!(refusal.to_string().starts_with(expected), "{refusal}");

@@ -3,8 +3,8 @@
 //! Goes in: the snapshot, the workload concerned, the destination as the application or the tunnel peer named it. Comes
 //! out: a route, or a refusal that says why. Deliberately absent: who may connect (see `policy`), and connecting.
 //!
-//! A destination that needs something this version cannot do (a waypoint, a network gateway, name resolution) is
-//! refused, never reached some other way.
+//! A destination that needs something this version cannot do (a network gateway, name resolution) is refused, never
+//! reached some other way.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +17,10 @@ use crate::workload::Workload;
 mod balance;
 mod inbound;
 mod outbound;
+mod waypoint;
 
-pub use inbound::inbound;
+pub use balance::Reputation;
+pub use inbound::{Delivery, inbound};
 pub use outbound::outbound;
 
 /// The port HBONE tunnels of pods arrive at.
@@ -38,17 +40,30 @@ pub enum Route {
     },
     /// An HBONE tunnel.
     Tunnel {
-        /// Where the tunnel ends: the pod's address and the HBONE port.
+        /// Where the tunnel ends: an address of the workload, and a port for HBONE.
         peer: SocketAddr,
         /// What to ask the peer for.
         authority: Authority,
         /// Who the peer may be; never empty.
         expected: Vec<SpiffeId>,
-        /// The workload to reach.
+        /// The address the workload was chosen by: its reputation is about this one.
+        endpoint: SocketAddr,
+        /// The workload where the tunnel ends: the one to reach, or a waypoint on the way.
         workload: Arc<Workload>,
         /// The service it was called by, if it was.
         service: Option<Arc<Service>>,
     },
+}
+
+impl Route {
+    /// Gives what was chosen among others, if anything was: a workload and the address it was chosen by.
+    #[must_use]
+    pub fn choice(&self) -> Option<(&Arc<Workload>, SocketAddr)> {
+        match self {
+            Self::Passthrough { to, workload, .. } => workload.as_ref().map(|workload| (workload, *to)),
+            Self::Tunnel { endpoint, workload, .. } => Some((workload, *endpoint)),
+        }
+    }
 }
 
 /// Tells whether `port` is one the proxy listens on inside every pod.

@@ -21,8 +21,11 @@ use workloads::{At, Hosted, Local};
 
 pub(crate) mod blocks;
 pub(crate) mod index;
+pub(crate) mod lineup;
+mod memo;
 pub(crate) mod policies;
 pub(crate) mod services;
+pub(crate) mod urn;
 pub(crate) mod workloads;
 
 /// The mesh at one moment. Cloning it costs nothing.
@@ -150,13 +153,15 @@ impl Snapshot {
 
     /// Gives the workloads that are endpoints of a service, whatever their health.
     pub fn endpoints(&self, service: &str) -> impl Iterator<Item = &Arc<Workload>> {
-        self.services.get(service).into_iter().flat_map(|backed| backed.endpoints.iter())
+        self.services.get(service).into_iter().flat_map(|backed| backed.endpoints().iter())
     }
 
     /// Gives the policies that apply to `workload`, and its references to policies that do not exist.
     #[must_use]
-    pub fn policies_for<'a>(&'a self, workload: &'a Workload) -> PolicySet<'a> {
-        let governing = self.governing.find(&workload.namespace).chain(self.governing.find(EVERYTHING));
+    pub fn policies_for(&self, workload: &Workload) -> PolicySet {
+        // A namespace without a name is one like any other, although what governs everything is found by no name.
+        let of_namespace = self.governing.find(&workload.namespace).filter(|it| !it.is_global());
+        let governing = of_namespace.chain(self.governing.find(EVERYTHING).filter(|it| it.is_global()));
         let references = workload.authorization_policies.iter().map(|key| (key, self.policies.get(key)));
         PolicySet::new(governing.map(Governing::policy), references)
     }
@@ -176,6 +181,11 @@ impl Snapshot {
         self.policies.iter()
     }
 
+    /// Finds a service by its primary key, with the workloads behind it.
+    pub(crate) fn backed(&self, key: &str) -> Option<&Arc<Backed>> {
+        self.services.get(key)
+    }
+
     /// Finds a service by virtual address, as [`Self::service_by_vip`] does, with the workloads behind it.
     pub(crate) fn backed_by_vip(
         &self,
@@ -184,6 +194,14 @@ impl Snapshot {
         client_namespace: &str,
     ) -> Option<&Arc<Backed>> {
         self.services.get(&self.listing_by_vip(network, ip, client_namespace)?.key)
+    }
+
+    /// Gives all services with a hostname, visible or not, with the workloads behind them.
+    pub(crate) fn backed_by_hostname<'a, 'h>(
+        &'a self,
+        hostname: &'h str,
+    ) -> impl Iterator<Item = &'a Arc<Backed>> + use<'a, 'h> {
+        self.by_name.find(hostname).filter_map(|Named(listing)| self.services.get(&listing.key))
     }
 
     fn listing_by_vip<'a>(

@@ -147,7 +147,7 @@ impl Store {
     /// The workloads that name a service, known or not.
     fn endpoints_mut(&mut self, service: &Arc<str>) -> &mut Index<Arc<Workload>> {
         match self.current.services.get_mut(service) {
-            Some(backed) => &mut Arc::make_mut(backed).endpoints,
+            Some(backed) => Arc::make_mut(backed).endpoints_mut(),
             None => self.staged.entry(service.clone()).or_default(),
         }
     }
@@ -166,13 +166,13 @@ impl Store {
         }
         tables.by_block.insert(&listing);
         tables.by_name.insert(Named(listing.clone()));
-        tables.services.insert(Arc::new(Backed { listing, endpoints }));
+        tables.services.insert(Arc::new(Backed::new(listing, endpoints)));
     }
 
     fn remove_service(&mut self, key: &str) {
         let tables = &mut self.current;
         let Some(backed) = tables.services.remove(key, |_| true) else { return };
-        let Backed { listing, endpoints } = Arc::unwrap_or_clone(backed);
+        let (listing, endpoints) = Arc::unwrap_or_clone(backed).into_parts();
         let this = |other: &Arc<Listing>| Arc::ptr_eq(other, &listing);
         for vip in &listing.service.vips {
             tables.by_vip.remove(&vip.ip, |it| this(&it.listing) && it.address().network == vip.network);

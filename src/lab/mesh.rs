@@ -58,7 +58,8 @@ impl Mesh<'_> {
     }
 
     fn workload(&self, pod: &Pod) -> String {
-        let (spec, protocol) = (pod.spec(), if (self.is_enrolled)(pod) { "HBONE" } else { "TCP" });
+        let spec = pod.spec();
+        let protocol = if spec.takes_tunnels || (self.is_enrolled)(pod) { "HBONE" } else { "TCP" };
         let memberships =
             self.services.iter().filter(|service| service.has(pod)).map(|service| {
                 format!("\"{}/{}\": {}", service.namespace(), service.hostname(), ports(service))

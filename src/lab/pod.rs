@@ -24,6 +24,7 @@ pub struct PodSpec {
     pub(crate) namespace: String,
     pub(crate) service_account: String,
     pub(crate) trust_domain: String,
+    pub(crate) takes_tunnels: bool,
     pub(crate) mesh_keys: String,
 }
 
@@ -36,6 +37,7 @@ impl PodSpec {
             namespace: "default".to_owned(),
             service_account: "default".to_owned(),
             trust_domain: TRUST_DOMAIN.to_owned(),
+            takes_tunnels: false,
             mesh_keys: String::new(),
         }
     }
@@ -58,6 +60,13 @@ impl PodSpec {
     #[must_use]
     pub fn trust_domain(mut self, domain: &str) -> Self {
         domain.clone_into(&mut self.trust_domain);
+        self
+    }
+
+    /// Says that something in the pod takes tunnels by itself, whether or not the pod is enrolled.
+    #[must_use]
+    pub fn takes_tunnels(mut self) -> Self {
+        self.takes_tunnels = true;
         self
     }
 

@@ -11,12 +11,13 @@ use axum::extract::State as Extract;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::{any, get, post};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::config::Ports;
 use crate::control_plane::status::State as Reachable;
+use crate::dns;
 use crate::identity::Identities;
 use crate::identity::revocation::Revocation;
 use crate::outcome::describe_metrics;
@@ -56,8 +57,13 @@ impl Admin {
         identities: Identities,
         revocation: Revocation,
     ) -> Result<Self, Error> {
-        let metrics = PrometheusBuilder::new().install_recorder().map_err(Error::Metrics)?;
+        let (duration, bounds) = dns::DURATION;
+        let metrics = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(duration.to_owned()), bounds)
+            .and_then(PrometheusBuilder::install_recorder)
+            .map_err(Error::Metrics)?;
         describe_metrics();
+        dns::describe_metrics();
         let quit = Arc::new(Notify::new());
         let context = Context { state, identities, revocation, quit: Arc::clone(&quit) };
         let admin = Router::new()

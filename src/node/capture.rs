@@ -117,6 +117,11 @@ fn is_plain(port: u16) -> bool {
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
 impl Listener {
+    /// Takes a listener whose connections may have been redirected to it.
+    pub(crate) fn of_redirected(listener: TcpListener) -> io::Result<Self> {
+        Ok(Self { listener: tokio::net::TcpListener::from_std(listener)?, plain: true })
+    }
+
     /// Accepts until a drain begins, each connection in a task of its own; then waits for those tasks, or ends them
     /// when cut.
     pub(crate) async fn each<F>(self, guard: Guard, serve: impl Fn(Captured, Guard) -> F)

@@ -4,6 +4,7 @@
 //! it cannot be read. It does not check that files exist or that peers answer: the part that uses them does.
 
 mod control;
+mod dns;
 mod proxy_config;
 mod value;
 mod variables;
@@ -18,6 +19,8 @@ use culvert_sys::tcp::{Keepalive, Transparent};
 
 pub(crate) use variables::Environment;
 
+use crate::admission::Telling;
+use crate::dns::Config as DnsConfig;
 use crate::identity::ca;
 use crate::{control_plane, crypto};
 
@@ -34,6 +37,9 @@ pub(crate) struct Config {
     pub(crate) ports: Ports,
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
+    /// `None` when pods' queries are not answered.
+    pub(crate) dns: Option<DnsConfig>,
+    pub(crate) telling: Telling,
     /// How long connections may go on after the process was asked to stop.
     pub(crate) drain_deadline: Duration,
     pub(crate) worker_threads: usize,
@@ -123,6 +129,8 @@ pub(crate) struct TunnelConfig {
     pub(crate) idle: Duration,
     /// Whether to describe ourselves in the CONNECT response, and to believe what the peer says of itself.
     pub(crate) baggage: bool,
+    /// Whether workloads that want a PROXY protocol header get their connections on the loopback address.
+    pub(crate) announce_on_loopback: bool,
 }
 
 /// A setting that cannot be used.
@@ -175,6 +183,8 @@ impl Config {
             },
             socket,
             tunnel: read_tunnel(env)?,
+            dns: dns::read(env, &proxy, !shared)?,
+            telling: read_telling(env),
             drain_deadline: read_drain_deadline(env)?,
             worker_threads: value::worker_threads(env, proxy.concurrency)?,
             mode,
@@ -230,6 +240,10 @@ fn read_policy(env: &Environment) -> Result<crypto::Policy, Error> {
     }
 }
 
+fn read_telling(env: &Environment) -> Telling {
+    if env.text("AUTHZ_POLICY_INFO_LOGGING") == "true" { Telling::Info } else { Telling::Debug }
+}
+
 fn read_socket(env: &Environment, shared: bool) -> Result<SocketConfig, Error> {
     let mark = match env.optional("PACKET_MARK") {
         Some(_) => Some(env.parse("PACKET_MARK", value::number::<u32>)?),
@@ -264,6 +278,7 @@ fn read_tunnel(env: &Environment) -> Result<TunnelConfig, Error> {
         streams: usize::from(env.parse("POOL_MAX_STREAMS_PER_CONNECTION", value::number::<u16>)?.max(1)),
         idle: env.parse("POOL_UNUSED_RELEASE_TIMEOUT", value::duration)?,
         baggage: env.parse("ENABLE_RESPONSE_BAGGAGE", value::boolean)?,
+        announce_on_loopback: env.parse("LOCALHOST_APP_TUNNEL", value::boolean)?,
     })
 }
 

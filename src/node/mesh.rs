@@ -32,11 +32,15 @@ const BATCHES: usize = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct Mesh {
     latest: watch::Receiver<Arc<Snapshot>>,
-    verdicts: watch::Receiver<()>,
+    verdicts: watch::Receiver<Revision>,
     local: watch::Receiver<()>,
     /// Where to ask for what a snapshot lacks; `None` when snapshots are complete.
     demands: Option<mpsc::Sender<Demand>>,
 }
+
+/// A number for what policies apply to whom: while it is the same, so is every verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Revision(u64);
 
 /// One change of the mesh.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ pub(crate) struct Owner {
     store: Store,
     steps: mpsc::Receiver<Step>,
     latest: watch::Sender<Arc<Snapshot>>,
-    verdicts: watch::Sender<()>,
+    verdicts: watch::Sender<Revision>,
     local: watch::Sender<()>,
 }
 
@@ -78,7 +82,8 @@ pub(crate) fn start(
     store.take_changes();
     let (feed, steps) = mpsc::channel(BATCHES);
     let (latest, snapshots) = watch::channel(Arc::new(store.snapshot()));
-    let ((verdicts, verdicts_changed), (local, local_changed)) = (watch::channel(()), watch::channel(()));
+    let (verdicts, verdicts_changed) = watch::channel(Revision::default());
+    let (local, local_changed) = watch::channel(());
     let mesh = Mesh { latest: snapshots, verdicts: verdicts_changed, local: local_changed, demands };
     (mesh, Feed(feed), Owner { store, steps, latest, verdicts, local })
 }
@@ -119,7 +124,7 @@ impl Owner {
         let Changes { verdicts, local } = self.store.take_changes();
         self.latest.send_replace(Arc::new(self.store.snapshot()));
         if verdicts {
-            self.verdicts.send_replace(());
+            self.verdicts.send_modify(|Revision(number)| *number += 1);
         }
         if local {
             self.local.send_replace(());
@@ -139,6 +144,11 @@ impl Mesh {
     /// The state of this moment.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.latest.borrow())
+    }
+
+    /// What number verdicts have. A snapshot that is taken afterwards is at least as new.
+    pub(crate) fn revision(&self) -> Revision {
+        *self.verdicts.borrow()
     }
 
     /// Resolves when policies, or the policies a workload of this node refers to, have changed since this handle last
@@ -170,7 +180,7 @@ impl Mesh {
 }
 
 /// A state whose owner has gone never changes.
-async fn changed(signal: &mut watch::Receiver<()>) {
+async fn changed<T>(signal: &mut watch::Receiver<T>) {
     if signal.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -14,6 +14,7 @@ use crate::agent;
 use crate::capture;
 use crate::config::{Config, Mode as Serves, TrustConfig};
 use crate::control_plane::roots::RootWatch;
+use crate::dns::Dns;
 use crate::drain;
 use crate::identity::revocation::Revocation;
 use crate::identity::{Identities, Trust, ca};
@@ -68,7 +69,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     // Opens before anything can be counted: what is counted without a recorder is lost.
     let admin = Admin::open(config.ports, state.clone(), identities.clone(), revocation).await?;
     let mesh = follow_mesh(&config, &state, &background)?;
-    let shared = Shared { mesh, identities, socket: config.socket, tunnel: config.tunnel };
+    let shared = Shared { mesh, identities, socket: config.socket, tunnel: config.tunnel, telling: config.telling, set_aside: state.set_aside(), dns: config.dns.clone().map(Dns::new) };
     let asked = async {
         tokio::select! {
             signal = stop.asked() => signal,

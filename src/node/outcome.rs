@@ -1,6 +1,7 @@
 //! What became of a connection: one report for each, in the access log and in the metrics, failures before the first
 //! byte included.
 
+mod dry_run;
 mod labels;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::identity::Refused;
 use crate::stream::{Broken, Count, Early, Moved};
 use crate::{capture, deliver, mesh, tunnel};
 
+pub(crate) use dry_run::count_dry_run;
 pub(crate) use labels::describe as describe_metrics;
 
 const OPENED: &str = "istio_tcp_connections_opened_total";
@@ -107,6 +109,7 @@ impl Failure {
             Self::PeerGone => "peer_gone",
             Self::NotOurAddress(_) => "not_our_address",
             Self::Dial(deliver::dial::Error::TimedOut { .. }) => "connect_deadline",
+            Self::Dial(deliver::dial::Error::OutOfPatience { .. }) => "attempt_deadline",
             Self::Dial(_) => "workload_refused",
             Self::Broken(Early::Client(_)) => "client_broke",
             Self::Broken(Early::Server(_)) => "server_broke",

@@ -7,14 +7,17 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::workload::Workload;
 use culvert_sys::netns::Netns;
 
+use crate::admission::{Gate, Telling};
 use crate::capture::{self, Listeners};
 use crate::config::{SocketConfig, TunnelConfig};
 use crate::deliver::dial::Dialer;
+use crate::dns::{self, Dns};
 use crate::drain::Guard;
 use crate::flow;
 use crate::identity::Identities;
 use crate::mesh::Mesh;
 use crate::outcome::Failure;
+use crate::set_aside::{self, SetAside};
 use crate::tunnel::client::Establish;
 use crate::tunnel::pool::Pool;
 
@@ -30,8 +33,11 @@ pub(crate) struct PodInfo {
 pub(crate) struct Proxy {
     pub(crate) pod: PodInfo,
     pub(crate) mesh: Mesh,
+    pub(crate) gate: Gate,
     pub(crate) identities: Identities,
     pub(crate) tunnels: Pool,
+    /// Of this pod alone: a network policy may keep it from what others reach.
+    pub(crate) set_aside: SetAside,
     pub(crate) dialer: Dialer,
     pub(crate) tunnel: TunnelConfig,
     /// Whether deliveries carry the client's address.
@@ -46,6 +52,11 @@ pub(crate) struct Shared {
     pub(crate) identities: Identities,
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
+    pub(crate) telling: Telling,
+    /// What the pods could not reach.
+    pub(crate) set_aside: set_aside::OfNode,
+    /// `None` when pods' queries are not answered.
+    pub(crate) dns: Option<Dns>,
 }
 
 /// The pod's own workload, and who it is.
@@ -65,9 +76,12 @@ pub(crate) fn start(
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
     let dialer = Dialer::new(netns.clone(), shared.socket);
+    let dns = open_dns(shared, &pod, netns.as_ref(), &dialer)?;
     let establish =
         Establish { identities: shared.identities.clone(), dialer: dialer.clone(), config: shared.tunnel };
     let proxy = Arc::new(Proxy {
+        set_aside: shared.set_aside.begin(pod.clone()),
+        gate: Gate::new(pod.clone(), shared.mesh.clone(), shared.telling),
         pod,
         mesh: shared.mesh.clone(),
         identities: shared.identities.clone(),
@@ -77,22 +91,52 @@ pub(crate) fn start(
         keep_client_address: listeners.transparent,
         netns,
     });
-    Ok(serve(proxy, listeners, guard))
+    let serve_dns = async move |guard| {
+        if let Some(dns) = dns {
+            dns.serve(guard).await;
+        }
+    };
+    Ok(async move {
+        tokio::join!(serve(proxy, listeners, guard.clone()), serve_dns(guard));
+    })
+}
+
+fn open_dns(
+    shared: &Shared,
+    pod: &PodInfo,
+    netns: Option<&Arc<Netns>>,
+    dialer: &Dialer,
+) -> Result<Option<dns::Listeners>, capture::Error> {
+    let Some(dns) = &shared.dns else { return Ok(None) };
+    let pod = dns::Pod {
+        info: pod.clone(),
+        mesh: shared.mesh.clone(),
+        netns: netns.cloned(),
+        socket: shared.socket,
+        dialer: dialer.clone(),
+    };
+    dns.open(pod).map(Some)
 }
 
 async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {
     let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), Arc::clone(&proxy));
-    tokio::join!(
-        listeners.outbound.each(guard.clone(), move |captured, guard| {
-            flow::outbound(Arc::clone(&outbound), captured, guard)
-        }),
-        listeners.inbound_plain.each(guard.clone(), move |captured, guard| {
-            flow::inbound_plain(Arc::clone(&plain), captured, guard)
-        }),
-        listeners.inbound_tunnel.each(guard.clone(), move |captured, guard| {
-            flow::inbound_tunnel(Arc::clone(&tunnel), captured, guard)
-        }),
-    );
+    let connections = async {
+        tokio::join!(
+            listeners.outbound.each(guard.clone(), move |captured, guard| {
+                flow::outbound(Arc::clone(&outbound), captured, guard)
+            }),
+            listeners.inbound_plain.each(guard.clone(), move |captured, guard| {
+                flow::inbound_plain(Arc::clone(&plain), captured, guard)
+            }),
+            listeners.inbound_tunnel.each(guard.clone(), move |captured, guard| {
+                flow::inbound_tunnel(Arc::clone(&tunnel), captured, guard)
+            }),
+        )
+    };
+    tokio::select! {
+        ((), (), ()) = connections => {}
+        () = proxy.gate.follow() => {}
+    }
     // Connections end when their last bytes are on their way; here the tunnels get to send them.
     tokio::select! {
         () = proxy.tunnels.leave() => {}

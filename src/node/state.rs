@@ -1,4 +1,5 @@
-//! What this process says about itself: which start-up tasks are open, and which pods it serves.
+//! What this process says about itself: which start-up tasks are open, which pods it serves, and what those
+//! could not reach.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,11 +8,13 @@ use tokio::sync::Notify;
 
 use crate::control_plane::Status;
 use crate::proxy::PodInfo;
+use crate::set_aside;
 
 /// A handle on the state; all handles see the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     inner: Arc<Mutex<Inner>>,
+    set_aside: set_aside::OfNode,
     /// Told when a start-up task is done.
     done: Arc<Notify>,
 }
@@ -78,6 +81,11 @@ impl State {
 
     pub(crate) fn pods(&self) -> Vec<PodState> {
         self.lock().pods.clone()
+    }
+
+    /// The endpoints pods could not reach.
+    pub(crate) fn set_aside(&self) -> set_aside::OfNode {
+        self.set_aside.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -15,6 +15,7 @@ pub(crate) mod pool;
 pub(crate) mod server;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::identity::SpiffeId;
@@ -44,6 +45,8 @@ pub(crate) struct Key {
     /// Who the peer must be: one of these.
     pub(crate) expected: Vec<SpiffeId>,
     pub(crate) peer: SocketAddr,
+    /// The uid of the workload there: addresses are used again.
+    pub(crate) workload: Arc<str>,
     /// The client's address: the peer takes its from the tunnel.
     pub(crate) source: IpAddr,
 }
@@ -76,6 +79,8 @@ pub(crate) enum Error {
     ClientGone(Early),
     #[error("the tunnel to {peer} was not up within {ESTABLISH_DEADLINE:?} (establish deadline)")]
     EstablishTimedOut { peer: SocketAddr },
+    #[error("the tunnel to {peer} was not up within {patience:?} (attempt deadline)")]
+    OutOfPatience { peer: SocketAddr, patience: Duration },
     #[error("{peer} did not answer the CONNECT within {ANSWER_DEADLINE:?} (answer deadline)")]
     AnswerTimedOut { peer: SocketAddr },
     #[error("{peer} answered the CONNECT with status {status}{hint}")]
@@ -96,6 +101,7 @@ impl Error {
             Self::ClientGone(_) => Flag::None,
             Self::Dial(_)
             | Self::EstablishTimedOut { .. }
+            | Self::OutOfPatience { .. }
             | Self::AnswerTimedOut { .. }
             | Self::Status { .. }
             | Self::Broken { .. }
@@ -117,6 +123,7 @@ impl Error {
             Self::Broken { .. } => "peer_broke",
             Self::ClientGone(_) => "client_broke",
             Self::EstablishTimedOut { .. } => "establish_deadline",
+            Self::OutOfPatience { .. } => "attempt_deadline",
             Self::AnswerTimedOut { .. } => "answer_deadline",
             Self::Status { .. } => "refused_by_peer",
             Self::Gone { .. } => "tunnel_gone",

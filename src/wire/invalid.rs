@@ -65,6 +65,12 @@ pub enum Problem {
         /// The longest there can be.
         most: u8,
     },
+    /// A block of everything that is written as the block of one address: its length got lost.
+    #[error("the prefix length is missing; a block of all addresses is written with the address of zeros")]
+    NoPrefixLength,
+    /// A field nobody here has heard of.
+    #[error("not known here; the control plane is newer than this node, or of another kind")]
+    UnknownField,
     /// A block where one address belongs.
     #[error("a single address is needed, not a block with a prefix of {0} bits")]
     Block(u8),

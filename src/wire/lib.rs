@@ -5,7 +5,7 @@
 //!
 //! What makes no sense never widens who gets in: one bad condition makes the whole policy invalid, and
 //! [`unusable_policy`] gives what to enforce in its place. Fields nobody here knows are skipped, because control planes
-//! are newer than nodes; a condition in such a field does not count.
+//! are newer than nodes; but not in the rules of a policy, where such a field may be a condition.
 //!
 //! Deliberately absent: the discovery session around the resources. A resource that comes without a payload is a
 //! heartbeat there, and none of its business here.
@@ -24,6 +24,7 @@ mod alias;
 mod invalid;
 mod policy;
 mod service;
+mod strict;
 mod unusable;
 mod workload;
 
@@ -75,7 +76,9 @@ pub fn decode_address(name: &str, payload: &[u8], interner: &mut Interner) -> Re
 /// When the payload cannot be read, when anything in it makes no sense, or when its key is not `name`. What it was meant
 /// to deny is then denied by [`unusable_policy`].
 pub fn decode_policy(name: &str, payload: &[u8], interner: &mut Interner) -> Result<Policy, Invalid> {
-    policy::decode(name, &read(payload, "an authorization policy")?, interner)
+    let message = read(payload, "an authorization policy")?;
+    strict::check(payload)?;
+    policy::decode(name, &message, interner)
 }
 
 /// Writes a workload as a payload of [`ADDRESS_TYPE`]; its resource is named by its uid.

@@ -176,7 +176,17 @@ fn account_message(account: &ServiceAccountMatch) -> proto::ServiceAccountMatch 
 }
 
 fn blocks(field: &str, messages: &[proto::Address]) -> Result<Vec<IpNet>, Fault> {
-    each(field, messages, |it| block(&it.address, it.length))
+    each(field, messages, network)
+}
+
+/// Reads a block. A length of 0 is not told from one that was left out, and would take the block for everything. Who means
+/// everything has no bits to write; bits without a length are what is left of a narrower block.
+fn network(message: &proto::Address) -> Result<IpNet, Problem> {
+    let block = block(&message.address, message.length)?;
+    match message.length {
+        0 if message.address.iter().any(|octet| *octet != 0) => Err(Problem::NoPrefixLength),
+        _ => Ok(block),
+    }
 }
 
 fn block_message(block: &IpNet) -> proto::Address {

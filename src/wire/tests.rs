@@ -15,6 +15,7 @@ mod policies;
 mod random;
 mod round_trip;
 mod services;
+mod strict;
 mod workloads;
 
 /// Gives what a resource with this payload is taken for, or the reason why not.

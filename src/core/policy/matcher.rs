@@ -34,8 +34,6 @@ pub struct ServiceAccountMatch {
 /// A peer as matchers see it, worked out once for all policies.
 pub(super) struct Subject<'a> {
     pub(super) identity: Option<&'a SpiffeId>,
-    /// The identity without its `spiffe://`.
-    pub(super) principal: Option<Box<str>>,
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
     pub(super) port: u16,
@@ -63,13 +61,9 @@ impl ServiceAccountMatch {
 }
 
 impl<'a> Subject<'a> {
-    pub(super) fn new(peer: &'a Peer) -> Self {
-        let principal = |id: &SpiffeId| {
-            format!("{}/ns/{}/sa/{}", id.trust_domain(), id.namespace(), id.service_account()).into()
-        };
+    pub(super) fn of(peer: &'a Peer) -> Self {
         Self {
             identity: peer.identity.as_ref(),
-            principal: peer.identity.as_ref().map(principal),
             source: peer.source.ip().to_canonical(),
             destination: peer.destination.ip().to_canonical(),
             port: peer.destination.port(),

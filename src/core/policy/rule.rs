@@ -34,7 +34,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Whether it is evaluated without being enforced.
     pub dry_run: bool,
-    /// Why it cannot be understood; then it denies whatever it applies to, as the rules that were meant might have.
+    /// Why it cannot be understood; then it denies whatever it applies to, as the rules that were meant might have, and
+    /// what its own rules say does not count.
     pub unusable: Option<Arc<str>>,
 }
 
@@ -111,7 +112,7 @@ impl Policy {
     }
 
     pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {
-        self.rules.iter().any(|rule| rule.matches(subject))
+        self.unusable.is_none() && self.rules.iter().any(|rule| rule.matches(subject))
     }
 }
 
@@ -131,7 +132,7 @@ impl Match {
     fn matches(&self, subject: &Subject<'_>) -> bool {
         let namespace = |m: &StringMatch| m.matches(subject.namespace());
         let account = |m: &ServiceAccountMatch| subject.identity.is_some_and(|id| m.matches(id));
-        let principal = |m: &StringMatch| subject.principal.as_ref().is_some_and(|p| m.matches(p));
+        let principal = |m: &StringMatch| subject.identity.is_some_and(|id| m.matches(id.principal()));
         let source = |block: &IpNet| lies_in(block, subject.source);
         let destination = |block: &IpNet| lies_in(block, subject.destination);
         let port = |&port: &u16| port == subject.port;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::matcher::Subject;
-use super::rule::{Action, Policy};
+use super::rule::Policy;
 use super::{Peer, PolicySet};
 
 /// Whether a peer may come in.
@@ -46,23 +46,6 @@ pub enum Denial {
     },
 }
 
-/// What a dry-run policy would have done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DryRun {
-    /// A DENY policy matches.
-    Deny {
-        /// The policy.
-        policy: Arc<str>,
-    },
-    /// An ALLOW policy matches.
-    Allow {
-        /// The policy.
-        policy: Arc<str>,
-    },
-    /// No ALLOW policy matches, and with these enforced that would be a denial.
-    NoneAllowed,
-}
-
 impl Verdict {
     /// Tells whether the peer may come in.
     #[must_use]
@@ -71,49 +54,26 @@ impl Verdict {
     }
 }
 
-pub(super) fn judge(policies: &PolicySet<'_>, peer: &Peer) -> Verdict {
-    let subject = Subject::new(peer);
-    let enforced = |action| policies.iter().filter(move |policy| !policy.dry_run && policy.action == action);
-    if let Some(policy) = first_match(enforced(Action::Deny), &subject) {
-        return Verdict::Deny(Denial::Explicit { policy });
+/// Judges whether `peer` may connect to a workload these policies apply to.
+#[must_use]
+pub fn judge(policies: &PolicySet, peer: &Peer) -> Verdict {
+    let subject = Subject::of(peer);
+    let matches = |policy: &&Arc<Policy>| policy.matches(&subject);
+    if let Some(policy) = policies.deny.iter().find(matches) {
+        return Verdict::Deny(Denial::Explicit { policy: policy.key.clone() });
     }
-    let mut unusable = policies
-        .iter()
-        .filter_map(|policy| Some((policy, policy.unusable.as_ref().filter(|_| !policy.dry_run)?)));
+    let mut unusable = policies.unusable.iter().filter_map(|it| Some((&it.key, it.unusable.as_ref()?)));
     if let Some((policy, reason)) = unusable.next() {
-        return Verdict::Deny(Denial::UnusablePolicy { policy: policy.key.clone(), reason: reason.clone() });
+        return Verdict::Deny(Denial::UnusablePolicy { policy: policy.clone(), reason: reason.clone() });
     }
     if let Some(policy) = policies.unknown().next() {
         return Verdict::Deny(Denial::UnknownPolicy { policy: policy.clone() });
     }
-    if enforced(Action::Allow).next().is_none() {
+    if policies.allow.is_empty() {
         return Verdict::Allow { policy: None };
     }
-    match first_match(enforced(Action::Allow), &subject) {
-        Some(policy) => Verdict::Allow { policy: Some(policy) },
+    match policies.allow.iter().find(matches) {
+        Some(policy) => Verdict::Allow { policy: Some(policy.key.clone()) },
         None => Verdict::Deny(Denial::NoneAllowed),
     }
-}
-
-pub(super) fn dry_run(policies: &PolicySet<'_>, peer: &Peer) -> Vec<DryRun> {
-    let subject = Subject::new(peer);
-    let dry = |action| policies.iter().filter(move |policy| policy.dry_run && policy.action == action);
-    let matching =
-        |action| dry(action).filter(|policy| policy.matches(&subject)).map(|policy| policy.key.clone());
-
-    let mut found: Vec<DryRun> = matching(Action::Deny).map(|policy| DryRun::Deny { policy }).collect();
-    let allowing: Vec<DryRun> = matching(Action::Allow).map(|policy| DryRun::Allow { policy }).collect();
-    let enforced_allow = policies.iter().any(|policy| !policy.dry_run && policy.action == Action::Allow);
-    if allowing.is_empty() && !enforced_allow && dry(Action::Allow).next().is_some() {
-        found.push(DryRun::NoneAllowed);
-    }
-    found.extend(allowing);
-    found
-}
-
-fn first_match<'a>(
-    mut policies: impl Iterator<Item = &'a Arc<Policy>>,
-    subject: &Subject<'_>,
-) -> Option<Arc<str>> {
-    policies.find(|policy| policy.matches(subject)).map(|policy| policy.key.clone())
 }

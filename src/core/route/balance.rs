@@ -1,63 +1,128 @@
 //! Which endpoint of a service takes a connection.
+//!
+//! Goes in: the service, its client, what was dialled, and what earlier connections say of the endpoints. Comes out: a
+//! workload and the address to reach it at. What the preferences of a service leave open is decided by entropy, each endpoint
+//! having its capacity of it. Deliberately absent: what makes an endpoint bad.
+//!
+//! The endpoints are lined up once for all clients of a node (see `lineup`); choosing one of them then costs a division and, if
+//! capacities differ, a binary search.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::refusal::Refusal;
-use crate::service::{BalanceMode, IpFamilies, LoadBalancer, Preference};
+use crate::service::{BalanceMode, IpFamilies};
+use crate::snapshot::lineup::{Lineup, Nearness, Served};
 use crate::snapshot::services::Backed;
+use crate::snapshot::urn::Urn;
 use crate::workload::{PortMap, Workload};
 
-/// An endpoint that can take the connection.
-struct Candidate<'a> {
-    workload: &'a Arc<Workload>,
-    port: u16,
+pub(super) mod lineup;
+
+/// What earlier connections say of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reputation {
+    /// Nothing against it.
+    Good,
+    /// Others could not connect to it: it is taken only if there is no other.
+    SetAside,
+    /// This connection has tried it: it is not taken again.
+    Tried,
+}
+
+/// A connection that needs an endpoint.
+#[derive(Clone, Copy)]
+struct Call<'b, 'c> {
+    backed: &'b Backed,
+    source: &'c Workload,
+    destination: SocketAddr,
+    /// Where the service says its port is served; 0 leaves that to each endpoint.
+    target: u16,
 }
 
 /// Chooses the workload behind `backed` for a connection of `source` to `destination`, and the address to reach it at.
 ///
-/// Endpoints this version cannot reach count only when there is no other.
+/// Endpoints this version cannot reach count only when there is no other. `reputation` is asked of those drawn, with the address
+/// they would be reached at, until one is good.
 pub(super) fn choose<'a>(
     backed: &'a Backed,
     source: &Workload,
     destination: SocketAddr,
     entropy: u64,
+    reputation: impl Fn(&Workload, SocketAddr) -> Reputation,
 ) -> Result<(&'a Arc<Workload>, SocketAddr), Refusal> {
     let service = backed.service();
-    let Some(service_target) = service.ports.target(destination.port()) else {
+    let Some(target) = service.ports.target(destination.port()) else {
         return Err(Refusal::UnknownServicePort { service: backed.key().clone(), destination });
     };
-    let able = backed.backends().filter(|(workload, _)| has_a_way(workload, source));
-    let all = able.filter_map(|(workload, ports)| {
-        let port = port_of(ports, destination.port(), service_target)?;
-        Some(Candidate { workload, port })
-    });
-    let reach = |workload| address_of(workload, source, service.ip_families, destination.ip());
-    let (reachable, others): (Vec<_>, Vec<_>) = all.partition(|it| reach(it.workload).is_ok());
-
-    let pick = |candidates| pick(preferred(candidates, &service.load_balancer, source), entropy);
-    let Some(chosen) = pick(reachable).or_else(|| pick(others)) else {
+    let call = Call { backed, source, destination, target };
+    // One nobody can connect to has no reputation either.
+    let judge = |it: &Workload| call.address_of(it).map_or(Reputation::Good, |to| reputation(it, to));
+    let chosen = match call.shared_lineup() {
+        Some(lineup) => draw(&lineup.urns, entropy, judge),
+        None => {
+            let own = lineup::of(&call, Some(destination.ip()));
+            draw(&own.urns, entropy, judge).and_then(|it| backed.endpoints().get(&it.uid))
+        }
+    };
+    let Some(chosen) = chosen else {
         let known = backed.len();
         return Err(Refusal::NoEndpoint { service: backed.key().clone(), destination, known });
     };
-    let ip = reach(chosen.workload)?;
-    Ok((chosen.workload, SocketAddr::new(ip, chosen.port)))
+    Ok((chosen, call.address_of(chosen)?))
 }
 
-/// Tells whether there is any way to `workload`, be it one this version cannot go.
-fn has_a_way(workload: &Workload, source: &Workload) -> bool {
-    let through_gateway = workload.network_gateway.is_some() && workload.network != source.network;
-    !workload.addresses.is_empty() || !workload.hostname.is_empty() || through_gateway
+/// Draws the best there is: of good reputation, then of the nearest.
+fn draw(urns: &[Urn], entropy: u64, judge: impl Fn(&Workload) -> Reputation) -> Option<&Arc<Workload>> {
+    let good = |it: &Workload| judge(it) == Reputation::Good;
+    let not_tried = |it: &Workload| judge(it) != Reputation::Tried;
+    let good = urns.iter().find_map(|urn| urn.draw_where(entropy, good));
+    good.or_else(|| urns.iter().find_map(|urn| urn.draw_where(entropy, not_tried)))
 }
 
-/// Gives the port of an endpoint, unless neither it nor the service knows one.
-fn port_of(own: &PortMap, service_port: u16, service_target: u16) -> Option<u16> {
-    let own = own.target(service_port).filter(|&port| port != 0);
-    own.or(Some(service_target).filter(|&port| port != 0))
+impl<'b> Call<'b, '_> {
+    /// The lineup for all clients like this one, unless there are too many kinds of them, or this call is special.
+    fn shared_lineup(&self) -> Option<&'b Lineup> {
+        let Self { backed, source, .. } = *self;
+        let (port, nearness) = (self.served(), self.nearness());
+        let like_us = |lineup: &Lineup| lineup.seen_from.is_of(source, port, nearness);
+        let lineup = backed.lineup(like_us, || lineup::of(self, None))?;
+        let special = lineup.barred && !backed.service().ip_families.allows(self.destination.ip());
+        (!special).then_some(lineup)
+    }
+
+    fn served(&self) -> Served {
+        match self.target {
+            0 => Served::ByName(self.destination.port()),
+            _ => Served::ByAll,
+        }
+    }
+
+    fn nearness(&self) -> Nearness {
+        match self.backed.service().load_balancer.mode {
+            BalanceMode::Strict | BalanceMode::Failover => Nearness::Matters,
+            BalanceMode::Standard | BalanceMode::Passthrough => Nearness::Ignored,
+        }
+    }
+
+    /// Where to reach an endpoint, which has a port for the call.
+    fn address_of(&self, workload: &Workload) -> Result<SocketAddr, Refusal> {
+        let families = self.backed.service().ip_families;
+        let ip = address_of(workload, self.source, families, self.destination.ip())?;
+        let own = workload.services.get(self.backed.key());
+        let port = own.and_then(|own| self.port_of(own)).unwrap_or(self.target);
+        Ok(SocketAddr::new(ip, port))
+    }
+
+    /// Gives the port of an endpoint, unless neither it nor the service knows one.
+    fn port_of(&self, own: &PortMap) -> Option<u16> {
+        let own = own.target(self.destination.port()).filter(|&port| port != 0);
+        own.or(Some(self.target).filter(|&port| port != 0))
+    }
 }
 
 /// Gives the address of `workload` to use for a client of `source` that dialled `dialled`.
-fn address_of(
+pub(super) fn address_of(
     workload: &Workload,
     source: &Workload,
     families: IpFamilies,
@@ -77,74 +142,4 @@ fn address_of(
         None if workload.hostname.is_empty() => Err(Refusal::NoAddress { workload: uid() }),
         None => Err(Refusal::HostnameNotSupported { workload: uid(), hostname: workload.hostname.clone() }),
     }
-}
-
-/// Keeps the candidates that the load balancing mode leaves to chance. Those with capacity 0 are drained and count only
-/// when all are: then somebody is misconfigured, and the service stays up.
-fn preferred<'a>(
-    mut candidates: Vec<Candidate<'a>>,
-    balancer: &LoadBalancer,
-    source: &Workload,
-) -> Vec<Candidate<'a>> {
-    if candidates.iter().any(|it| it.workload.capacity > 0) {
-        candidates.retain(|it| it.workload.capacity > 0);
-    }
-    let preferences = &balancer.preferences;
-    match balancer.mode {
-        BalanceMode::Standard | BalanceMode::Passthrough => {}
-        BalanceMode::Strict => {
-            candidates.retain(|it| preferences.iter().all(|&by| is_near(by, source, it.workload)));
-        }
-        BalanceMode::Failover => {
-            let rank = |it: &Candidate<'_>| rank(preferences, source, it.workload);
-            let best = candidates.iter().map(rank).max();
-            candidates.retain(|it| Some(rank(it)) == best);
-        }
-    }
-    candidates
-}
-
-/// Counts the leading preferences that match.
-///
-/// With the network as first preference, a match there outranks everything else, and a mismatch does not end the count.
-pub(super) fn rank(preferences: &[Preference], source: &Workload, workload: &Workload) -> usize {
-    let leading = |rest: &[Preference]| rest.iter().take_while(|&&by| is_near(by, source, workload)).count();
-    match preferences {
-        [Preference::Network, rest @ ..] if is_near(Preference::Network, source, workload) => {
-            preferences.len() + leading(rest)
-        }
-        [Preference::Network, rest @ ..] => leading(rest),
-        all => leading(all),
-    }
-}
-
-/// Compares texts as they are: two unknown zones are the same zone, so that a preference list goes on past a level that
-/// nobody fills in.
-fn is_near(by: Preference, source: &Workload, workload: &Workload) -> bool {
-    let (here, there) = (&source.place.locality, &workload.place.locality);
-    match by {
-        Preference::Region => here.region == there.region,
-        Preference::Zone => here.zone == there.zone,
-        Preference::Subzone => here.subzone == there.subzone,
-        Preference::Node => source.place.node == workload.place.node,
-        Preference::Cluster => source.cluster_id == workload.cluster_id,
-        Preference::Network => source.network == workload.network,
-    }
-}
-
-/// Draws one candidate, weighted by capacity; without any capacity all are equal.
-fn pick(candidates: Vec<Candidate<'_>>, entropy: u64) -> Option<Candidate<'_>> {
-    let total: u64 = candidates.iter().map(|it| u64::from(it.workload.capacity)).sum();
-    if total == 0 {
-        let count = u64::try_from(candidates.len()).unwrap_or(u64::MAX);
-        let at = entropy.checked_rem(count)?;
-        return candidates.into_iter().nth(usize::try_from(at).ok()?);
-    }
-    let mut left = entropy % total;
-    candidates.into_iter().find(|it| {
-        let weight = u64::from(it.workload.capacity);
-        let here = left < weight;
-        left = left.saturating_sub(weight);
-        here
-    })
 }

@@ -4,10 +4,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::hbone::Authority;
 use crate::refusal::Refusal;
+use crate::service::Service;
 use crate::snapshot::Snapshot;
-use crate::workload::Workload;
+use crate::workload::{ApplicationProtocol, ApplicationTunnel, GatewayAddress, Workload};
 
-use super::is_own_port;
+use super::{is_own_port, waypoint};
+
+/// Where a connection is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// The workload's address and the port that takes the connection: what policies see.
+    pub to: SocketAddr,
+    /// The workload wants a PROXY protocol header; this is the destination it names: what the peer asked for.
+    pub announced: Option<SocketAddr>,
+}
 
 /// Decides where to deliver a connection to `authority` that arrived at `local_ip`, an address of `local`.
 ///
@@ -18,39 +28,98 @@ pub fn inbound(
     local: &Workload,
     local_ip: IpAddr,
     authority: &Authority,
-) -> Result<SocketAddr, Refusal> {
-    if local.application_tunnel.is_some() {
-        return Err(Refusal::ApplicationTunnelNotSupported { workload: local.uid.clone() });
-    }
+) -> Result<Delivery, Refusal> {
     let local_ip = local_ip.to_canonical();
-    let port = match authority {
-        Authority::Address(asked) => {
-            let asked_ip = asked.ip().to_canonical();
-            if asked_ip != local_ip {
-                return Err(Refusal::IpMismatch { asked: asked_ip, local: local_ip });
-            }
-            asked.port()
-        }
-        Authority::Host { host, port } => target_port(snapshot, local, host, *port)?,
+    let tunnel = local.application_tunnel;
+    let asked = match authority {
+        Authority::Address(asked) => address(snapshot, local, local_ip, *asked)?,
+        Authority::Host { host, port } => named(snapshot, local, host, *port)?,
+    };
+    let port = match tunnel.and_then(|tunnel| tunnel.port) {
+        Some(port) => port,
+        None => asked.port(local, authority)?,
     };
     if is_own_port(port) {
         return Err(Refusal::OwnPort { port });
     }
-    Ok(SocketAddr::new(local_ip, port))
+    let proxied = matches!(tunnel, Some(ApplicationTunnel { protocol: ApplicationProtocol::Proxy, .. }));
+    let announced = if proxied { Some(asked.address(local)?) } else { None };
+    Ok(Delivery { to: SocketAddr::new(local_ip, port), announced })
 }
 
-/// Gives the port of `local` that serves `port` of the service called `host`.
-fn target_port(snapshot: &Snapshot, local: &Workload, host: &str, port: u16) -> Result<u16, Refusal> {
+/// What the peer asked for, as far as it is ours.
+enum Asked<'a> {
+    Address(SocketAddr),
+    Service { service: &'a Service, port: u16, target: Option<u16> },
+}
+
+impl Asked<'_> {
+    /// The port of the workload that is meant.
+    fn port(&self, local: &Workload, authority: &Authority) -> Result<u16, Refusal> {
+        match self {
+            Self::Address(asked) => Ok(asked.port()),
+            Self::Service { target: Some(port), .. } => Ok(*port),
+            Self::Service { target: None, .. } => {
+                Err(Refusal::NoTargetPort { workload: local.uid.clone(), authority: authority.clone() })
+            }
+        }
+    }
+
+    /// The address that was called; of a service, a virtual one of our network, IPv4 first.
+    fn address(&self, local: &Workload) -> Result<SocketAddr, Refusal> {
+        match self {
+            Self::Address(asked) => Ok(*asked),
+            Self::Service { service, port, .. } => {
+                let ours = service.vips.iter().filter(|vip| vip.network == local.network);
+                let best = ours.min_by_key(|vip| vip.ip.is_ipv6());
+                best.map(|vip| SocketAddr::new(vip.ip, *port)).ok_or_else(|| Refusal::NoVirtualAddress {
+                    workload: local.uid.clone(),
+                    service: service.key(),
+                })
+            }
+        }
+    }
+}
+
+fn address<'a>(
+    snapshot: &Snapshot,
+    local: &Workload,
+    local_ip: IpAddr,
+    asked: SocketAddr,
+) -> Result<Asked<'a>, Refusal> {
+    let asked = SocketAddr::new(asked.ip().to_canonical(), asked.port());
+    let ours = asked.ip() == local_ip
+        || local.application_tunnel.is_some()
+        || is_waypoint_of(snapshot, local, asked.ip());
+    if ours {
+        Ok(Asked::Address(asked))
+    } else {
+        Err(Refusal::IpMismatch { asked: asked.ip(), local: local_ip })
+    }
+}
+
+/// Tells whether `local` is a waypoint in front of what has this address.
+fn is_waypoint_of(snapshot: &Snapshot, local: &Workload, ip: IpAddr) -> bool {
+    let is_us = |reference: &GatewayAddress| waypoint::is_instance(snapshot, reference, local);
+    let workload = snapshot.workload_by_address(&local.network, ip);
+    let service = snapshot.service_by_vip(&local.network, ip, &local.namespace);
+    workload.and_then(|workload| workload.waypoint.as_ref()).is_some_and(is_us)
+        || service.is_some_and(|service| waypoint::all_of_service(service).any(is_us))
+}
+
+fn named<'a>(snapshot: &'a Snapshot, local: &Workload, host: &str, port: u16) -> Result<Asked<'a>, Refusal> {
     let Some(service) = snapshot.service_by_hostname(host, &local.namespace) else {
         return Err(Refusal::UnknownHost { host: host.to_owned() });
     };
-    let Some(ports) = local.services.get(&service.key()) else {
-        return Err(Refusal::NotAnEndpoint { workload: local.uid.clone(), service: service.key() });
+    let own = local.services.get(&service.key());
+    let in_front = || {
+        let is_us = |reference: &GatewayAddress| waypoint::is_instance(snapshot, reference, local);
+        local.application_tunnel.is_some() || waypoint::all_of_service(service).any(is_us)
     };
-    let own = ports.target(port).filter(|&target| target != 0);
-    let declared = || service.ports.target(port).filter(|&target| target != 0);
-    own.or_else(declared).ok_or_else(|| Refusal::NoTargetPort {
-        workload: local.uid.clone(),
-        authority: Authority::Host { host: host.to_owned(), port },
-    })
+    if own.is_none() && !in_front() {
+        return Err(Refusal::NotAnEndpoint { workload: local.uid.clone(), service: service.key() });
+    }
+    let own = own.and_then(|ports| ports.target(port)).filter(|&target| target != 0);
+    let declared = service.ports.target(port).filter(|&target| target != 0);
+    Ok(Asked::Service { service, port, target: own.or(declared) })
 }

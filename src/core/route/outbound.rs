@@ -12,9 +12,14 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::services::Backed;
 use crate::workload::{GatewayAddress, Protocol, Workload};
 
-use super::{HBONE_PORT, Route, balance, is_own_port};
+use super::waypoint::{self, Waypoint};
+use super::{HBONE_PORT, Reputation, Route, balance, is_own_port};
 
-/// Decides where a connection of `source` to `destination` goes. `entropy` chooses among equal endpoints.
+/// Decides where a connection of `source` to `destination` goes. `entropy` chooses among endpoints that are equally near;
+/// `reputation` says what earlier connections found out about them.
+///
+/// A service may be in front of a workload's own address; then the service is meant, and its waypoint counts before the
+/// workload's.
 ///
 /// # Errors
 /// When there is no way, or none that may be taken.
@@ -23,36 +28,81 @@ pub fn outbound(
     source: &Workload,
     destination: SocketAddr,
     entropy: u64,
+    reputation: &dyn Fn(&Workload, SocketAddr) -> Reputation,
 ) -> Result<Route, Refusal> {
     let destination = canonical(destination);
     refuse_loop(source, destination)?;
+    let call = Call { snapshot, source, destination, entropy, reputation };
     let called = snapshot.backed_by_vip(&source.network, destination.ip(), &source.namespace);
     let at_address = snapshot.workload_by_address(&source.network, destination.ip());
-    // An address can be that of a service and of a workload. Then both have their say about waypoints.
-    if let Some(workload) = at_address {
-        refuse_waypoint(&workload.uid, workload.waypoint.as_ref())?;
-    }
     match (called, at_address) {
-        (Some(backed), _) => to_service(backed, source, destination, entropy),
-        (None, Some(workload)) => to_workload(source, workload, destination, None),
+        (Some(backed), at_address) => call.to_service(backed, at_address),
+        (None, Some(workload)) => call.to_address_of(workload),
         (None, None) => Ok(Route::Passthrough { to: destination, workload: None, service: None }),
     }
 }
 
-fn to_service(
-    backed: &Backed,
-    source: &Workload,
-    destination: SocketAddr,
-    entropy: u64,
-) -> Result<Route, Refusal> {
-    let service = backed.service();
-    let weighted = service.weighted_waypoints.iter().find(|it| it.weight > 0).map(|it| &it.destination);
-    refuse_waypoint(backed.key(), weighted.or(service.waypoint.as_ref()))?;
-    if service.load_balancer.mode == BalanceMode::Passthrough {
-        return Ok(Route::Passthrough { to: destination, workload: None, service: Some(service.clone()) });
+/// One connection to be routed.
+pub(super) struct Call<'c> {
+    pub(super) snapshot: &'c Snapshot,
+    pub(super) source: &'c Workload,
+    pub(super) destination: SocketAddr,
+    pub(super) entropy: u64,
+    pub(super) reputation: &'c dyn Fn(&Workload, SocketAddr) -> Reputation,
+}
+
+impl Call<'_> {
+    fn to_service(&self, backed: &Backed, at_address: Option<&Arc<Workload>>) -> Result<Route, Refusal> {
+        let (service, destination) = (backed.service(), self.destination);
+        let passthrough = service.load_balancer.mode == BalanceMode::Passthrough;
+        if !passthrough && service.ports.target(destination.port()).is_none() {
+            return Err(Refusal::UnknownServicePort { service: backed.key().clone(), destination });
+        }
+        // Other bits than those that choose the endpoint.
+        let own = waypoint::of_service(service, self.entropy.rotate_left(32));
+        if let Some(reference) = own.filter(|reference| !self.comes_from(reference)) {
+            return self.through(backed.key(), reference, Some(service));
+        }
+        if let (None, Some(workload)) = (own, at_address)
+            && let Some(reference) = self.waypoint_of(workload)
+        {
+            return self.through(&workload.uid, reference, Some(service));
+        }
+        if passthrough {
+            let service = Some(service.clone());
+            return Ok(Route::Passthrough { to: destination, workload: None, service });
+        }
+        let (workload, to) =
+            balance::choose(backed, self.source, destination, self.entropy, self.reputation)?;
+        to_workload(self.source, workload, to, Some(service))
     }
-    let (workload, to) = balance::choose(backed, source, destination, entropy)?;
-    to_workload(source, workload, to, Some(service))
+
+    fn to_address_of(&self, workload: &Arc<Workload>) -> Result<Route, Refusal> {
+        match self.waypoint_of(workload) {
+            Some(reference) => self.through(&workload.uid, reference, None),
+            None => to_workload(self.source, workload, self.destination, None),
+        }
+    }
+
+    fn waypoint_of<'w>(&self, workload: &'w Workload) -> Option<&'w GatewayAddress> {
+        workload.waypoint.as_ref().filter(|reference| !self.comes_from(reference))
+    }
+
+    /// What comes from a waypoint has been through it.
+    fn comes_from(&self, reference: &GatewayAddress) -> bool {
+        waypoint::is_instance(self.snapshot, reference, self.source)
+    }
+
+    fn through(
+        &self,
+        target: &Arc<str>,
+        reference: &GatewayAddress,
+        service: Option<&Arc<Service>>,
+    ) -> Result<Route, Refusal> {
+        let Waypoint { workload, peer, expected } = waypoint::choose(self, target, reference)?;
+        let (authority, service) = (Authority::Address(self.destination), service.cloned());
+        Ok(Route::Tunnel { peer, authority, expected, endpoint: peer, workload, service })
+    }
 }
 
 fn to_workload(
@@ -69,6 +119,7 @@ fn to_workload(
             peer: SocketAddr::new(to.ip(), HBONE_PORT),
             authority: Authority::Address(to),
             expected: expected(&workload, service.as_deref())?,
+            endpoint: to,
             workload,
             service,
         }),
@@ -77,7 +128,7 @@ fn to_workload(
 
 /// Gives the identities the peer may have: the workload's own, and those its service vouches for. Texts of the service
 /// that are no identities cannot be anybody's and are left out.
-fn expected(workload: &Workload, service: Option<&Service>) -> Result<Vec<SpiffeId>, Refusal> {
+pub(super) fn expected(workload: &Workload, service: Option<&Service>) -> Result<Vec<SpiffeId>, Refusal> {
     let own = workload
         .identity()
         .map_err(|source| Refusal::NoIdentity { workload: workload.uid.clone(), source })?;
@@ -98,13 +149,4 @@ fn refuse_loop(source: &Workload, destination: SocketAddr) -> Result<(), Refusal
         return Err(Refusal::Loop { destination });
     }
     Ok(())
-}
-
-fn refuse_waypoint(target: &Arc<str>, waypoint: Option<&GatewayAddress>) -> Result<(), Refusal> {
-    match waypoint {
-        Some(waypoint) => {
-            Err(Refusal::WaypointNotSupported { target: target.clone(), waypoint: waypoint.to_string() })
-        }
-        None => Ok(()),
-    }
 }

@@ -6,6 +6,7 @@ use crate::snapshot::Snapshot;
 mod balance;
 mod inbound;
 mod outbound;
+mod waypoint;
 
 /// Gives the snapshot of a mesh file.
 fn snapshot(text: &str) -> Snapshot {
@@ -17,7 +18,7 @@ fn snapshot(text: &str) -> Snapshot {
 fn way(snapshot: &Snapshot, source: &str, destination: &str, entropy: u64) -> String {
     let source = snapshot.workload(source).expect("the source is in the mesh");
     let service = |service: Option<Arc<Service>>| service.map_or_else(|| "-".into(), |service| service.key());
-    match outbound(snapshot, source, destination.parse().unwrap(), entropy) {
+    match outbound(snapshot, source, destination.parse().unwrap(), entropy, &|_, _| Reputation::Good) {
         Ok(Route::Passthrough { to, workload, service: by }) => {
             let workload = workload.map_or_else(|| "-".into(), |workload| workload.uid.clone());
             format!("tcp {to} {workload} {}", service(by))

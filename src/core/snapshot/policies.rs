@@ -10,13 +10,17 @@ use super::index::Keyed;
 #[derive(Debug, Clone)]
 pub(crate) struct Governing(Arc<Policy>);
 
-/// What policies that govern everything are found by; no workload is in such a namespace.
+/// What policies that govern everything are found by.
 pub(crate) const EVERYTHING: &str = "";
 
 impl Governing {
     /// Gives nothing for a policy that governs only what refers to it.
     pub(crate) fn of(policy: &Arc<Policy>) -> Option<Self> {
         (policy.scope != Scope::WorkloadSelector).then(|| Self(policy.clone()))
+    }
+
+    pub(crate) fn is_global(&self) -> bool {
+        self.0.scope == Scope::Global
     }
 
     pub(crate) fn policy(&self) -> &Arc<Policy> {

@@ -8,6 +8,8 @@ use crate::service::Service;
 use crate::workload::{PortMap, Workload};
 
 use super::index::{Index, Keyed};
+use super::lineup::Lineup;
+use super::memo::Memo;
 
 /// A service and its key. The indexes by name and address share it; endpoints, which change all the time, are not in it.
 #[derive(Debug)]
@@ -19,9 +21,10 @@ pub(crate) struct Listing {
 /// A service together with the workloads that can take its connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Backed {
-    pub(crate) listing: Arc<Listing>,
-    /// All workloads that name the service, whatever their health.
-    pub(crate) endpoints: Index<Arc<Workload>>,
+    listing: Arc<Listing>,
+    endpoints: Index<Arc<Workload>>,
+    /// Made of the two when somebody asks: most services of a mesh have no client on this node.
+    lineups: Memo<Lineup>,
 }
 
 /// One of the virtual addresses of a service.
@@ -36,6 +39,37 @@ pub(crate) struct Vip {
 pub(crate) struct Named(pub(crate) Arc<Listing>);
 
 impl Backed {
+    /// Puts a service in front of the workloads that name it.
+    pub(crate) fn new(listing: Arc<Listing>, endpoints: Index<Arc<Workload>>) -> Self {
+        Self { listing, endpoints, lineups: Memo::default() }
+    }
+
+    /// Gives the service and all workloads that name it.
+    pub(crate) fn into_parts(self) -> (Arc<Listing>, Index<Arc<Workload>>) {
+        (self.listing, self.endpoints)
+    }
+
+    /// Gives all workloads that name the service, whatever their health.
+    pub(crate) fn endpoints(&self) -> &Index<Arc<Workload>> {
+        &self.endpoints
+    }
+
+    /// Gives them to be changed; what was made of them is forgotten.
+    pub(crate) fn endpoints_mut(&mut self) -> &mut Index<Arc<Workload>> {
+        self.lineups = Memo::default();
+        &mut self.endpoints
+    }
+
+    /// Gives what the clients wanted may be given, made by `make` when nobody has asked before; nothing when there are too many
+    /// kinds of clients to keep it for each.
+    pub(crate) fn lineup(
+        &self,
+        wanted: impl Fn(&Lineup) -> bool,
+        make: impl Fn() -> Lineup,
+    ) -> Option<&Lineup> {
+        self.lineups.find_or_make(wanted, make)
+    }
+
     /// Gives the service.
     pub(crate) fn service(&self) -> &Arc<Service> {
         &self.listing.service

@@ -179,7 +179,7 @@ impl State {
     }
 
     /// The newest running proxy of a node.
-    fn proxy_of(&self, node: &str) -> Option<(Program, Arc<Netns>)> {
+    pub(super) fn proxy_of(&self, node: &str) -> Option<(Program, Arc<Netns>)> {
         self.running.iter().rev().find_map(|running| match &running.role {
             Role::Proxy(Some(name), netns) if name == node && running.program.is_running() => {
                 Some((running.program.clone(), Arc::clone(netns)))

@@ -145,6 +145,12 @@ impl Lab {
         self.start_proxy(Some(node.name().to_owned()), launch)
     }
 
+    /// A node's proxy, if one runs; the newest of several.
+    #[must_use]
+    pub fn proxy(&self, node: &Node) -> Option<Program> {
+        self.state().proxy_of(node.name()).map(|(program, _)| program)
+    }
+
     /// How a node's proxy is started.
     ///
     /// # Errors

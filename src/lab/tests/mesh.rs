@@ -93,3 +93,15 @@ fn a_proxy_can_serve_one_pod_alone() {
     assert!(!client.is_captured());
     assert!(proxy.is_running());
 }
+
+#[test]
+fn a_pod_that_takes_tunnels_by_itself_need_not_be_enrolled() {
+    let lab = Lab::new("takes-tunnels").unwrap();
+    let node = lab.node("a").unwrap();
+    lab.pod(&node, PodSpec::new("gate").takes_tunnels()).unwrap();
+    lab.pod(&node, PodSpec::new("plain")).unwrap();
+    lab.apply().unwrap();
+    let mesh = std::fs::read_to_string(lab.mesh_file()).unwrap();
+    let protocols: Vec<_> = mesh.lines().filter_map(|line| line.strip_prefix("  protocol: ")).collect();
+    assert_eq!(protocols, ["HBONE", "TCP"]);
+}

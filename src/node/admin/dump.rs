@@ -1,6 +1,6 @@
 //! `/config_dump`: what this node holds, as JSON.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -9,6 +9,8 @@ use time::format_description::well_known::Rfc3339;
 use crate::control_plane::{self, status::State as Reachable};
 use crate::identity::revocation::{Revocation, Status};
 use crate::identity::{Identities, Listed, X509};
+use crate::proxy::PodInfo;
+use crate::set_aside::{self, Endpoint};
 use crate::state::State;
 
 /// Pods and certificates; private keys and tokens are in no dump.
@@ -34,6 +36,7 @@ pub(super) fn dump(state: &State, identities: &Identities, revocation: &Revocati
         "certificates": certificates,
         "controlPlane": control_plane,
         "revocation": revoked(revocation),
+        "setAside": state.set_aside().list(Instant::now()).iter().map(unreached).collect::<Vec<_>>(),
         "version": version,
         "workloadState": pods,
     });
@@ -55,6 +58,21 @@ fn reachable(status: &control_plane::Status) -> Value {
         "error": error,
         "version": view.version,
     })
+}
+
+/// The endpoints a pod is not given for a while, unless there are no others.
+fn unreached((PodInfo { name, namespace, .. }, endpoints): &(PodInfo, Vec<set_aside::Listed>)) -> Value {
+    let endpoint = |listed: &set_aside::Listed| {
+        let Endpoint { workload, address } = &listed.endpoint;
+        json!({
+            "workload": workload,
+            "address": address,
+            "forSeconds": listed.pause.as_secs(),
+            "secondsLeft": listed.left.as_secs(),
+        })
+    };
+    let endpoints: Vec<Value> = endpoints.iter().map(endpoint).collect();
+    json!({ "namespace": namespace, "name": name, "endpoints": endpoints })
 }
 
 /// What is known of revoked certificates.
@@ -88,4 +106,27 @@ fn x509(certificate: &X509) -> Value {
 
 pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
     OffsetDateTime::from(time).format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn endpoints_are_listed_with_the_pod_that_could_not_reach_them() {
+        let endpoint = Endpoint { workload: "c//Pod/n/db".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let [pause, left] = [20, 7].map(Duration::from_secs);
+        let [name, namespace, service_account] = ["web", "n", "default"].map(str::to_owned);
+        let pod = PodInfo { name, namespace, service_account };
+        assert_eq!(
+            unreached(&(pod, vec![set_aside::Listed { endpoint, pause, left }])),
+            json!({
+                "namespace": "n",
+                "name": "web",
+                "endpoints": [{ "workload": "c//Pod/n/db", "address": "10.0.0.1:80", "forSeconds": 20, "secondsLeft": 7 }],
+            })
+        );
+    }
 }

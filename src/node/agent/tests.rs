@@ -14,6 +14,7 @@ use culvert_sys::seqpacket::Listener;
 use super::*;
 use crate::capture::INBOUND_TUNNEL;
 use crate::config::{Config, Environment};
+use crate::dns::Dns;
 use crate::drain::{self, Drain};
 use crate::identity::{Identities, Trust, ca};
 use crate::proxy::Shared;
@@ -77,6 +78,9 @@ fn shared() -> Shared {
         identities: Identities::new(client.unwrap(), Trust::default()),
         socket: config.socket,
         tunnel: config.tunnel,
+        telling: config.telling,
+        set_aside: Default::default(),
+        dns: config.dns.map(Dns::new),
     }
 }
 

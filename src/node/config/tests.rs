@@ -21,6 +21,14 @@ fn nothing_set_gives_the_documented_defaults() {
 }
 
 #[test]
+fn decisions_are_told_loudly_only_when_asked_for() {
+    for (value, telling) in [("true", Telling::Info), ("TRUE", Telling::Debug), ("1", Telling::Debug)] {
+        assert_eq!(read(&[("AUTHZ_POLICY_INFO_LOGGING", value)]).unwrap().telling, telling, "{value}");
+    }
+    assert_eq!(read(&[]).unwrap().telling, Telling::Debug);
+}
+
+#[test]
 fn dedicated_mode_marks_nothing_by_itself() {
     let set = [("PROXY_MODE", "dedicated"), ("PROXY_WORKLOAD_INFO", "ns/pod/sa")];
     assert_eq!(read(&set).unwrap().socket.mark, None);

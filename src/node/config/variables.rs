@@ -66,6 +66,21 @@ const VARIABLES: &[Variable] = &[
     row("INSTANCE_IP", "1.1.1.1", "address of that pod"),
     row("CLUSTER_DOMAIN", "cluster.local", "DNS domain of the cluster"),
     row(
+        "ISTIO_META_DNS_CAPTURE",
+        "true",
+        "`true`: answer the DNS queries of pods; also in `proxyMetadata` of the proxy configuration",
+    ),
+    row(
+        "ISTIO_META_DNS_PROXY_ADDR",
+        "localhost:15053",
+        "where in a pod: `localhost:PORT` (both families), or an address and a port; also in `proxyMetadata`",
+    ),
+    row(
+        "PREFERED_SERVICE_NAMESPACE",
+        "",
+        "namespace whose service is meant by a name that is in several, when the client's own has none",
+    ),
+    row(
         "KUBERNETES_SERVICE_HOST",
         "",
         "set by Kubernetes: the control plane is istiod unless something else is said",
@@ -161,6 +176,11 @@ const VARIABLES: &[Variable] = &[
         "describe the destination in the CONNECT response, and read the peer's description of itself",
     ),
     row(
+        "LOCALHOST_APP_TUNNEL",
+        "true",
+        "connect to application tunnels with PROXY protocol on the loopback address",
+    ),
+    row(
         "CONNECTION_TERMINATION_DEADLINE",
         "",
         "how long connections may go on after the process was asked to stop; unset: see the next row, else 5 s",
@@ -177,6 +197,11 @@ const VARIABLES: &[Variable] = &[
         "ZTUNNEL_RESOURCE_CPU_REQUEST",
         "",
         "CPU request as a Kubernetes quantity; the least number of threads",
+    ),
+    row(
+        "AUTHZ_POLICY_INFO_LOGGING",
+        "",
+        "`true`: log each policy decision, dry runs included, at level info; else at level debug",
     ),
     row("RUST_LOG", "info", "log filter"),
     row("LOG_FORMAT", "plain", "`plain` or `json`"),

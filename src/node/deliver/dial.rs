@@ -31,6 +31,8 @@ pub(crate) enum Error {
     Refused { to: SocketAddr, source: Arc<io::Error> },
     #[error("no answer from {to} within {CONNECT_DEADLINE:?} (connect deadline)")]
     TimedOut { to: SocketAddr },
+    #[error("no answer from {to} within {patience:?} (attempt deadline)")]
+    OutOfPatience { to: SocketAddr, patience: Duration },
 }
 
 impl Error {
@@ -40,7 +42,7 @@ impl Error {
             Self::Socket { source, .. } | Self::Refused { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
             }
-            Self::TimedOut { .. } => false,
+            Self::TimedOut { .. } | Self::OutOfPatience { .. } => false,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use culvert_core::address::NetworkAddress;
 use culvert_core::snapshot::Snapshot;
+use culvert_core::workload::{GatewayAddress, GatewayDestination};
 use tokio::sync::oneshot;
 
 use super::Mesh;
@@ -52,6 +53,16 @@ impl Mesh {
     pub(crate) async fn know_service(&self, namespace: &str, hostname: &str) -> Result<(), Unanswered> {
         let known = |snapshot: &Snapshot| snapshot.has_hostname(hostname);
         self.know(known, || format!("{namespace}/{hostname}")).await
+    }
+
+    /// Returns when the snapshot has what there is to know of a waypoint.
+    pub(crate) async fn know_gateway(&self, gateway: &GatewayAddress) -> Result<(), Unanswered> {
+        match &gateway.destination {
+            GatewayDestination::Address(address) => self.know_address(&address.network, address.ip).await,
+            GatewayDestination::Hostname { namespace, hostname } => {
+                self.know_service(namespace, hostname).await
+            }
+        }
     }
 
     async fn know(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use culvert_core::refusal::Flag;
 use metrics::Label;
 
+use super::dry_run::COUNTED as COUNTED_DRY_RUNS;
 use super::{Direction, Party, Report};
 
 const UNKNOWN: &str = "unknown";
@@ -23,6 +24,10 @@ pub(crate) fn describe() {
     metrics::describe_counter!(
         "culvert_connections_ended_early_total",
         "Connections refused, denied, broken or drained, by reason (unstable)."
+    );
+    metrics::describe_counter!(
+        COUNTED_DRY_RUNS,
+        "What dry-run policies would have done, once for each connection and set of policies it lived under (unstable)."
     );
     metrics::describe_counter!(
         "istio_crl_policy_rejections_total",

@@ -138,20 +138,32 @@ impl Tunnel {
     }
 }
 
-/// A connection that could not be carried, and what it has said so far.
+/// A connection that could not be carried.
 #[derive(Debug)]
-pub(super) struct NotCarried {
-    pub(super) error: Error,
-    /// The connection, when another tunnel may be tried.
-    pub(super) again: Option<(TcpStream, Vec<u8>)>,
+pub(crate) struct NotCarried {
+    pub(crate) error: Error,
+    /// The connection, and what it has said so far, when nobody has acted on that: another peer may be tried.
+    pub(crate) again: Option<Connection>,
+    /// Another tunnel to the same peer may be tried.
+    pub(super) unseen: bool,
 }
+
+impl NotCarried {
+    /// No peer was asked.
+    pub(super) fn before_all(error: Error, connection: Connection) -> Self {
+        Self { error, again: Some(connection), unseen: true }
+    }
+}
+
+/// An application's connection, and what was read from it.
+pub(crate) type Connection = (TcpStream, Vec<u8>);
 
 impl Place {
     /// Asks the peer for a stream and has it carry `socket`, which has `said` something already.
     pub(super) async fn carry(
         &self,
         connect: &Arc<Connect>,
-        (socket, said): (TcpStream, Vec<u8>),
+        (socket, said): Connection,
         moved: &Arc<Moved>,
     ) -> Result<Carried, NotCarried> {
         let tunnel = &self.0;
@@ -161,7 +173,7 @@ impl Place {
         if let Err(Closed(order)) = tunnel.inbox.order(Order::Open(Box::new(opening))) {
             return Err(tunnel.gone(order));
         }
-        let failed = |error| NotCarried { error, again: None };
+        let failed = |error| NotCarried { error, again: None, unseen: false };
         match tokio::time::timeout(ANSWER_DEADLINE, answered).await {
             Err(_) => Err(failed(Error::AnswerTimedOut { peer: tunnel.peer })),
             Ok(Ok(Ok(()))) => Ok(carried),
@@ -174,28 +186,26 @@ impl Place {
 impl Tunnel {
     fn gone(&self, order: Order) -> NotCarried {
         self.close();
-        let mut not_carried = NotCarried { error: Error::Gone { peer: self.peer }, again: None };
+        let mut again = None;
         if let Order::Open(opening) = order {
-            not_carried.again = Some((opening.carry.socket, opening.said));
+            again = Some((opening.carry.socket, opening.said));
         }
-        not_carried
+        NotCarried { error: Error::Gone { peer: self.peer }, again, unseen: true }
     }
 
     fn not_carried(&self, Unopened { why, socket, said }: Unopened) -> NotCarried {
-        let peer = self.peer;
-        let mut again = None;
+        let (peer, unseen) = (self.peer, why == Why::Unseen);
+        // It could not reach its workload, so nobody has seen what was said.
+        let untouched = unseen || why == Why::Status(503);
         let error = match why {
-            Why::Unseen => {
-                again = Some((socket, said));
-                Error::Gone { peer }
-            }
+            Why::Unseen => Error::Gone { peer },
             Why::Status(status) => Error::Status { peer, status, hint: hint(status) },
             Why::Broken(reason) => Error::Broken { peer, reason },
             Why::Fault(reason) => Error::Http2 { peer, reason },
             Why::Revoked => Error::Revoked { peer },
             Why::ClientGone(broken) => Error::ClientGone(Early::Client(broken)),
         };
-        NotCarried { error, again }
+        NotCarried { error, again: untouched.then_some((socket, said)), unseen }
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::carried::Carried;
-use super::client::{Establish, NotCarried, Place, Tunnel};
+use super::client::{Connection, Establish, NotCarried, Place, Tunnel};
 use super::{Connect, Error, Key};
 use crate::stream::Moved;
 use crate::tasks::Tasks;
@@ -61,24 +61,30 @@ impl Pool {
         Self(Arc::new(inner))
     }
 
-    /// Has a connection carried to `key.peer`, on a tunnel that is up or a new one.
+    /// Has a connection carried to `key.peer`, on a tunnel that is up or a new one, which must be up within `patience`.
     pub(crate) async fn carry(
         &self,
-        key: &Key,
+        (key, patience): (&Key, Duration),
         connect: Connect,
-        socket: TcpStream,
+        mut connection: Connection,
         moved: &Arc<Moved>,
-    ) -> Result<Opened, Error> {
+    ) -> Result<Opened, NotCarried> {
         let connect = Arc::new(connect);
-        let mut connection = (socket, Vec::new());
         let mut tries = 1..=TRIES;
         loop {
-            let place = self.place(key).await?;
+            let place = match tokio::time::timeout(patience, self.place(key)).await {
+                Ok(Ok(place)) => place,
+                Ok(Err(error)) => return Err(NotCarried::before_all(error, connection)),
+                Err(_) => {
+                    let error = Error::OutOfPatience { peer: key.peer, patience };
+                    return Err(NotCarried::before_all(error, connection));
+                }
+            };
             let last = tries.next() == Some(TRIES);
             match place.carry(&connect, connection, moved).await {
                 Ok(carried) => return Ok(Opened { carried, place }),
-                Err(NotCarried { again: Some(again), .. }) if !last => connection = again,
-                Err(NotCarried { error, .. }) => return Err(error),
+                Err(NotCarried { again: Some(again), unseen: true, .. }) if !last => connection = again,
+                Err(not_carried) => return Err(not_carried),
             }
         }
     }

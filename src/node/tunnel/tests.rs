@@ -65,7 +65,7 @@ fn key(server: &Server) -> Key {
 
 fn key_of(peer: SocketAddr) -> Key {
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Key { identity: account("client"), expected: vec![account("web")], peer, source }
+    Key { identity: account("client"), expected: vec![account("web")], peer, workload: "web".into(), source }
 }
 
 fn connect() -> Connect {

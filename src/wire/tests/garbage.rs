@@ -69,7 +69,7 @@ fn payloads_made_up() {
 }
 
 #[test]
-fn fields_nobody_knows_are_skipped() {
+fn fields_nobody_knows_are_skipped_where_they_are_no_conditions() {
     // Field 1000 in each of the four forms a field can have: a number, eight bytes, a text, four bytes.
     let unknown: [&[u8]; 4] = [
         &[0xc0, 0x3e, 5],

@@ -95,6 +95,21 @@ fn a_condition_on_a_number_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn a_block_that_lost_its_length_is_not_taken_for_everything() {
+    let lost = "the prefix length is missing; a block of all addresses is written with the address of zeros";
+    let mapped_zeros = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0];
+    for address in [&[10, 0, 0, 0][..], &[0, 0, 0, 1], &[128, 0, 0, 0], &mapped_zeros] {
+        check_match(|m| m.source_ips = vec![block(address, 0)], &format!("source_ips[0]: {lost}"));
+    }
+    check_match(|m| m.not_source_ips = vec![block(&[10; 4], 0)], &format!("not_source_ips[0]: {lost}"));
+    check_match(|m| m.destination_ips = vec![block(&[10; 4], 0)], &format!("destination_ips[0]: {lost}"));
+    check_match(
+        |m| m.not_destination_ips = vec![block(&[10; 4], 0)],
+        &format!("not_destination_ips[0]: {lost}"),
+    );
+}
+
+#[test]
 fn what_is_empty_stays_empty() {
     let policy = as_policy(&matching(|_| ())).unwrap();
     assert_eq!((policy.scope, policy.action, policy.dry_run), (Scope::Global, Action::Allow, false));
@@ -106,11 +121,11 @@ fn what_is_empty_stays_empty() {
 #[test]
 fn blocks_are_canonical() {
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 9, 8, 7];
-    let blocks = vec![block(&[10, 9, 8, 7], 16), block(&[10, 9, 8, 7], 0), block(&mapped, 120)];
+    let blocks = vec![block(&[10, 9, 8, 7], 16), block(&[0; 4], 0), block(&mapped, 120), block(&[0; 16], 0)];
     let policy = as_policy(&matching(|m| m.source_ips = blocks)).unwrap();
     let read: Vec<String> =
         policy.rules[1].clauses[1].matches[0].source_ips.iter().map(ToString::to_string).collect();
-    assert_eq!(read, ["10.9.0.0/16", "0.0.0.0/0", "10.9.8.0/24"]);
+    assert_eq!(read, ["10.9.0.0/16", "0.0.0.0/0", "10.9.8.0/24", "::/0"]);
 }
 
 #[test]

@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod cost;
+mod model;
+
 /// Gives which of the endpoints take connections of `client`, and how often out of 100; the reason if they are refused.
 fn taken(client: &str, endpoints: &[&str], balancer: &str) -> Result<BTreeMap<String, u32>, String> {
     let entries: String = endpoints
@@ -147,7 +150,8 @@ fn the_network_as_first_preference_outranks_the_rest() {
         workload.with(|it| it.network = name(network))
     };
     let here = place([true; 3]);
-    let rank = |preferences: &[_], same| crate::route::balance::rank(preferences, &here, &place(same));
+    let rank =
+        |preferences: &[_], same| crate::route::balance::lineup::rank(preferences, &here, &place(same));
     for (same, first, last) in [
         ([true, true, true], 5, 3),
         ([true, true, false], 4, 1),

@@ -108,17 +108,16 @@ fn a_service_without_a_way_is_refused() {
 fn a_passthrough_service_gets_what_was_dialled() {
     check("10.1.1.1:80", "tcp 10.1.1.1:80 - n/pass");
     check("10.1.1.1:81", "tcp 10.1.1.1:81 - n/pass");
-    check("10.1.1.2:80", "waypoint_not_supported");
+    check("10.1.1.2:80", "unknown_waypoint");
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused_and_never_gone_around() {
-    check("10.1.0.4:80", "waypoint_not_supported");
-    check("10.1.0.4:81", "waypoint_not_supported");
-    check("10.1.0.5:80", "waypoint_not_supported");
-    check("10.0.0.4:80", "waypoint_not_supported");
-    check("10.0.0.5:80", "waypoint_not_supported");
-    check("10.0.0.7:80", "waypoint_not_supported");
+fn what_cannot_be_done_is_refused_and_never_gone_around() {
+    check("10.1.0.4:80", "unknown_waypoint");
+    check("10.1.0.5:80", "unknown_waypoint");
+    check("10.0.0.4:80", "unknown_waypoint");
+    check("10.0.0.5:80", "unknown_waypoint");
+    check("10.0.0.7:80", "unknown_waypoint");
     check("10.1.0.8:80", "gateway_not_supported");
     check("10.1.0.9:80", "gateway_not_supported");
     check("10.1.0.10:80", "hostname_not_supported");
@@ -135,8 +134,8 @@ weightedWaypoints: [{{weight: {weight}, destination: {{destination: n/w}}}}]}}]"
         way(&snapshot(&text), "c", "10.1.0.1:80", 0)
     };
     assert_eq!(with(0, ""), "tcp 10.0.0.1:80 c n/s");
-    assert_eq!(with(1, ""), "waypoint_not_supported");
-    assert_eq!(with(0, "waypoint: {destination: n/single},"), "waypoint_not_supported");
+    assert_eq!(with(1, ""), "unknown_waypoint");
+    assert_eq!(with(0, "waypoint: {destination: n/single},"), "unknown_waypoint");
 }
 
 #[test]
@@ -165,7 +164,7 @@ fn connections_to_the_proxy_itself_are_refused() {
 fn expected(destination: &str) -> Vec<String> {
     let snapshot = snapshot(MESH);
     let client = snapshot.workload("client").unwrap();
-    match outbound(&snapshot, client, destination.parse().unwrap(), 0).unwrap() {
+    match outbound(&snapshot, client, destination.parse().unwrap(), 0, &|_, _| Reputation::Good).unwrap() {
         Route::Tunnel { expected, .. } => expected.iter().map(ToString::to_string).collect(),
         Route::Passthrough { .. } => panic!("{destination} is not reached through a tunnel"),
     }

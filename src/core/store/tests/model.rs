@@ -94,6 +94,7 @@ impl Model {
         let mut keys: Vec<&str> =
             self.policies.values().filter(governs).chain(attached).map(|it| &*it.key).collect();
         keys.sort_unstable();
+        keys.dedup();
         keys
     }
 }

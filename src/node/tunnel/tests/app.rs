@@ -175,5 +175,7 @@ pub(super) async fn begin(
 ) -> Result<Opened, Error> {
     // A captured connection has this from its listener.
     culvert_sys::tcp::reset_on_close(&near).unwrap();
-    soon(pool.carry(key, connect(), near, moved)).await
+    let way = (key, ESTABLISH_DEADLINE * 2);
+    let carried = soon(pool.carry(way, connect(), (near, Vec::new()), moved)).await;
+    carried.map_err(|not_carried| not_carried.error)
 }

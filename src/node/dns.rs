@@ -1,0 +1,210 @@
+//! DNS of a pod: its queries, redirected to 15053 over UDP and TCP, are answered by the mesh or else by whom they were for.
+//!
+//! In go messages, out come messages. What the mesh says about a name is decided by [`culvert_core::dns`]; what others say is
+//! passed on as it is. Search lists and retries stay the business of the client. A name the snapshot lacks is not waited for,
+//! on demand neither: others are asked.
+//!
+//! | module | question |
+//! |---|---|
+//! | `udp`, `tcp` | who asks, and whom did they want to ask? |
+//! | `message` | what is asked? |
+//! | `handler` | who knows? |
+//! | `own` | what does the mesh say? |
+//! | `ask`, `resolv_conf`, `cache` | what do others say? |
+//! | `account` | what is told of it? |
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use culvert_core::dns::Settings;
+use culvert_sys::conntrack::Conntrack;
+use culvert_sys::netns::Netns;
+use culvert_sys::tcp::{Listen, Transparent};
+use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
+
+use crate::capture::{self, Error};
+use crate::config::SocketConfig;
+use crate::deliver::dial::Dialer;
+use crate::drain::Guard;
+use crate::mesh::Mesh;
+use crate::proxy::PodInfo;
+
+mod account;
+mod ask;
+mod cache;
+mod handler;
+mod message;
+mod own;
+mod resolv_conf;
+mod tcp;
+mod udp;
+mod wire;
+
+use ask::Messenger;
+use cache::Cache;
+use handler::Handler;
+use resolv_conf::ResolvConf;
+
+/// How names are resolved for pods.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) address: Address,
+    pub(crate) settings: Settings,
+    /// Whether the process is in the network namespace of the pod, so that both mean the same by a loopback address.
+    pub(crate) dedicated: bool,
+}
+
+/// Where queries are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// On this port of the loopback address, of both families where the pod has them.
+    Loopback(u16),
+    /// Just there.
+    Exactly(SocketAddr),
+}
+
+/// What the pods of a node share.
+#[derive(Debug, Clone)]
+pub(crate) struct Dns {
+    config: Config,
+    resolv_conf: Arc<ResolvConf>,
+}
+
+/// The pod whose queries are answered.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    pub(crate) info: PodInfo,
+    pub(crate) mesh: Mesh,
+    /// `None`: the namespace of this process.
+    pub(crate) netns: Option<Arc<Netns>>,
+    pub(crate) socket: SocketConfig,
+    pub(crate) dialer: Dialer,
+}
+
+/// The open listeners of one pod, and what answers.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    handler: Arc<Handler>,
+    udp: Vec<udp::Listener>,
+    tcp: Vec<capture::Listener>,
+}
+
+/// Describes the metrics, once at start.
+pub(crate) fn describe_metrics() {
+    account::describe();
+}
+
+/// The metric that shows how long other servers take, and what it is divided into, in seconds.
+pub(crate) const DURATION: (&str, &[f64]) =
+    (account::UPSTREAM_DURATION, &[0.0005, 0.001, 0.01, 0.1, 1.0, 5.0]);
+
+impl Dns {
+    pub(crate) fn new(config: Config) -> Self {
+        let resolv_conf = ResolvConf::new(PathBuf::from(resolv_conf::PATH), config.dedicated);
+        Self { config, resolv_conf: Arc::new(resolv_conf) }
+    }
+
+    /// Opens the listeners of a pod, or none.
+    pub(crate) fn open(&self, pod: Pod) -> Result<Listeners, Error> {
+        let open = || self.open_all(&pod.socket);
+        let opened = match &pod.netns {
+            Some(netns) => netns.run(open).map_err(Error::Enter)??,
+            None => open()?,
+        };
+        let handler = Handler {
+            pod: pod.info,
+            mesh: pod.mesh,
+            settings: self.config.settings.clone(),
+            messenger: Messenger { netns: pod.netns, mark: pod.socket.mark, dialer: pod.dialer },
+            resolv_conf: Arc::clone(&self.resolv_conf),
+            cache: Cache::default(),
+            waiting: Semaphore::new(handler::WAITING),
+            own_addresses: opened.iter().map(|opened| opened.here).collect(),
+        };
+        let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+        for Opened { here, datagrams, connections, conntrack } in opened {
+            let failed = |source| Error::Listen { port: here.port(), source };
+            let socket = Arc::new(UdpSocket::from_std(datagrams).map_err(failed)?);
+            udp.push(udp::Listener { socket, here, conntrack });
+            tcp.push(capture::Listener::of_redirected(connections).map_err(failed)?);
+        }
+        Ok(Listeners { handler: Arc::new(handler), udp, tcp })
+    }
+
+    fn open_all(&self, socket: &SocketConfig) -> Result<Vec<Opened>, Error> {
+        let port = match self.config.address {
+            Address::Exactly(address) => return Ok(vec![Opened::open(address, socket)?]),
+            Address::Loopback(port) => port,
+        };
+        let mut opened = vec![Opened::open((Ipv4Addr::LOCALHOST, port).into(), socket)?];
+        if !socket.ipv6 {
+            return Ok(opened);
+        }
+        match Opened::open((Ipv6Addr::LOCALHOST, port).into(), socket) {
+            Ok(more) => opened.push(more),
+            Err(Error::Listen { source, .. }) if has_no_ipv6(&source) => {
+                tracing::debug!(%source, "no DNS on IPv6 in this pod");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(opened)
+    }
+}
+
+/// Whether a pod without IPv6 is why a socket could not be opened (`ipv6(7)`; `disable_ipv6` takes `::1` away).
+fn has_no_ipv6(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+}
+
+/// The sockets of one address.
+struct Opened {
+    here: SocketAddr,
+    datagrams: std::net::UdpSocket,
+    connections: std::net::TcpListener,
+    conntrack: Option<Conntrack>,
+}
+
+impl Opened {
+    /// Opens them in the namespace the calling thread is in.
+    fn open(address: SocketAddr, socket: &SocketConfig) -> Result<Self, Error> {
+        let failed = |source| Error::Listen { port: address.port(), source };
+        let (mark, reuse_port) = (socket.mark, socket.reuse_port);
+        let bind = culvert_sys::udp::Bind { address, mark, reuse_port };
+        let datagrams = culvert_sys::udp::bind(&bind).map_err(failed)?;
+        let listen = Listen { address, mark, reuse_port, transparent: Transparent::Never };
+        let (connections, _) = culvert_sys::tcp::listen(&listen).map_err(failed)?;
+        let conntrack = Conntrack::open();
+        if let Err(error) = &conntrack {
+            tracing::warn!(%error, "whom queries were for is not known; those of /etc/resolv.conf are asked");
+        }
+        Ok(Self { here: address, datagrams, connections, conntrack: conntrack.ok() })
+    }
+}
+
+impl Listeners {
+    /// Serves until the guard drains; what was asked by then is answered.
+    pub(crate) async fn serve(self, guard: Guard) {
+        let Self { handler, udp, tcp } = self;
+        let mut serving = tokio::task::JoinSet::new();
+        for listener in udp {
+            serving.spawn(listener.serve(Arc::clone(&handler), guard.clone()));
+        }
+        let server = tcp::Server::new(handler);
+        for listener in tcp {
+            let (server, guard) = (server.clone(), guard.clone());
+            let serve = move |captured, guard| server.clone().serve(captured, guard);
+            serving.spawn(listener.each(guard, serve));
+        }
+        while let Some(ended) = serving.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a DNS listener ended unexpectedly");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! One account of each query: counted, and logged at the end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use culvert_core::workload::Workload;
+use hickory_proto::rr::RecordType;
+use metrics::Label;
+
+use super::message::Transport;
+
+const REQUESTS: &str = "istio_dns_requests_total";
+const UPSTREAM_REQUESTS: &str = "istio_dns_upstream_requests_total";
+const UPSTREAM_FAILURES: &str = "istio_dns_upstream_failures_total";
+/// How long others take.
+pub(super) const UPSTREAM_DURATION: &str = "istio_dns_upstream_request_duration_seconds";
+const CACHE_HITS: &str = "culvert_dns_cache_hits_total";
+const UNKNOWN: &str = "unknown";
+
+/// Describes the metrics, once at start.
+pub(super) fn describe() {
+    metrics::describe_counter!(REQUESTS, "DNS queries of pods (unstable).");
+    metrics::describe_counter!(UPSTREAM_REQUESTS, "DNS queries other servers were asked (unstable).");
+    metrics::describe_counter!(
+        UPSTREAM_FAILURES,
+        "DNS queries no other server answered, or said that it could not answer (unstable)."
+    );
+    metrics::describe_histogram!(
+        UPSTREAM_DURATION,
+        metrics::Unit::Seconds,
+        "How long other DNS servers took (unstable)."
+    );
+    metrics::describe_counter!(CACHE_HITS, "DNS queries answered with what others said before (unstable).");
+}
+
+/// How a query ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The mesh answered, with this many records.
+    Answered(usize),
+    /// The name is ours and has no such record.
+    NoRecords,
+    /// Others answered.
+    Forwarded,
+    /// Others answered, before.
+    Cached,
+    /// Nobody answered.
+    Failed(String),
+    /// It was not in order.
+    Refused(&'static str),
+}
+
+/// The account of one query. Given when it is ended.
+#[derive(Debug)]
+pub(super) struct Account {
+    source: Option<Arc<Workload>>,
+    kind: String,
+    name: String,
+    labels: Vec<Label>,
+}
+
+impl Account {
+    /// Begins the account of a query for a record of a name.
+    pub(super) fn begin(
+        source: Option<Arc<Workload>>,
+        transport: Transport,
+        kind: Option<RecordType>,
+        name: String,
+    ) -> Self {
+        let kind = kind.map_or_else(|| UNKNOWN.to_owned(), kind_label);
+        let text = |value: Option<&Arc<str>>| value.filter(|value| !value.is_empty()).map(Arc::clone);
+        let by = |name, value: Option<Arc<str>>| match value {
+            Some(value) => Label::new(name, value),
+            None => Label::from_static_parts(name, UNKNOWN),
+        };
+        let of = source.as_ref();
+        let labels = vec![
+            Label::new("request_query_type", kind.clone()),
+            Label::from_static_parts("request_protocol", transport.as_str()),
+            by("source_canonical_service", text(of.map(|it| &it.canonical_name))),
+            by("source_canonical_revision", text(of.map(|it| &it.canonical_revision))),
+        ];
+        metrics::counter!(REQUESTS, labels.clone()).increment(1);
+        Self { source, kind, name, labels }
+    }
+
+    /// Says that others are asked.
+    pub(super) fn asked(&self) -> Instant {
+        metrics::counter!(UPSTREAM_REQUESTS, self.labels.clone()).increment(1);
+        Instant::now()
+    }
+
+    /// Says that others have answered, or not, and whether they could say something about the question.
+    pub(super) fn settled(&self, since: Instant, well: bool) {
+        metrics::histogram!(UPSTREAM_DURATION, self.labels.clone()).record(since.elapsed());
+        if !well {
+            metrics::counter!(UPSTREAM_FAILURES, self.labels.clone()).increment(1);
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn end(self, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Cached) {
+            metrics::counter!(CACHE_HITS, self.labels.clone()).increment(1);
+        }
+        let endpoints = match outcome {
+            Outcome::Answered(count) => Some(*count),
+            Outcome::NoRecords => Some(0),
+            Outcome::Forwarded | Outcome::Cached | Outcome::Failed(_) | Outcome::Refused(_) => None,
+        };
+        let source = self.source.as_ref();
+        tracing::debug!(target: "dns", {
+            src.workload = source.map_or(UNKNOWN, |workload| workload.name()),
+            src.namespace = source.map_or(UNKNOWN, |workload| &workload.namespace),
+            query = self.kind,
+            domain = self.name,
+            result = %outcome,
+            endpoints,
+        }, "query");
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Answered(_) => f.write_str("success"),
+            Self::NoRecords => f.write_str("no records"),
+            Self::Forwarded => f.write_str("forwarded"),
+            Self::Cached => f.write_str("forwarded (cached)"),
+            Self::Failed(why) => write!(f, "forwarding failed ({why})"),
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Transport {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// Numbers without a name are one label: a client could ask for all of them.
+fn kind_label(kind: RecordType) -> String {
+    if let RecordType::Unknown(_) = kind { UNKNOWN.to_owned() } else { kind.to_string().to_ascii_lowercase() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_without_a_name_share_a_label() {
+        for (number, label) in
+            [(1, "a"), (28, "aaaa"), (65, "https"), (255, "any"), (65_280, "unknown"), (65_281, "unknown")]
+        {
+            assert_eq!(kind_label(RecordType::from(number)), label);
+        }
+    }
+}

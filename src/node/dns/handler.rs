@@ -1,0 +1,214 @@
+//! The life of a query.
+//!
+//! ```text
+//! bytes ─▶ message ─▶ own: does the mesh know? ─▶ answer
+//!                       └─ no ─▶ cache ─▶ answer
+//!                                  └─ no ─▶ ask others ─▶ answer
+//! ```
+//! What the mesh knows is answered at once and waits for nothing, least of all for others. A pod the mesh does not know (yet)
+//! has its queries forwarded: DNS is the first thing it needs, and others can help.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use culvert_core::dns::Settings;
+use culvert_core::workload::Workload;
+use culvert_process::exit::Chain;
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+use tokio::sync::Semaphore;
+
+use super::account::{Account, Outcome};
+use super::ask::{Messenger, Upstream};
+use super::cache::{Cache, Key};
+use super::message::{self, Operation, Query, Received, Transport};
+use super::resolv_conf::ResolvConf;
+use super::{own, wire};
+use crate::mesh::Mesh;
+use crate::proxy::PodInfo;
+
+/// Queries of one pod that may wait for other servers at the same time; each has a socket.
+pub(super) const WAITING: usize = 256;
+
+/// Answers the queries of one pod.
+#[derive(Debug)]
+pub(super) struct Handler {
+    pub(super) pod: PodInfo,
+    pub(super) mesh: Mesh,
+    pub(super) settings: Settings,
+    pub(super) messenger: Messenger,
+    pub(super) resolv_conf: Arc<ResolvConf>,
+    pub(super) cache: Cache,
+    pub(super) waiting: Semaphore,
+    /// Where this pod is listened for: asking there would be asking ourselves.
+    pub(super) own_addresses: Vec<SocketAddr>,
+}
+
+/// What is left to do for a message.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Send this back, if it is anything.
+    Done(Option<Vec<u8>>),
+    /// Others are to be asked.
+    Forward(Pending),
+}
+
+/// A message that others are to be asked about.
+#[derive(Debug)]
+pub(super) struct Pending {
+    asked: Asked,
+    transport: Transport,
+    account: Account,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Query(Box<Query>),
+    Operation(Operation),
+}
+
+impl Handler {
+    /// Does what can be done without waiting.
+    pub(super) fn begin(&self, bytes: Vec<u8>, transport: Transport) -> Step {
+        let local = self.local();
+        let account = |kind, name: String| Account::begin(local.clone(), transport, kind, name);
+        match message::receive(bytes, transport) {
+            Received::Nothing => Step::Done(None),
+            Received::Wrong(answer) => {
+                account(None, String::new()).end(&Outcome::Refused("not a query that is understood"));
+                Step::Done(answer)
+            }
+            Received::Operation(operation) => {
+                let account = account(None, String::new());
+                Step::Forward(Pending { asked: Asked::Operation(operation), transport, account })
+            }
+            Received::Query(query) => {
+                let account = account(Some(query.kind()), query.name().to_ascii());
+                self.begin_query(query, transport, local.as_deref(), account)
+            }
+        }
+    }
+
+    fn begin_query(
+        &self,
+        query: Query,
+        transport: Transport,
+        local: Option<&Workload>,
+        account: Account,
+    ) -> Step {
+        // A transfer is many messages, and to pass on the first would look like all of them.
+        if [RecordType::AXFR, RecordType::IXFR].contains(&query.kind()) {
+            account.end(&Outcome::Refused("zone transfers are not forwarded"));
+            return Step::Done(query.write(query.answer(ResponseCode::NotImp)));
+        }
+        let known = local.and_then(|local| own::answer(&self.mesh.snapshot(), local, &self.settings, &query));
+        let Some(answer) = known else {
+            return Step::Forward(Pending { asked: Asked::Query(Box::new(query)), transport, account });
+        };
+        account.end(&match answer.answers.len() {
+            0 => Outcome::NoRecords,
+            count => Outcome::Answered(count),
+        });
+        Step::Done(query.write(answer))
+    }
+
+    /// Asks others. `chosen` is whom the client wanted to ask, if that is known.
+    pub(super) async fn finish(&self, pending: Pending, chosen: Option<SocketAddr>) -> Option<Vec<u8>> {
+        let Pending { asked, transport, account } = pending;
+        let chosen = chosen.filter(|server| !self.own_addresses.contains(server));
+        let (answer, outcome) = match asked {
+            Asked::Query(query) => self.forward(&query, transport, chosen, &account).await,
+            Asked::Operation(operation) => self.pass_on(&operation, transport, chosen, &account).await,
+        };
+        account.end(&outcome);
+        answer
+    }
+
+    async fn forward(
+        &self,
+        query: &Query,
+        transport: Transport,
+        chosen: Option<SocketAddr>,
+        account: &Account,
+    ) -> (Option<Vec<u8>>, Outcome) {
+        let upstream = self.upstream(chosen).await;
+        let key = Key::new(query, &upstream.servers);
+        if let Some(answer) = key.as_ref().and_then(|key| self.cache.find(key)) {
+            let denied = answer.metadata.response_code == ResponseCode::NXDomain;
+            let ours = if denied { self.existence(query) } else { None };
+            return (ours.or_else(|| query.adopt(answer)), Outcome::Cached);
+        }
+        match self.ask(&upstream, &query.wire, transport, account).await {
+            Ok(answer) => {
+                if let Some(key) = key {
+                    self.cache.keep(key, &answer);
+                }
+                let ours = if wire::is_name_error(&answer) { self.existence(query) } else { None };
+                (ours.or_else(|| query.pass_on(answer)), Outcome::Forwarded)
+            }
+            Err(why) => (query.write(query.answer(ResponseCode::ServFail)), Outcome::Failed(why)),
+        }
+    }
+
+    /// Passes on what is no query: to whom the client wanted to have it, or to nobody.
+    async fn pass_on(
+        &self,
+        operation: &Operation,
+        transport: Transport,
+        chosen: Option<SocketAddr>,
+        account: &Account,
+    ) -> (Option<Vec<u8>>, Outcome) {
+        let Some(server) = chosen else {
+            return (
+                operation.not_implemented(),
+                Outcome::Refused("this operation is for others, and for whom is not known"),
+            );
+        };
+        match self.ask(&Upstream::chosen(server), &operation.wire, transport, account).await {
+            Ok(answer) => (Some(operation.pass_on(answer)), Outcome::Forwarded),
+            Err(why) => (operation.failed(), Outcome::Failed(why)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        upstream: &Upstream,
+        message: &[u8],
+        transport: Transport,
+        account: &Account,
+    ) -> Result<Vec<u8>, String> {
+        let Ok(_waiting) = self.waiting.try_acquire() else {
+            return Err(format!("{WAITING} queries of this pod wait for others already"));
+        };
+        let since = account.asked();
+        let asked = self.messenger.ask(upstream, message, transport).await;
+        account.settled(since, asked.as_ref().is_ok_and(|answer| wire::is_settled(answer)));
+        asked.map_err(|error| Chain(&error).to_string())
+    }
+
+    /// Whom to ask: whom the client wanted to ask, or else whom the node would.
+    async fn upstream(&self, chosen: Option<SocketAddr>) -> Upstream {
+        if let Some(server) = chosen {
+            return Upstream::chosen(server);
+        }
+        let mut upstream = self.resolv_conf.upstream().await;
+        if upstream.servers.iter().any(|server| self.own_addresses.contains(server)) {
+            let others = upstream.servers.iter().filter(|server| !self.own_addresses.contains(server));
+            upstream.servers = others.copied().collect();
+        }
+        upstream
+    }
+
+    /// An empty answer, if the mesh has a name that others say does not exist.
+    fn existence(&self, query: &Query) -> Option<Vec<u8>> {
+        let local = self.local()?;
+        own::existence(&self.mesh.snapshot(), &local, &self.settings, query)
+            .and_then(|answer| query.write(answer))
+    }
+
+    /// The workload that asks, if it is known by now.
+    fn local(&self) -> Option<Arc<Workload>> {
+        let PodInfo { name, namespace, service_account } = &self.pod;
+        self.mesh.snapshot().local_workload(namespace, name, service_account).cloned()
+    }
+}

@@ -1,0 +1,131 @@
+//! The few bytes of a message that are looked at, or changed, without reading all of it (RFC 1035 §4.1).
+
+/// Length of the header.
+const HEADER: usize = 12;
+/// What a name without records gets in the last bits of the flags.
+const NAME_ERROR: u8 = 3;
+
+/// Gives a message another number.
+pub(super) fn set_id(message: &mut [u8], id: u16) {
+    if let Some(place) = message.get_mut(..2) {
+        place.copy_from_slice(&id.to_be_bytes());
+    }
+}
+
+/// Whether an answer says that it was cut.
+pub(super) fn is_truncated(answer: &[u8]) -> bool {
+    answer.get(2).is_some_and(|flags| flags & 0x02 != 0)
+}
+
+/// Whether an answer says that there is no such name.
+pub(super) fn is_name_error(answer: &[u8]) -> bool {
+    code(answer) == Some(NAME_ERROR)
+}
+
+/// Whether an answer says something about the question, rather than about the server: others need not be asked.
+pub(super) fn is_settled(answer: &[u8]) -> bool {
+    matches!(code(answer), Some(0 | NAME_ERROR))
+}
+
+fn code(message: &[u8]) -> Option<u8> {
+    message.get(3).map(|flags| flags & 0x0f)
+}
+
+/// Whether a message is an answer to `query`: its number, its operation and its question are the same. The letters of the
+/// name may be other ones. A server that has not understood the question need not repeat it.
+pub(super) fn answers(message: &[u8], query: &[u8]) -> bool {
+    let (Some(said), Some(asked)) = (message.get(..HEADER), query.get(..HEADER)) else { return false };
+    let operation = |header: &[u8]| header[2] & 0x78;
+    let is_answer = said[2] & 0x80 != 0;
+    if said[..2] != asked[..2] || !is_answer || operation(said) != operation(asked) {
+        return false;
+    }
+    match (question(message), question(query)) {
+        (Some(said), Some(asked)) => said.is(&asked),
+        (None, Some(_)) => !is_settled(message),
+        (_, None) => true,
+    }
+}
+
+/// The question of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'m> {
+    name: &'m [u8],
+    /// Type and class.
+    kind: &'m [u8],
+}
+
+impl Question<'_> {
+    fn is(&self, other: &Self) -> bool {
+        self.name.eq_ignore_ascii_case(other.name) && self.kind == other.kind
+    }
+
+    /// The same for all ways to write the name.
+    pub(super) fn key(&self) -> Box<[u8]> {
+        [&self.name.to_ascii_lowercase(), self.kind].concat().into()
+    }
+}
+
+/// The question of a message that has one.
+pub(super) fn question(message: &[u8]) -> Option<Question<'_>> {
+    if message.get(4..6)? != [0, 1] {
+        return None;
+    }
+    let mut end = HEADER;
+    loop {
+        match usize::from(*message.get(end)?) {
+            0 => break,
+            length @ 1..64 => end += 1 + length,
+            // The first name of a message has nothing to point to.
+            _ => return None,
+        }
+    }
+    let (name, kind) = (message.get(HEADER..=end)?, message.get(end + 1..end + 5)?);
+    Some(Question { name, kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message with a question for an address of `name`, which has one label.
+    fn message(id: u8, flags: [u8; 2], name: &[u8], kind: u8) -> Vec<u8> {
+        let length = u8::try_from(name.len()).unwrap();
+        let head = [0, id, flags[0], flags[1], 0, 1, 0, 0, 0, 0, 0, 0, length];
+        [&head, name, &[0, 0, kind, 0, 1]].concat()
+    }
+
+    #[test]
+    fn an_answer_is_known_by_its_number_and_its_question() {
+        let query = message(7, [1, 0], b"web", 65);
+        assert!(answers(&message(7, [0x81, 0x80], b"web", 65), &query));
+        assert!(answers(&message(7, [0x81, 0x80], b"WeB", 65), &query), "in other letters");
+        assert!(!answers(&message(8, [0x81, 0x80], b"web", 65), &query), "another number");
+        assert!(!answers(&message(7, [0x01, 0x80], b"web", 65), &query), "not an answer");
+        assert!(!answers(&message(7, [0xa9, 0x80], b"web", 65), &query), "another operation");
+        assert!(!answers(&message(7, [0x81, 0x80], b"bew", 65), &query), "another name");
+        // 97 is to 65 what `a` is to `A`.
+        assert!(!answers(&message(7, [0x81, 0x80], b"web", 97), &query), "another type");
+        assert!(!answers(&query[..11], &query), "too short");
+    }
+
+    #[test]
+    fn only_a_complaint_may_leave_the_question_out() {
+        let query = message(7, [1, 0], b"web", 1);
+        let bare = |code| [0, 7, 0x81, code, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert!(answers(&bare(1), &query));
+        assert!(!answers(&bare(0), &query) && !answers(&bare(3), &query));
+    }
+
+    #[test]
+    fn a_question_is_read_to_its_end_or_not_at_all() {
+        let whole = message(7, [1, 0], b"web", 1);
+        assert_eq!(question(&whole).unwrap().key(), question(&message(9, [0, 0], b"WEB", 1)).unwrap().key());
+        for cut in 0..whole.len() {
+            assert!(question(&whole[..cut]).is_none(), "cut to {cut}");
+        }
+        let mut pointing = whole;
+        pointing[12] = 0xc0;
+        assert!(question(&pointing).is_none());
+    }
+}

@@ -1,0 +1,153 @@
+//! The ways a connection of the pod is tried, one after the other, under one deadline.
+//!
+//! Goes in: where the application wants to go, and what became of each attempt. Comes out: the next way, while there is one that
+//! was not tried, and how long to wait for it. Only what nobody has acted on is tried again.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use culvert_core::refusal::Refusal;
+use culvert_core::route::{self, Reputation, Route};
+use culvert_core::workload::Workload;
+
+use crate::deliver::dial;
+use crate::outcome::Failure;
+use crate::proxy::{Local, Proxy};
+use crate::set_aside::Endpoint;
+use crate::tunnel::ESTABLISH_DEADLINE;
+use crate::tunnel::client::{Connection, NotCarried};
+
+/// Endpoints that are tried for one connection.
+const MOST_ATTEMPTS: usize = 3;
+
+/// How long an endpoint may take while there is another one: far more than a handshake takes across an ocean.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long all attempts may take together.
+const ALL_DEADLINE: Duration = ESTABLISH_DEADLINE;
+
+/// An attempt that failed; the connection is there when another one may be made.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) again: Option<Connection>,
+}
+
+impl Failed {
+    /// Trying another endpoint would not help, or would do something twice.
+    pub(super) fn for_good(failure: Failure) -> Self {
+        Self { failure, again: None }
+    }
+}
+
+impl From<NotCarried> for Failed {
+    fn from(NotCarried { error, again, .. }: NotCarried) -> Self {
+        Self { failure: error.into(), again }
+    }
+}
+
+/// What was tried for one connection, and what may be.
+pub(super) struct Attempts<'a> {
+    proxy: &'a Proxy,
+    local: &'a Local,
+    destination: SocketAddr,
+    entropy: u64,
+    began: Instant,
+    /// The last one is the one at hand.
+    tried: Vec<Endpoint>,
+    /// Whether there is another one than those.
+    more: bool,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(proxy: &'a Proxy, local: &'a Local, destination: SocketAddr) -> Self {
+        let (entropy, began) = (rand::random(), Instant::now());
+        Self { proxy, local, destination, entropy, began, tried: Vec::new(), more: false }
+    }
+
+    /// The first way. What the mesh state lacks is asked for: the destination, and its waypoint.
+    pub(super) async fn first(&mut self) -> Result<Route, Failure> {
+        let mesh = &self.proxy.mesh;
+        mesh.know_address(&self.local.workload.network, self.destination.ip()).await?;
+        let route = match self.route() {
+            Err(Refusal::UnknownWaypoint { waypoint, .. }) => {
+                mesh.know_gateway(&waypoint).await?;
+                self.route()?
+            }
+            settled => settled?,
+        };
+        self.take(&route);
+        Ok(route)
+    }
+
+    /// The next way, after one has failed; the failure when there is none.
+    pub(super) fn next(
+        &mut self,
+        failure: Failure,
+        again: Option<Connection>,
+    ) -> Result<(Route, Connection), Failure> {
+        if let Some(last) = self.tried.last()
+            && again.is_some()
+        {
+            self.proxy.set_aside.failed(last, Instant::now());
+        }
+        let in_time = self.began.elapsed() < ALL_DEADLINE;
+        match (again, self.route()) {
+            (Some(connection), Ok(route)) if self.more && in_time => {
+                tracing::debug!(error = %failure, "an endpoint could not be reached; trying another one");
+                self.take(&route);
+                Ok((route, connection))
+            }
+            _ => Err(failure),
+        }
+    }
+
+    /// The way at hand was gone to its end.
+    pub(super) fn succeeded(&self) {
+        if let Some(last) = self.tried.last() {
+            self.proxy.set_aside.succeeded(last);
+        }
+    }
+
+    /// How long to wait for the way at hand. Without another one, what is waited for has a deadline of its own.
+    pub(super) fn patience(&self) -> Duration {
+        let left = ALL_DEADLINE.saturating_sub(self.began.elapsed());
+        match (self.more, self.tried.len()) {
+            (true, _) => left.min(PATIENCE),
+            (false, 0 | 1) => 2 * ALL_DEADLINE,
+            (false, _) => left,
+        }
+    }
+
+    /// What is said of an endpoint that took too long.
+    pub(super) fn timed_out(&self, to: SocketAddr) -> Failure {
+        dial::Error::OutOfPatience { to, patience: self.patience() }.into()
+    }
+
+    /// Notes that a way is tried, and looks whether there would be another.
+    fn take(&mut self, route: &Route) {
+        let Some((workload, address)) = route.choice() else { return };
+        self.tried.push(Endpoint::new(workload, address));
+        self.more = self.tried.len() < MOST_ATTEMPTS && self.route().is_ok_and(|other| self.is_new(&other));
+    }
+
+    fn is_new(&self, route: &Route) -> bool {
+        route.choice().is_some_and(|(workload, address)| !self.was_tried(workload, address))
+    }
+
+    fn was_tried(&self, workload: &Workload, address: SocketAddr) -> bool {
+        self.tried.iter().any(|tried| tried.is(workload, address))
+    }
+
+    fn route(&self) -> Result<Route, Refusal> {
+        let now = Instant::now();
+        let reputation = |workload: &Workload, address| {
+            if self.was_tried(workload, address) {
+                Reputation::Tried
+            } else {
+                self.proxy.set_aside.reputation(workload, address, now)
+            }
+        };
+        let snapshot = self.proxy.mesh.snapshot();
+        route::outbound(&snapshot, &self.local.workload, self.destination, self.entropy, &reputation)
+    }
+}

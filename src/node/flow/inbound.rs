@@ -1,0 +1,257 @@
+//! Connections others make to the pod: streams of tunnels, and plaintext.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+
+use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded};
+use culvert_core::policy::Peer;
+use culvert_core::proxy_protocol;
+use culvert_core::refusal::Refusal;
+use culvert_core::route;
+use culvert_core::service::Service;
+use culvert_core::workload::Workload;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::{carry, cut, relay};
+use crate::admission;
+use crate::capture::Captured;
+use crate::drain::Guard;
+use crate::outcome::{Direction, Failure, Report};
+use crate::proxy::{Local, Proxy};
+use crate::tunnel::{Carried, server};
+
+/// Accepts a tunnel to the pod and serves what its peer asks for.
+pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let Captured { stream, client, destination } = captured;
+    let accepted = match Box::pin(accept(&proxy, stream)).await {
+        Ok(accepted) => accepted,
+        Err(failure) => return Report::begin(Direction::Inbound, client, destination).end(Err(failure)),
+    };
+    let peer = accepted.peer.clone();
+    let each = |offer: server::Offer| {
+        let caller = Peer { identity: Some(peer.clone()), source: client, destination };
+        inbound_stream(Arc::clone(&proxy), caller, offer, guard.clone())
+    };
+    if let Err(error) = accepted.serve(guard.clone(), each).await {
+        tracing::debug!(%client, %peer, error, "tunnel ended");
+    }
+}
+
+async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Failure> {
+    let local = proxy.local().await?;
+    let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
+    Ok(server::accept(stream, &certificate, &proxy.tunnel).await?)
+}
+
+/// How much of an authority is logged: more than a host name and a port have, less than a peer may send.
+const MOST_AUTHORITY: usize = 300;
+
+/// Serves one CONNECT. `peer.destination` is where the tunnel arrived.
+fn inbound_stream(
+    proxy: Arc<Proxy>,
+    peer: Peer,
+    offer: server::Offer,
+    guard: Guard,
+) -> impl Future<Output = ()> + Send + 'static {
+    let begun = Box::pin(async move {
+        let mut report = Report::begin(Direction::Inbound, peer.source, peer.destination);
+        report.from.identity.clone_from(&peer.identity);
+        report.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect());
+        let result = begin_stream(&proxy, peer, offer, &mut report).await;
+        (proxy, report, result)
+    });
+    async move {
+        let (proxy, report, result) = begun.await;
+        let result = match result {
+            Ok(Delivery { local, peer, carried }) => {
+                carry(carried, pin!(stop(&proxy, &local, &peer, &guard))).await
+            }
+            Err(failure) => Err(failure),
+        };
+        report.end(result);
+    }
+}
+
+/// A stream to the workload it was let in to.
+struct Delivery {
+    local: Local,
+    peer: Peer,
+    carried: Carried,
+}
+
+async fn begin_stream(
+    proxy: &Proxy,
+    peer: Peer,
+    mut offer: server::Offer,
+    report: &mut Report,
+) -> Result<Delivery, Failure> {
+    let arrived = peer.destination;
+    let Forwarded { client, host } = forwarded(&offer);
+    let client = client_address(client, peer.source);
+    let wanted = match read_offer(&offer) {
+        Ok(wanted) => wanted,
+        Err(failure) => return Err(refuse(offer, failure)),
+    };
+    let upstream = async {
+        let (local, peer, announced) = admit_stream(proxy, peer, &wanted, arrived, report).await?;
+        report.service = host.and_then(|host| called_service(proxy, &local.workload, &host));
+        let upstream = match announced {
+            Some(asked) => dial_announcing(proxy, &peer, client, asked).await?,
+            None => dial_workload(proxy, &peer, client).await?,
+        };
+        Ok((local, peer, upstream))
+    };
+    let ready = tokio::select! {
+        biased;
+        () = offer.withdrawn() => Err(Failure::PeerGone),
+        ready = upstream => ready,
+    };
+    let (local, peer, upstream) = match ready {
+        Ok(ready) => ready,
+        Err(failure) => return Err(refuse(offer, failure)),
+    };
+    // The policies may have changed while the workload was dialled.
+    if let Err(failure) = admission::admit(proxy, &local, &peer).await {
+        return Err(refuse(offer, failure));
+    }
+    let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
+    let carried = offer.accept(baggage.as_deref(), upstream, report.count_bytes());
+    let carried = carried.ok_or(Failure::PeerGone)?;
+    report.opened();
+    Ok(Delivery { local, peer, carried })
+}
+
+/// Answers a CONNECT with the status its failure deserves.
+fn refuse(offer: server::Offer, failure: Failure) -> Failure {
+    offer.refuse(failure.http_status());
+    failure
+}
+
+fn read_offer(offer: &server::Offer) -> Result<Authority, Failure> {
+    if !offer.is_connect() {
+        return Err(Failure::BadRequest("its method is not CONNECT".into()));
+    }
+    offer
+        .authority()
+        .parse()
+        .map_err(|error: culvert_core::hbone::NotAnAuthority| Failure::BadRequest(error.to_string()))
+}
+
+/// Decides where the stream goes and whether its peer may go there; `peer` comes back with the real destination, and with the
+/// one to announce to a workload that wants to know.
+async fn admit_stream(
+    proxy: &Proxy,
+    peer: Peer,
+    wanted: &Authority,
+    arrived: SocketAddr,
+    report: &mut Report,
+) -> Result<(Local, Peer, Option<SocketAddr>), Failure> {
+    let local = proxy.local().await?;
+    match wanted {
+        Authority::Host { host, .. } => proxy.mesh.know_service(&local.workload.namespace, host).await?,
+        // Only a waypoint is asked for somebody else's address.
+        Authority::Address(asked) if asked.ip() != arrived.ip() => {
+            proxy.mesh.know_address(&local.workload.network, asked.ip()).await?;
+        }
+        Authority::Address(_) => {}
+    }
+    let snapshot = proxy.mesh.snapshot();
+    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), peer.source.ip()).cloned();
+    report.to.workload = Some(Arc::clone(&local.workload));
+    report.to.identity = Some(local.identity.clone());
+    let route::Delivery { to, announced } = route::inbound(&snapshot, &local.workload, arrived.ip(), wanted)?;
+    let peer = Peer { destination: to, ..peer };
+    report.policy = admission::admit(proxy, &local, &peer).await?;
+    Ok((local, peer, announced))
+}
+
+/// What the peer says of the connection it forwards. It proves nothing.
+fn forwarded(offer: &server::Offer) -> Forwarded {
+    let values = offer.header("forwarded").unwrap_or_default();
+    values.first().map(|value| Forwarded::parse(value.as_bytes())).unwrap_or_default()
+}
+
+/// The client's own address, with its port when the peer says which it was. Only the port is believed: the address is
+/// the one the tunnel comes from.
+fn client_address(said: Option<SocketAddr>, peer: SocketAddr) -> SocketAddr {
+    said.filter(|client| client.ip() == peer.ip()).unwrap_or(SocketAddr::new(peer.ip(), 0))
+}
+
+/// The service the client called, for the report: believed only when the workload is part of it.
+fn called_service(proxy: &Proxy, local: &Workload, host: &str) -> Option<Arc<Service>> {
+    let snapshot = proxy.mesh.snapshot();
+    let service = snapshot.service_by_hostname(host, &local.namespace)?;
+    local.services.get(&service.key()).is_some().then(|| Arc::clone(service))
+}
+
+/// Carries a plain connection somebody made to the pod.
+pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let mut report = Report::of(Direction::Inbound, &captured);
+    let result = Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await;
+    report.end(result);
+}
+
+async fn carry_plain(
+    proxy: &Proxy,
+    captured: Captured,
+    guard: &Guard,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let Captured { stream, client, destination } = captured;
+    if route::is_own_port(destination.port()) {
+        return Err(Refusal::OwnPort { port: destination.port() }.into());
+    }
+    if !proxy.owns(destination.ip()) {
+        return Err(Failure::NotOurAddress(destination));
+    }
+    let local = proxy.local().await?;
+    let snapshot = proxy.mesh.snapshot();
+    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), client.ip()).cloned();
+    report.to.workload = Some(Arc::clone(&local.workload));
+    let peer = Peer { identity: None, source: client, destination };
+    report.policy = admission::admit(proxy, &local, &peer).await?;
+    // The client's own port is in use by the very connection that was captured.
+    let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
+    report.count_bytes();
+    report.opened();
+    relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
+}
+
+async fn dial_workload(proxy: &Proxy, peer: &Peer, client: SocketAddr) -> Result<TcpStream, Failure> {
+    if proxy.keep_client_address {
+        return Ok(proxy.dialer.connect_as(peer.destination, client).await?);
+    }
+    Ok(proxy.dialer.connect(peer.destination).await?)
+}
+
+/// Connects to a workload that is told of its caller in front of the caller's bytes: who it is, and that it called `asked`.
+async fn dial_announcing(
+    proxy: &Proxy,
+    peer: &Peer,
+    client: SocketAddr,
+    asked: SocketAddr,
+) -> Result<TcpStream, Failure> {
+    let mut upstream = if proxy.tunnel.announce_on_loopback {
+        let loopback: IpAddr = match peer.destination {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        proxy.dialer.connect(SocketAddr::new(loopback, peer.destination.port())).await?
+    } else {
+        dial_workload(proxy, peer, client).await?
+    };
+    let header = proxy_protocol::header(peer.source, asked, peer.identity.as_ref());
+    // A new socket has room for it.
+    upstream.write_all(&header).await.map_err(|error| super::broken_server(&error))?;
+    Ok(upstream)
+}
+
+/// Resolves when an inbound connection must end early: it was cut, or the policies changed against it.
+async fn stop(proxy: &Proxy, local: &Local, peer: &Peer, guard: &Guard) -> Failure {
+    tokio::select! {
+        failure = cut(guard) => failure,
+        denial = admission::denied(proxy, local, peer) => Failure::PolicyChanged(denial),
+    }
+}

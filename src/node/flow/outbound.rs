@@ -1,0 +1,157 @@
+//! Connections the pod makes.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
+use culvert_core::refusal::Refusal;
+use culvert_core::route::{self, Route};
+use culvert_core::service::Service;
+use culvert_core::tunnel::http2::Fields;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::attempts::{Attempts, Failed};
+use super::{carry, cut, relay};
+use crate::capture::Captured;
+use crate::drain::Guard;
+use crate::outcome::{Direction, Failure, Report};
+use crate::proxy::{Local, Proxy};
+use crate::tunnel::client::Connection;
+use crate::tunnel::pool::Opened;
+use crate::tunnel::{Connect, Key};
+
+/// Carries a connection the pod makes.
+///
+/// What is over when bytes begin to flow is boxed: an idle connection keeps no room for it.
+pub(crate) fn outbound(
+    proxy: Arc<Proxy>,
+    captured: Captured,
+    guard: Guard,
+) -> impl Future<Output = ()> + Send + 'static {
+    let begun = Box::pin(async move {
+        let mut report = Report::of(Direction::Outbound, &captured);
+        let result = begin(&proxy, captured, &mut report).await;
+        (report, result)
+    });
+    async move {
+        let (report, result) = begun.await;
+        let result = match result {
+            Ok(Begun::Tunnel(Opened { carried, place })) => {
+                let result = carry(carried, pin!(cut(&guard))).await;
+                drop(place);
+                result
+            }
+            Ok(Begun::Plain { client, server }) => {
+                Box::pin(relay(client, server, &report, cut(&guard))).await
+            }
+            Err(failure) => Err(failure),
+        };
+        report.end(result);
+    }
+}
+
+/// A connection to where it goes.
+enum Begun {
+    Tunnel(Opened),
+    Plain { client: TcpStream, server: TcpStream },
+}
+
+/// Finds a way and goes it. When that fails before anybody has acted on what the application said, another endpoint is tried.
+async fn begin(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result<Begun, Failure> {
+    let Captured { stream, client, destination } = captured;
+    let local = proxy.local().await?;
+    report.from.workload = Some(Arc::clone(&local.workload));
+    let mut attempts = Attempts::new(proxy, &local, destination);
+    let mut connection = (stream, Vec::new());
+    let mut route = attempts.first().await?;
+    loop {
+        let attempt = Attempt { proxy, local: &local, client, attempts: &attempts };
+        match attempt.go(route, connection, report).await {
+            Ok(begun) => {
+                attempts.succeeded();
+                return Ok(begun);
+            }
+            Err(Failed { failure, again }) => {
+                (route, connection) = attempts.next(failure, again)?;
+            }
+        }
+    }
+}
+
+/// One way that is tried.
+struct Attempt<'a> {
+    proxy: &'a Proxy,
+    local: &'a Local,
+    client: SocketAddr,
+    attempts: &'a Attempts<'a>,
+}
+
+impl Attempt<'_> {
+    async fn go(&self, route: Route, connection: Connection, report: &mut Report) -> Result<Begun, Failed> {
+        match route {
+            Route::Passthrough { to, workload, service } => {
+                report.destination = to;
+                report.to.workload = workload;
+                report.service = service;
+                self.go_plain(to, connection, report).await
+            }
+            Route::Tunnel { peer, authority, expected, workload, service, .. } => {
+                report.destination = peer;
+                report.authority = Some(authority.to_string());
+                report.from.identity = Some(self.local.identity.clone());
+                report.to.identity = workload.identity().ok();
+                let uid = Arc::clone(&workload.uid);
+                report.to.workload = Some(workload);
+                let connect = connect(self.local, self.client, &authority, service.as_deref());
+                report.service = service;
+                let identity = self.local.identity.clone();
+                let key = Key { identity, expected, peer, workload: uid, source: self.client.ip() };
+                let way = (&key, self.attempts.patience());
+                let opened = self.proxy.tunnels.carry(way, connect, connection, report.count_bytes()).await?;
+                report.opened();
+                Ok(Begun::Tunnel(opened))
+            }
+        }
+    }
+
+    async fn go_plain(
+        &self,
+        to: SocketAddr,
+        (client, said): Connection,
+        report: &mut Report,
+    ) -> Result<Begun, Failed> {
+        if route::is_own_port(to.port()) && self.proxy.owns(to.ip()) {
+            return Err(Failed::for_good(Refusal::Loop { destination: to }.into()));
+        }
+        let dialled = tokio::time::timeout(self.attempts.patience(), self.proxy.dialer.connect(to)).await;
+        let mut server = match dialled {
+            Ok(Ok(server)) => server,
+            Ok(Err(error)) => return Err(Failed { failure: error.into(), again: Some((client, said)) }),
+            Err(_) => {
+                return Err(Failed { failure: self.attempts.timed_out(to), again: Some((client, said)) });
+            }
+        };
+        let moved = report.count_bytes();
+        if !said.is_empty() {
+            // A new socket has room for it.
+            let written = server.write_all(&said).await;
+            written.map_err(|error| Failed::for_good(super::broken_server(&error)))?;
+            moved.forth.add(said.len());
+        }
+        report.opened();
+        Ok(Begun::Plain { client, server })
+    }
+}
+
+/// What we tell the peer about this connection.
+fn connect(local: &Local, client: SocketAddr, authority: &Authority, service: Option<&Service>) -> Connect {
+    let forwarded = Forwarded::new(client, service.map(|service| service.hostname.as_ref()));
+    let mut fields = Fields::default();
+    fields.add(b"baggage", Baggage::of(&local.workload).to_string().as_bytes());
+    fields.add(b"forwarded", forwarded.to_string().as_bytes());
+    let trace = TraceParent::new(rand::random(), rand::random());
+    fields.add(b"traceparent", trace.to_string().as_bytes());
+    Connect { authority: authority.to_string(), fields }
+}
