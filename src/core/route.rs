@@ -20,7 +20,7 @@ mod outbound;
 mod waypoint;
 
 pub use balance::Reputation;
-pub use inbound::{Delivery, inbound};
+pub use inbound::{Delivery, in_front_of, inbound};
 pub use outbound::outbound;
 
 /// The port HBONE tunnels of pods arrive at.

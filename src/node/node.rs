@@ -69,7 +69,15 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     // Opens before anything can be counted: what is counted without a recorder is lost.
     let admin = Admin::open(config.ports, state.clone(), identities.clone(), revocation).await?;
     let mesh = follow_mesh(&config, &state, &background)?;
-    let shared = Shared { mesh, identities, socket: config.socket, tunnel: config.tunnel, telling: config.telling, set_aside: state.set_aside(), dns: config.dns.clone().map(Dns::new) };
+    let shared = Shared {
+        mesh,
+        identities,
+        socket: config.socket,
+        tunnel: config.tunnel,
+        telling: config.telling,
+        set_aside: state.set_aside(),
+        dns: config.dns.clone().map(Dns::new),
+    };
     let asked = async {
         tokio::select! {
             signal = stop.asked() => signal,

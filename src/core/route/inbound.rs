@@ -100,11 +100,33 @@ fn address<'a>(
 
 /// Tells whether `local` is a waypoint in front of what has this address.
 fn is_waypoint_of(snapshot: &Snapshot, local: &Workload, ip: IpAddr) -> bool {
-    let is_us = |reference: &GatewayAddress| waypoint::is_instance(snapshot, reference, local);
-    let workload = snapshot.workload_by_address(&local.network, ip);
+    let of_workload = waypoint_of_workload(snapshot, local, ip);
     let service = snapshot.service_by_vip(&local.network, ip, &local.namespace);
-    workload.and_then(|workload| workload.waypoint.as_ref()).is_some_and(is_us)
-        || service.is_some_and(|service| waypoint::all_of_service(service).any(is_us))
+    let mut all = of_workload.into_iter().chain(service.into_iter().flat_map(|it| waypoint::all_of_service(it)));
+    all.any(|reference| waypoint::is_instance(snapshot, reference, local))
+}
+
+fn waypoint_of_workload<'s>(
+    snapshot: &'s Snapshot,
+    local: &Workload,
+    ip: IpAddr,
+) -> Option<&'s GatewayAddress> {
+    snapshot.workload_by_address(&local.network, ip)?.waypoint.as_ref()
+}
+
+/// Gives the waypoints in front of what a tunnel peer asks `local` for: to tell whether it is one of them, they have to be known.
+#[must_use]
+pub fn in_front_of(snapshot: &Snapshot, local: &Workload, authority: &Authority) -> Vec<GatewayAddress> {
+    let (of_workload, service) = match authority {
+        Authority::Address(asked) => {
+            let ip = asked.ip().to_canonical();
+            let service = snapshot.service_by_vip(&local.network, ip, &local.namespace);
+            (waypoint_of_workload(snapshot, local, ip), service)
+        }
+        Authority::Host { host, .. } => (None, snapshot.service_by_hostname(host, &local.namespace)),
+    };
+    let of_service = service.into_iter().flat_map(|it| waypoint::all_of_service(it));
+    of_workload.into_iter().chain(of_service).cloned().collect()
 }
 
 fn named<'a>(snapshot: &'a Snapshot, local: &Workload, host: &str, port: u16) -> Result<Asked<'a>, Refusal> {

@@ -149,14 +149,7 @@ async fn admit_stream(
     report: &mut Report,
 ) -> Result<(Local, Peer, Option<SocketAddr>), Failure> {
     let local = proxy.local().await?;
-    match wanted {
-        Authority::Host { host, .. } => proxy.mesh.know_service(&local.workload.namespace, host).await?,
-        // Only a waypoint is asked for somebody else's address.
-        Authority::Address(asked) if asked.ip() != arrived.ip() => {
-            proxy.mesh.know_address(&local.workload.network, asked.ip()).await?;
-        }
-        Authority::Address(_) => {}
-    }
+    know(proxy, &local, wanted, arrived).await?;
     let snapshot = proxy.mesh.snapshot();
     report.from.workload = snapshot.workload_by_address(snapshot.local_network(), peer.source.ip()).cloned();
     report.to.workload = Some(Arc::clone(&local.workload));
@@ -165,6 +158,21 @@ async fn admit_stream(
     let peer = Peer { destination: to, ..peer };
     report.policy = admission::admit(proxy, &local, &peer).await?;
     Ok((local, peer, announced))
+}
+
+/// Returns when the mesh state has what there is to know of what a peer asks for.
+async fn know(proxy: &Proxy, local: &Local, wanted: &Authority, arrived: SocketAddr) -> Result<(), Failure> {
+    let workload = &local.workload;
+    match wanted {
+        // Only a waypoint is asked for somebody else's address.
+        Authority::Address(asked) if asked.ip() == arrived.ip() => return Ok(()),
+        Authority::Address(asked) => proxy.mesh.know_address(&workload.network, asked.ip()).await?,
+        Authority::Host { host, .. } => proxy.mesh.know_service(&workload.namespace, host).await?,
+    }
+    for waypoint in route::in_front_of(&proxy.mesh.snapshot(), workload, wanted) {
+        proxy.mesh.know_gateway(&waypoint).await?;
+    }
+    Ok(())
 }
 
 /// What the peer says of the connection it forwards. It proves nothing.

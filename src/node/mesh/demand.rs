@@ -60,7 +60,12 @@ impl Mesh {
         match &gateway.destination {
             GatewayDestination::Address(address) => self.know_address(&address.network, address.ip).await,
             GatewayDestination::Hostname { namespace, hostname } => {
-                self.know_service(namespace, hostname).await
+                let key = || format!("{namespace}/{hostname}");
+                let known = |snapshot: &Snapshot| {
+                    snapshot.service(&key()).is_some()
+                        || snapshot.workload_by_hostname(namespace, hostname).is_some()
+                };
+                self.know(known, key).await
             }
         }
     }
