@@ -5,7 +5,8 @@
 //! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
 //! tunnel what no client would.
 //!
-//! Programs nobody here wrote are peers: [`node_http2`] and [`nghttpx`].
+//! Programs nobody here wrote are peers: [`envoy`], [`h2_waypoint`], [`node_http2`] and [`nghttpx`]; some have to be
+//! [`installed`]. What waypoints of ours are told in front of a connection is [`proxied`].
 
 pub(crate) mod ads;
 pub(crate) mod authority;
@@ -13,12 +14,16 @@ pub(crate) mod calls;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod endpoint;
+pub(crate) mod envoy;
 pub(crate) mod frames;
+pub(crate) mod h2_waypoint;
+pub(crate) mod installed;
 pub(crate) mod kernel;
 pub(crate) mod metrics;
 pub(crate) mod nghttpx;
 pub(crate) mod node_http2;
 pub(crate) mod pki;
+pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod shared;
 pub(crate) mod talk;

@@ -14,6 +14,8 @@ mod a_slow_lossy_wire_loses_nothing;
 #[cfg(test)]
 mod admin_tells_the_truth;
 #[cfg(test)]
+mod another_endpoint_is_tried;
+#[cfg(test)]
 mod bad_input_is_explained;
 #[cfg(test)]
 mod certificates_never_lapse;
@@ -23,6 +25,8 @@ mod client_address_survives;
 mod connections_do_not_mix;
 #[cfg(test)]
 mod dedicated_mode_serves_one_pod;
+#[cfg(test)]
+mod dns_is_answered_and_forwarded;
 #[cfg(test)]
 mod ends_are_passed_on_truthfully;
 #[cfg(test)]
@@ -67,3 +71,5 @@ mod the_source_of_the_mesh_makes_no_difference;
 mod the_wire_is_ciphertext;
 #[cfg(test)]
 mod traffic_flows_both_ways;
+#[cfg(test)]
+mod waypoints_are_gone_through;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use culvert_lab::{Lab, Node, Pod, PodSpec, Program, Section};
+use culvert_lab::{Behaviour, Lab, Node, Pod, PodSpec, Program, Section};
 
 use crate::harness::cluster::{ECHO, lab, serve_all};
 use crate::harness::metrics::counter;
@@ -31,6 +31,15 @@ const ALICE_ONLY: &str = "
       action: Allow
       rules:
       - - - principals: [!Exact cluster.local/ns/default/sa/alice]
+    ";
+
+/// Keeps Bob out of what refers to it, and so far nothing does.
+const NO_BOB: &str = "
+    - name: no-bob
+      namespace: shop
+      scope: WorkloadSelector
+      action: Deny
+      rules: [[[{ principals: [!Exact cluster.local/ns/default/sa/bob] }]]]
     ";
 
 /// Keeps everybody out of the shop.
@@ -61,7 +70,8 @@ impl Town {
         lab.start_agent(&one).unwrap();
         lab.start_agent(&two).unwrap();
         lab.start_node(&one).unwrap();
-        let proxy = lab.start_node(&two).unwrap();
+        let loud = lab.node_launch(&two).unwrap().env("AUTHZ_POLICY_INFO_LOGGING", "true");
+        let proxy = lab.start_node_as(&two, loud).unwrap();
         Self { lab, two, alice, bob, outsider, shop, garage, control, proxy }
     }
 
@@ -70,6 +80,15 @@ impl Town {
         let position = self.control.log_position();
         change();
         self.control.wait_for_log_since(position, "keeping its last content", SOON).unwrap()
+    }
+
+    /// Makes the workload of the shop refer to a policy, until the mesh is written anew.
+    fn attach_to_shop(&self, policy: &str) {
+        let entry = "- uid: \"Kubernetes//Pod/shop/shop\"\n";
+        let attached = format!("{entry}  authorizationPolicies: [{policy}]\n");
+        let mesh = fs::read_to_string(self.lab.mesh_file()).unwrap();
+        assert!(mesh.contains(entry), "{mesh}");
+        fs::write(self.lab.mesh_file(), mesh.replace(entry, &attached)).unwrap();
     }
 
     /// The line the shop's proxy logs about a refusal that begins now.
@@ -155,6 +174,105 @@ fn a_new_deny_policy_ends_open_connections_as_a_reset() {
     // And opens again.
     town.lab.set(Section::Policies, "").unwrap();
     assert_echo(&town.alice, shop, b"open again");
+}
+
+#[test]
+fn a_policy_attached_to_a_live_workload_ends_what_it_denies_and_leaves_the_rest() {
+    let town = Town::start("attached", NO_BOB);
+    let shop = (town.shop.ip4(), ECHO);
+    let connect = |from: &Pod| {
+        let mut stream = from.connect(shop, SOON).unwrap();
+        assert_alive(&mut stream, b"welcome");
+        stream
+    };
+    let (mut alice, mut bob, mut plain) = (connect(&town.alice), connect(&town.bob), connect(&town.outsider));
+    let line = town.line_about("policy change", || {
+        town.attach_to_shop("shop/no-bob");
+        assert_eq!(read_to_end(&mut bob), Ending::Reset);
+    });
+    assert!(line.contains("shop/no-bob") && line.contains("sa/bob"), "{line}");
+    assert_reset(&town.bob, shop);
+    assert_alive(&mut alice, b"still here");
+    assert_alive(&mut plain, b"still here");
+    assert_echo(&town.alice, shop, b"and welcome again");
+    // Detached, it lets him in again.
+    town.lab.set(Section::Policies, "").unwrap();
+    assert_echo(&town.bob, shop, b"no hard feelings");
+    assert_alive(&mut alice, b"still here");
+}
+
+#[test]
+fn a_policy_ends_one_connection_of_a_tunnel_and_leaves_the_others() {
+    let town = Town::start("stream", "");
+    let other = town.lab.serve(&town.shop, 0, Behaviour::Echo).unwrap().port();
+    let connect = |port| {
+        let mut stream = town.alice.connect((town.shop.ip4(), port), SOON).unwrap();
+        assert_alive(&mut stream, b"welcome");
+        stream
+    };
+    let (mut one, mut twin, mut kept) = (connect(other), connect(other), connect(ECHO));
+    let port = format!(
+        "
+    - name: port
+      namespace: shop
+      scope: Namespace
+      action: Deny
+      rules: [[[{{ destinationPorts: [{other}] }}]]]
+    "
+    );
+    town.lab.set(Section::Policies, &port).unwrap();
+    assert_eq!((read_to_end(&mut one), read_to_end(&mut twin)), (Ending::Reset, Ending::Reset));
+    assert_alive(&mut kept, b"still here");
+    assert_reset(&town.alice, (town.shop.ip4(), other));
+    assert_alive(&mut kept, b"and still");
+}
+
+#[test]
+fn the_port_of_the_tunnel_is_not_what_policies_see() {
+    let tunnels = "
+    - name: no-tunnels
+      namespace: shop
+      scope: Namespace
+      action: Deny
+      rules: [[[{ destinationPorts: [15008, 15006, 15001] }]]]
+    ";
+    let town = Town::start("tunnel-port", tunnels);
+    let shop = (town.shop.ip4(), ECHO);
+    assert_echo(&town.alice, shop, b"in a tunnel");
+    assert_echo(&town.outsider, shop, b"captured");
+}
+
+#[test]
+fn a_dry_run_ends_nothing_and_says_what_it_would_have_done() {
+    let trial = "
+    - name: trial
+      namespace: shop
+      scope: Namespace
+      action: Deny
+      dryRun: true
+      rules: [[[{ principals: [!Exact cluster.local/ns/default/sa/bob] }]]]
+    - name: idle
+      namespace: shop
+      scope: Namespace
+      action: Allow
+      dryRun: true
+      rules: []
+    ";
+    let town = Town::start("dry-run", trial);
+    let shop = (town.shop.ip4(), ECHO);
+    let count = |labels: &[&str]| counter(&town.two, "culvert_policy_dry_run_total", labels);
+    let allowed = "no allow policies, allow";
+    let mut line = String::new();
+    let bob =
+        || line = town.line_about("dry-run: deny policy match", || assert_echo(&town.bob, shop, b"trial"));
+    town.line_about(allowed, bob);
+    assert!(line.contains("\tinfo\t") && line.contains("policy=shop/trial"), "{line}");
+    let denied = ["policy=\"trial\"", "namespace=\"shop\"", "result=\"deny\""];
+    let none = ["policy=\"*\"", "namespace=\"shop\"", "result=\"none_allowed\""];
+    assert_eq!((count(&denied), count(&none)), (1, 1));
+    town.line_about(allowed, || assert_echo(&town.alice, shop, b"not me"));
+    assert_eq!((count(&denied), count(&none)), (1, 2));
+    assert_eq!(count(&[]), 3);
 }
 
 #[test]

@@ -49,6 +49,10 @@ struct Args {
     /// Undo everything in the pods on SIGTERM or SIGINT; without it captured pods stay captured
     #[arg(long)]
     cleanup: bool,
+
+    /// Capture the pods' DNS queries too; the node answers them unless its ISTIO_META_DNS_CAPTURE is false
+    #[arg(long)]
+    dns: bool,
 }
 
 /// Why the agent cannot start.
@@ -84,7 +88,8 @@ fn start(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(Error::System("the runtime", error)))?;
-    let rules = IptablesRules { iptables, plan: Plan::new(&Options::default()) };
+    let options = Options { dns: args.dns, ..Options::default() };
+    let rules = IptablesRules { iptables, plan: Plan::new(&options) };
     let result = runtime.block_on(run(args, Arc::new(rules)));
     runtime.shutdown_timeout(SHUTDOWN);
     result

@@ -85,6 +85,13 @@ pub(crate) fn flush_nat_output(pod: &Pod) {
     }
 }
 
+/// From now on a pod hears nothing, and nobody is told.
+#[track_caller]
+pub(crate) fn drop_all_input(pod: &Pod) {
+    let (success, _) = run(pod, &["iptables", "-w", "5", "-A", "INPUT", "-j", "DROP"]);
+    assert!(success, "iptables failed in {}", pod.name());
+}
+
 /// A TCP connection of a pod: the ports at both ends, and its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connection {

@@ -102,7 +102,8 @@ fn address<'a>(
 fn is_waypoint_of(snapshot: &Snapshot, local: &Workload, ip: IpAddr) -> bool {
     let of_workload = waypoint_of_workload(snapshot, local, ip);
     let service = snapshot.service_by_vip(&local.network, ip, &local.namespace);
-    let mut all = of_workload.into_iter().chain(service.into_iter().flat_map(|it| waypoint::all_of_service(it)));
+    let mut all =
+        of_workload.into_iter().chain(service.into_iter().flat_map(|it| waypoint::all_of_service(it)));
     all.any(|reference| waypoint::is_instance(snapshot, reference, local))
 }
 
