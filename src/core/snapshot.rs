@@ -136,13 +136,11 @@ impl Snapshot {
         best(named, client_namespace).map(|listing| &listing.service)
     }
 
-    /// Tells whether any service, visible or not, has this virtual address.
+    /// Tells whether any service, visible or not, has this very virtual address. A block that contains it says nothing of what
+    /// else is there.
     #[must_use]
     pub fn has_vip(&self, network: &str, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        let mut exact = self.by_vip.with_key(ip);
-        exact.any(|vip| &*vip.address().network == network)
-            || self.by_block.containing(network, ip).next().is_some()
+        self.by_vip.with_key(ip.to_canonical()).any(|vip| &*vip.address().network == network)
     }
 
     /// Tells whether any service, visible or not, has this hostname.

@@ -207,6 +207,12 @@ impl Report {
         Self::begin(direction, captured.client, captured.destination)
     }
 
+    /// Forgets what an attempt that failed was about.
+    pub(crate) fn begin_attempt(&mut self) {
+        (self.authority, self.service, self.counters) = (None, None, None);
+        (self.from.identity, self.to) = (None, Party::default());
+    }
+
     /// Says that all is known about both ends; returns what counts the bytes.
     pub(crate) fn count_bytes(&mut self) -> &Arc<Moved> {
         let labels = self.labels(Flag::None);

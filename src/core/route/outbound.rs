@@ -60,7 +60,8 @@ impl Call<'_> {
         }
         // Other bits than those that choose the endpoint.
         let own = waypoint::of_service(service, self.entropy.rotate_left(32));
-        if let Some(reference) = own.filter(|reference| !self.comes_from(reference)) {
+        let has_been_through = || waypoint::all_of_service(service).any(|any| self.comes_from(any));
+        if let Some(reference) = own.filter(|_| !has_been_through()) {
             return self.through(backed.key(), reference, Some(service));
         }
         if let (None, Some(workload)) = (own, at_address)

@@ -14,8 +14,8 @@ use crate::deliver::dial;
 use crate::outcome::Failure;
 use crate::proxy::{Local, Proxy};
 use crate::set_aside::Endpoint;
-use crate::tunnel::ESTABLISH_DEADLINE;
 use crate::tunnel::client::{Connection, NotCarried};
+use crate::tunnel::{self, ESTABLISH_DEADLINE};
 
 /// Endpoints that are tried for one connection.
 const MOST_ATTEMPTS: usize = 3;
@@ -41,7 +41,10 @@ impl Failed {
 
 impl From<NotCarried> for Failed {
     fn from(NotCarried { error, again, .. }: NotCarried) -> Self {
-        Self { failure: error.into(), again }
+        // With what is missing here no other endpoint can be reached either.
+        let ours =
+            matches!(error, tunnel::Error::Identity { .. } | tunnel::Error::Dial(dial::Error::Socket { .. }));
+        Self { failure: error.into(), again: again.filter(|_| !ours) }
     }
 }
 
@@ -92,7 +95,8 @@ impl<'a> Attempts<'a> {
         }
         let in_time = self.began.elapsed() < ALL_DEADLINE;
         match (again, self.route()) {
-            (Some(connection), Ok(route)) if self.more && in_time => {
+            // The mesh may have changed since the last attempt: what is not another endpoint is not tried.
+            (Some(connection), Ok(route)) if self.more && in_time && self.is_new(&route) => {
                 tracing::debug!(error = %failure, "an endpoint could not be reached; trying another one");
                 self.take(&route);
                 Ok((route, connection))
@@ -118,13 +122,14 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// What is said of an endpoint that took too long.
-    pub(super) fn timed_out(&self, to: SocketAddr) -> Failure {
-        dial::Error::OutOfPatience { to, patience: self.patience() }.into()
+    /// Whether something else was tried before the way at hand.
+    pub(super) fn is_retry(&self) -> bool {
+        self.tried.len() > 1
     }
 
     /// Notes that a way is tried, and looks whether there would be another.
     fn take(&mut self, route: &Route) {
+        self.more = false;
         let Some((workload, address)) = route.choice() else { return };
         self.tried.push(Endpoint::new(workload, address));
         self.more = self.tried.len() < MOST_ATTEMPTS && self.route().is_ok_and(|other| self.is_new(&other));

@@ -15,12 +15,14 @@ use tokio::net::TcpStream;
 use super::attempts::{Attempts, Failed};
 use super::{carry, cut, relay};
 use crate::capture::Captured;
+use crate::deliver::dial;
 use crate::drain::Guard;
 use crate::outcome::{Direction, Failure, Report};
 use crate::proxy::{Local, Proxy};
+use crate::stream::{Broken, Early};
 use crate::tunnel::client::Connection;
 use crate::tunnel::pool::Opened;
-use crate::tunnel::{Connect, Key};
+use crate::tunnel::{self, Connect, Key};
 
 /// Carries a connection the pod makes.
 ///
@@ -90,6 +92,7 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn go(&self, route: Route, connection: Connection, report: &mut Report) -> Result<Begun, Failed> {
+        report.begin_attempt();
         match route {
             Route::Passthrough { to, workload, service } => {
                 report.destination = to;
@@ -97,7 +100,8 @@ impl Attempt<'_> {
                 report.service = service;
                 self.go_plain(to, connection, report).await
             }
-            Route::Tunnel { peer, authority, expected, workload, service, .. } => {
+            Route::Tunnel { peer, authority, expected, endpoint, workload, service } => {
+                let direct = authority == Authority::Address(endpoint);
                 report.destination = peer;
                 report.authority = Some(authority.to_string());
                 report.from.identity = Some(self.local.identity.clone());
@@ -109,7 +113,13 @@ impl Attempt<'_> {
                 let identity = self.local.identity.clone();
                 let key = Key { identity, expected, peer, workload: uid, source: self.client.ip() };
                 let way = (&key, self.attempts.patience());
-                let opened = self.proxy.tunnels.carry(way, connect, connection, report.count_bytes()).await?;
+                let carried = self.proxy.tunnels.carry(way, connect, connection, report.count_bytes()).await;
+                let opened = carried.map_err(|not_carried| {
+                    // A waypoint that answers is there; what is behind it is its own business.
+                    let settled = !direct && matches!(not_carried.error, tunnel::Error::Status { .. });
+                    let Failed { failure, again } = not_carried.into();
+                    Failed { failure, again: again.filter(|_| !settled) }
+                })?;
                 report.opened();
                 Ok(Begun::Tunnel(opened))
             }
@@ -125,13 +135,18 @@ impl Attempt<'_> {
         if route::is_own_port(to.port()) && self.proxy.owns(to.ip()) {
             return Err(Failed::for_good(Refusal::Loop { destination: to }.into()));
         }
-        let dialled = tokio::time::timeout(self.attempts.patience(), self.proxy.dialer.connect(to)).await;
-        let mut server = match dialled {
-            Ok(Ok(server)) => server,
-            Ok(Err(error)) => return Err(Failed { failure: error.into(), again: Some((client, said)) }),
-            Err(_) => {
-                return Err(Failed { failure: self.attempts.timed_out(to), again: Some((client, said)) });
-            }
+        let patience = self.attempts.patience();
+        let dialled = tokio::time::timeout(patience, self.proxy.dialer.connect(to)).await;
+        let mut server = match dialled.unwrap_or(Err(dial::Error::OutOfPatience { to, patience })) {
+            Ok(server) => server,
+            Err(error @ dial::Error::Socket { .. }) => return Err(Failed::for_good(error.into())),
+            Err(error) => return Err(Failed { failure: error.into(), again: Some((client, said)) }),
+        };
+        let client = if self.attempts.is_retry() {
+            let broken = |error| Failed::for_good(Failure::Broken(Early::Client(Broken::of(&error))));
+            watched_anew(client).map_err(broken)?
+        } else {
+            client
         };
         let moved = report.count_bytes();
         if !said.is_empty() {
@@ -143,6 +158,11 @@ impl Attempt<'_> {
         report.opened();
         Ok(Begun::Plain { client, server })
     }
+}
+
+/// A tunnel has taken note of what there is to read, and tokio tells of a change once.
+fn watched_anew(client: TcpStream) -> std::io::Result<TcpStream> {
+    client.into_std().and_then(TcpStream::from_std)
 }
 
 /// What we tell the peer about this connection.

@@ -124,6 +124,11 @@ impl Tunnel {
         !self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether it takes any streams, be they all taken.
+    pub(super) fn has_room_at_all(&self) -> bool {
+        self.is_open() && !self.gauge.is_leaving() && self.gauge.capacity() > 0
+    }
+
     /// Whether streams that want to be quick had better take another one.
     pub(super) fn is_bulk(&self) -> bool {
         self.gauge.is_bulk()

@@ -75,10 +75,13 @@ impl Pool {
             let place = match tokio::time::timeout(patience, self.place(key)).await {
                 Ok(Ok(place)) => place,
                 Ok(Err(error)) => return Err(NotCarried::before_all(error, connection)),
-                Err(_) => {
-                    let error = Error::OutOfPatience { peer: key.peer, patience };
-                    return Err(NotCarried::before_all(error, connection));
-                }
+                Err(_) => match self.any_place(key) {
+                    Some(place) => place,
+                    None => {
+                        let error = Error::OutOfPatience { peer: key.peer, patience };
+                        return Err(NotCarried::before_all(error, connection));
+                    }
+                },
             };
             let last = tries.next() == Some(TRIES);
             match place.carry(&connect, connection, moved).await {
@@ -98,8 +101,10 @@ impl Pool {
     }
 
     async fn place(&self, key: &Key) -> Result<Place, Error> {
-        // A new tunnel may have no place at all: its peer takes no streams, or others were quicker.
-        for _ in 0..TRIES {
+        // A new tunnel may be full at once, because others were quicker: then there will be another one. A tunnel that has no
+        // place for anybody is another matter.
+        let mut fruitless = 0;
+        while fruitless < TRIES {
             let mut attempt = match self.place_or_attempt(key) {
                 Ok(place) => return Ok(place),
                 Err(attempt) => attempt,
@@ -108,11 +113,17 @@ impl Pool {
             match settled.as_deref() {
                 // Better beside bulk than not at all.
                 Ok(Some(Err(error))) => return self.any_place(key).ok_or_else(|| error.clone()),
-                Ok(_) => {}
+                Ok(_) if self.has_room_at_all(key) => {}
+                Ok(_) => fruitless += 1,
                 Err(_) => break,
             }
         }
         self.any_place(key).ok_or(Error::Gone { peer: key.peer })
+    }
+
+    /// Whether the peer takes streams on some tunnel, be they all taken.
+    fn has_room_at_all(&self, key: &Key) -> bool {
+        self.0.slots().get(key).is_some_and(|slot| slot.tunnels.iter().any(|tunnel| tunnel.has_room_at_all()))
     }
 
     /// A place on whatever tunnel there is.

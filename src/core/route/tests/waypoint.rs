@@ -95,6 +95,15 @@ fn waypoints_are_drawn_by_weight() {
 fn what_comes_from_the_waypoint_itself_goes_on_to_its_destination() {
     check_from("gate-1", "10.1.0.1:80", "tunnel 10.0.0.2:15008 10.0.0.2:8080 web n/web");
     check_from("gate-1", "10.0.0.3:80", "tcp 10.0.0.3:80 by-ip -");
+    for entropy in 0..8_u64 {
+        let mesh = snapshot(MESH);
+        let way = |source| way(&mesh, source, "10.1.0.3:80", entropy.rotate_right(32));
+        assert_eq!(
+            (way("gate-1"), way("sandwich")),
+            ("no_endpoint".into(), "no_endpoint".into()),
+            "not to each other"
+        );
+    }
     check_from("lone", "10.0.0.5:80", "tcp 10.0.0.5:80 by-host -");
     check_from("lone", "10.0.0.3:80", "tunnel 10.0.0.9:15009 10.0.0.3:80 gate-1 -");
 }

@@ -73,3 +73,21 @@ async fn tunnels_that_only_finish_old_streams_do_not_use_up_the_tries_of_new_one
     open(&pool, &key).await.unwrap();
     draining.iter().for_each(tokio::task::JoinHandle::abort);
 }
+
+#[tokio::test]
+async fn a_burst_to_a_cold_peer_gets_as_many_tunnels_as_it_takes() {
+    const CALLERS: usize = 8;
+    let authority = TestAuthority::new("one");
+    let server = Server::start(&authority, echo).await;
+    let pool = pool(&authority, config(&[("POOL_MAX_STREAMS_PER_CONNECTION", "1")]).tunnel);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let (pool, key) = (pool.clone(), key(&server));
+        callers.spawn(async move { open(&pool, &key).await });
+    }
+    let mut open = Vec::new();
+    while let Some(caller) = callers.join_next().await {
+        open.push(caller.unwrap().unwrap());
+    }
+    assert_eq!((open.len(), server.tunnels()), (CALLERS, CALLERS));
+}
