@@ -6,6 +6,7 @@
 
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -26,6 +27,9 @@ impl Conntrack {
     pub fn open() -> io::Result<Self> {
         let kind = Type::RAW.nonblocking();
         let socket = Socket::new(Domain::from(NETLINK), kind, Some(Protocol::from(NETFILTER)))?;
+        // Nobody but the kernel can send to it then.
+        let kernel = nix::sys::socket::NetlinkAddr::new(0, 0);
+        nix::sys::socket::connect(socket.as_raw_fd(), &kernel)?;
         Ok(Self { socket, sequence: 0 })
     }
 
@@ -43,7 +47,7 @@ impl Conntrack {
         self.sequence = self.sequence.wrapping_add(1);
         self.socket.send(&request(self.sequence, here, client))?;
         let mut buffer = [0; LONGEST_ANSWER];
-        loop {
+        for _ in 0..MOST_LEFT_BEHIND {
             let length = (&self.socket).read(&mut buffer)?;
             let Some((sequence, answer)) = Answer::read(&buffer[..length]) else {
                 return Err(io::ErrorKind::InvalidData.into());
@@ -53,8 +57,12 @@ impl Conntrack {
                 return answer.destination().map(|found| found.filter(|found| *found != here));
             }
         }
+        Err(io::ErrorKind::InvalidData.into())
     }
 }
+
+/// Answers to earlier questions that are skipped.
+const MOST_LEFT_BEHIND: usize = 16;
 
 /// `AF_NETLINK`, and its protocol for packet filters.
 const NETLINK: i32 = nix::libc::AF_NETLINK;

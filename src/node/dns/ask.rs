@@ -114,14 +114,14 @@ impl Messenger {
         wire::set_id(&mut query, rand::random());
         let asking = async {
             match transport {
-                Transport::Udp => self.over_udp(server, &query).await,
+                Transport::Udp => self.over_udp(server, &query, after / 2).await,
                 Transport::Tcp => self.over_tcp(server, &query).await,
             }
         };
         timeout(after, asking).await.unwrap_or(Err(Error::Silent { server, after }))
     }
 
-    async fn over_udp(&self, server: SocketAddr, query: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn over_udp(&self, server: SocketAddr, query: &[u8], rest: Duration) -> Result<Vec<u8>, Error> {
         let failed = |source| Error::Unreachable { server, source };
         let socket = self.udp_socket(server).map_err(failed)?;
         socket.send(query).await.map_err(failed)?;
@@ -139,8 +139,9 @@ impl Messenger {
         if !wire::is_truncated(&answer) {
             return Ok(answer);
         }
-        // What was cut is better than nothing.
-        Ok(self.over_tcp(server, query).await.unwrap_or(answer))
+        // What was cut is better than nothing, also where TCP gets no answer.
+        let whole = timeout(rest, self.over_tcp(server, query)).await;
+        Ok(whole.ok().and_then(Result::ok).unwrap_or(answer))
     }
 
     fn udp_socket(&self, server: SocketAddr) -> io::Result<UdpSocket> {

@@ -47,6 +47,13 @@ pub(super) struct Query {
     limit: usize,
 }
 
+/// The longest query that is read: names can be written so that reading them takes time by the square of their length. Queries
+/// have a hundred bytes, or with padding a few hundred.
+const LONGEST_READ: usize = 1024;
+/// The longest answer of others that is read to make a shorter one of it.
+const LONGEST_CUT: usize = 6 * 1024;
+/// The longest answer that is sent in a datagram, whatever the client would take.
+const LONGEST_DATAGRAM: u16 = 4096;
 /// What the client takes over TCP.
 const LONGEST: usize = u16::MAX as usize;
 
@@ -59,8 +66,12 @@ pub(super) fn receive(wire: Vec<u8>, transport: Transport) -> Received {
     if header.op_code != OpCode::Query {
         return Received::Operation(Operation { wire, asked: header.metadata });
     }
-    // Before the rest is read: what is said to follow is made room for.
-    if header.counts.queries != 1 {
+    // Before the rest is read: reading costs far more than sending, and what follows a question is at most the SOA of a transfer,
+    // EDNS and a signature.
+    let counts = &header.counts;
+    let in_order =
+        counts.queries == 1 && counts.answers == 0 && counts.authorities <= 1 && counts.additionals <= 2;
+    if !in_order || wire.len() > LONGEST_READ {
         return Received::Wrong(bare(&header.metadata, ResponseCode::FormErr));
     }
     let Ok(message) = Message::from_vec(&wire) else {
@@ -94,7 +105,7 @@ impl Operation {
 impl Query {
     fn new(wire: Vec<u8>, message: Message, transport: Transport) -> Self {
         let limit = match transport {
-            Transport::Udp => usize::from(message.max_payload()),
+            Transport::Udp => usize::from(message.max_payload().min(LONGEST_DATAGRAM)),
             Transport::Tcp => LONGEST,
         };
         let text = message.queries.first().and_then(|question| text(&question.name));
@@ -142,7 +153,8 @@ impl Query {
         answer.queries.clone_from(&self.message.queries);
         answer.edns = self.message.edns.as_ref().map(|asked| {
             let mut edns = Edns::new();
-            edns.set_max_payload(asked.max_payload()).set_dnssec_ok(asked.flags().dnssec_ok);
+            edns.set_max_payload(asked.max_payload().min(LONGEST_DATAGRAM))
+                .set_dnssec_ok(asked.flags().dnssec_ok);
             edns
         });
         answer
@@ -163,9 +175,10 @@ impl Query {
     /// Passes on what was answered to a copy of this query, as it is unless it is too long.
     pub(super) fn pass_on(&self, mut answer: Vec<u8>) -> Option<Vec<u8>> {
         if answer.len() > self.limit {
-            return match Message::from_vec(&answer) {
-                Ok(answer) => self.adopt(answer),
-                Err(_) => {
+            let read = (answer.len() <= LONGEST_CUT).then(|| Message::from_vec(&answer).ok()).flatten();
+            return match read {
+                Some(answer) => self.adopt(answer),
+                None => {
                     let mut cut = self.answer(ResponseCode::NoError);
                     cut.metadata.truncation = true;
                     fit(cut, self.limit)

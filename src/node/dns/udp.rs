@@ -16,7 +16,7 @@ use super::handler::{Handler, Step};
 use super::message::Transport;
 use crate::drain::Guard;
 
-/// The longest query that is read whole. There are no longer ones but by mistake.
+/// The longest message that is taken. There are no longer ones but by mistake.
 const LONGEST_QUERY: usize = 4096;
 /// Time to wait when the socket cannot be read: reading again at once would fail again at once.
 const UNREADABLE: Duration = Duration::from_millis(100);
@@ -63,6 +63,8 @@ impl Listener {
 
     /// Reads one datagram, if there is one, and answers it or begins to.
     async fn serve_next(&mut self, handler: &Arc<Handler>, tasks: &mut JoinSet<()>) {
+        // A pod that asks without end must not keep others from this thread.
+        tokio::task::coop::consume_budget().await;
         let (query, client) = match receive(&self.socket) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -101,9 +103,11 @@ async fn pause(error: &io::Error) {
 }
 
 fn receive(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
-    let mut buffer = [0; LONGEST_QUERY];
+    let mut buffer = [0; LONGEST_QUERY + 1];
     let (length, client) = socket.try_recv_from(&mut buffer)?;
-    Ok((buffer[..length].to_vec(), client))
+    // What does not fit is not answered, rather than passed on without its end.
+    let whole = if length > LONGEST_QUERY { &[][..] } else { &buffer[..length] };
+    Ok((whole.to_vec(), client))
 }
 
 /// An answer that cannot be sent is lost, as datagrams may be.

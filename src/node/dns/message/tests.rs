@@ -207,3 +207,29 @@ fn no_bytes_do_harm() {
         }
     }
 }
+
+#[test]
+fn what_is_long_or_says_more_than_a_query_is_refused_unread() {
+    let refused = |bytes: Vec<u8>| matches!(receive(bytes, Transport::Tcp), Received::Wrong(Some(_)));
+    let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01".to_vec();
+    assert!(matches!(receive(query.clone(), Transport::Tcp), Received::Query(_)));
+    for count in [7, 9, 11] {
+        let mut many = query.clone();
+        many[count] = 3;
+        assert!(refused(many), "the count at {count}");
+    }
+    let mut long = query;
+    long.resize(LONGEST_READ + 1, 0);
+    assert!(refused(long));
+}
+
+#[test]
+fn an_answer_that_is_far_too_long_is_cut_unread() {
+    let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01".to_vec();
+    let Received::Query(asked) = receive(query.clone(), Transport::Udp) else { panic!("it is a query") };
+    let mut answer = query;
+    answer[2] |= 0x80;
+    answer.resize(60_000, 0);
+    let cut = asked.pass_on(answer).unwrap();
+    assert!(wire::is_truncated(&cut) && cut.len() <= 512);
+}
