@@ -383,6 +383,12 @@ impl PortMap {
         Some(self.0[at].1)
     }
 
+    /// Gives the target of a service port where one is named; [`Self::target`] tells a missing one from an undeclared port.
+    #[must_use]
+    pub fn named_target(&self, service_port: u16) -> Option<u16> {
+        self.target(service_port).filter(|&target| target != 0)
+    }
+
     /// Gives all pairs of service port and target, by service port.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
         self.0.iter().copied()

@@ -77,7 +77,9 @@ fn name_within(service: &Service, endpoint: &Workload) -> Option<String> {
 
 /// Gives the ports an endpoint listens on for a service, as far as they are known.
 fn ports(service: &Service, own: &PortMap) -> BTreeSet<u16> {
-    let known = |port: &u16| *port != 0;
-    let each = service.ports.iter();
-    each.filter_map(|(port, target)| own.target(port).filter(known).or(Some(target).filter(known))).collect()
+    let declared = &service.ports;
+    declared
+        .iter()
+        .filter_map(|(port, _)| own.named_target(port).or_else(|| declared.named_target(port)))
+        .collect()
 }

@@ -116,8 +116,7 @@ impl<'b> Call<'b, '_> {
 
     /// Gives the port of an endpoint, unless neither it nor the service knows one.
     fn port_of(&self, own: &PortMap) -> Option<u16> {
-        let own = own.target(self.destination.port()).filter(|&port| port != 0);
-        own.or(Some(self.target).filter(|&port| port != 0))
+        own.named_target(self.destination.port()).or(Some(self.target).filter(|&port| port != 0))
     }
 }
 

@@ -33,7 +33,7 @@ pub fn inbound(
     let tunnel = local.application_tunnel;
     let asked = match authority {
         Authority::Address(asked) => address(snapshot, local, local_ip, *asked)?,
-        Authority::Host { host, port } => named(snapshot, local, host, *port)?,
+        Authority::Host { host, port } => named(snapshot, local, authority, (host, *port))?,
     };
     let port = match tunnel.and_then(|tunnel| tunnel.port) {
         Some(port) => port,
@@ -88,31 +88,19 @@ fn address<'a>(
     asked: SocketAddr,
 ) -> Result<Asked<'a>, Refusal> {
     let asked = SocketAddr::new(asked.ip().to_canonical(), asked.port());
-    let ours = asked.ip() == local_ip
-        || local.application_tunnel.is_some()
-        || is_waypoint_of(snapshot, local, asked.ip());
-    if ours {
+    if asked.ip() == local_ip || takes_for_others(snapshot, local, &Authority::Address(asked)) {
         Ok(Asked::Address(asked))
     } else {
         Err(Refusal::IpMismatch { asked: asked.ip(), local: local_ip })
     }
 }
 
-/// Tells whether `local` is a waypoint in front of what has this address.
-fn is_waypoint_of(snapshot: &Snapshot, local: &Workload, ip: IpAddr) -> bool {
-    let of_workload = waypoint_of_workload(snapshot, local, ip);
-    let service = snapshot.service_by_vip(&local.network, ip, &local.namespace);
-    let mut all =
-        of_workload.into_iter().chain(service.into_iter().flat_map(|it| waypoint::all_of_service(it)));
-    all.any(|reference| waypoint::is_instance(snapshot, reference, local))
-}
-
-fn waypoint_of_workload<'s>(
-    snapshot: &'s Snapshot,
-    local: &Workload,
-    ip: IpAddr,
-) -> Option<&'s GatewayAddress> {
-    snapshot.workload_by_address(&local.network, ip)?.waypoint.as_ref()
+/// Tells whether `local` takes what is for others: everything in an application tunnel, or what it is a waypoint in front of.
+fn takes_for_others(snapshot: &Snapshot, local: &Workload, authority: &Authority) -> bool {
+    local.application_tunnel.is_some()
+        || in_front_of(snapshot, local, authority)
+            .iter()
+            .any(|reference| waypoint::is_instance(snapshot, reference, local))
 }
 
 /// Gives the waypoints in front of what a tunnel peer asks `local` for: to tell whether it is one of them, they have to be known.
@@ -121,8 +109,9 @@ pub fn in_front_of(snapshot: &Snapshot, local: &Workload, authority: &Authority)
     let (of_workload, service) = match authority {
         Authority::Address(asked) => {
             let ip = asked.ip().to_canonical();
+            let workload = snapshot.workload_by_address(&local.network, ip);
             let service = snapshot.service_by_vip(&local.network, ip, &local.namespace);
-            (waypoint_of_workload(snapshot, local, ip), service)
+            (workload.and_then(|workload| workload.waypoint.as_ref()), service)
         }
         Authority::Host { host, .. } => (None, snapshot.service_by_hostname(host, &local.namespace)),
     };
@@ -130,19 +119,19 @@ pub fn in_front_of(snapshot: &Snapshot, local: &Workload, authority: &Authority)
     of_workload.into_iter().chain(of_service).cloned().collect()
 }
 
-fn named<'a>(snapshot: &'a Snapshot, local: &Workload, host: &str, port: u16) -> Result<Asked<'a>, Refusal> {
+fn named<'a>(
+    snapshot: &'a Snapshot,
+    local: &Workload,
+    authority: &Authority,
+    (host, port): (&str, u16),
+) -> Result<Asked<'a>, Refusal> {
     let Some(service) = snapshot.service_by_hostname(host, &local.namespace) else {
         return Err(Refusal::UnknownHost { host: host.to_owned() });
     };
     let own = local.services.get(&service.key());
-    let in_front = || {
-        let is_us = |reference: &GatewayAddress| waypoint::is_instance(snapshot, reference, local);
-        local.application_tunnel.is_some() || waypoint::all_of_service(service).any(is_us)
-    };
-    if own.is_none() && !in_front() {
+    if own.is_none() && !takes_for_others(snapshot, local, authority) {
         return Err(Refusal::NotAnEndpoint { workload: local.uid.clone(), service: service.key() });
     }
-    let own = own.and_then(|ports| ports.target(port)).filter(|&target| target != 0);
-    let declared = service.ports.target(port).filter(|&target| target != 0);
-    Ok(Asked::Service { service, port, target: own.or(declared) })
+    let target = own.and_then(|ports| ports.named_target(port)).or_else(|| service.ports.named_target(port));
+    Ok(Asked::Service { service, port, target })
 }
