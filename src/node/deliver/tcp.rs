@@ -126,10 +126,15 @@ impl TcpSink {
 
     /// Resolves when what was written has left, or never will. Cancel safe.
     pub(crate) async fn flush(&mut self) {
-        // The kernel tells nobody when its queue has drained.
-        while culvert_sys::tcp::unsent(&*self.stream).is_ok_and(|bytes| bytes > 0) {
-            tokio::time::sleep(QUEUE_LOOK).await;
-        }
+        taken(&self.stream).await;
+    }
+}
+
+/// Resolves when the other side's kernel has all that was written, or never will. Cancel safe.
+pub(crate) async fn taken(stream: &TcpStream) {
+    // The kernel tells nobody when its queue has drained.
+    while culvert_sys::tcp::unsent(stream).is_ok_and(|bytes| bytes > 0) {
+        tokio::time::sleep(QUEUE_LOOK).await;
     }
 }
 

@@ -2,14 +2,11 @@
 
 use std::io;
 use std::pin::pin;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use crate::deliver::tcp::taken;
 use crate::stream::{Count, LAST_BYTES};
-
-/// Time between two looks at the kernel's send queue.
-const QUEUE_LOOK: Duration = Duration::from_millis(2);
 
 /// Writes what a stream has brought, to its end, however long its reader takes. What the application says meanwhile is wanted by
 /// nobody; closing the socket before that was read would reset it, and take back what was written.
@@ -80,13 +77,5 @@ async fn discard(socket: &TcpStream) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => return,
         }
-    }
-}
-
-/// Resolves when the application's kernel has all that was written, or never will.
-async fn taken(socket: &TcpStream) {
-    // The kernel tells nobody when its queue has drained.
-    while culvert_sys::tcp::unsent(socket).is_ok_and(|bytes| bytes > 0) {
-        tokio::time::sleep(QUEUE_LOOK).await;
     }
 }
