@@ -3,13 +3,14 @@
 //! Each Envoy runs in a pod of its own that no agent touches; what it needs is in `tests/peers/`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use culvert_lab::{Error, Launch, Pod, PodSpec, Program, Section, http};
+use culvert_lab::{Error, Pod, PodSpec, Program, Section, http};
 
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{BULK, Cluster, ECHO, SINK, SOURCE, serve_all};
+use crate::harness::envoy;
 use crate::harness::shared::Shared;
 use crate::harness::talk::{
     Ending, SOON, assert_alive, assert_download, assert_echo, assert_reset, assert_upload, exchange,
@@ -37,25 +38,7 @@ impl Rig {
     #[track_caller]
     fn envoy(&self, pod: &Pod, template: &str, account: &str, values: &[(&str, &str)]) -> Program {
         let certificate = self.certificate(account);
-        let (root, directory) = (self.cluster.lab.root_certificate(), self.cluster.lab.directory());
-        let mut text = template.to_owned();
-        let files = [("CHAIN", &certificate.chain), ("KEY", &certificate.key), ("ROOT", &root)];
-        for (name, path) in files {
-            text = text.replace(&format!("@{name}@"), &path.display().to_string());
-        }
-        for (name, value) in values {
-            text = text.replace(&format!("@{name}@"), value);
-        }
-        let file = directory.join(format!("{}.yaml", pod.name()));
-        std::fs::write(&file, text).unwrap();
-        let launch = Launch::new(pod.name(), program(), pod.netns())
-            .arg("--concurrency")
-            .arg(1)
-            .arg("--disable-hot-restart")
-            .arg("--log-level")
-            .arg("warning")
-            .path_arg("--config-path", &file);
-        self.cluster.lab.start(launch).unwrap()
+        envoy::start(&self.cluster.lab, pod, &certificate, template, values)
     }
 
     /// An Envoy that tunnels to the applications of `server`, as a workload with the service account `envoy`.
@@ -104,15 +87,6 @@ impl Rig {
 const CLIENT: &str = include_str!("peers/envoy/client.yaml");
 const LISTENER: &str = include_str!("peers/envoy/listener.yaml");
 const SERVER: &str = include_str!("peers/envoy/server.yaml");
-
-/// What `tests/peers/setup.sh` has installed.
-fn program() -> PathBuf {
-    let target =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the directory is inside cargo's target");
-    let program = target.join("peers/bin/envoy");
-    assert!(program.exists(), "{} is missing; run tests/peers/setup.sh (make test does)", program.display());
-    program
-}
 
 /// A rig with an Envoy as client, for tests that change nothing.
 fn with_client() -> Arc<(Rig, Pod, Program)> {

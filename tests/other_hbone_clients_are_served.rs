@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use culvert_lab::{Behaviour, Error, Launch, Pod, Section, Service, ServiceSpec};
@@ -13,6 +12,7 @@ use culvert_sys::tcp;
 
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::Cluster;
+use crate::harness::installed::installed;
 use crate::harness::shared::Shared;
 use crate::harness::talk::SOON;
 
@@ -37,13 +37,6 @@ const UNWELCOME: &str = "
 fn rig() -> Arc<Rig> {
     static RIG: Shared<Rig> = Shared::new();
     RIG.take(|| Rig::start("interop"))
-}
-
-/// What `tests/peers/setup.sh` has made.
-fn python() -> PathBuf {
-    let target =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the directory is inside cargo's target");
-    target.join("peers/bin/python")
 }
 
 /// Sends the body of one request back, and says who asked.
@@ -84,11 +77,6 @@ impl Report {
 
 impl Rig {
     pub(crate) fn start(name: &str) -> Result<Self, Error> {
-        assert!(
-            python().exists(),
-            "{} is missing; run tests/peers/setup.sh (make test does)",
-            python().display()
-        );
         let cluster = Cluster::start(name)?;
         let mesh = Authority::of_control(&cluster.lab);
         let http = cluster.lab.serve(&cluster.server, 0, Behaviour::custom(serve_http))?.port();
@@ -129,7 +117,7 @@ impl Rig {
         wish: &str,
     ) -> Report {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/hbone_client.py");
-        let mut launch = Launch::new("curl", python(), pod.netns()).arg(script);
+        let mut launch = Launch::new("curl", installed("python"), pod.netns()).arg(script);
         launch = launch.arg("--server").arg(server).path_arg("--ca", &self.cluster.lab.root_certificate());
         if let Some(Certificate { chain, key }) = certificate {
             launch = launch.path_arg("--cert", chain).path_arg("--key", key);

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use culvert_lab::{Launch, Node, PodSpec, Program};
+use culvert_lab::{Node, Program};
 
 use crate::harness::calls::{assert_all_served, call_meanwhile};
-use crate::harness::cluster::{Cluster, ECHO, programs};
+use crate::harness::cluster::{Cluster, ECHO, start_next};
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange_on, read_to_end};
 
 /// How long connections may go on in an old proxy.
@@ -36,27 +36,11 @@ fn seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs())
 }
 
-/// Starts another proxy for a node, and waits until it is ready. Like any second one it has a network of its own.
-fn start_next(cluster: &Cluster, node: &Node) -> Program {
-    let lab = &cluster.lab;
-    let home = lab.pod(node, PodSpec::new("next-proxy").namespace("mesh-system")).unwrap();
-    let launch = Launch::new("next-proxy", programs().unwrap().node, home.netns())
-        .arg("proxy")
-        .env("NODE_NAME", node.name())
-        .env("INPOD_UDS", node.agent_socket().display())
-        .env("AUTH_TOKEN", node.token_file().display())
-        .env("XDS_ADDRESS", format!("https://{}", lab.control_address()))
-        .env("XDS_ROOT_CA", lab.root_certificate().display())
-        .env("CA_ADDRESS", format!("https://{}", lab.control_address()))
-        .env("CA_ROOT_CA", lab.root_certificate().display());
-    lab.start_node_as(node, launch).unwrap()
-}
-
 #[test]
 fn no_connection_fails_while_the_clients_proxy_is_replaced() {
     let Rig { cluster, old_one, .. } = start("roll-client", GRACE);
     let calls = call_meanwhile(&cluster.client, &cluster.server, || {
-        start_next(&cluster, &cluster.one);
+        start_next(&cluster.lab, &cluster.one);
         assert!(old_one.stop().unwrap().success());
     });
     assert_all_served(&calls);
@@ -67,7 +51,7 @@ fn no_connection_fails_while_the_clients_proxy_is_replaced() {
 fn no_connection_fails_while_the_servers_proxy_is_replaced() {
     let Rig { cluster, old_two, .. } = start("roll-server", GRACE);
     let calls = call_meanwhile(&cluster.client, &cluster.server, || {
-        start_next(&cluster, &cluster.two);
+        start_next(&cluster.lab, &cluster.two);
         assert!(old_two.stop().unwrap().success());
     });
     assert_all_served(&calls);
@@ -94,8 +78,8 @@ fn connections_that_wait_to_be_taken_are_served_by_the_program_that_ends() {
         let connect = |_| (old.name(), from.connect((to.ip4(), ECHO), SOON).unwrap());
         waiting.extend((0..WAITING).map(connect));
     }
-    start_next(&cluster, &cluster.one);
-    start_next(&cluster, &cluster.two);
+    start_next(&cluster.lab, &cluster.one);
+    start_next(&cluster.lab, &cluster.two);
     for old in [&old_one, &old_two] {
         old.terminate().unwrap();
         old.resume().unwrap();
@@ -113,8 +97,8 @@ fn a_long_connection_may_finish_in_the_old_proxy() {
     let Rig { cluster, old_one, old_two } = start("roll-long", GRACE);
     let mut long = cluster.client.connect((cluster.server.ip4(), ECHO), SOON).unwrap();
     assert_alive(&mut long, b"before");
-    start_next(&cluster, &cluster.one);
-    start_next(&cluster, &cluster.two);
+    start_next(&cluster.lab, &cluster.one);
+    start_next(&cluster.lab, &cluster.two);
     let asked = Instant::now();
     for old in [&old_one, &old_two] {
         let position = old.log_position();

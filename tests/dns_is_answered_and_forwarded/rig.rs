@@ -8,7 +8,7 @@ use std::sync::Arc;
 use culvert_lab::{Error, Lab, Launch, Node, Pod, PodSpec, Program, Section, Service, ServiceSpec};
 use culvert_sys::child::{die_with_parent, start_in};
 
-use crate::harness::cluster::{lab, programs};
+use crate::harness::cluster::{lab, start_next};
 use crate::harness::shared::Shared;
 use crate::harness::talk::SOON;
 
@@ -67,21 +67,10 @@ impl Rig {
         Ok(Self { lab, node, client, neighbour, web, cluster, other, proxy })
     }
 
-    /// Starts another proxy beside the first, and waits until it serves the pod. It has a network of its own.
+    /// Starts another proxy beside the first, and waits until it serves the pod.
     #[track_caller]
     pub(super) fn start_next(&self) {
-        let Self { lab, node, .. } = self;
-        let home = lab.pod(node, PodSpec::new("next-proxy").namespace("mesh-system")).unwrap();
-        let launch = Launch::new("next-proxy", programs().unwrap().node, home.netns())
-            .arg("proxy")
-            .env("NODE_NAME", node.name())
-            .env("INPOD_UDS", node.agent_socket().display())
-            .env("AUTH_TOKEN", node.token_file().display())
-            .env("XDS_ADDRESS", format!("https://{}", lab.control_address()))
-            .env("XDS_ROOT_CA", lab.root_certificate().display())
-            .env("CA_ADDRESS", format!("https://{}", lab.control_address()))
-            .env("CA_ROOT_CA", lab.root_certificate().display());
-        let next = lab.start_node_as(node, launch).unwrap();
+        let next = start_next(&self.lab, &self.node);
         next.wait_for_log("serving pod", SOON).unwrap();
     }
 

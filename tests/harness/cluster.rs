@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use culvert_lab::{Behaviour, Error, Lab, Node, Pod, PodSpec, Programs, Service, ServiceSpec};
+use culvert_lab::{
+    Behaviour, Error, Lab, Launch, Node, Pod, PodSpec, Program, Programs, Service, ServiceSpec,
+};
 
 use super::shared::Shared;
 
@@ -71,6 +73,21 @@ pub(crate) fn service_spec(name: &str) -> ServiceSpec {
 /// The port of a service that leads to an application.
 pub(crate) fn service_port(port: u16) -> u16 {
     port - SERVICE_OFFSET
+}
+
+/// Starts another proxy for a node, and waits until it is ready. Like any second one it has a network of its own.
+pub(crate) fn start_next(lab: &Lab, node: &Node) -> Program {
+    let home = lab.pod(node, PodSpec::new("next-proxy").namespace("mesh-system")).unwrap();
+    let launch = Launch::new("next-proxy", programs().unwrap().node, home.netns())
+        .arg("proxy")
+        .env("NODE_NAME", node.name())
+        .env("INPOD_UDS", node.agent_socket().display())
+        .env("AUTH_TOKEN", node.token_file().display())
+        .env("XDS_ADDRESS", format!("https://{}", lab.control_address()))
+        .env("XDS_ROOT_CA", lab.root_certificate().display())
+        .env("CA_ADDRESS", format!("https://{}", lab.control_address()))
+        .env("CA_ROOT_CA", lab.root_certificate().display());
+    lab.start_node_as(node, launch).unwrap()
 }
 
 impl Cluster {

@@ -17,6 +17,20 @@ pub(crate) fn serve_tunnels(
     configuration: &str,
     values: &[(&str, &str)],
 ) -> Program {
+    let program = start(lab, pod, certificate, configuration, values);
+    lab.wait_until(SOON, "Envoy listens", || pod.listens(15008).unwrap()).unwrap();
+    program
+}
+
+/// Starts an Envoy that shows a certificate; `values` are for the names in its configuration.
+#[track_caller]
+pub(crate) fn start(
+    lab: &Lab,
+    pod: &Pod,
+    certificate: &Certificate,
+    configuration: &str,
+    values: &[(&str, &str)],
+) -> Program {
     let root = lab.root_certificate();
     let files = [("CHAIN", &certificate.chain), ("KEY", &certificate.key), ("ROOT", &root)];
     let with_files = files.iter().fold(configuration.to_owned(), |text, (name, path)| {
@@ -32,7 +46,5 @@ pub(crate) fn serve_tunnels(
         .arg("--log-level")
         .arg("warning")
         .path_arg("--config-path", &file);
-    let program = lab.start(launch).unwrap();
-    lab.wait_until(SOON, "Envoy listens", || pod.listens(15008).unwrap()).unwrap();
-    program
+    lab.start(launch).unwrap()
 }
