@@ -72,23 +72,68 @@ pub enum Refusal {
         #[source]
         why: Box<Self>,
     },
-    /// The endpoint is on another network.
+    /// The workload is on another network, and nothing leads there.
     #[error(
-        "{workload} is on network `{network}`, and this version cannot go through network gateways; \
-         give the service an endpoint on the client's own network"
+        "{workload} is on network `{network}`, which has no gateway; \
+         deploy an east-west gateway there, or give the service an endpoint on the client's own network"
     )]
-    GatewayNotSupported {
+    NoGateway {
         /// The uid of the workload.
         workload: Arc<str>,
         /// Its network.
         network: Arc<str>,
     },
-    /// The endpoint has only a name.
+    /// The workload is on another network, whose gateway does not exist.
     #[error(
-        "{workload} has no address, only the name `{hostname}`, and this version does not resolve names; \
-         give the workload an address"
+        "unknown network gateway: {workload} is on another network, behind {gateway}, which is no service or workload; \
+         deploy the gateway, or correct the workload's reference to it"
     )]
-    HostnameNotSupported {
+    UnknownGateway {
+        /// The uid of the workload.
+        workload: Arc<str>,
+        /// The gateway, as configured.
+        gateway: GatewayAddress,
+    },
+    /// The workload is on another network, whose gateway cannot take the connection.
+    #[error("{workload} is on another network, behind {gateway}, which cannot take the connection")]
+    GatewayNotReady {
+        /// The uid of the workload.
+        workload: Arc<str>,
+        /// The gateway, as configured.
+        gateway: GatewayAddress,
+        /// Why it cannot.
+        #[source]
+        why: Box<Self>,
+    },
+    /// The workload is on another network, where an address of this one means nothing.
+    #[error(
+        "{workload} is on network `{network}`, and a gateway is asked for services by name: {destination} is no service; \
+         call the service instead of the pod"
+    )]
+    NotThroughGateway {
+        /// The uid of the workload.
+        workload: Arc<str>,
+        /// Its network.
+        network: Arc<str>,
+        /// What was dialled.
+        destination: SocketAddr,
+    },
+    /// Whoever is behind a network gateway could not be recognised.
+    #[error(
+        "service {service} vouches for nobody, so that whoever answers behind the gateway of network `{network}` cannot be \
+         recognised; give the service the subject alternative names of its pods"
+    )]
+    NobodyVouchedFor {
+        /// The service, `<namespace>/<hostname>`.
+        service: Arc<str>,
+        /// The network.
+        network: Arc<str>,
+    },
+    /// The endpoint has only a name, whose addresses are not known.
+    #[error(
+        "{workload} has no address, only the name `{hostname}`, whose addresses are not known; look it up"
+    )]
+    HostnameNotResolved {
         /// The uid of the workload.
         workload: Arc<str>,
         /// Its hostname.
@@ -201,8 +246,12 @@ impl Refusal {
             Self::NoEndpoint { .. } => "no_endpoint",
             Self::UnknownWaypoint { .. } => "unknown_waypoint",
             Self::WaypointNotReady { .. } => "waypoint_not_ready",
-            Self::GatewayNotSupported { .. } => "gateway_not_supported",
-            Self::HostnameNotSupported { .. } => "hostname_not_supported",
+            Self::NoGateway { .. } => "no_gateway",
+            Self::UnknownGateway { .. } => "unknown_gateway",
+            Self::GatewayNotReady { .. } => "gateway_not_ready",
+            Self::NotThroughGateway { .. } => "not_through_gateway",
+            Self::NobodyVouchedFor { .. } => "nobody_vouched_for",
+            Self::HostnameNotResolved { .. } => "hostname_not_resolved",
             Self::NoAddress { .. } => "no_address",
             Self::NoIdentity { .. } => "no_identity",
             Self::IpMismatch { .. } => "ip_mismatch",
@@ -227,8 +276,12 @@ impl Refusal {
             | Self::NoEndpoint { .. }
             | Self::UnknownWaypoint { .. }
             | Self::WaypointNotReady { .. }
-            | Self::GatewayNotSupported { .. }
-            | Self::HostnameNotSupported { .. }
+            | Self::NoGateway { .. }
+            | Self::UnknownGateway { .. }
+            | Self::GatewayNotReady { .. }
+            | Self::NotThroughGateway { .. }
+            | Self::NobodyVouchedFor { .. }
+            | Self::HostnameNotResolved { .. }
             | Self::NoAddress { .. }
             | Self::NoIdentity { .. }
             | Self::UnknownHost { .. }
@@ -244,13 +297,16 @@ impl Refusal {
     pub fn flag(&self) -> Flag {
         match self {
             Self::Denied(_) => Flag::Deny,
-            Self::NoIdentity { .. } => Flag::IdentityError,
+            Self::NoIdentity { .. } | Self::NobodyVouchedFor { .. } => Flag::IdentityError,
             Self::UnknownServicePort { .. }
             | Self::NoEndpoint { .. }
             | Self::UnknownWaypoint { .. }
             | Self::WaypointNotReady { .. }
-            | Self::GatewayNotSupported { .. }
-            | Self::HostnameNotSupported { .. }
+            | Self::NoGateway { .. }
+            | Self::UnknownGateway { .. }
+            | Self::GatewayNotReady { .. }
+            | Self::NotThroughGateway { .. }
+            | Self::HostnameNotResolved { .. }
             | Self::NoAddress { .. } => Flag::Connect,
             Self::Loop { .. }
             | Self::IpMismatch { .. }
@@ -259,6 +315,44 @@ impl Refusal {
             | Self::NoTargetPort { .. }
             | Self::OwnPort { .. }
             | Self::NoVirtualAddress { .. } => Flag::None,
+        }
+    }
+}
+
+/// Something that has to be found out before a connection can be routed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// What a waypoint or network gateway is, if the mesh state is there on demand only.
+    Gateway(GatewayAddress),
+    /// The addresses of a host.
+    Addresses(Arc<str>),
+}
+
+impl Refusal {
+    /// Gives what could be found out, so that there would perhaps be a way.
+    #[must_use]
+    pub fn missing(&self) -> Option<Missing> {
+        match self {
+            Self::UnknownWaypoint { waypoint: gateway, .. } | Self::UnknownGateway { gateway, .. } => {
+                Some(Missing::Gateway(gateway.clone()))
+            }
+            Self::HostnameNotResolved { hostname, .. } => Some(Missing::Addresses(hostname.clone())),
+            Self::WaypointNotReady { why, .. } | Self::GatewayNotReady { why, .. } => why.missing(),
+            Self::Loop { .. }
+            | Self::UnknownServicePort { .. }
+            | Self::NoEndpoint { .. }
+            | Self::NoGateway { .. }
+            | Self::NotThroughGateway { .. }
+            | Self::NobodyVouchedFor { .. }
+            | Self::NoAddress { .. }
+            | Self::NoIdentity { .. }
+            | Self::IpMismatch { .. }
+            | Self::UnknownHost { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NoTargetPort { .. }
+            | Self::OwnPort { .. }
+            | Self::NoVirtualAddress { .. }
+            | Self::Denied(_) => None,
         }
     }
 }
@@ -288,18 +382,24 @@ mod tests {
     fn every() -> Vec<Refusal> {
         let destination: SocketAddr = "10.1.0.1:80".parse().unwrap();
         let [service, workload] = ["n/s", "uid"].map(Arc::<str>::from);
-        let (network, hostname, target) = ("west".into(), "db.example.com".into(), service.clone());
+        let (hostname, target) = ("db.example.com".into(), service.clone());
+        let network = || Arc::from("west");
         let authority = Authority::Address(destination);
         let at = GatewayDestination::Hostname { namespace: "n".into(), hostname: "waypoint".into() };
         let waypoint = GatewayAddress { destination: at, port: 15008 };
+        let (gateway, own_port) = (waypoint.clone(), Refusal::OwnPort { port: 15008 });
         vec![
             Refusal::Loop { destination },
             Refusal::UnknownServicePort { service: service.clone(), destination },
             Refusal::NoEndpoint { service: service.clone(), destination, known: 2 },
             Refusal::UnknownWaypoint { target: target.clone(), waypoint: waypoint.clone() },
-            Refusal::WaypointNotReady { target, waypoint, why: Box::new(Refusal::OwnPort { port: 15008 }) },
-            Refusal::GatewayNotSupported { workload: workload.clone(), network },
-            Refusal::HostnameNotSupported { workload: workload.clone(), hostname },
+            Refusal::WaypointNotReady { target, waypoint, why: Box::new(own_port.clone()) },
+            Refusal::NoGateway { workload: workload.clone(), network: network() },
+            Refusal::UnknownGateway { workload: workload.clone(), gateway: gateway.clone() },
+            Refusal::GatewayNotReady { workload: workload.clone(), gateway, why: Box::new(own_port) },
+            Refusal::NotThroughGateway { workload: workload.clone(), network: network(), destination },
+            Refusal::NobodyVouchedFor { service: service.clone(), network: network() },
+            Refusal::HostnameNotResolved { workload: workload.clone(), hostname },
             Refusal::NoAddress { workload: workload.clone() },
             Refusal::NoIdentity { workload: workload.clone(), source: NotAnIdentity("x".to_owned()) },
             Refusal::IpMismatch { asked: destination.ip(), local: destination.ip() },
@@ -346,8 +446,12 @@ mod tests {
             "no healthy upstream: 10.1.0.1:80: no endpoint of service n/s can take the connection (2 known); look at",
             "unknown waypoint: n/s is behind n/waypoint port 15008, which is no service or workload, ",
             "n/s is behind waypoint n/waypoint port 15008, which cannot take the connection, ",
-            "uid is on network `west`, and this version cannot go through network gateways; give",
-            "uid has no address, only the name `db.example.com`, and this version does not resolve names; give",
+            "uid is on network `west`, which has no gateway; deploy",
+            "unknown network gateway: uid is on another network, behind n/waypoint port 15008, which is no service or",
+            "uid is on another network, behind n/waypoint port 15008, which cannot take the connection",
+            "uid is on network `west`, and a gateway is asked for services by name: 10.1.0.1:80 is no service; call",
+            "service n/s vouches for nobody, so that whoever answers behind the gateway of network `west` cannot be",
+            "uid has no address, only the name `db.example.com`, whose addresses are not known; look",
             "uid has no address that the service's IP families allow; give",
             "the identity of uid is not usable; correct",
             "ip mismatch: 10.1.0.1 != 10.1.0.1; ",

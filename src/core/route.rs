@@ -3,10 +3,10 @@
 //! Goes in: the snapshot, the workload concerned, the destination as the application or the tunnel peer named it. Comes
 //! out: a route, or a refusal that says why. Deliberately absent: who may connect (see `policy`), and connecting.
 //!
-//! A destination that needs something this version cannot do (a network gateway, name resolution) is refused, never
-//! reached some other way.
+//! What the snapshot cannot say (whom earlier connections could not reach, what a name resolves to) is [`Known`] to whoever
+//! asks; a destination whose name is not resolved yet is refused with that name, to be asked for again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::hbone::Authority;
@@ -15,11 +15,13 @@ use crate::service::Service;
 use crate::workload::Workload;
 
 mod balance;
+mod gateway;
 mod inbound;
 mod outbound;
+mod reach;
+mod reference;
 mod waypoint;
 
-pub use balance::Reputation;
 pub use inbound::{Delivery, in_front_of, inbound};
 pub use outbound::outbound;
 
@@ -53,6 +55,23 @@ pub enum Route {
         /// The service it was called by, if it was.
         service: Option<Arc<Service>>,
     },
+    /// An HBONE tunnel inside a stream of another one, which ends at the gateway of another network.
+    Gateway {
+        /// The gateway, where the outer tunnel ends.
+        gateway: Arc<Workload>,
+        /// The gateway's address.
+        peer: SocketAddr,
+        /// Who the gateway may be; never empty.
+        expected: Vec<SpiffeId>,
+        /// What to ask the gateway for, and whoever it leads to: the service, by its name, and the port that was called.
+        authority: Authority,
+        /// Who may be at the inner end; never empty. The gateway chooses, so these are all who may.
+        behind: Vec<SpiffeId>,
+        /// The workload that stands for those behind the gateway: an endpoint, or a waypoint.
+        workload: Arc<Workload>,
+        /// The service it was called by.
+        service: Arc<Service>,
+    },
 }
 
 impl Route {
@@ -62,8 +81,29 @@ impl Route {
         match self {
             Self::Passthrough { to, workload, .. } => workload.as_ref().map(|workload| (workload, *to)),
             Self::Tunnel { endpoint, workload, .. } => Some((workload, *endpoint)),
+            Self::Gateway { gateway, peer, .. } => Some((gateway, *peer)),
         }
     }
+}
+
+/// What is known that the mesh state does not say.
+pub trait Known {
+    /// What earlier connections say of `workload` at `address`.
+    fn reputation(&self, workload: &Workload, address: SocketAddr) -> Reputation;
+
+    /// The addresses of a host; nothing before it was looked up, none when that has failed.
+    fn addresses(&self, hostname: &str) -> Option<&[IpAddr]>;
+}
+
+/// What earlier connections say of an endpoint; the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reputation {
+    /// Nothing against it.
+    Good,
+    /// Others could not connect to it: it is taken only if there is no other.
+    SetAside,
+    /// This connection has tried it: it is not taken again.
+    Tried,
 }
 
 /// Tells whether `port` is one the proxy listens on inside every pod.

@@ -17,7 +17,7 @@ use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
 
 use crate::identity::Refused;
-use crate::stream::{Broken, Count, Early, Moved};
+use crate::stream::{Broken, Early, Moved};
 use crate::{capture, deliver, mesh, tunnel};
 
 pub(crate) use dry_run::count_dry_run;
@@ -154,13 +154,6 @@ pub(crate) struct Party {
     pub(crate) identity: Option<SpiffeId>,
 }
 
-/// What a connection that ends well is counted by: looked up once, because its labels are many.
-#[derive(Debug)]
-struct Counters {
-    opened: metrics::Counter,
-    closed: metrics::Counter,
-}
-
 /// The report on one connection. It is given when this is dropped, whatever happens to the task.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -177,8 +170,8 @@ pub(crate) struct Report {
     /// The policy that let it in.
     pub(crate) policy: Option<Arc<str>>,
     moved: Arc<Moved>,
-    counters: Option<Counters>,
-    opened: bool,
+    /// Counts an end in order, once the connection is made: looked up once, because its labels are many.
+    closed: Option<metrics::Counter>,
     result: Result<(), Failure>,
 }
 
@@ -196,8 +189,7 @@ impl Report {
             authority: None,
             policy: None,
             moved: Arc::default(),
-            counters: None,
-            opened: false,
+            closed: None,
             result: Err(Failure::Drained),
         })
     }
@@ -207,35 +199,20 @@ impl Report {
         Self::begin(direction, captured.client, captured.destination)
     }
 
-    /// Forgets what an attempt that failed was about.
+    /// Forgets what an attempt that failed was about, and what was said in it to nobody.
     pub(crate) fn begin_attempt(&mut self) {
-        (self.authority, self.service, self.counters) = (None, None, None);
+        (self.authority, self.service, self.moved) = (None, None, Arc::default());
         (self.from.identity, self.to) = (None, Party::default());
     }
 
-    /// Says that all is known about both ends; returns what counts the bytes.
-    pub(crate) fn count_bytes(&mut self) -> &Arc<Moved> {
-        let labels = self.labels(Flag::None);
-        self.counters = Some(Counters {
-            opened: metrics::counter!(OPENED, labels.clone()),
-            closed: metrics::counter!(CLOSED, labels.clone()),
-        });
-        // The counters' names take the server's point of view, on both reporters.
-        self.moved = Arc::new(Moved {
-            forth: Count::of(metrics::counter!("istio_tcp_received_bytes_total", labels.clone())),
-            back: Count::of(metrics::counter!("istio_tcp_sent_bytes_total", labels)),
-        });
-        &self.moved
-    }
-
     /// What counts the bytes.
-    pub(crate) fn moved(&self) -> &Moved {
+    pub(crate) fn moved(&self) -> &Arc<Moved> {
         &self.moved
     }
 
-    /// Says that the connection is made.
+    /// Says that the connection is made, and that all is known about both ends.
     pub(crate) fn opened(&mut self) {
-        self.count_opened();
+        self.name_counters();
         tracing::debug!(target: "access", { src.addr = %self.client, dst.addr = %self.destination }, "connection opened");
     }
 
@@ -248,22 +225,23 @@ impl Report {
         labels::traffic(self, flag)
     }
 
-    fn count_opened(&mut self) {
-        self.opened = true;
-        match &self.counters {
-            Some(counters) => counters.opened.increment(1),
-            None => metrics::counter!(OPENED, self.labels(Flag::None)).increment(1),
-        }
+    fn name_counters(&mut self) {
+        let labels = self.labels(Flag::None);
+        metrics::counter!(OPENED, labels.clone()).increment(1);
+        // The counters' names take the server's point of view, on both reporters.
+        self.moved.forth.belong_to(metrics::counter!("istio_tcp_received_bytes_total", labels.clone()));
+        self.moved.back.belong_to(metrics::counter!("istio_tcp_sent_bytes_total", labels.clone()));
+        self.closed = Some(metrics::counter!(CLOSED, labels));
     }
 
     fn count(&mut self) {
-        if !self.opened {
+        if self.closed.is_none() {
             // Refused before any byte: it still was a connection, and closed must not outnumber opened.
-            self.count_opened();
+            metrics::counter!(OPENED, self.labels(Flag::None)).increment(1);
         }
         let flag = self.result.as_ref().err().map_or(Flag::None, Failure::flag);
-        match &self.counters {
-            Some(counters) if flag == Flag::None => counters.closed.increment(1),
+        match &self.closed {
+            Some(closed) if flag == Flag::None => closed.increment(1),
             _ => metrics::counter!(CLOSED, self.labels(flag)).increment(1),
         }
         if flag != Flag::None {

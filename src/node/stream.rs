@@ -4,6 +4,7 @@
 //! connection: some may be missing). It is kept in both directions.
 
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -19,32 +20,39 @@ pub(crate) struct Moved {
     pub(crate) back: Count,
 }
 
-/// The bytes of one direction: of this connection, and of the metric it belongs to.
-#[derive(Debug)]
+/// The bytes of one direction: of this connection, and of the metric it belongs to once that is known.
+#[derive(Debug, Default)]
 pub(crate) struct Count {
     own: AtomicU64,
-    metric: metrics::Counter,
-}
-
-impl Default for Count {
-    fn default() -> Self {
-        Self::of(metrics::Counter::noop())
-    }
+    /// How many of them the metric has.
+    told: AtomicU64,
+    metric: OnceLock<metrics::Counter>,
 }
 
 impl Count {
-    pub(crate) fn of(metric: metrics::Counter) -> Self {
-        Self { own: AtomicU64::new(0), metric }
-    }
-
     pub(crate) fn bytes(&self) -> u64 {
         self.own.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add(&self, bytes: usize) {
-        let bytes = bytes as u64;
-        self.own.fetch_add(bytes, Ordering::Relaxed);
-        self.metric.increment(bytes);
+        self.own.fetch_add(bytes as u64, Ordering::AcqRel);
+        self.tell();
+    }
+
+    /// Says which metric these bytes belong to, those before included. The first one counts.
+    pub(crate) fn belong_to(&self, metric: metrics::Counter) {
+        let _ = self.metric.set(metric);
+        self.tell();
+    }
+
+    /// Whoever finds that the metric lacks bytes adds them, once.
+    fn tell(&self) {
+        let Some(metric) = self.metric.get() else { return };
+        let all = self.own.load(Ordering::Acquire);
+        let told = self.told.fetch_max(all, Ordering::AcqRel);
+        if told < all {
+            metric.increment(all - told);
+        }
     }
 }
 

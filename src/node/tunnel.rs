@@ -1,7 +1,7 @@
 //! Tunnels: authenticated byte streams between two workloads (mutual TLS, HTTP/2 CONNECT: HBONE).
 //!
 //! This is a seam. What the rest of the node may ask of a tunnel is here and no more: have a connection carried
-//! ([`pool::Pool::carry`]), accept a tunnel ([`server::accept`]), and answer what its peer asks for ([`server::Offer`]). What carries
+//! ([`pool::Pool::carry`], or [`pool::Pool::carry_through`] a gateway), accept a tunnel ([`server::accept`]), and answer what its peer asks for ([`server::Offer`]). What carries
 //! it is behind [`Carried`].
 //!
 //! It does not decide where to go or who may come: the route and the policy did.
@@ -13,6 +13,7 @@ mod handshake;
 mod inbox;
 pub(crate) mod pool;
 pub(crate) mod server;
+mod socket;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub(crate) struct Key {
 }
 
 /// What a CONNECT says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connect {
     pub(crate) authority: String,
     pub(crate) fields: Fields,
@@ -87,6 +88,10 @@ pub(crate) enum Error {
     Status { peer: SocketAddr, status: u16, hint: &'static str },
     #[error("the tunnel to {peer} was closed before it could be used")]
     Gone { peer: SocketAddr },
+    #[error("no pipe could be made for a tunnel inside a tunnel: {0}")]
+    Pipe(String),
+    #[error("whoever is behind gateway {gateway} was not reached")]
+    Behind { gateway: SocketAddr, source: Box<Self> },
 }
 
 impl Error {
@@ -99,12 +104,14 @@ impl Error {
             Self::Tls { .. } | Self::Peer { .. } => Flag::TlsFailure,
             Self::Http2 { .. } => Flag::H2HandshakeFailure,
             Self::ClientGone(_) => Flag::None,
+            Self::Behind { source, .. } => source.flag(),
             Self::Dial(_)
             | Self::EstablishTimedOut { .. }
             | Self::OutOfPatience { .. }
             | Self::AnswerTimedOut { .. }
             | Self::Status { .. }
             | Self::Broken { .. }
+            | Self::Pipe(_)
             | Self::Gone { .. } => Flag::Connect,
         }
     }
@@ -127,6 +134,8 @@ impl Error {
             Self::AnswerTimedOut { .. } => "answer_deadline",
             Self::Status { .. } => "refused_by_peer",
             Self::Gone { .. } => "tunnel_gone",
+            Self::Pipe(_) => "no_pipe",
+            Self::Behind { source, .. } => source.reason(),
         }
     }
 }

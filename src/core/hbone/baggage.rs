@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::workload::{Workload, WorkloadType};
+use crate::workload::{Place, Template, Workload, WorkloadType};
 
 /// What a peer says about its workload; empty texts were not said.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,6 +44,24 @@ impl Baggage {
             region: workload.place.locality.region.to_string(),
             zone: workload.place.locality.zone.to_string(),
         }
+    }
+
+    /// Gives a workload as it is described here: what nobody can verify, and nothing else.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        let mut place = Place::default();
+        place.locality.region = self.region.as_str().into();
+        place.locality.zone = self.zone.as_str().into();
+        let template = Template {
+            cluster_id: self.cluster.as_str().into(),
+            namespace: self.namespace.as_str().into(),
+            workload_type: self.workload_type,
+            workload_name: self.workload_name.as_str().into(),
+            canonical_name: self.canonical_name.as_str().into(),
+            canonical_revision: self.canonical_revision.as_str().into(),
+            ..Template::default()
+        };
+        Workload { place: place.into(), template: template.into(), ..Workload::default() }
     }
 
     /// Parses the values of all `baggage` headers of a message, in order. Unknown keys are skipped, of two values for

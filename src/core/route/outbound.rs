@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use crate::address::canonical;
 use crate::hbone::Authority;
-use crate::identity::SpiffeId;
 use crate::refusal::Refusal;
 use crate::service::{BalanceMode, Service};
 use crate::snapshot::Snapshot;
 use crate::snapshot::services::Backed;
 use crate::workload::{GatewayAddress, Protocol, Workload};
 
+use super::gateway::{self, Behind};
+use super::reach::{Abroad, Call, Reach};
+use super::reference::{expected, vouched_for};
 use super::waypoint::{self, Waypoint};
-use super::{HBONE_PORT, Reputation, Route, balance, is_own_port};
+use super::{HBONE_PORT, Known, Route, balance};
 
-/// Decides where a connection of `source` to `destination` goes. `entropy` chooses among endpoints that are equally near;
-/// `reputation` says what earlier connections found out about them.
+/// Decides where a connection of `source` to `destination` goes. `entropy` chooses among endpoints that are equally near; `known` is
+/// what the mesh state does not say of them.
 ///
 /// A service may be in front of a workload's own address; then the service is meant, and its waypoint counts before the
 /// workload's.
@@ -28,11 +30,11 @@ pub fn outbound(
     source: &Workload,
     destination: SocketAddr,
     entropy: u64,
-    reputation: &dyn Fn(&Workload, SocketAddr) -> Reputation,
+    known: &dyn Known,
 ) -> Result<Route, Refusal> {
     let destination = canonical(destination);
-    refuse_loop(source, destination)?;
-    let call = Call { snapshot, source, destination, entropy, reputation };
+    let call = Call { snapshot, source, destination, entropy, known, abroad: Abroad::ByGateway };
+    call.refuse_loop(destination)?;
     let called = snapshot.backed_by_vip(&source.network, destination.ip(), &source.namespace);
     let at_address = snapshot.workload_by_address(&source.network, destination.ip());
     match (called, at_address) {
@@ -40,15 +42,6 @@ pub fn outbound(
         (None, Some(workload)) => call.to_address_of(workload),
         (None, None) => Ok(Route::Passthrough { to: destination, workload: None, service: None }),
     }
-}
-
-/// One connection to be routed.
-pub(super) struct Call<'c> {
-    pub(super) snapshot: &'c Snapshot,
-    pub(super) source: &'c Workload,
-    pub(super) destination: SocketAddr,
-    pub(super) entropy: u64,
-    pub(super) reputation: &'c dyn Fn(&Workload, SocketAddr) -> Reputation,
 }
 
 impl Call<'_> {
@@ -73,15 +66,20 @@ impl Call<'_> {
             let service = Some(service.clone());
             return Ok(Route::Passthrough { to: destination, workload: None, service });
         }
-        let (workload, to) =
-            balance::choose(backed, self.source, destination, self.entropy, self.reputation)?;
-        to_workload(self.source, workload, to, Some(service))
+        let (workload, near) = balance::choose(self, backed, destination)?;
+        match self.reach(workload, Some(service), near)? {
+            Reach::At(to) => self.to_workload(workload, to, Some(service)),
+            Reach::Through(gateway) => {
+                let expected = vouched_for(service).collect();
+                gateway::through(self, gateway, Behind { workload, expected }, service)
+            }
+        }
     }
 
     fn to_address_of(&self, workload: &Arc<Workload>) -> Result<Route, Refusal> {
         match self.waypoint_of(workload) {
             Some(reference) => self.through(&workload.uid, reference, None),
-            None => to_workload(self.source, workload, self.destination, None),
+            None => self.to_workload(workload, self.destination, None),
         }
     }
 
@@ -100,54 +98,42 @@ impl Call<'_> {
         reference: &GatewayAddress,
         service: Option<&Arc<Service>>,
     ) -> Result<Route, Refusal> {
-        let Waypoint { workload, peer, expected } = waypoint::choose(self, target, reference)?;
-        let (authority, service) = (Authority::Address(self.destination), service.cloned());
-        Ok(Route::Tunnel { peer, authority, expected, endpoint: peer, workload, service })
+        let Waypoint { workload, reach, expected } = waypoint::choose(self, target, reference)?;
+        match (reach, service) {
+            (Reach::At(peer), service) => {
+                let (authority, service) = (Authority::Address(self.destination), service.cloned());
+                let workload = workload.clone();
+                Ok(Route::Tunnel { peer, authority, expected, endpoint: peer, workload, service })
+            }
+            (Reach::Through(gateway), Some(service)) => {
+                gateway::through(self, gateway, Behind { workload, expected }, service)
+            }
+            (Reach::Through(_), None) => {
+                let (uid, network) = (workload.uid.clone(), workload.network.clone());
+                Err(Refusal::NotThroughGateway { workload: uid, network, destination: self.destination })
+            }
+        }
+        .map_err(|why| waypoint::not_ready(target, reference, why))
     }
-}
 
-fn to_workload(
-    source: &Workload,
-    workload: &Arc<Workload>,
-    to: SocketAddr,
-    service: Option<&Arc<Service>>,
-) -> Result<Route, Refusal> {
-    refuse_loop(source, to)?;
-    let (workload, service) = (workload.clone(), service.cloned());
-    match workload.protocol {
-        Protocol::Tcp => Ok(Route::Passthrough { to, workload: Some(workload), service }),
-        Protocol::Hbone => Ok(Route::Tunnel {
-            peer: SocketAddr::new(to.ip(), HBONE_PORT),
-            authority: Authority::Address(to),
-            expected: expected(&workload, service.as_deref())?,
-            endpoint: to,
-            workload,
-            service,
-        }),
-    }
-}
-
-/// Gives the identities the peer may have: the workload's own, and those its service vouches for. Texts of the service
-/// that are no identities cannot be anybody's and are left out.
-pub(super) fn expected(workload: &Workload, service: Option<&Service>) -> Result<Vec<SpiffeId>, Refusal> {
-    let own = workload
-        .identity()
-        .map_err(|source| Refusal::NoIdentity { workload: workload.uid.clone(), source })?;
-    let mut expected = vec![own];
-    for name in service.iter().flat_map(|service| &service.subject_alt_names) {
-        match name.parse() {
-            Ok(id) if !expected.contains(&id) => expected.push(id),
-            Ok(_) | Err(_) => {}
+    fn to_workload(
+        &self,
+        workload: &Arc<Workload>,
+        to: SocketAddr,
+        service: Option<&Arc<Service>>,
+    ) -> Result<Route, Refusal> {
+        self.refuse_loop(to)?;
+        let (workload, service) = (workload.clone(), service.cloned());
+        match workload.protocol {
+            Protocol::Tcp => Ok(Route::Passthrough { to, workload: Some(workload), service }),
+            Protocol::Hbone => Ok(Route::Tunnel {
+                peer: SocketAddr::new(to.ip(), HBONE_PORT),
+                authority: Authority::Address(to),
+                expected: expected(&workload, service.as_deref())?,
+                endpoint: to,
+                workload,
+                service,
+            }),
         }
     }
-    Ok(expected)
-}
-
-/// Refuses what would arrive at this very proxy as if a stranger had called.
-fn refuse_loop(source: &Workload, destination: SocketAddr) -> Result<(), Refusal> {
-    let ip = destination.ip();
-    if is_own_port(destination.port()) && (ip.is_loopback() || source.addresses.contains(&ip)) {
-        return Err(Refusal::Loop { destination });
-    }
-    Ok(())
 }

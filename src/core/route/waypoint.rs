@@ -8,25 +8,20 @@ use std::sync::Arc;
 
 use crate::identity::SpiffeId;
 use crate::refusal::Refusal;
-use crate::service::{IpFamilies, Service, WeightedWaypoint};
+use crate::service::{Service, WeightedWaypoint};
 use crate::snapshot::Snapshot;
 use crate::snapshot::services::Backed;
-use crate::workload::{GatewayAddress, GatewayDestination, Workload};
+use crate::workload::{GatewayAddress, Workload};
 
-use super::outbound::{Call, expected};
+use super::reach::{Call, Reach};
+use super::reference::{self, Standing, expected, vouched_for};
 use super::{Reputation, balance};
 
 /// A waypoint that takes a connection.
-pub(super) struct Waypoint {
-    pub(super) workload: Arc<Workload>,
-    pub(super) peer: SocketAddr,
+pub(super) struct Waypoint<'s> {
+    pub(super) workload: &'s Arc<Workload>,
+    pub(super) reach: Reach<'s>,
     pub(super) expected: Vec<SpiffeId>,
-}
-
-/// What a reference leads to.
-enum Standing<'s> {
-    Service(&'s Arc<Backed>),
-    Workload(&'s Arc<Workload>),
 }
 
 /// Gives the waypoint in front of a service for one connection: drawn by weight, or the single one.
@@ -55,59 +50,49 @@ pub(super) fn all_of_service(service: &Service) -> impl Iterator<Item = &Gateway
 
 /// Tells whether `workload` is what `reference` leads to, or one of several that are.
 pub(super) fn is_instance(snapshot: &Snapshot, reference: &GatewayAddress, workload: &Workload) -> bool {
-    match find(snapshot, reference, &workload.namespace) {
+    match reference::find(snapshot, reference, &workload.namespace) {
         Some(Standing::Service(backed)) => workload.services.get(backed.key()).is_some(),
         Some(Standing::Workload(found)) => found.uid == workload.uid,
         None => false,
     }
 }
 
-fn find<'s>(snapshot: &'s Snapshot, reference: &GatewayAddress, namespace: &str) -> Option<Standing<'s>> {
-    match &reference.destination {
-        GatewayDestination::Address(address) => {
-            let service = snapshot.backed_by_vip(&address.network, address.ip, namespace);
-            let workload = || snapshot.workload_by_address(&address.network, address.ip);
-            service.map(Standing::Service).or_else(|| workload().map(Standing::Workload))
-        }
-        GatewayDestination::Hostname { namespace, hostname } => {
-            let service = snapshot.backed(&format!("{namespace}/{hostname}"));
-            let workload = || snapshot.workload_by_hostname(namespace, hostname);
-            service.map(Standing::Service).or_else(|| workload().map(Standing::Workload))
-        }
-    }
+/// Says that a waypoint cannot take a call of `target`.
+pub(super) fn not_ready(target: &Arc<str>, waypoint: &GatewayAddress, why: Refusal) -> Refusal {
+    Refusal::WaypointNotReady { target: target.clone(), waypoint: waypoint.clone(), why: Box::new(why) }
 }
 
-/// Chooses the workload that takes a call which `target` wants to come through `reference`.
-pub(super) fn choose(
-    call: &Call<'_>,
+/// Chooses the workload that takes a call which `target` wants to come through `waypoint`.
+pub(super) fn choose<'c>(
+    call: &Call<'c>,
     target: &Arc<str>,
-    reference: &GatewayAddress,
-) -> Result<Waypoint, Refusal> {
-    let (target, waypoint) = (target.clone(), reference.clone());
-    let Some(standing) = find(call.snapshot, reference, &call.source.namespace) else {
-        return Err(Refusal::UnknownWaypoint { target, waypoint });
+    waypoint: &GatewayAddress,
+) -> Result<Waypoint<'c>, Refusal> {
+    let Some(standing) = reference::find(call.snapshot, waypoint, &call.source.namespace) else {
+        return Err(Refusal::UnknownWaypoint { target: target.clone(), waypoint: waypoint.clone() });
     };
-    // An address names the family, too; otherwise it is the caller's.
-    let near = match &reference.destination {
-        GatewayDestination::Address(address) => address.ip,
-        GatewayDestination::Hostname { .. } => call.destination.ip(),
-    };
-    let near = SocketAddr::new(near, reference.port);
+    let near = reference::near(waypoint, call.destination);
     match standing {
         Standing::Service(backed) => instance(call, backed, near),
-        Standing::Workload(workload) => single(workload, call.source, near),
+        Standing::Workload(workload) => single(call, workload, near),
     }
-    .map_err(|why| Refusal::WaypointNotReady { target, waypoint, why: Box::new(why) })
+    .map_err(|why| not_ready(target, waypoint, why))
 }
 
-fn instance(call: &Call<'_>, backed: &Backed, near: SocketAddr) -> Result<Waypoint, Refusal> {
+fn instance<'s>(call: &Call<'_>, backed: &'s Backed, near: SocketAddr) -> Result<Waypoint<'s>, Refusal> {
     let service = backed.service();
-    let (workload, peer) = if service.ports.target(near.port()).is_some() {
-        balance::choose(backed, call.source, near, call.entropy, call.reputation)?
+    let (workload, near) = if service.ports.target(near.port()).is_some() {
+        balance::choose(call, backed, near)?
     } else {
         with_application_tunnel(call, backed, near)?
     };
-    Ok(Waypoint { workload: workload.clone(), peer, expected: expected(workload, Some(service))? })
+    let reach = call.reach(workload, Some(service), near)?;
+    let expected = match reach {
+        Reach::At(_) => expected(workload, Some(service))?,
+        // Behind a gateway may be any of them.
+        Reach::Through(_) => vouched_for(service).collect(),
+    };
+    Ok(Waypoint { workload, reach, expected })
 }
 
 /// A waypoint whose service says nothing of the HBONE port takes it on the port that was asked for.
@@ -116,27 +101,27 @@ fn with_application_tunnel<'b>(
     backed: &'b Backed,
     near: SocketAddr,
 ) -> Result<(&'b Arc<Workload>, SocketAddr), Refusal> {
-    let reach = |workload: &Workload| {
-        let ip = balance::address_of(workload, call.source, backed.service().ip_families, near.ip());
-        ip.map(|ip| SocketAddr::new(ip, near.port())).ok()
-    };
+    let service = Some(&**backed.service());
+    let judge = |workload: &Arc<Workload>| call.judge(workload, &call.reach(workload, service, near));
     let tunnelling = backed.backends().map(|(workload, _)| workload);
     let able = tunnelling.filter(|workload| workload.application_tunnel.is_some() && workload.capacity > 0);
-    let able = able.filter_map(|workload| Some((workload, reach(workload)?)));
-    let judged: Vec<_> = able.map(|(workload, to)| (workload, to, (call.reputation)(workload, to))).collect();
-    let of = |wanted| -> Vec<_> { judged.iter().filter(|(_, _, judged)| *judged == wanted).collect() };
+    let judged: Vec<_> = able.map(|workload| (workload, judge(workload))).collect();
+    let of = |wanted| -> Vec<_> { judged.iter().filter(|(_, judged)| *judged == wanted).collect() };
     let (good, set_aside) = (of(Reputation::Good), of(Reputation::SetAside));
     let best = if good.is_empty() { set_aside } else { good };
     let nth = call.entropy.checked_rem(best.len() as u64).and_then(|nth| usize::try_from(nth).ok());
-    let Some((workload, to, _)) = nth.and_then(|nth| best.get(nth)) else {
+    let Some((workload, _)) = nth.and_then(|nth| best.get(nth)) else {
         let known = backed.len();
         return Err(Refusal::NoEndpoint { service: backed.key().clone(), destination: near, known });
     };
-    Ok((workload, *to))
+    Ok((workload, near))
 }
 
-fn single(workload: &Arc<Workload>, source: &Workload, near: SocketAddr) -> Result<Waypoint, Refusal> {
-    let ip = balance::address_of(workload, source, IpFamilies::default(), near.ip())?;
-    let peer = SocketAddr::new(ip, near.port());
-    Ok(Waypoint { workload: workload.clone(), peer, expected: expected(workload, None)? })
+fn single<'s>(
+    call: &Call<'_>,
+    workload: &'s Arc<Workload>,
+    near: SocketAddr,
+) -> Result<Waypoint<'s>, Refusal> {
+    let reach = call.reach(workload, None, near)?;
+    Ok(Waypoint { workload, reach, expected: expected(workload, None)? })
 }

@@ -14,7 +14,7 @@ use super::urn::Urn;
 pub(crate) struct Lineup {
     /// Whom they may be given to.
     pub(crate) seen_from: Viewpoint,
-    /// Those that are equally near in one urn, the nearest first. Endpoints nobody can connect to are here only when there are no
+    /// Those that are equally near in one urn, the nearest first. Endpoints to which there is no way are here only when there are no
     /// others.
     pub(crate) urns: Box<[Urn]>,
     /// Whether there are endpoints with addresses none of which the service allows: whoever calls them by such an address may

@@ -53,14 +53,14 @@ impl Urn {
     pub(crate) fn draw_where(
         &self,
         entropy: u64,
-        wanted: impl Fn(&Workload) -> bool,
+        wanted: impl Fn(&Arc<Workload>) -> bool,
     ) -> Option<&Arc<Workload>> {
         let again = (1..DRAWS).map(|nth| mixed(entropy.wrapping_add(nth)));
         let mut drawn = std::iter::once(entropy).chain(again).map(|entropy| self.draw(entropy));
         drawn.find(|it| wanted(it)).or_else(|| self.search(mixed(entropy), wanted))
     }
 
-    fn search(&self, entropy: u64, wanted: impl Fn(&Workload) -> bool) -> Option<&Arc<Workload>> {
+    fn search(&self, entropy: u64, wanted: impl Fn(&Arc<Workload>) -> bool) -> Option<&Arc<Workload>> {
         let left: Vec<&Arc<Workload>> = self.workloads.iter().filter(|it| wanted(it)).collect();
         let capacity = |it: &&Arc<Workload>| match self.shares {
             Shares::Equal(_) => 1,

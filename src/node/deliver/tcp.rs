@@ -1,6 +1,7 @@
 //! The two directions of a TCP connection that is carried as it is.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,9 +132,9 @@ impl TcpSink {
 }
 
 /// Resolves when the other side's kernel has all that was written, or never will. Cancel safe.
-pub(crate) async fn taken(stream: &TcpStream) {
+pub(crate) async fn taken(socket: &(impl AsFd + Sync)) {
     // The kernel tells nobody when its queue has drained.
-    while culvert_sys::tcp::unsent(stream).is_ok_and(|bytes| bytes > 0) {
+    while culvert_sys::tcp::unsent(socket).is_ok_and(|bytes| bytes > 0) {
         tokio::time::sleep(QUEUE_LOOK).await;
     }
 }

@@ -3,18 +3,19 @@
 //! Goes in: where the application wants to go, and what became of each attempt. Comes out: the next way, while there is one that
 //! was not tried, and how long to wait for it. Only what nobody has acted on is tried again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use culvert_core::refusal::Refusal;
-use culvert_core::route::{self, Reputation, Route};
-use culvert_core::workload::Workload;
+use culvert_core::refusal::{Missing, Refusal};
+use culvert_core::route::{self, Known, Reputation, Route};
+use culvert_core::workload::{GatewayAddress, Workload};
+use tokio::net::TcpStream;
 
 use crate::deliver::dial;
 use crate::outcome::Failure;
 use crate::proxy::{Local, Proxy};
 use crate::set_aside::Endpoint;
-use crate::tunnel::client::{Connection, NotCarried};
+use crate::tunnel::client::NotCarried;
 use crate::tunnel::{self, ESTABLISH_DEADLINE};
 
 /// Endpoints that are tried for one connection.
@@ -25,6 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long all attempts may take together.
 const ALL_DEADLINE: Duration = ESTABLISH_DEADLINE;
+
+/// How often what is missing for a way is found out: a waypoint, the gateway to it, and their addresses may be.
+const MOST_LOOK_UPS: usize = 6;
+
+/// An application's connection, and what was read from it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    pub(super) said: Vec<u8>,
+}
 
 /// An attempt that failed; the connection is there when another one may be made.
 pub(super) struct Failed {
@@ -44,7 +55,17 @@ impl From<NotCarried> for Failed {
         // With what is missing here no other endpoint can be reached either.
         let ours =
             matches!(error, tunnel::Error::Identity { .. } | tunnel::Error::Dial(dial::Error::Socket { .. }));
-        Self { failure: error.into(), again: again.filter(|_| !ours) }
+        let again = again.filter(|_| !ours);
+        let connection = |(socket, said): tunnel::client::Connection| {
+            Some(Connection { socket: socket.into_tcp()?, said })
+        };
+        Self { failure: error.into(), again: again.and_then(connection) }
+    }
+}
+
+impl From<Connection> for tunnel::client::Connection {
+    fn from(Connection { socket, said }: Connection) -> Self {
+        (socket.into(), said)
     }
 }
 
@@ -55,6 +76,8 @@ pub(super) struct Attempts<'a> {
     destination: SocketAddr,
     entropy: u64,
     began: Instant,
+    /// What was asked for because the mesh state lacked it.
+    asked: Vec<GatewayAddress>,
     /// The last one is the one at hand.
     tried: Vec<Endpoint>,
     /// Whether there is another one than those.
@@ -64,45 +87,57 @@ pub(super) struct Attempts<'a> {
 impl<'a> Attempts<'a> {
     pub(super) fn new(proxy: &'a Proxy, local: &'a Local, destination: SocketAddr) -> Self {
         let (entropy, began) = (rand::random(), Instant::now());
-        Self { proxy, local, destination, entropy, began, tried: Vec::new(), more: false }
+        Self { proxy, local, destination, entropy, began, asked: Vec::new(), tried: Vec::new(), more: false }
     }
 
-    /// The first way. What the mesh state lacks is asked for: the destination, and its waypoint.
+    /// The first way.
     pub(super) async fn first(&mut self) -> Result<Route, Failure> {
-        let mesh = &self.proxy.mesh;
-        mesh.know_address(&self.local.workload.network, self.destination.ip()).await?;
-        let route = match self.route() {
-            Err(Refusal::UnknownWaypoint { waypoint, .. }) => {
-                mesh.know_gateway(&waypoint).await?;
-                self.route()?
-            }
-            settled => settled?,
-        };
+        self.proxy.mesh.know_address(&self.local.workload.network, self.destination.ip()).await?;
+        let route = self.find().await?;
         self.take(&route);
         Ok(route)
     }
 
     /// The next way, after one has failed; the failure when there is none.
-    pub(super) fn next(
+    pub(super) async fn next(
         &mut self,
         failure: Failure,
         again: Option<Connection>,
     ) -> Result<(Route, Connection), Failure> {
-        if let Some(last) = self.tried.last()
-            && again.is_some()
-        {
+        let Some(connection) = again else { return Err(failure) };
+        if let Some(last) = self.tried.last() {
             self.proxy.set_aside.failed(last, Instant::now());
         }
-        let in_time = self.began.elapsed() < ALL_DEADLINE;
-        match (again, self.route()) {
+        if !self.more || self.began.elapsed() >= ALL_DEADLINE {
+            return Err(failure);
+        }
+        match self.find().await {
             // The mesh may have changed since the last attempt: what is not another endpoint is not tried.
-            (Some(connection), Ok(route)) if self.more && in_time && self.is_new(&route) => {
+            Ok(route) if self.is_new(&route) => {
                 tracing::debug!(error = %failure, "an endpoint could not be reached; trying another one");
                 self.take(&route);
                 Ok((route, connection))
             }
             _ => Err(failure),
         }
+    }
+
+    /// Finds a way. What the mesh state lacks is asked for: waypoints, gateways, the addresses of hosts.
+    async fn find(&mut self) -> Result<Route, Failure> {
+        for _ in 0..MOST_LOOK_UPS {
+            let refusal = match self.route() {
+                Ok(route) => return Ok(route),
+                Err(refusal) => refusal,
+            };
+            match refusal.missing() {
+                Some(Missing::Gateway(reference)) if !self.asked.contains(&reference) => {
+                    self.proxy.mesh.know_gateway(&reference).await?;
+                    self.asked.push(reference);
+                }
+                Some(_) | None => return Err(refusal.into()),
+            }
+        }
+        Ok(self.route()?)
     }
 
     /// The way at hand was gone to its end.
@@ -144,15 +179,20 @@ impl<'a> Attempts<'a> {
     }
 
     fn route(&self) -> Result<Route, Refusal> {
-        let now = Instant::now();
-        let reputation = |workload: &Workload, address| {
-            if self.was_tried(workload, address) {
-                Reputation::Tried
-            } else {
-                self.proxy.set_aside.reputation(workload, address, now)
-            }
-        };
         let snapshot = self.proxy.mesh.snapshot();
-        route::outbound(&snapshot, &self.local.workload, self.destination, self.entropy, &reputation)
+        route::outbound(&snapshot, &self.local.workload, self.destination, self.entropy, self)
+    }
+}
+
+impl Known for Attempts<'_> {
+    fn reputation(&self, workload: &Workload, address: SocketAddr) -> Reputation {
+        if self.was_tried(workload, address) {
+            return Reputation::Tried;
+        }
+        self.proxy.set_aside.reputation(workload, address, Instant::now())
+    }
+
+    fn addresses(&self, _hostname: &str) -> Option<&[IpAddr]> {
+        None
     }
 }

@@ -90,6 +90,7 @@ async fn begin_stream(
     let arrived = peer.destination;
     let Forwarded { client, host } = forwarded(&offer);
     let client = client_address(client, peer.source);
+    report.from.workload = source(proxy, &offer, peer.source.ip());
     let wanted = match read_offer(&offer) {
         Ok(wanted) => wanted,
         Err(failure) => return Err(refuse(offer, failure)),
@@ -117,7 +118,7 @@ async fn begin_stream(
         return Err(refuse(offer, failure));
     }
     let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
-    let carried = offer.accept(baggage.as_deref(), upstream, report.count_bytes());
+    let carried = offer.accept(baggage.as_deref(), upstream, report.moved());
     let carried = carried.ok_or(Failure::PeerGone)?;
     report.opened();
     Ok(Delivery { local, peer, carried })
@@ -151,7 +152,6 @@ async fn admit_stream(
     let local = proxy.local().await?;
     know(proxy, &local, wanted, arrived).await?;
     let snapshot = proxy.mesh.snapshot();
-    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), peer.source.ip()).cloned();
     report.to.workload = Some(Arc::clone(&local.workload));
     report.to.identity = Some(local.identity.clone());
     let route::Delivery { to, announced } = route::inbound(&snapshot, &local.workload, arrived.ip(), wanted)?;
@@ -179,6 +179,22 @@ async fn know(proxy: &Proxy, local: &Local, wanted: &Authority, arrived: SocketA
 fn forwarded(offer: &server::Offer) -> Forwarded {
     let values = offer.header("forwarded").unwrap_or_default();
     values.first().map(|value| Forwarded::parse(value.as_bytes())).unwrap_or_default()
+}
+
+/// The workload the connection comes from, for the report: the one at the other end of the tunnel, unless it came through a gateway; else
+/// what the peer says of it.
+fn source(proxy: &Proxy, offer: &server::Offer, ip: IpAddr) -> Option<Arc<Workload>> {
+    let snapshot = proxy.mesh.snapshot();
+    let here = snapshot.local_network();
+    let from_elsewhere = |networks: Vec<&str>| networks.iter().any(|it| !it.eq_ignore_ascii_case(here));
+    if !offer.header("x-forwarded-network").is_some_and(from_elsewhere)
+        && let Some(known) = snapshot.workload_by_address(here, ip)
+    {
+        return Some(Arc::clone(known));
+    }
+    let said = offer.header("baggage").filter(|_| proxy.tunnel.baggage)?;
+    let said = Baggage::parse(said.iter().map(|value| value.as_bytes())).ok()?;
+    (said != Baggage::default()).then(|| Arc::new(said.workload()))
 }
 
 /// The client's own address, with its port when the peer says which it was. Only the port is believed: the address is
@@ -222,7 +238,6 @@ async fn carry_plain(
     report.policy = admission::admit(proxy, &local, &peer).await?;
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
-    report.count_bytes();
     report.opened();
     relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
 }

@@ -5,14 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
+use culvert_core::identity::SpiffeId;
 use culvert_core::refusal::Refusal;
 use culvert_core::route::{self, Route};
 use culvert_core::service::Service;
 use culvert_core::tunnel::http2::Fields;
+use culvert_core::workload::Workload;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::attempts::{Attempts, Failed};
+use super::attempts::{Attempts, Connection, Failed};
 use super::{carry, cut, relay};
 use crate::capture::Captured;
 use crate::deliver::dial;
@@ -20,8 +22,7 @@ use crate::drain::Guard;
 use crate::outcome::{Direction, Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stream::{Broken, Early};
-use crate::tunnel::client::Connection;
-use crate::tunnel::pool::Opened;
+use crate::tunnel::pool::{Met, Nested, Opened};
 use crate::tunnel::{self, Connect, Key};
 
 /// Carries a connection the pod makes.
@@ -66,7 +67,7 @@ async fn begin(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result
     let local = proxy.local().await?;
     report.from.workload = Some(Arc::clone(&local.workload));
     let mut attempts = Attempts::new(proxy, &local, destination);
-    let mut connection = (stream, Vec::new());
+    let mut connection = Connection { socket: stream, said: Vec::new() };
     let mut route = attempts.first().await?;
     loop {
         let attempt = Attempt { proxy, local: &local, client, attempts: &attempts };
@@ -76,7 +77,7 @@ async fn begin(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result
                 return Ok(begun);
             }
             Err(Failed { failure, again }) => {
-                (route, connection) = attempts.next(failure, again)?;
+                (route, connection) = attempts.next(failure, again).await?;
             }
         }
     }
@@ -102,34 +103,98 @@ impl Attempt<'_> {
             }
             Route::Tunnel { peer, authority, expected, endpoint, workload, service } => {
                 let direct = authority == Authority::Address(endpoint);
-                report.destination = peer;
-                report.authority = Some(authority.to_string());
-                report.from.identity = Some(self.local.identity.clone());
-                report.to.identity = workload.identity().ok();
-                let uid = Arc::clone(&workload.uid);
-                report.to.workload = Some(workload);
-                let connect = connect(self.local, self.client, &authority, service.as_deref());
+                self.begin_tunnel(report, peer, &authority, &workload);
+                let connect = self.connect(&authority, service.as_deref());
                 report.service = service;
-                let identity = self.local.identity.clone();
-                let key = Key { identity, expected, peer, workload: uid, source: self.client.ip() };
-                let way = (&key, self.attempts.patience());
-                let carried = self.proxy.tunnels.carry(way, connect, connection, report.count_bytes()).await;
-                let opened = carried.map_err(|not_carried| {
-                    // A waypoint that answers is there; what is behind it is its own business.
-                    let settled = !direct && matches!(not_carried.error, tunnel::Error::Status { .. });
-                    let Failed { failure, again } = not_carried.into();
-                    Failed { failure, again: again.filter(|_| !settled) }
-                })?;
-                report.opened();
-                Ok(Begun::Tunnel(opened))
+                let key = self.key(peer, expected, workload);
+                self.go_by_tunnel((&key, direct), connect, connection, report).await
+            }
+            Route::Gateway { gateway, peer, expected, authority, behind, workload, service } => {
+                self.begin_tunnel(report, peer, &authority, &workload);
+                let connect = self.connect(&authority, Some(&service));
+                let mut connect_behind = connect.clone();
+                let network = self.local.workload.network.as_bytes();
+                connect_behind.fields.add(b"x-forwarded-network", network);
+                report.service = Some(service);
+                let gateway = self.key(peer, expected, gateway);
+                let nested = Nested { gateway, connect, behind, connect_behind };
+                self.go_by_gateway(nested, connection, report).await
             }
         }
+    }
+
+    fn begin_tunnel(
+        &self,
+        report: &mut Report,
+        peer: SocketAddr,
+        authority: &Authority,
+        workload: &Arc<Workload>,
+    ) {
+        report.destination = peer;
+        report.authority = Some(authority.to_string());
+        report.from.identity = Some(self.local.identity.clone());
+        report.to.identity = workload.identity().ok();
+        report.to.workload = Some(Arc::clone(workload));
+    }
+
+    fn key(&self, peer: SocketAddr, expected: Vec<SpiffeId>, workload: Arc<Workload>) -> Key {
+        let identity = self.local.identity.clone();
+        Key { identity, expected, peer, workload: Arc::clone(&workload.uid), source: self.client.ip() }
+    }
+
+    async fn go_by_tunnel(
+        &self,
+        (key, direct): (&Key, bool),
+        connect: Connect,
+        connection: Connection,
+        report: &mut Report,
+    ) -> Result<Begun, Failed> {
+        let way = (key, self.attempts.patience());
+        let carried = self.proxy.tunnels.carry(way, connect, connection.into(), report.moved()).await;
+        let opened = carried.map_err(|not_carried| {
+            // A waypoint that answers is there; what is behind it is its own business.
+            let settled = !direct && matches!(not_carried.error, tunnel::Error::Status { .. });
+            let Failed { failure, again } = not_carried.into();
+            Failed { failure, again: again.filter(|_| !settled) }
+        })?;
+        report.opened();
+        Ok(Begun::Tunnel(opened))
+    }
+
+    async fn go_by_gateway(
+        &self,
+        nested: Nested,
+        connection: Connection,
+        report: &mut Report,
+    ) -> Result<Begun, Failed> {
+        // Who it will be is chosen by the gateway.
+        report.to.identity = None;
+        let way = (nested, self.attempts.patience());
+        let through = self.proxy.tunnels.carry_through(way, connection.into(), report.moved()).await;
+        let (opened, Met { identity, baggage }) = through?;
+        report.to.identity = Some(identity);
+        if baggage != Baggage::default() {
+            report.to.workload = Some(Arc::new(baggage.workload()));
+        }
+        report.opened();
+        Ok(Begun::Tunnel(opened))
+    }
+
+    /// What we tell a peer about this connection.
+    fn connect(&self, authority: &Authority, service: Option<&Service>) -> Connect {
+        let forwarded = Forwarded::new(self.client, service.map(|service| service.hostname.as_ref()));
+        let mut fields = Fields::default();
+        fields.add(b"baggage", Baggage::of(&self.local.workload).to_string().as_bytes());
+        fields.add(b"forwarded", forwarded.to_string().as_bytes());
+        let trace = TraceParent::new(rand::random(), rand::random());
+        fields.add(b"traceparent", trace.to_string().as_bytes());
+        Connect { authority: authority.to_string(), fields }
     }
 
     async fn go_plain(
         &self,
         to: SocketAddr,
-        (client, said): Connection,
+        Connection { socket: client, said }: Connection,
         report: &mut Report,
     ) -> Result<Begun, Failed> {
         if route::is_own_port(to.port()) && self.proxy.owns(to.ip()) {
@@ -140,7 +205,12 @@ impl Attempt<'_> {
         let mut server = match dialled.unwrap_or(Err(dial::Error::OutOfPatience { to, patience })) {
             Ok(server) => server,
             Err(error @ dial::Error::Socket { .. }) => return Err(Failed::for_good(error.into())),
-            Err(error) => return Err(Failed { failure: error.into(), again: Some((client, said)) }),
+            Err(error) => {
+                return Err(Failed {
+                    failure: error.into(),
+                    again: Some(Connection { socket: client, said }),
+                });
+            }
         };
         let client = if self.attempts.is_retry() {
             let broken = |error| Failed::for_good(Failure::Broken(Early::Client(Broken::of(&error))));
@@ -148,12 +218,11 @@ impl Attempt<'_> {
         } else {
             client
         };
-        let moved = report.count_bytes();
         if !said.is_empty() {
             // A new socket has room for it.
             let written = server.write_all(&said).await;
             written.map_err(|error| Failed::for_good(super::broken_server(&error)))?;
-            moved.forth.add(said.len());
+            report.moved().forth.add(said.len());
         }
         report.opened();
         Ok(Begun::Plain { client, server })
@@ -163,15 +232,4 @@ impl Attempt<'_> {
 /// A tunnel has taken note of what there is to read, and tokio tells of a change once.
 fn watched_anew(client: TcpStream) -> std::io::Result<TcpStream> {
     client.into_std().and_then(TcpStream::from_std)
-}
-
-/// What we tell the peer about this connection.
-fn connect(local: &Local, client: SocketAddr, authority: &Authority, service: Option<&Service>) -> Connect {
-    let forwarded = Forwarded::new(client, service.map(|service| service.hostname.as_ref()));
-    let mut fields = Fields::default();
-    fields.add(b"baggage", Baggage::of(&local.workload).to_string().as_bytes());
-    fields.add(b"forwarded", forwarded.to_string().as_bytes());
-    let trace = TraceParent::new(rand::random(), rand::random());
-    fields.add(b"traceparent", trace.to_string().as_bytes());
-    Connect { authority: authority.to_string(), fields }
 }

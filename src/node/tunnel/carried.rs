@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
 use super::inbox::{Carry, Inbox, Order, Ticket};
+use super::socket::Socket;
 use crate::stream::{Broken, Early};
 
 /// Stands for a carried connection: it is broken when this is dropped before it has ended.
@@ -23,7 +24,7 @@ impl Carried {
     /// Makes both ends: what stands for the connection, and what the task of the tunnel is given.
     pub(super) fn new(
         inbox: &Arc<Inbox>,
-        socket: tokio::net::TcpStream,
+        socket: Socket,
         moved: &Arc<crate::stream::Moved>,
         lost: fn(Broken) -> Early,
     ) -> (Self, Carry) {

@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use culvert_core::tunnel::http2::Role;
+use culvert_core::identity::SpiffeId;
+use culvert_core::tunnel::http2::{Fields, Role};
 use culvert_tls::Handshake;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::carried::Carried;
 use super::driver::{Driver, Gauge, Step};
 use super::handshake::{self, Secured};
 use super::inbox::{Closed, Inbox, Opening, Order, Unopened, Why};
+use super::socket::Socket;
 use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits};
 use crate::config::TunnelConfig;
 use crate::deliver::dial::Dialer;
@@ -50,10 +51,28 @@ impl Establish {
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
         let all = async {
             let tcp = self.dialer.connect(key.peer).await.map_err(Error::Dial)?;
-            self.secure(key, tcp).await
+            self.secure(key, tcp.into()).await
         };
-        let timed_out = |_| Error::EstablishTimedOut { peer: key.peer };
-        let (secured, proof) = tokio::time::timeout(ESTABLISH_DEADLINE, all).await.map_err(timed_out)??;
+        let (secured, proof) = in_time(key, all).await?;
+        Ok(self.begin(key, secured, proof))
+    }
+
+    /// The same on what another tunnel carries.
+    pub(super) async fn inner_tunnel(
+        &self,
+        key: &Key,
+        carried: Socket,
+    ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
+        let (secured, proof) = in_time(key, self.secure(key, carried)).await?;
+        Ok(self.begin(key, secured, proof))
+    }
+
+    fn begin(
+        &self,
+        key: &Key,
+        secured: Secured,
+        proof: Proof,
+    ) -> (Arc<Tunnel>, impl Future<Output = ()> + use<>) {
         let begun = secured.begin(Role::Client, limits(Role::Client, &self.config));
         let inbox = Arc::new(Inbox::default());
         let driver = Driver::new(Role::Client, begun, Arc::clone(&inbox), Some(self.config.idle));
@@ -66,10 +85,10 @@ impl Establish {
             most_streams: self.config.streams,
             closed: AtomicBool::new(false),
         });
-        Ok((Arc::clone(&tunnel), drive(tunnel, driver)))
+        (Arc::clone(&tunnel), drive(tunnel, driver))
     }
 
-    async fn secure(&self, key: &Key, tcp: TcpStream) -> Result<(Secured, Proof), Error> {
+    async fn secure(&self, key: &Key, socket: Socket) -> Result<(Secured, Proof), Error> {
         let certificate = self.identities.certificate(&key.identity).await;
         let certificate =
             certificate.map_err(|source| Error::Identity { id: key.identity.clone(), source })?;
@@ -82,10 +101,15 @@ impl Establish {
         };
         let handshake = Handshake::client(certificate.client_config(&key.expected), name);
         let handshake = handshake.map_err(|error| failed(handshake::Error::Tls(error)))?;
-        let secured = handshake::run(tcp, handshake).await.map_err(failed)?;
+        let secured = handshake::run(socket, handshake).await.map_err(failed)?;
         let proof = certificate.server(Some(&secured.agreed.peer_certificates), &key.expected);
         Ok((secured, proof.map_err(refused)?))
     }
+}
+
+async fn in_time<T>(key: &Key, establish: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let established = tokio::time::timeout(ESTABLISH_DEADLINE, establish).await;
+    established.unwrap_or(Err(Error::EstablishTimedOut { peer: key.peer }))
 }
 
 impl handshake::Error {
@@ -129,6 +153,15 @@ impl Tunnel {
         self.is_open() && !self.gauge.is_leaving() && self.gauge.capacity() > 0
     }
 
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Who the peer has proven to be.
+    pub(super) fn peer_identity(&self) -> &SpiffeId {
+        self.proof.id()
+    }
+
     /// Whether streams that want to be quick had better take another one.
     pub(super) fn is_bulk(&self) -> bool {
         self.gauge.is_bulk()
@@ -158,19 +191,24 @@ impl NotCarried {
     pub(super) fn before_all(error: Error, connection: Connection) -> Self {
         Self { error, again: Some(connection), unseen: true }
     }
+
+    /// Whoever was asked is behind a gateway.
+    pub(super) fn behind(self, gateway: SocketAddr) -> Self {
+        Self { error: Error::Behind { gateway, source: Box::new(self.error) }, ..self }
+    }
 }
 
 /// An application's connection, and what was read from it.
-pub(crate) type Connection = (TcpStream, Vec<u8>);
+pub(crate) type Connection = (Socket, Vec<u8>);
 
 impl Place {
-    /// Asks the peer for a stream and has it carry `socket`, which has `said` something already.
+    /// Asks the peer for a stream and has it carry `socket`, which has `said` something already. Gives what the peer answered, too.
     pub(super) async fn carry(
         &self,
         connect: &Arc<Connect>,
         (socket, said): Connection,
         moved: &Arc<Moved>,
-    ) -> Result<Carried, NotCarried> {
+    ) -> Result<(Carried, Fields), NotCarried> {
         let tunnel = &self.0;
         let (carried, carry) = Carried::new(&tunnel.inbox, socket, moved, Early::Server);
         let (answer, answered) = oneshot::channel();
@@ -181,7 +219,7 @@ impl Place {
         let failed = |error| NotCarried { error, again: None, unseen: false };
         match tokio::time::timeout(ANSWER_DEADLINE, answered).await {
             Err(_) => Err(failed(Error::AnswerTimedOut { peer: tunnel.peer })),
-            Ok(Ok(Ok(()))) => Ok(carried),
+            Ok(Ok(Ok(answer))) => Ok((carried, answer)),
             Ok(Ok(Err(unopened))) => Err(tunnel.not_carried(unopened)),
             Ok(Err(_)) => Err(failed(Error::Gone { peer: tunnel.peer })),
         }

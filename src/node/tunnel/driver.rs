@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 
 use culvert_core::tunnel::http2::{Event, Request, Role, StreamId};
 use culvert_core::tunnel::{Engine, Fault};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::inbox::{Inbox, Order, Withdrawn};
+use super::socket::Socket;
 use crate::tasks::Tasks;
 use legs::Legs;
 use turns::Turns;
@@ -115,7 +115,7 @@ impl Driver {
     /// `rest` is what has been read behind the handshake. A client's tunnel ends when no stream was open for `idle`.
     pub(super) fn new(
         role: Role,
-        (tcp, engine, rest): (TcpStream, Engine, Vec<u8>),
+        (socket, engine, rest): (Socket, Engine, Vec<u8>),
         inbox: Arc<Inbox>,
         idle: Option<Duration>,
     ) -> Self {
@@ -128,7 +128,7 @@ impl Driver {
         Self {
             engine,
             role,
-            wire: Wire::new(tcp, rest),
+            wire: Wire::new(socket, rest),
             legs: Legs::default(),
             turns: Turns::default(),
             inbox,

@@ -6,13 +6,13 @@ use std::time::Instant;
 use culvert_core::tunnel::http2::{Limits, Role};
 use culvert_core::tunnel::{Engine, Settled};
 use culvert_tls::{Agreed, Established, Handshake, Progress};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-/// A TCP connection whose ends know each other.
+use super::socket::Socket;
+
+/// A connection whose ends know each other.
 #[derive(Debug)]
 pub(super) struct Secured {
-    pub(super) tcp: TcpStream,
+    pub(super) socket: Socket,
     pub(super) agreed: Agreed,
     established: Box<Established>,
     /// The last flight of the handshake, which travels with the first frames.
@@ -39,7 +39,7 @@ fn cause(error: &culvert_tls::Error) -> String {
 const READ: usize = 4096;
 
 /// Does a handshake. The caller sets the deadline.
-pub(super) async fn run(mut tcp: TcpStream, handshake: Handshake) -> Result<Secured, Error> {
+pub(super) async fn run(mut socket: Socket, handshake: Handshake) -> Result<Secured, Error> {
     let mut input = vec![0; READ];
     let mut output = Vec::new();
     let mut progress = handshake.receive(&[], &mut output);
@@ -48,12 +48,12 @@ pub(super) async fn run(mut tcp: TcpStream, handshake: Handshake) -> Result<Secu
             Ok(Progress::Done(mut established)) => {
                 let agreed = established.agreed.clone();
                 established.rest.shrink_to_fit();
-                return Ok(Secured { tcp, agreed, established, unsent: output });
+                return Ok(Secured { socket, agreed, established, unsent: output });
             }
             Ok(Progress::More(handshake)) => {
-                tcp.write_all(&output).await?;
+                socket.write_all(&output).await?;
                 output.clear();
-                let read = tcp.read(&mut input).await?;
+                let read = socket.read(&mut input).await?;
                 if read == 0 {
                     return Err(Error::Closed);
                 }
@@ -61,7 +61,7 @@ pub(super) async fn run(mut tcp: TcpStream, handshake: Handshake) -> Result<Secu
             }
             Err(error) => {
                 // The alert is a courtesy: that it may not arrive changes nothing.
-                let _ = tcp.write_all(&output).await;
+                let _ = socket.write_all(&output).await;
                 return Err(Error::Tls(error));
             }
         }
@@ -70,11 +70,11 @@ pub(super) async fn run(mut tcp: TcpStream, handshake: Handshake) -> Result<Secu
 
 impl Secured {
     /// Begins HTTP/2 on it. The last value is what the peer has sent of it already.
-    pub(super) fn begin(self, role: Role, limits: Limits) -> (TcpStream, Engine, Vec<u8>) {
+    pub(super) fn begin(self, role: Role, limits: Limits) -> (Socket, Engine, Vec<u8>) {
         let Established { layer, outgoing, incoming, keys, rest, .. } = *self.established;
         let settled = Settled { layer, outgoing, incoming, keys: Box::new(keys) };
         let mut engine = Engine::new(role, limits, settled, Instant::now());
         engine.send_first(self.unsent);
-        (self.tcp, engine, rest)
+        (self.socket, engine, rest)
     }
 }

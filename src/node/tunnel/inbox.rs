@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
 use culvert_core::tunnel::http2::{Fields, StreamId};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::Connect;
+use super::socket::Socket;
 use crate::stream::{Broken, Early, Moved};
 
 /// Where orders are left.
@@ -35,7 +35,7 @@ pub(super) enum Order {
     /// Ask the peer for a stream and carry a connection on it (client).
     Open(Box<Opening>),
     /// Say yes to a stream the peer asked for and carry it to a connection (server).
-    Accept { stream: StreamId, fields: Fields, carry: Carry },
+    Accept { stream: StreamId, fields: Fields, carry: Box<Carry> },
     /// Say no to it.
     Refuse { stream: StreamId, status: u16 },
     /// Break a connection that nobody stands for any more.
@@ -58,7 +58,7 @@ pub(super) struct Ticket(pub(super) u64);
 #[derive(Debug)]
 pub(super) struct Carry {
     pub(super) ticket: Ticket,
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) moved: Arc<Moved>,
     pub(super) done: oneshot::Sender<Result<(), Early>>,
 }
@@ -92,14 +92,15 @@ pub(super) struct Opening {
     pub(super) carry: Carry,
     /// What the application has said already, to a peer that did not look at it.
     pub(super) said: Vec<u8>,
-    pub(super) answer: oneshot::Sender<Result<(), Unopened>>,
+    /// What the peer says in front of its bytes.
+    pub(super) answer: oneshot::Sender<Result<Fields, Unopened>>,
 }
 
 /// A stream that did not come about. The connection is given back, with what it has said.
 #[derive(Debug)]
 pub(super) struct Unopened {
     pub(super) why: Why,
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) said: Vec<u8>,
 }
 

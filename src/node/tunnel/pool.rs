@@ -4,6 +4,8 @@
 //! its deadline, and shares its result: a dead peer costs each caller one deadline, and callers for other peers
 //! nothing. Full tunnels stay in the pool and take streams again when some have ended.
 
+mod through;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use super::client::{Connection, Establish, NotCarried, Place, Tunnel};
 use super::{Connect, Error, Key};
 use crate::stream::Moved;
 use crate::tasks::Tasks;
+
+pub(crate) use through::{Met, Nested};
 
 /// A handle on a pod's tunnels; the tunnels end with the last handle.
 #[derive(Clone)]
@@ -85,7 +89,7 @@ impl Pool {
             };
             let last = tries.next() == Some(TRIES);
             match place.carry(&connect, connection, moved).await {
-                Ok(carried) => return Ok(Opened { carried, place }),
+                Ok((carried, _)) => return Ok(Opened { carried, place }),
                 Err(NotCarried { again: Some(again), unseen: true, .. }) if !last => connection = again,
                 Err(not_carried) => return Err(not_carried),
             }

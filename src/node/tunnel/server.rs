@@ -68,7 +68,7 @@ pub(crate) async fn accept(
         };
         let handshake = Handshake::server(certificate.server_config());
         let handshake = handshake.map_err(|error| failed(handshake::Error::Tls(error)))?;
-        handshake::run(tcp, handshake).await.map_err(failed)
+        handshake::run(tcp.into(), handshake).await.map_err(failed)
     };
     let secured = tokio::time::timeout(ACCEPT_DEADLINE, secure).await.map_err(|_| Error::TimedOut)??;
     let proof = certificate.client(Some(&secured.agreed.peer_certificates)).map_err(Error::Peer)?;
@@ -195,7 +195,8 @@ impl Offer {
         if let Some(baggage) = baggage {
             fields.add(b"baggage", baggage.as_bytes());
         }
-        let (carried, carry) = Carried::new(&inbox, socket, moved, Early::Client);
+        let (carried, carry) = Carried::new(&inbox, socket.into(), moved, Early::Client);
+        let carry = Box::new(carry);
         inbox.order(Order::Accept { stream: self.stream, fields, carry }).ok()?;
         Some(carried)
     }

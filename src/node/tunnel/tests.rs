@@ -9,6 +9,7 @@ mod ends;
 mod far;
 mod lifetime;
 mod lost;
+mod nested;
 mod peer;
 mod pressure;
 mod quiet;

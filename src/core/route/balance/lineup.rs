@@ -13,29 +13,35 @@ use crate::snapshot::lineup::{Lineup, Viewpoint};
 use crate::snapshot::urn::Urn;
 use crate::workload::Workload;
 
-use super::Call;
+use super::Need;
+use crate::route::reach::Call;
+use crate::route::reference::vouched_for;
 
-/// Lines up the endpoints for all clients like that of `call`; with what it `dialled`, for this call alone.
-pub(super) fn of(call: &Call<'_, '_>, dialled: Option<IpAddr>) -> Lineup {
-    let (source, service) = (call.source, call.backed.service());
-    let served = call.backed.backends().filter(|(_, ports)| call.port_of(ports).is_some());
-    let able = served.map(|(workload, _)| workload).filter(|it| has_a_way(it, source));
+/// Lines up the endpoints for all clients like that of a call; with what it `dialled`, for this call alone.
+pub(super) fn of(need: &Need<'_, '_>, dialled: Option<IpAddr>) -> Lineup {
+    let (call, service) = (need.call, need.backed.service());
+    let vouches = vouched_for(service).next().is_some();
+    let served = need.backed.backends().filter(|(_, ports)| need.port_of(ports).is_some());
+    let able = served.map(|(workload, _)| workload).filter(|it| may_have_a_way(it, call));
     let (reachable, others): (Vec<_>, Vec<_>) = able.partition(|it| {
         let usable = |&ip: &IpAddr| service.ip_families.allows(ip) || Some(ip) == dialled;
-        it.network == source.network && it.addresses.iter().any(usable)
+        match call.is_abroad(it) {
+            true => it.network_gateway.is_some() && vouches,
+            false => it.addresses.iter().any(usable) || !it.hostname.is_empty(),
+        }
     });
-    let barred = others.iter().any(|it| it.network == source.network && !it.addresses.is_empty());
+    let barred = others.iter().any(|it| !call.is_abroad(it) && !it.addresses.is_empty());
     let balancer = &service.load_balancer;
-    let mut urns = ranked(reachable, balancer, source);
+    let mut urns = ranked(reachable, balancer, call.source);
     if urns.is_empty() {
-        urns = ranked(others, balancer, source);
+        urns = ranked(others, balancer, call.source);
     }
-    Lineup { seen_from: Viewpoint::of(source, call.served()), urns, barred }
+    Lineup { seen_from: Viewpoint::of(call.source, need.served()), urns, barred }
 }
 
-/// Tells whether there is any way to `workload`, be it one this version cannot go.
-fn has_a_way(workload: &Workload, source: &Workload) -> bool {
-    let through_gateway = workload.network_gateway.is_some() && workload.network != source.network;
+/// Tells whether there is anything that could lead to `workload`; what it lacks otherwise can be said.
+fn may_have_a_way(workload: &Workload, call: &Call<'_>) -> bool {
+    let through_gateway = workload.network_gateway.is_some() && call.is_abroad(workload);
     !workload.addresses.is_empty() || !workload.hostname.is_empty() || through_gateway
 }
 

@@ -127,13 +127,13 @@ fn endpoints_without_a_way_are_never_taken() {
 }
 
 #[test]
-fn endpoints_this_version_cannot_reach_are_taken_only_for_want_of_others() {
-    let far = "network: west, networkGateway: {destination: west/192.0.2.1}";
-    let named = "workloadIps: [], hostname: db.example.com";
-    check("", &[far, named, NEAR], "", &[2]);
-    check("", &[far, named, REGION_AWAY], "mode: Failover, routingPreferences: [Network, Region]", &[2]);
-    assert_eq!(taken("", &[far], "").unwrap_err(), "gateway_not_supported");
-    assert_eq!(taken("", &[named], "").unwrap_err(), "hostname_not_supported");
+fn endpoints_nothing_leads_to_are_taken_only_for_want_of_others() {
+    let gated = "network: west, networkGateway: {destination: west/192.0.2.1}";
+    let far = "network: west";
+    check("", &[far, gated, NEAR], "", &[2]);
+    check("", &[far, gated, REGION_AWAY], "mode: Failover, routingPreferences: [Network, Region]", &[2]);
+    assert_eq!(taken("", &[far], "").unwrap_err(), "no_gateway");
+    assert_eq!(taken("", &[gated], "").unwrap_err(), "nobody_vouched_for");
     check("", &[far], "mode: Strict, routingPreferences: [Network]", &[]);
 }
 

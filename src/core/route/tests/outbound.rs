@@ -118,9 +118,9 @@ fn what_cannot_be_done_is_refused_and_never_gone_around() {
     check("10.0.0.4:80", "unknown_waypoint");
     check("10.0.0.5:80", "unknown_waypoint");
     check("10.0.0.7:80", "unknown_waypoint");
-    check("10.1.0.8:80", "gateway_not_supported");
-    check("10.1.0.9:80", "gateway_not_supported");
-    check("10.1.0.10:80", "hostname_not_supported");
+    check("10.1.0.8:80", "no_gateway");
+    check("10.1.0.9:80", "nobody_vouched_for");
+    check("10.1.0.10:80", "hostname_not_resolved");
 }
 
 #[test]
@@ -141,7 +141,7 @@ weightedWaypoints: [{{weight: {weight}, destination: {{destination: n/w}}}}]}}]"
 #[test]
 fn the_source_is_looked_up_in_its_own_network() {
     let mesh = snapshot(MESH);
-    assert_eq!(way(&mesh, "west", "10.1.2.1:80", 0), "gateway_not_supported");
+    assert_eq!(way(&mesh, "west", "10.1.2.1:80", 0), "no_gateway");
     assert_eq!(way(&mesh, "west", "10.1.0.1:80", 0), "tcp 10.1.0.1:80 - -");
     assert_eq!(way(&mesh, "west", "10.0.0.2:80", 0), "tunnel 10.0.0.2:15008 10.0.0.2:80 west -");
 }
@@ -164,9 +164,11 @@ fn connections_to_the_proxy_itself_are_refused() {
 fn expected(destination: &str) -> Vec<String> {
     let snapshot = snapshot(MESH);
     let client = snapshot.workload("client").unwrap();
-    match outbound(&snapshot, client, destination.parse().unwrap(), 0, &|_, _| Reputation::Good).unwrap() {
+    match outbound(&snapshot, client, destination.parse().unwrap(), 0, &good).unwrap() {
         Route::Tunnel { expected, .. } => expected.iter().map(ToString::to_string).collect(),
-        Route::Passthrough { .. } => panic!("{destination} is not reached through a tunnel"),
+        Route::Passthrough { .. } | Route::Gateway { .. } => {
+            panic!("{destination} is not reached through a tunnel")
+        }
     }
 }
 

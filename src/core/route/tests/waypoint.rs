@@ -113,13 +113,11 @@ fn the_peer_is_the_waypoint_or_who_its_service_vouches_for() {
     let mesh = snapshot(MESH);
     let client = mesh.workload("client").unwrap();
     let expected =
-        |destination: &str| match outbound(&mesh, client, destination.parse().unwrap(), 0, &|_, _| {
-            Reputation::Good
-        })
-        .unwrap()
-        {
+        |destination: &str| match outbound(&mesh, client, destination.parse().unwrap(), 0, &good).unwrap() {
             Route::Tunnel { expected, .. } => expected.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            Route::Passthrough { .. } => panic!("{destination} is not reached through a tunnel"),
+            Route::Passthrough { .. } | Route::Gateway { .. } => {
+                panic!("{destination} is not reached through a tunnel")
+            }
         };
     let (gate, old) = ("spiffe://cluster.local/ns/n/sa/gate", "spiffe://cluster.local/ns/n/sa/old-gate");
     assert_eq!(expected("10.1.0.1:80"), [gate, old]);
@@ -130,8 +128,7 @@ fn the_peer_is_the_waypoint_or_who_its_service_vouches_for() {
 fn a_refusal_says_what_is_wrong_with_the_waypoint() {
     let mesh = snapshot(MESH);
     let client = mesh.workload("client").unwrap();
-    let refusal =
-        outbound(&mesh, client, "10.0.0.7:80".parse().unwrap(), 0, &|_, _| Reputation::Good).unwrap_err();
+    let refusal = outbound(&mesh, client, "10.0.0.7:80".parse().unwrap(), 0, &good).unwrap_err();
     assert!(refusal.to_string().starts_with("closed is behind waypoint "), "{refusal}");
     let why = std::error::Error::source(&refusal).unwrap().to_string();
     assert!(why.contains("no endpoint of service n/idle can take the connection"), "{why}");

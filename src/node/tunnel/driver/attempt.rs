@@ -8,11 +8,12 @@ use std::io;
 use std::task::{Context, Poll};
 
 use tokio::io::Interest;
-use tokio::net::TcpStream;
+
+use crate::tunnel::socket::Socket;
 
 /// Attempts to read; `emptied` says of a result whether nothing is left for now.
 pub(super) fn read<T>(
-    socket: &TcpStream,
+    socket: &Socket,
     read: impl FnOnce() -> io::Result<T>,
     emptied: impl FnOnce(&T) -> bool,
 ) -> io::Result<T> {
@@ -29,7 +30,7 @@ pub(super) struct Written {
 
 /// Attempts to write `all` bytes. When the socket takes fewer, `cx` is told when it takes more.
 pub(super) fn write(
-    socket: &TcpStream,
+    socket: &Socket,
     cx: &mut Context<'_>,
     all: usize,
     mut write: impl FnMut() -> io::Result<usize>,
@@ -53,13 +54,13 @@ pub(super) fn write(
 }
 
 /// Forgets that the socket was ready.
-pub(super) fn forget(socket: &TcpStream, interest: Interest) {
+pub(super) fn forget(socket: &Socket, interest: Interest) {
     let nothing: io::Result<()> = socket.try_io(interest, || Err(io::ErrorKind::WouldBlock.into()));
     debug_assert!(nothing.is_err(), "nothing was attempted");
 }
 
 fn once<T>(
-    socket: &TcpStream,
+    socket: &Socket,
     interest: Interest,
     operation: impl FnOnce() -> io::Result<T>,
     emptied: impl FnOnce(&T) -> bool,

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use culvert_core::tunnel::http2::StreamId;
+use culvert_core::tunnel::http2::{Fields, StreamId};
 use culvert_sys::stream;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::attempt;
 use crate::stream::{Broken, Early, Moved};
 use crate::tunnel::inbox::{Carry, Offered, Ticket, Unopened};
+use crate::tunnel::socket::Socket;
 
 /// One connection.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Leg {
 /// A connection that is carried.
 #[derive(Debug)]
 pub(super) struct Carried {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) ticket: Ticket,
     pub(super) moved: Arc<Moved>,
     pub(super) done: oneshot::Sender<Result<(), Early>>,
@@ -70,7 +70,7 @@ pub(super) struct Carried {
 /// A stream that was asked for and not answered.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) answer: oneshot::Sender<Result<(), Unopened>>,
+    pub(super) answer: oneshot::Sender<Result<Fields, Unopened>>,
     /// Whether the peer takes data before it has answered.
     pub(super) early: bool,
 }

@@ -25,7 +25,7 @@ impl Driver {
     fn take_order(&mut self, order: Order) -> Result<(), Over> {
         match order {
             Order::Open(opening) => self.open(*opening),
-            Order::Accept { stream, fields, carry } => self.accept(stream, &fields, carry),
+            Order::Accept { stream, fields, carry } => self.accept(stream, &fields, *carry),
             Order::Refuse { stream, status } => {
                 self.engine.answer(stream, status, &Fields::default(), true);
                 self.forget(stream);

@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use culvert_core::tunnel::http2::{By, Code, Role, StreamId};
-use tokio::io::AsyncWriteExt as _;
 
 use super::leg::{Asked, Carried, Leg};
 use super::remains::{break_off, deliver_last, deliver_whole};
@@ -104,14 +103,14 @@ impl Driver {
             if output.is_empty() {
                 break;
             }
-            let written = self.wire.tcp.write(output).await?;
+            let written = self.wire.socket.write(output).await?;
             self.engine.written(written);
         }
-        self.wire.tcp.shutdown().await?;
+        self.wire.socket.shutdown().await?;
         let mut unread = vec![0; 4096];
         loop {
-            self.wire.tcp.readable().await?;
-            match self.wire.tcp.try_read(&mut unread) {
+            self.wire.socket.readable().await?;
+            match self.wire.socket.try_read(&mut unread) {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

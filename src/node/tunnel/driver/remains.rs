@@ -3,14 +3,13 @@
 use std::io;
 use std::pin::pin;
 
-use tokio::net::TcpStream;
-
 use crate::deliver::tcp::taken;
 use crate::stream::{Count, LAST_BYTES};
+use crate::tunnel::socket::Socket;
 
 /// Writes what a stream has brought, to its end, however long its reader takes. What the application says meanwhile is wanted by
 /// nobody; closing the socket before that was read would reset it, and take back what was written.
-pub(super) async fn deliver_whole(socket: &TcpStream, rest: &[u8], count: &Count) -> io::Result<()> {
+pub(super) async fn deliver_whole(socket: &Socket, rest: &[u8], count: &Count) -> io::Result<()> {
     let mut discard = pin!(discard(socket));
     let mut ended = false;
     {
@@ -34,7 +33,7 @@ pub(super) async fn deliver_whole(socket: &TcpStream, rest: &[u8], count: &Count
 }
 
 /// Writes what a broken stream has brought, and then resets the connection.
-pub(super) async fn deliver_last(socket: &TcpStream, rest: &[u8], count: &Count) {
+pub(super) async fn deliver_last(socket: &Socket, rest: &[u8], count: &Count) {
     break_off(socket);
     let deliver = async {
         // A reset takes back what the other side has not got.
@@ -48,12 +47,12 @@ pub(super) async fn deliver_last(socket: &TcpStream, rest: &[u8], count: &Count)
 }
 
 /// Makes the close of an application's socket a reset, even when it was told that it has all.
-pub(super) fn break_off(socket: &TcpStream) {
+pub(super) fn break_off(socket: &Socket) {
     // Fails only for what is not a socket.
     let _ = culvert_sys::tcp::reset_on_close(socket);
 }
 
-async fn write(socket: &TcpStream, mut rest: &[u8], count: &Count) -> io::Result<()> {
+async fn write(socket: &Socket, mut rest: &[u8], count: &Count) -> io::Result<()> {
     while !rest.is_empty() {
         socket.writable().await?;
         match socket.try_write(rest) {
@@ -69,7 +68,7 @@ async fn write(socket: &TcpStream, mut rest: &[u8], count: &Count) -> io::Result
 }
 
 /// Reads and forgets, until the end or a break.
-async fn discard(socket: &TcpStream) {
+async fn discard(socket: &Socket) {
     let mut unwanted = vec![0; 4096];
     while socket.readable().await.is_ok() {
         match socket.try_read(&mut unwanted) {

@@ -223,7 +223,7 @@ impl Driver {
                 self.legs.insert(|slot| Leg::offered(*stream, inbox.waker(slot), offered));
                 self.offers.push(Wish { stream: *stream, request: std::mem::take(request), withdrawn });
             }
-            Event::Answer { stream, answer } => self.answered(*stream, answer),
+            Event::Answer { stream, answer } => self.answered(*stream, std::mem::take(answer)),
             Event::End { stream } => self.end_of_stream(*stream),
             Event::Reset { stream, code, by } => self.reset(*stream, *code, *by),
             Event::Refused { stream } => self.unopened(*stream, Why::Unseen),
@@ -250,7 +250,7 @@ impl Driver {
         }
     }
 
-    fn answered(&mut self, stream: StreamId, answer: &Answer) {
+    fn answered(&mut self, stream: StreamId, answer: Answer) {
         if answer.status != 200 {
             self.unopened(stream, Why::Status(answer.status));
             self.engine.reset(stream, Code::CANCEL);
@@ -261,7 +261,7 @@ impl Driver {
         let Some(carried) = &mut leg.carried else { return };
         if let Some(asked) = carried.asked.take() {
             // Nobody there to hear it: then the order to abandon it is on its way.
-            let _ = asked.answer.send(Ok(()));
+            let _ = asked.answer.send(Ok(answer.fields));
         }
         if carried.unsent().is_empty() {
             (carried.said, carried.sent) = (Vec::new(), 0);

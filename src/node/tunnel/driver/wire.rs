@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use culvert_core::tunnel::http2::{Event, StreamId};
 use culvert_sys::stream;
-use tokio::net::TcpStream;
 
 use super::{Driver, Over, attempt};
 use crate::buffers;
+use crate::tunnel::socket::Socket;
 
 #[derive(Debug)]
 pub(super) struct Wire {
-    pub(super) tcp: TcpStream,
+    pub(super) socket: Socket,
     readable: bool,
     /// A borrowed buffer, or none.
     input: Vec<u8>,
@@ -25,10 +25,10 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(tcp: TcpStream, rest: Vec<u8>) -> Self {
+    pub(super) fn new(socket: Socket, rest: Vec<u8>) -> Self {
         // There may be whole records in the rest: they are looked at without waiting for more.
         let readable = !rest.is_empty();
-        Self { tcp, readable, input: Vec::new(), filled: 0, carried: rest }
+        Self { socket, readable, input: Vec::new(), filled: 0, carried: rest }
     }
 
     /// Lets go of the buffer.
@@ -55,8 +55,8 @@ impl Wire {
         let free = &mut self.input[self.filled..];
         let length = free.len();
         let read = attempt::read(
-            &self.tcp,
-            || stream::read(&self.tcp, &mut [IoSliceMut::new(free)]),
+            &self.socket,
+            || stream::read(&self.socket, &mut [IoSliceMut::new(free)]),
             |read| *read < length,
         );
         match read {
@@ -79,7 +79,7 @@ impl Driver {
     pub(super) fn read_wire(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         let read = loop {
             if !self.wire.readable {
-                match self.wire.tcp.poll_read_ready(cx) {
+                match self.wire.socket.poll_read_ready(cx) {
                     Poll::Pending => return Ok(false),
                     Poll::Ready(ready) => ready.map_err(lost)?,
                 }
@@ -171,9 +171,9 @@ impl Driver {
             if output.is_empty() {
                 break;
             }
-            let tcp = &self.wire.tcp;
-            let write = || stream::write(tcp, &[IoSlice::new(output)]);
-            let written = match attempt::write(tcp, cx, output.len(), write) {
+            let socket = &self.wire.socket;
+            let write = || stream::write(socket, &[IoSlice::new(output)]);
+            let written = match attempt::write(socket, cx, output.len(), write) {
                 Ok(written) => written,
                 Err(error) => return Err(self.hear_out(cx, lost(error))),
             };

@@ -176,6 +176,6 @@ pub(super) async fn begin(
     // A captured connection has this from its listener.
     culvert_sys::tcp::reset_on_close(&near).unwrap();
     let way = (key, ESTABLISH_DEADLINE * 2);
-    let carried = soon(pool.carry(way, connect(), (near, Vec::new()), moved)).await;
+    let carried = soon(pool.carry(way, connect(), (near.into(), Vec::new()), moved)).await;
     carried.map_err(|not_carried| not_carried.error)
 }

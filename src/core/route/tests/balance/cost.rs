@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::*;
-use crate::route::balance::{Reputation, choose};
+use crate::route::Reputation;
+use crate::route::balance::choose;
+use crate::route::tests::{call, good};
 use crate::service::{BalanceMode, LoadBalancer, Preference};
-use crate::snapshot::services::Backed;
 use crate::store::{Locality, Resource, Store};
 use crate::workload::{Name, Place, PortMap};
 
@@ -47,17 +48,19 @@ fn destination() -> SocketAddr {
 
 fn connect(snapshot: &Snapshot, client: &Workload, entropy: u64) -> Arc<Workload> {
     let backed = snapshot.backed("n/s").unwrap();
-    choose(backed, client, destination(), entropy, |_, _| Reputation::Good).unwrap().0.clone()
+    choose(&call(snapshot, client, destination(), entropy, &good), backed, destination()).unwrap().0.clone()
 }
 
 /// Counts the endpoints that are looked at for one connection.
-fn looked_at(backed: &Backed, entropy: u64, bad: impl Fn(&Workload) -> bool) -> u32 {
+fn looked_at(snapshot: &Snapshot, entropy: u64, bad: impl Fn(&Workload) -> bool) -> u32 {
+    let backed = snapshot.backed("n/s").unwrap();
     let count = Cell::new(0);
     let reputation = |it: &Workload, _: SocketAddr| {
         count.set(count.get() + 1);
         if bad(it) { Reputation::SetAside } else { Reputation::Good }
     };
-    choose(backed, &at("a", "client"), destination(), entropy, reputation).unwrap();
+    let client = at("a", "client");
+    choose(&call(snapshot, &client, destination(), entropy, &reputation), backed, destination()).unwrap();
     count.get()
 }
 
@@ -66,8 +69,7 @@ fn one_endpoint_is_looked_at_however_many_there_are() {
     for mode in [BalanceMode::Standard, BalanceMode::Strict, BalanceMode::Failover] {
         for endpoints in [10, 10_000] {
             let snapshot = store(endpoints, mode).snapshot();
-            let backed = snapshot.backed("n/s").unwrap();
-            assert!((0..100).all(|entropy| looked_at(backed, entropy, |_| false) == 1));
+            assert!((0..100).all(|entropy| looked_at(&snapshot, entropy, |_| false) == 1));
         }
     }
 }
@@ -75,10 +77,9 @@ fn one_endpoint_is_looked_at_however_many_there_are() {
 #[test]
 fn bad_endpoints_cost_a_look_each() {
     let snapshot = store(10_000, BalanceMode::Standard).snapshot();
-    let backed = snapshot.backed("n/s").unwrap();
     let every = |nth: usize| move |it: &Workload| it.uid.parse::<usize>().unwrap().is_multiple_of(nth);
     let total = |bad: &dyn Fn(&Workload) -> bool| {
-        (0..1000).map(|entropy| looked_at(backed, entropy, bad)).sum::<u32>()
+        (0..1000).map(|entropy| looked_at(&snapshot, entropy, bad)).sum::<u32>()
     };
     assert!((1050..1200).contains(&total(&every(10))), "{}", total(&every(10)));
 }

@@ -7,7 +7,10 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::refusal::Refusal;
-use crate::route::balance::{Reputation, address_of, choose, lineup};
+use crate::route::Reputation;
+use crate::route::balance::{choose, lineup};
+use crate::route::reach::{Call, Reach};
+use crate::route::tests::{call, good};
 use crate::service::{BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Service};
 use crate::snapshot::Snapshot;
 use crate::snapshot::services::Backed;
@@ -16,16 +19,13 @@ use crate::workload::{GatewayAddress, GatewayDestination, Health, Place, PortMap
 
 const SERVICE: &str = "n/s";
 
-/// An endpoint and where it would be reached.
-type Candidate<'m> = (&'m Workload, Result<SocketAddr, Refusal>);
-type Chosen = Result<(String, SocketAddr), Refusal>;
+/// An endpoint and how it would be reached.
+type Candidate<'m> = (&'m Workload, Result<Reach<'m>, Refusal>);
+type Chosen<'m> = Result<(String, Reach<'m>), Refusal>;
 
 /// Gives the candidates that chance decides between, the best first; the refusal when there is none.
-fn tiers<'m>(
-    backed: &'m Backed,
-    source: &Workload,
-    destination: SocketAddr,
-) -> Result<Vec<Vec<Candidate<'m>>>, Refusal> {
+fn tiers<'m>(backed: &'m Backed, call: &Call<'_>) -> Result<Vec<Vec<Candidate<'m>>>, Refusal> {
+    let (source, destination) = (call.source, call.destination);
     let service = backed.service();
     let Some(declared) = service.ports.target(destination.port()) else {
         return Err(Refusal::UnknownServicePort { service: backed.key().clone(), destination });
@@ -41,11 +41,9 @@ fn tiers<'m>(
         if port == 0 {
             continue;
         }
-        let to = address_of(workload, source, service.ip_families, destination.ip());
-        match to.map(|ip| SocketAddr::new(ip, port)) {
-            Ok(to) => reachable.push((&**workload, Ok(to))),
-            Err(refusal) => others.push((&**workload, Err(refusal))),
-        }
+        let reach = call.reach(workload, Some(service), SocketAddr::new(destination.ip(), port));
+        let has_a_way = matches!(reach, Ok(_) | Err(Refusal::HostnameNotResolved { .. }));
+        (if has_a_way { &mut reachable } else { &mut others }).push((&**workload, reach));
     }
     let tiers = by_preference(reachable, &service.load_balancer, source);
     Ok(if tiers.is_empty() { by_preference(others, &service.load_balancer, source) } else { tiers })
@@ -78,8 +76,9 @@ fn by_preference<'m>(
 }
 
 /// Gives what is chosen when nothing speaks against any endpoint.
-fn scan(backed: &Backed, source: &Workload, destination: SocketAddr, entropy: u64) -> Chosen {
-    let tiers = tiers(backed, source, destination)?;
+fn scan<'m>(backed: &'m Backed, call: &Call<'_>) -> Chosen<'m> {
+    let (destination, entropy) = (call.destination, call.entropy);
+    let tiers = tiers(backed, call)?;
     let Some(best) = tiers.into_iter().next() else {
         return Err(Refusal::NoEndpoint { service: backed.key().clone(), destination, known: backed.len() });
     };
@@ -100,7 +99,11 @@ fn eligible(
     tiers: &[Vec<Candidate<'_>>],
     known: impl Fn(&Workload, SocketAddr) -> Reputation,
 ) -> Vec<String> {
-    let known = |(it, to): &Candidate<'_>| to.as_ref().map_or(Reputation::Good, |&to| known(it, to));
+    let known = |(it, reach): &Candidate<'_>| match reach {
+        Ok(Reach::At(to)) => known(it, *to),
+        Ok(Reach::Through(_)) | Err(Refusal::HostnameNotResolved { .. }) => Reputation::Good,
+        Err(_) => Reputation::SetAside,
+    };
     let first = |wanted: &dyn Fn(Reputation) -> bool| {
         let mut left = tiers.iter().map(|tier| tier.iter().filter(|it| wanted(known(it))));
         let found = left.find_map(|tier| {
@@ -110,6 +113,24 @@ fn eligible(
     };
     let good = first(&|it| it == Reputation::Good);
     if good.is_empty() { first(&|it| it != Reputation::Tried) } else { good }
+}
+
+/// Chooses an endpoint, and finds the way to it.
+fn chosen<'m>(backed: &'m Backed, call: &Call<'_>) -> Result<(&'m Workload, Reach<'m>), Refusal> {
+    let (workload, near) = choose(call, backed, call.destination)?;
+    Ok((workload, call.reach(workload, Some(backed.service()), near)?))
+}
+
+/// The gateway of all networks.
+fn gate() -> Workload {
+    let address: IpAddr = "192.0.2.1".parse().unwrap();
+    let gate =
+        Workload { uid: "gate".into(), addresses: [address].into_iter().collect(), ..Workload::default() };
+    gate.with(|it| {
+        it.namespace = "n".into();
+        it.hostname = "gate".into();
+        it.service_account = "gate".into();
+    })
 }
 
 /// A random mesh of one service and its clients.
@@ -134,6 +155,7 @@ impl World {
             Self { rng, store: Store::new(Locality::default()), clients: Vec::new(), odd, capacities };
         let service = world.service();
         world.store.insert(Resource::Service(service));
+        world.store.insert(Resource::Workload(gate()));
         world.clients = (0..12).map(|nth| world.workload(&format!("client {nth}"))).collect();
         world
     }
@@ -163,6 +185,7 @@ impl World {
             ports: [(80, 8080), (81, 0), (82, 0)].into_iter().collect(),
             ip_families: self.one(&[IpFamilies::Automatic, IpFamilies::V4Only, IpFamilies::V6Only]),
             load_balancer,
+            subject_alt_names: if self.is_odd() { vec!["spiffe://d/ns/n/sa/s".into()] } else { Vec::new() },
             ..Service::default()
         }
     }
@@ -238,14 +261,9 @@ impl World {
             let entropy = self
                 .one(&[0, 1, 2, 3, u64::MAX])
                 .wrapping_add(self.rng.random::<u64>() >> self.one(&[0, 32, 60]));
-            let chosen = choose(backed, &client, to, entropy, |_, _| Reputation::Good);
-            let chosen = chosen.map(|(workload, to)| (workload.uid.to_string(), to));
-            assert_eq!(
-                chosen,
-                scan(backed, &client, to, entropy),
-                "{client:?} to {to} of {:?}",
-                backed.service()
-            );
+            let call = call(snapshot, &client, to, entropy, &good);
+            let chosen = chosen(backed, &call).map(|(workload, reach)| (workload.uid.to_string(), reach));
+            assert_eq!(chosen, scan(backed, &call), "{client:?} to {to} of {:?}", backed.service());
         }
     }
 
@@ -262,19 +280,20 @@ impl World {
                 })
                 .collect();
             let known = |it: &Workload, to: SocketAddr| {
-                let nth: usize = it.uid[1..].parse().unwrap();
+                let Ok(nth) = it.uid[1..].parse::<usize>() else { return Reputation::Good };
                 reputations[nth * 10 + usize::from(to.port()) % 10]
             };
-            let Ok(tiers) = tiers(backed, &client, to) else { continue };
+            let call = call(snapshot, &client, to, self.rng.random(), &known);
+            let Ok(tiers) = tiers(backed, &call) else { continue };
             let eligible = eligible(&tiers, known);
-            match choose(backed, &client, to, self.rng.random(), known) {
-                Ok((chosen, at)) => {
+            match choose(&call, backed, to) {
+                Ok((chosen, near)) => {
                     assert!(eligible.contains(&chosen.uid.to_string()), "{chosen:?} is none of {eligible:?}");
                     let candidate = tiers.iter().flatten().find(|(it, _)| it.uid == chosen.uid).unwrap();
-                    assert_eq!(candidate.1, Ok(at));
+                    assert_eq!(candidate.1, call.reach(chosen, Some(backed.service()), near));
                 }
                 Err(Refusal::NoEndpoint { .. }) => assert!(eligible.is_empty(), "none of {eligible:?}"),
-                Err(_) => assert!(tiers.iter().flatten().all(|(_, to)| to.is_err())),
+                Err(other) => panic!("{other}"),
             }
         }
     }
@@ -307,7 +326,8 @@ fn consecutive_entropy_gives_each_endpoint_exactly_its_capacity() {
         let snapshot = world.store.snapshot();
         let backed = snapshot.backed(SERVICE).unwrap();
         let (client, to) = world.call();
-        let Some(best) = tiers(backed, &client, to).ok().and_then(|tiers| tiers.into_iter().next()) else {
+        let call = |entropy| call(&snapshot, &client, to, entropy, &good);
+        let Some(best) = tiers(backed, &call(0)).ok().and_then(|tiers| tiers.into_iter().next()) else {
             continue;
         };
         let total: u64 = best.iter().map(|(it, _)| u64::from(it.capacity)).sum();
@@ -317,7 +337,7 @@ fn consecutive_entropy_gives_each_endpoint_exactly_its_capacity() {
         let start = world.rng.random::<u64>() >> 1;
         for (workload, _) in &best {
             let count = (start..start + total.max(best.len() as u64)).filter(|&entropy| {
-                let (chosen, _) = choose(backed, &client, to, entropy, |_, _| Reputation::Good).unwrap();
+                let (chosen, _) = choose(&call(entropy), backed, to).unwrap();
                 chosen.uid == workload.uid
             });
             assert_eq!(count.count() as u64, if total == 0 { 1 } else { u64::from(workload.capacity) });
