@@ -81,7 +81,7 @@ pub(crate) enum Error {
     #[error("the tunnel to {peer} was not up within {ESTABLISH_DEADLINE:?} (establish deadline)")]
     EstablishTimedOut { peer: SocketAddr },
     #[error("the tunnel to {peer} was not up within {patience:?} (attempt deadline)")]
-    OutOfPatience { peer: SocketAddr, patience: Duration },
+    OutOfPatience { peer: SocketAddr, patience: Duration, connected: bool },
     #[error("{peer} did not answer the CONNECT within {ANSWER_DEADLINE:?} (answer deadline)")]
     AnswerTimedOut { peer: SocketAddr },
     #[error("{peer} answered the CONNECT with status {status}{hint}")]
@@ -99,7 +99,8 @@ impl Error {
     pub(crate) fn flag(&self) -> Flag {
         match self {
             Self::Identity { .. } => Flag::IdentityError,
-            Self::Dial(deliver::dial::Error::TimedOut { .. }) => Flag::NetworkPolicy,
+            Self::Dial(deliver::dial::Error::TimedOut { .. })
+            | Self::OutOfPatience { connected: false, .. } => Flag::NetworkPolicy,
             Self::Peer { source: identity::Refused::Revoked, .. } | Self::Revoked { .. } => Flag::CertRevoked,
             Self::Tls { .. } | Self::Peer { .. } => Flag::TlsFailure,
             Self::Http2 { .. } => Flag::H2HandshakeFailure,
@@ -113,6 +114,29 @@ impl Error {
             | Self::Broken { .. }
             | Self::Pipe(_)
             | Self::Gone { .. } => Flag::Connect,
+        }
+    }
+
+    /// Whether it speaks against the peer, rather than against this end, the caller, or who is behind a gateway.
+    pub(crate) fn is_of_the_peer(&self) -> bool {
+        match self {
+            Self::Identity { .. }
+            | Self::Dial(deliver::dial::Error::Socket { .. })
+            | Self::ClientGone(_)
+            | Self::Pipe(_)
+            | Self::Behind { .. } => false,
+            // It is there, and says what it thinks of the request.
+            Self::Status { status, .. } => *status >= 500,
+            Self::Dial(_)
+            | Self::Tls { .. }
+            | Self::Peer { .. }
+            | Self::Revoked { .. }
+            | Self::Http2 { .. }
+            | Self::Broken { .. }
+            | Self::EstablishTimedOut { .. }
+            | Self::OutOfPatience { .. }
+            | Self::AnswerTimedOut { .. }
+            | Self::Gone { .. } => true,
         }
     }
 

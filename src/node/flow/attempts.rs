@@ -40,13 +40,15 @@ pub(super) struct Connection {
 /// An attempt that failed; the connection is there when another one may be made.
 pub(super) struct Failed {
     pub(super) failure: Failure,
+    /// Whether it speaks against the endpoint.
+    pub(super) of_endpoint: bool,
     pub(super) again: Option<Connection>,
 }
 
 impl Failed {
     /// Trying another endpoint would not help, or would do something twice.
     pub(super) fn for_good(failure: Failure) -> Self {
-        Self { failure, again: None }
+        Self { failure, of_endpoint: false, again: None }
     }
 }
 
@@ -55,11 +57,11 @@ impl From<NotCarried> for Failed {
         // With what is missing here no other endpoint can be reached either.
         let ours =
             matches!(error, tunnel::Error::Identity { .. } | tunnel::Error::Dial(dial::Error::Socket { .. }));
-        let again = again.filter(|_| !ours);
+        let (of_endpoint, again) = (error.is_of_the_peer(), again.filter(|_| !ours));
         let connection = |(socket, said): tunnel::client::Connection| {
             Some(Connection { socket: socket.into_tcp()?, said })
         };
-        Self { failure: error.into(), again: again.and_then(connection) }
+        Self { failure: error.into(), of_endpoint, again: again.and_then(connection) }
     }
 }
 
@@ -101,13 +103,14 @@ impl<'a> Attempts<'a> {
     /// The next way, after one has failed; the failure when there is none.
     pub(super) async fn next(
         &mut self,
-        failure: Failure,
-        again: Option<Connection>,
+        Failed { failure, of_endpoint, again }: Failed,
     ) -> Result<(Route, Connection), Failure> {
-        let Some(connection) = again else { return Err(failure) };
-        if let Some(last) = self.tried.last() {
+        if let Some(last) = self.tried.last()
+            && of_endpoint
+        {
             self.proxy.set_aside.failed(last, Instant::now());
         }
+        let Some(connection) = again else { return Err(failure) };
         if !self.more || self.began.elapsed() >= ALL_DEADLINE {
             return Err(failure);
         }

@@ -76,9 +76,7 @@ async fn begin(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result
                 attempts.succeeded();
                 return Ok(begun);
             }
-            Err(Failed { failure, again }) => {
-                (route, connection) = attempts.next(failure, again).await?;
-            }
+            Err(failed) => (route, connection) = attempts.next(failed).await?,
         }
     }
 }
@@ -153,9 +151,10 @@ impl Attempt<'_> {
         let carried = self.proxy.tunnels.carry(way, connect, connection.into(), report.moved()).await;
         let opened = carried.map_err(|not_carried| {
             // A waypoint that answers is there; what is behind it is its own business.
-            let settled = !direct && matches!(not_carried.error, tunnel::Error::Status { .. });
-            let Failed { failure, again } = not_carried.into();
-            Failed { failure, again: again.filter(|_| !settled) }
+            match not_carried.error {
+                tunnel::Error::Status { .. } if !direct => Failed::for_good(not_carried.error.into()),
+                _ => not_carried.into(),
+            }
         })?;
         report.opened();
         Ok(Begun::Tunnel(opened))
@@ -208,6 +207,7 @@ impl Attempt<'_> {
             Err(error) => {
                 return Err(Failed {
                     failure: error.into(),
+                    of_endpoint: true,
                     again: Some(Connection { socket: client, said }),
                 });
             }

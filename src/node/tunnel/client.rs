@@ -18,7 +18,7 @@ use super::socket::Socket;
 use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits};
 use crate::config::TunnelConfig;
 use crate::deliver::dial::Dialer;
-use crate::identity::{Identities, Proof, Refused};
+use crate::identity::{Certificate, Identities, Proof, Refused};
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
 
@@ -44,14 +44,23 @@ pub(super) struct Tunnel {
 }
 
 impl Establish {
-    /// TCP and TLS under one deadline. The second value must be run for the tunnel to work.
+    /// What we show to peers.
+    pub(super) async fn certificate(&self, key: &Key) -> Result<Arc<Certificate>, Error> {
+        let certificate = self.identities.certificate(&key.identity).await;
+        certificate.map_err(|source| Error::Identity { id: key.identity.clone(), source })
+    }
+
+    /// TCP and TLS under one deadline; says when the peer has been `connected`. The second value must be run for the tunnel to work.
     pub(super) async fn tunnel(
         &self,
         key: &Key,
+        certificate: &Certificate,
+        connected: &(dyn Fn() + Sync),
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
         let all = async {
             let tcp = self.dialer.connect(key.peer).await.map_err(Error::Dial)?;
-            self.secure(key, tcp.into()).await
+            connected();
+            secure(key, certificate, tcp.into()).await
         };
         let (secured, proof) = in_time(key, all).await?;
         Ok(self.begin(key, secured, proof))
@@ -63,7 +72,8 @@ impl Establish {
         key: &Key,
         carried: Socket,
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
-        let (secured, proof) = in_time(key, self.secure(key, carried)).await?;
+        let certificate = self.certificate(key).await?;
+        let (secured, proof) = in_time(key, secure(key, &certificate, carried)).await?;
         Ok(self.begin(key, secured, proof))
     }
 
@@ -87,24 +97,22 @@ impl Establish {
         });
         (Arc::clone(&tunnel), drive(tunnel, driver))
     }
+}
 
-    async fn secure(&self, key: &Key, socket: Socket) -> Result<(Secured, Proof), Error> {
-        let certificate = self.identities.certificate(&key.identity).await;
-        let certificate =
-            certificate.map_err(|source| Error::Identity { id: key.identity.clone(), source })?;
-        // The name is never sent: the peer is known by its SPIFFE id, which the verifier of this config checks.
-        let name = ServerName::IpAddress(key.peer.ip().into());
-        let refused = |source| Error::Peer { peer: key.peer, source };
-        let failed = |error: handshake::Error| match error.refused() {
-            Some(source) => refused(source),
-            None => Error::Tls { peer: key.peer, reason: error.to_string() },
-        };
-        let handshake = Handshake::client(certificate.client_config(&key.expected), name);
-        let handshake = handshake.map_err(|error| failed(handshake::Error::Tls(error)))?;
-        let secured = handshake::run(socket, handshake).await.map_err(failed)?;
-        let proof = certificate.server(Some(&secured.agreed.peer_certificates), &key.expected);
-        Ok((secured, proof.map_err(refused)?))
-    }
+/// Lets both ends prove who they are.
+async fn secure(key: &Key, certificate: &Certificate, socket: Socket) -> Result<(Secured, Proof), Error> {
+    // The name is never sent: the peer is known by its SPIFFE id, which the verifier of this config checks.
+    let name = ServerName::IpAddress(key.peer.ip().into());
+    let refused = |source| Error::Peer { peer: key.peer, source };
+    let failed = |error: handshake::Error| match error.refused() {
+        Some(source) => refused(source),
+        None => Error::Tls { peer: key.peer, reason: error.to_string() },
+    };
+    let handshake = Handshake::client(certificate.client_config(&key.expected), name);
+    let handshake = handshake.map_err(|error| failed(handshake::Error::Tls(error)))?;
+    let secured = handshake::run(socket, handshake).await.map_err(failed)?;
+    let proof = certificate.server(Some(&secured.agreed.peer_certificates), &key.expected);
+    Ok((secured, proof.map_err(refused)?))
 }
 
 async fn in_time<T>(key: &Key, establish: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -256,7 +264,7 @@ fn hint(status: u16) -> &'static str {
     match status {
         401 | 403 => " (its policy does not allow this identity)",
         400 => " (it does not serve this address)",
-        503 => " (it could not reach its workload)",
+        503 => " (it could not pass the connection on)",
         _ => "",
     }
 }

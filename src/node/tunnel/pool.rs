@@ -7,10 +7,12 @@
 mod through;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::carried::Carried;
 use super::client::{Connection, Establish, NotCarried, Place, Tunnel};
@@ -37,8 +39,20 @@ struct Slot {
     attempt: Option<Attempt>,
 }
 
-/// The result of bringing a tunnel up, once there is one.
-type Attempt = watch::Receiver<Option<Result<(), Error>>>;
+/// How far bringing a tunnel up has come.
+type Attempt = watch::Receiver<Stage>;
+
+#[derive(Debug)]
+enum Stage {
+    /// It waits for our own certificate, which is not the peer's fault.
+    Preparing,
+    /// It dials.
+    Dialling,
+    /// The peer has taken the connection.
+    Connected,
+    /// This came of it.
+    Settled(Result<(), Error>),
+}
 
 /// How often a request that no peer has seen is sent again on another tunnel.
 const TRIES: usize = 3;
@@ -65,7 +79,8 @@ impl Pool {
         Self(Arc::new(inner))
     }
 
-    /// Has a connection carried to `key.peer`, on a tunnel that is up or a new one, which must be up within `patience`.
+    /// Has a connection carried to `key.peer`, on a tunnel that is up or a new one, which must be up within `patience`. That begins
+    /// when there is a certificate to show, and counts for all tunnels that are tried.
     pub(crate) async fn carry(
         &self,
         (key, patience): (&Key, Duration),
@@ -74,18 +89,12 @@ impl Pool {
         moved: &Arc<Moved>,
     ) -> Result<Opened, NotCarried> {
         let connect = Arc::new(connect);
+        let mut patience = Patience { length: patience, until: None };
         let mut tries = 1..=TRIES;
         loop {
-            let place = match tokio::time::timeout(patience, self.place(key)).await {
-                Ok(Ok(place)) => place,
-                Ok(Err(error)) => return Err(NotCarried::before_all(error, connection)),
-                Err(_) => match self.any_place(key) {
-                    Some(place) => place,
-                    None => {
-                        let error = Error::OutOfPatience { peer: key.peer, patience };
-                        return Err(NotCarried::before_all(error, connection));
-                    }
-                },
+            let place = match self.place(key, &mut patience).await {
+                Ok(place) => place,
+                Err(error) => return Err(NotCarried::before_all(error, connection)),
             };
             let last = tries.next() == Some(TRIES);
             match place.carry(&connect, connection, moved).await {
@@ -104,22 +113,21 @@ impl Pool {
         self.0.tunnels.finished().await;
     }
 
-    async fn place(&self, key: &Key) -> Result<Place, Error> {
+    async fn place(&self, key: &Key, patience: &mut Patience) -> Result<Place, Error> {
         // A new tunnel may be full at once, because others were quicker: then there will be another one. A tunnel that has no
         // place for anybody is another matter.
         let mut fruitless = 0;
         while fruitless < TRIES {
-            let mut attempt = match self.place_or_attempt(key) {
+            let attempt = match self.place_or_attempt(key) {
                 Ok(place) => return Ok(place),
                 Err(attempt) => attempt,
             };
-            let settled = attempt.wait_for(Option::is_some).await;
-            match settled.as_deref() {
-                // Better beside bulk than not at all.
-                Ok(Some(Err(error))) => return self.any_place(key).ok_or_else(|| error.clone()),
-                Ok(_) if self.has_room_at_all(key) => {}
-                Ok(_) => fruitless += 1,
-                Err(_) => break,
+            // Better beside bulk than not at all.
+            let or_any = |error| self.any_place(key).ok_or(error);
+            match patience.wait_for(attempt, key.peer).await {
+                Ok(()) if self.has_room_at_all(key) => {}
+                Ok(()) => fruitless += 1,
+                Err(error) => return or_any(error),
             }
         }
         self.any_place(key).ok_or(Error::Gone { peer: key.peer })
@@ -149,17 +157,53 @@ impl Pool {
     }
 
     fn attempt(&self, key: Key) -> Attempt {
-        let (settle, attempt) = watch::channel(None);
+        let (stage, attempt) = watch::channel(Stage::Preparing);
         let inner = Arc::downgrade(&self.0);
         let establish = self.0.establish.clone();
         self.0.attempts.spawn(async move {
-            let result = establish.tunnel(&key).await;
+            let result = bring_up(&establish, &key, &stage).await;
             let Some(inner) = inner.upgrade() else { return };
             let result = inner.settle(key, result);
-            settle.send_replace(Some(result));
+            stage.send_replace(Stage::Settled(result));
         });
         attempt
     }
+}
+
+/// How long a connection waits for tunnels, all in all.
+struct Patience {
+    length: Duration,
+    /// Once it has begun.
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Waits until an attempt is settled.
+    async fn wait_for(&mut self, mut attempt: Attempt, peer: SocketAddr) -> Result<(), Error> {
+        let gone = |_| Error::Gone { peer };
+        drop(attempt.wait_for(|stage| !matches!(stage, Stage::Preparing)).await.map_err(gone)?);
+        let until = *self.until.get_or_insert_with(|| Instant::now() + self.length);
+        let settled = attempt.wait_for(|stage| matches!(stage, Stage::Settled(_)));
+        if let Ok(settled) = tokio::time::timeout_at(until, settled).await {
+            return match &*settled.map_err(gone)? {
+                Stage::Settled(Err(error)) => Err(error.clone()),
+                Stage::Settled(Ok(())) | Stage::Preparing | Stage::Dialling | Stage::Connected => Ok(()),
+            };
+        }
+        let connected = matches!(&*attempt.borrow(), Stage::Connected);
+        Err(Error::OutOfPatience { peer, patience: self.length, connected })
+    }
+}
+
+/// Brings a tunnel up, and says how far that has come.
+async fn bring_up(
+    establish: &Establish,
+    key: &Key,
+    stage: &watch::Sender<Stage>,
+) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + Send + use<>), Error> {
+    let certificate = establish.certificate(key).await?;
+    stage.send_replace(Stage::Dialling);
+    establish.tunnel(key, &certificate, &|| drop(stage.send_replace(Stage::Connected))).await
 }
 
 impl Slot {

@@ -10,6 +10,7 @@ mod far;
 mod lifetime;
 mod lost;
 mod nested;
+mod patience;
 mod peer;
 mod pressure;
 mod quiet;
