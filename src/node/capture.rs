@@ -163,11 +163,12 @@ impl Listener {
     }
 
     /// Closes the listener, after taking the connections the kernel has completed already: closing resets what waits
-    /// in its queue, and their clients were told they are connected.
+    /// in its queue, and their clients were told they are connected. What comes faster than it is taken is not waited for.
     fn last(self) -> Vec<Captured> {
         let Ok(listener) = self.listener.into_std() else { return Vec::new() };
         let mut last = Vec::new();
-        while let Ok((stream, client)) = listener.accept() {
+        for _ in 0..=tcp::BACKLOG {
+            let Ok((stream, client)) = listener.accept() else { break };
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             last.extend(stream.ok().and_then(|stream| captured(stream, client, self.plain)));
         }

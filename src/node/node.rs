@@ -76,6 +76,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         tunnel: config.tunnel,
         telling: config.telling,
         set_aside: state.set_aside(),
+        drain: config.drain_deadline,
         dns: config.dns.clone().map(Dns::new),
     };
     let asked = async {

@@ -53,6 +53,16 @@ pub(crate) enum Error {
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Lets what is under way in a pod finish until the deadline.
+async fn end(pod: PodInfo, drain: Drain, task: JoinHandle<()>, deadline: Duration) {
+    if !drain.drain(deadline).await {
+        let PodInfo { name, namespace, .. } = pod;
+        tracing::warn!(pod = name, namespace, "connections were cut at the drain deadline");
+    }
+    // What did not let go when it was cut is ended here: nothing of a pod outlives its proxy.
+    task.abort();
+}
+
 impl Pods {
     pub(crate) fn new(shared: Shared, state: State) -> Self {
         Self { shared, running: HashMap::new(), failed: HashMap::new(), stopping: JoinSet::new(), state }
@@ -63,7 +73,8 @@ impl Pods {
     pub(crate) fn add(&mut self, uid: &str, pod: PodInfo, netns: Arc<Netns>) -> Result<(), Error> {
         match self.running.get(uid) {
             Some(running) if running.netns == netns.id() && running.pod == pod => return Ok(()),
-            Some(_) => self.stop(uid),
+            // Its sockets are where the pod no longer is, or under a name it no longer has.
+            Some(_) => self.stop(uid, Duration::ZERO),
             None => {}
         }
         let result = self.start(uid, &pod, &netns);
@@ -99,10 +110,11 @@ impl Pods {
         self.failed.insert(uid.to_owned(), Failed { pod, netns, next: Instant::now() + pause, pause });
     }
 
-    /// Stops serving a pod at once; unknown UIDs are fine.
+    /// Stops serving a pod: nothing new is accepted, and what is under way may finish until the drain deadline. Unknown UIDs are
+    /// fine.
     pub(crate) fn remove(&mut self, uid: &str) {
         self.failed.remove(uid);
-        self.stop(uid);
+        self.stop(uid, self.shared.drain);
         self.publish();
     }
 
@@ -119,15 +131,11 @@ impl Pods {
         }
     }
 
-    fn stop(&mut self, uid: &str) {
+    fn stop(&mut self, uid: &str, deadline: Duration) {
         let Some(Running { pod, drain, task, .. }) = self.running.remove(uid) else { return };
         tracing::info!(uid, pod = pod.name, namespace = pod.namespace, "no longer serving pod");
         metrics::counter!("workload_manager_proxies_stopped_total").increment(1);
-        self.stopping.spawn(async move {
-            drain.cut().await;
-            // What did not let go when it was cut is ended here: nothing of a pod outlives its proxy.
-            task.abort();
-        });
+        self.stopping.spawn(end(pod, drain, task, deadline));
         while self.stopping.try_join_next().is_some() {}
     }
 
@@ -165,16 +173,7 @@ impl Pods {
     pub(crate) async fn drain(mut self, deadline: Duration) {
         let mut draining = JoinSet::new();
         for (_, Running { pod, drain, task, .. }) in self.running.drain() {
-            draining.spawn(async move {
-                if !drain.drain(deadline).await {
-                    tracing::warn!(
-                        pod = pod.name,
-                        namespace = pod.namespace,
-                        "connections were cut at the drain deadline"
-                    );
-                }
-                task.abort();
-            });
+            draining.spawn(end(pod, drain, task, deadline));
         }
         while draining.join_next().await.is_some() {}
         while self.stopping.join_next().await.is_some() {}

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use culvert_core::identity::SpiffeId;
 use culvert_core::workload::Workload;
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) telling: Telling,
     /// What the pods could not reach.
     pub(crate) set_aside: set_aside::OfNode,
+    /// How long connections may go on when their pod, or this node, is asked to end.
+    pub(crate) drain: Duration,
     /// `None` when pods' queries are not answered.
     pub(crate) dns: Option<Dns>,
 }

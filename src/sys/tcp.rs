@@ -35,7 +35,7 @@ pub struct Listen {
 }
 
 /// Length of the accept queue; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: u16 = 4096;
 
 /// Opens a non-blocking listener. An IPv6 wildcard address takes IPv4 connections too.
 ///
@@ -55,7 +55,7 @@ pub fn listen(how: &Listen) -> io::Result<(TcpListener, bool)> {
     }
     let transparent = make_transparent(&socket, how)?;
     socket.bind(&how.address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     Ok((socket.into(), transparent))
 }
 
