@@ -20,6 +20,7 @@ pub(crate) mod h2_waypoint;
 pub(crate) mod installed;
 pub(crate) mod kernel;
 pub(crate) mod metrics;
+pub(crate) mod nameserver;
 pub(crate) mod nghttpx;
 pub(crate) mod node_http2;
 pub(crate) mod pki;

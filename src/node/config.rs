@@ -37,8 +37,7 @@ pub(crate) struct Config {
     pub(crate) ports: Ports,
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
-    /// `None` when pods' queries are not answered.
-    pub(crate) dns: Option<DnsConfig>,
+    pub(crate) dns: DnsConfig,
     pub(crate) telling: Telling,
     /// How long connections may go on after the process was asked to stop.
     pub(crate) drain_deadline: Duration,

@@ -10,7 +10,8 @@
 //! | `message` | what is asked? |
 //! | `handler` | who knows? |
 //! | `own` | what does the mesh say? |
-//! | `ask`, `resolv_conf`, `cache` | what do others say? |
+//! | `others`, `ask`, `resolv_conf`, `cache` | what do others say? |
+//! | `hosts`, `flights` | where is a host, for connections to a name? |
 //! | `account` | what is told of it? |
 
 use std::io;
@@ -23,7 +24,6 @@ use culvert_sys::conntrack::Conntrack;
 use culvert_sys::netns::Netns;
 use culvert_sys::tcp::{Listen, Transparent};
 use tokio::net::UdpSocket;
-use tokio::sync::Semaphore;
 
 use crate::capture::{self, Error};
 use crate::config::SocketConfig;
@@ -35,8 +35,11 @@ use crate::proxy::PodInfo;
 mod account;
 mod ask;
 mod cache;
+mod flights;
 mod handler;
+pub(crate) mod hosts;
 mod message;
+mod others;
 mod own;
 mod resolv_conf;
 mod tcp;
@@ -44,14 +47,16 @@ mod udp;
 mod wire;
 
 use ask::Messenger;
-use cache::Cache;
 use handler::Handler;
+use hosts::Hosts;
+use others::Others;
 use resolv_conf::ResolvConf;
 
 /// How names are resolved for pods.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    pub(crate) address: Address,
+    /// Where queries are taken; `None` when those of pods are not captured.
+    pub(crate) capture: Option<Address>,
     pub(crate) settings: Settings,
     /// Whether the process is in the network namespace of the pod, so that both mean the same by a loopback address.
     pub(crate) dedicated: bool,
@@ -84,6 +89,16 @@ pub(crate) struct Pod {
     pub(crate) dialer: Dialer,
 }
 
+/// What resolves names for one pod.
+#[derive(Debug)]
+pub(crate) struct OfPod {
+    handler: Arc<Handler>,
+    netns: Option<Arc<Netns>>,
+    socket: SocketConfig,
+    capture: Option<Address>,
+    hosts: Hosts,
+}
+
 /// The open listeners of one pod, and what answers.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -107,22 +122,36 @@ impl Dns {
         Self { config, resolv_conf: Arc::new(resolv_conf) }
     }
 
-    /// Opens the listeners of a pod, or none.
-    pub(crate) fn open(&self, pod: Pod) -> Result<Listeners, Error> {
-        let open = || self.open_all(&pod.socket);
-        let opened = match &pod.netns {
-            Some(netns) => netns.run(open).map_err(Error::Enter)??,
-            None => open()?,
-        };
+    /// Prepares to resolve names for a pod.
+    pub(crate) fn of_pod(&self, pod: Pod) -> OfPod {
+        let capture = self.config.capture;
+        let messenger = Messenger { netns: pod.netns.clone(), mark: pod.socket.mark, dialer: pod.dialer };
+        let own = capture.map_or_else(Vec::new, Address::all);
         let handler = Handler {
             pod: pod.info,
             mesh: pod.mesh,
             settings: self.config.settings.clone(),
-            messenger: Messenger { netns: pod.netns, mark: pod.socket.mark, dialer: pod.dialer },
-            resolv_conf: Arc::clone(&self.resolv_conf),
-            cache: Cache::default(),
-            waiting: Semaphore::new(handler::WAITING),
-            own_addresses: opened.iter().map(|opened| opened.here).collect(),
+            others: Others::new(messenger, Arc::clone(&self.resolv_conf), own),
+        };
+        let handler = Arc::new(handler);
+        let hosts = Hosts::new(Arc::clone(&handler));
+        OfPod { handler, netns: pod.netns, socket: pod.socket, capture, hosts }
+    }
+}
+
+impl OfPod {
+    /// Looks hosts up for the pod, also where its own queries are not captured.
+    pub(crate) fn hosts(&self) -> Hosts {
+        self.hosts.clone()
+    }
+
+    /// Opens the listeners, or none; `None` when queries of pods are not captured.
+    pub(crate) fn open(&self) -> Result<Option<Listeners>, Error> {
+        let Some(address) = self.capture else { return Ok(None) };
+        let open = || open_all(address, &self.socket);
+        let opened = match &self.netns {
+            Some(netns) => netns.run(open).map_err(Error::Enter)??,
+            None => open()?,
         };
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for Opened { here, datagrams, connections, conntrack } in opened {
@@ -131,27 +160,40 @@ impl Dns {
             udp.push(udp::Listener { socket, here, conntrack });
             tcp.push(capture::Listener::of_redirected(connections).map_err(failed)?);
         }
-        Ok(Listeners { handler: Arc::new(handler), udp, tcp })
+        Ok(Some(Listeners { handler: Arc::clone(&self.handler), udp, tcp }))
     }
+}
 
-    fn open_all(&self, socket: &SocketConfig) -> Result<Vec<Opened>, Error> {
-        let port = match self.config.address {
-            Address::Exactly(address) => return Ok(vec![Opened::open(address, socket)?]),
-            Address::Loopback(port) => port,
-        };
-        let mut opened = vec![Opened::open((Ipv4Addr::LOCALHOST, port).into(), socket)?];
-        if !socket.ipv6 {
-            return Ok(opened);
-        }
-        match Opened::open((Ipv6Addr::LOCALHOST, port).into(), socket) {
-            Ok(more) => opened.push(more),
-            Err(Error::Listen { source, .. }) if has_no_ipv6(&source) => {
-                tracing::debug!(%source, "no DNS on IPv6 in this pod");
+impl Address {
+    /// All addresses it may stand for.
+    fn all(self) -> Vec<SocketAddr> {
+        match self {
+            Self::Exactly(address) => vec![address],
+            Self::Loopback(port) => {
+                vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
             }
-            Err(error) => return Err(error),
         }
-        Ok(opened)
     }
+}
+
+/// Opens the listeners in the namespace the calling thread is in.
+fn open_all(address: Address, socket: &SocketConfig) -> Result<Vec<Opened>, Error> {
+    let port = match address {
+        Address::Exactly(address) => return Ok(vec![Opened::open(address, socket)?]),
+        Address::Loopback(port) => port,
+    };
+    let mut opened = vec![Opened::open((Ipv4Addr::LOCALHOST, port).into(), socket)?];
+    if !socket.ipv6 {
+        return Ok(opened);
+    }
+    match Opened::open((Ipv6Addr::LOCALHOST, port).into(), socket) {
+        Ok(more) => opened.push(more),
+        Err(Error::Listen { source, .. }) if has_no_ipv6(&source) => {
+            tracing::debug!(%source, "no DNS on IPv6 in this pod");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(opened)
 }
 
 /// Whether a pod without IPv6 is why a socket could not be opened (`ipv6(7)`; `disable_ipv6` takes `::1` away).

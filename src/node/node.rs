@@ -77,7 +77,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         telling: config.telling,
         set_aside: state.set_aside(),
         drain: config.drain_deadline,
-        dns: config.dns.clone().map(Dns::new),
+        dns: Dns::new(config.dns.clone()),
     };
     let asked = async {
         tokio::select! {

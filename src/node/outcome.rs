@@ -16,6 +16,7 @@ use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
 
+use crate::dns::hosts;
 use crate::identity::Refused;
 use crate::stream::{Broken, Early, Moved};
 use crate::{capture, deliver, mesh, tunnel};
@@ -49,6 +50,8 @@ pub(crate) enum Failure {
     #[error("cannot get the own certificate")]
     NoCertificate(#[source] crate::identity::Error),
     #[error(transparent)]
+    Host(#[from] hosts::Error),
+    #[error(transparent)]
     Tunnel(#[from] tunnel::Error),
     #[error(transparent)]
     Accept(#[from] tunnel::server::Error),
@@ -80,6 +83,7 @@ impl Failure {
             Self::Accept(_) => Flag::TlsFailure,
             Self::NoWorkload { .. }
             | Self::Unanswered(_)
+            | Self::Host(_)
             | Self::Dial(_)
             | Self::BadRequest(_)
             | Self::PeerGone
@@ -98,6 +102,7 @@ impl Failure {
             Self::Unanswered(_) => "demand_unanswered",
             Self::NoIdentity(_) => "identity_invalid",
             Self::NoCertificate(_) => "no_certificate",
+            Self::Host(error) => error.reason(),
             Self::Tunnel(error) => error.reason(),
             Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
             Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
@@ -127,6 +132,7 @@ impl Failure {
             | Self::Unanswered(_)
             | Self::NoIdentity(_)
             | Self::NoCertificate(_)
+            | Self::Host(_)
             | Self::Tunnel(_)
             | Self::Accept(_)
             | Self::PeerGone

@@ -12,6 +12,7 @@ use crate::admission::{Gate, Telling};
 use crate::capture::{self, Listeners};
 use crate::config::{SocketConfig, TunnelConfig};
 use crate::deliver::dial::Dialer;
+use crate::dns::hosts::Hosts;
 use crate::dns::{self, Dns};
 use crate::drain::Guard;
 use crate::flow;
@@ -39,6 +40,8 @@ pub(crate) struct Proxy {
     pub(crate) tunnels: Pool,
     /// Of this pod alone: a network policy may keep it from what others reach.
     pub(crate) set_aside: SetAside,
+    /// Of this pod alone: names are asked for through its network.
+    pub(crate) hosts: Hosts,
     pub(crate) dialer: Dialer,
     pub(crate) tunnel: TunnelConfig,
     /// Whether deliveries carry the client's address.
@@ -58,8 +61,7 @@ pub(crate) struct Shared {
     pub(crate) set_aside: set_aside::OfNode,
     /// How long connections may go on when their pod, or this node, is asked to end.
     pub(crate) drain: Duration,
-    /// `None` when pods' queries are not answered.
-    pub(crate) dns: Option<Dns>,
+    pub(crate) dns: Dns,
 }
 
 /// The pod's own workload, and who it is.
@@ -79,7 +81,8 @@ pub(crate) fn start(
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
     let dialer = Dialer::new(netns.clone(), shared.socket);
-    let dns = open_dns(shared, &pod, netns.as_ref(), &dialer)?;
+    let resolver = dns_of(shared, &pod, netns.as_ref(), &dialer);
+    let dns = resolver.open()?;
     let establish =
         Establish { identities: shared.identities.clone(), dialer: dialer.clone(), config: shared.tunnel };
     let proxy = Arc::new(Proxy {
@@ -89,6 +92,7 @@ pub(crate) fn start(
         mesh: shared.mesh.clone(),
         identities: shared.identities.clone(),
         tunnels: Pool::new(establish),
+        hosts: resolver.hosts(),
         dialer,
         tunnel: shared.tunnel,
         keep_client_address: listeners.transparent,
@@ -104,21 +108,14 @@ pub(crate) fn start(
     })
 }
 
-fn open_dns(
-    shared: &Shared,
-    pod: &PodInfo,
-    netns: Option<&Arc<Netns>>,
-    dialer: &Dialer,
-) -> Result<Option<dns::Listeners>, capture::Error> {
-    let Some(dns) = &shared.dns else { return Ok(None) };
-    let pod = dns::Pod {
+fn dns_of(shared: &Shared, pod: &PodInfo, netns: Option<&Arc<Netns>>, dialer: &Dialer) -> dns::OfPod {
+    shared.dns.of_pod(dns::Pod {
         info: pod.clone(),
         mesh: shared.mesh.clone(),
         netns: netns.cloned(),
         socket: shared.socket,
         dialer: dialer.clone(),
-    };
-    dns.open(pod).map(Some)
+    })
 }
 
 async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {

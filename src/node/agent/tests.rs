@@ -82,7 +82,7 @@ fn shared() -> Shared {
         telling: config.telling,
         set_aside: Default::default(),
         drain: Duration::from_secs(1),
-        dns: config.dns.map(Dns::new),
+        dns: Dns::new(config.dns),
     }
 }
 

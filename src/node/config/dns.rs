@@ -11,29 +11,33 @@ use crate::dns::{Address, Config};
 /// The names of the settings in the metadata of a proxy configuration.
 const METADATA: &str = "ISTIO_META_";
 
-/// `None` when it is switched off.
-pub(super) fn read(env: &Environment, proxy: &ProxyConfig, dedicated: bool) -> Result<Option<Config>, Error> {
+/// Reads them; where queries are taken is not looked at when it is switched off.
+pub(super) fn read(env: &Environment, proxy: &ProxyConfig, dedicated: bool) -> Result<Config, Error> {
     // The environment wins, as it does in what the control plane is told.
     let said = |name: &'static str| {
         let in_metadata = || proxy.metadata.get(name.trim_start_matches(METADATA)).cloned();
         env.optional(name).or_else(in_metadata).unwrap_or_else(|| env.text(name))
     };
-    if !said("ISTIO_META_DNS_CAPTURE").eq_ignore_ascii_case("true") {
-        return Ok(None);
-    }
-    let address = said("ISTIO_META_DNS_PROXY_ADDR");
-    let address = parse(&address).ok_or_else(|| Error::Invalid {
-        name: "ISTIO_META_DNS_PROXY_ADDR",
-        value: address,
-        reason: "write `localhost:PORT`, or an address and a port".into(),
-    })?;
+    let capture = if said("ISTIO_META_DNS_CAPTURE").eq_ignore_ascii_case("true") {
+        Some(address(said("ISTIO_META_DNS_PROXY_ADDR"))?)
+    } else {
+        None
+    };
     let domain = env.filled_or_default("CLUSTER_DOMAIN").to_ascii_lowercase();
     let settings = Settings {
         cluster_domain: domain.trim_matches('.').into(),
         ipv6: env.parse("IPV6_ENABLED", value::boolean)?,
         preferred_namespace: env.filled("PREFERED_SERVICE_NAMESPACE").map(Into::into),
     };
-    Ok(Some(Config { address, settings, dedicated }))
+    Ok(Config { capture, settings, dedicated })
+}
+
+fn address(text: String) -> Result<Address, Error> {
+    parse(&text).ok_or_else(|| Error::Invalid {
+        name: "ISTIO_META_DNS_PROXY_ADDR",
+        value: text,
+        reason: "write `localhost:PORT`, or an address and a port".into(),
+    })
 }
 
 fn parse(text: &str) -> Option<Address> {
@@ -54,7 +58,7 @@ fn parse(text: &str) -> Option<Address> {
 mod tests {
     use super::*;
 
-    fn with(set: &[(&str, &str)], metadata: &[(&str, &str)]) -> Result<Option<Config>, Error> {
+    fn with(set: &[(&str, &str)], metadata: &[(&str, &str)]) -> Result<Config, Error> {
         let env = Environment::of(set.iter().copied());
         let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         read(&env, &ProxyConfig { metadata: metadata.collect(), ..ProxyConfig::default() }, false)
@@ -63,7 +67,8 @@ mod tests {
     #[test]
     fn it_is_on_unless_something_else_than_true_is_said() {
         let capture = |value| ("ISTIO_META_DNS_CAPTURE", value);
-        let is_on = |set: &[(&str, &str)], metadata: &[(&str, &str)]| with(set, metadata).unwrap().is_some();
+        let is_on =
+            |set: &[(&str, &str)], metadata: &[(&str, &str)]| with(set, metadata).unwrap().capture.is_some();
         assert!(is_on(&[], &[]) && is_on(&[capture("True")], &[]));
         for off in ["false", "", "1", "yes"] {
             assert!(!is_on(&[capture(off)], &[]), "{off}");
@@ -75,8 +80,8 @@ mod tests {
     #[test]
     fn it_listens_where_it_is_told_to() {
         let address =
-            |text| with(&[("ISTIO_META_DNS_PROXY_ADDR", text)], &[]).map(|config| config.unwrap().address);
-        assert_eq!(with(&[], &[]).unwrap().unwrap().address, Address::Loopback(15053));
+            |text| with(&[("ISTIO_META_DNS_PROXY_ADDR", text)], &[]).map(|config| config.capture.unwrap());
+        assert_eq!(with(&[], &[]).unwrap().capture.unwrap(), Address::Loopback(15053));
         assert_eq!(address("localhost:53").unwrap(), Address::Loopback(53));
         for exactly in ["192.0.2.1:53", "[::1]:5353"] {
             assert_eq!(address(exactly).unwrap(), Address::Exactly(exactly.parse().unwrap()));
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn names_are_compared_in_lower_case_and_without_the_last_dot() {
-        let settings = |set: &[(&str, &str)]| with(set, &[]).unwrap().unwrap().settings;
+        let settings = |set: &[(&str, &str)]| with(set, &[]).unwrap().settings;
         let default = settings(&[("CLUSTER_DOMAIN", ""), ("PREFERED_SERVICE_NAMESPACE", "")]);
         assert_eq!((&*default.cluster_domain, default.ipv6), ("cluster.local", true));
         assert_eq!(default.preferred_namespace, None);

@@ -1,6 +1,7 @@
 //! One account of each query: counted, and logged at the end.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
 use culvert_core::workload::Workload;
@@ -15,7 +16,19 @@ const UPSTREAM_FAILURES: &str = "istio_dns_upstream_failures_total";
 /// How long others take.
 pub(super) const UPSTREAM_DURATION: &str = "istio_dns_upstream_request_duration_seconds";
 const CACHE_HITS: &str = "culvert_dns_cache_hits_total";
+const ON_DEMAND: &str = "istio_on_demand_dns_total";
 const UNKNOWN: &str = "unknown";
+
+/// How many hosts are counted under their own names, of all there ever were: series are never forgotten.
+const NAMED_HOSTS: usize = 500;
+/// The name under which all others are counted.
+const OTHER_HOSTS: &str = "other";
+
+static HOSTS: LazyLock<Mutex<Named>> = LazyLock::new(Mutex::default);
+
+/// What is counted under its own name.
+#[derive(Debug, Default)]
+struct Named(HashSet<Box<str>>);
 
 /// Describes the metrics, once at start.
 pub(super) fn describe() {
@@ -29,6 +42,10 @@ pub(super) fn describe() {
         UPSTREAM_DURATION,
         metrics::Unit::Seconds,
         "How long other DNS servers took (unstable)."
+    );
+    metrics::describe_counter!(
+        ON_DEMAND,
+        "Hosts looked up for connections to workloads without an address (unstable)."
     );
     metrics::describe_counter!(CACHE_HITS, "DNS queries answered with what others said before (unstable).");
 }
@@ -68,17 +85,12 @@ impl Account {
         name: String,
     ) -> Self {
         let kind = kind.map_or_else(|| UNKNOWN.to_owned(), kind_label);
-        let text = |value: Option<&Arc<str>>| value.filter(|value| !value.is_empty()).map(Arc::clone);
-        let by = |name, value: Option<Arc<str>>| match value {
-            Some(value) => Label::new(name, value),
-            None => Label::from_static_parts(name, UNKNOWN),
-        };
         let of = source.as_ref();
         let labels = vec![
             Label::new("request_query_type", kind.clone()),
             Label::from_static_parts("request_protocol", transport.as_str()),
-            by("source_canonical_service", text(of.map(|it| &it.canonical_name))),
-            by("source_canonical_revision", text(of.map(|it| &it.canonical_revision))),
+            label("source_canonical_service", of.map(|it| &it.canonical_name)),
+            label("source_canonical_revision", of.map(|it| &it.canonical_revision)),
         ];
         metrics::counter!(REQUESTS, labels.clone()).increment(1);
         Self { source, kind, name, labels }
@@ -120,6 +132,39 @@ impl Account {
     }
 }
 
+impl Named {
+    /// Gives the name a host is counted under.
+    fn of<'h>(&mut self, host: &'h str) -> &'h str {
+        let named = self.0.contains(host) || self.0.len() < NAMED_HOSTS && self.0.insert(host.into());
+        if named { host } else { OTHER_HOSTS }
+    }
+}
+
+/// Counts that a connection of a pod needs the addresses of a host.
+pub(super) fn on_demand(source: Option<&Arc<Workload>>, hostname: &str) {
+    let host = HOSTS.lock().unwrap_or_else(PoisonError::into_inner).of(hostname).to_owned();
+    let principal = source.and_then(|it| it.identity().ok()).map(|id| Arc::from(id.to_string()));
+    let labels = vec![
+        label("source_workload", source.map(|it| &it.workload_name)),
+        label("source_canonical_service", source.map(|it| &it.canonical_name)),
+        label("source_canonical_revision", source.map(|it| &it.canonical_revision)),
+        label("source_workload_namespace", source.map(|it| &it.namespace)),
+        label("source_principal", principal.as_ref()),
+        label("source_app", source.map(|it| &it.canonical_name)),
+        label("source_version", source.map(|it| &it.canonical_revision)),
+        label("source_cluster", source.map(|it| &it.cluster_id)),
+        Label::new("hostname", host),
+    ];
+    metrics::counter!(ON_DEMAND, labels).increment(1);
+}
+
+fn label(name: &'static str, value: Option<&Arc<str>>) -> Label {
+    match value.filter(|value| !value.is_empty()) {
+        Some(value) => Label::new(name, Arc::clone(value)),
+        None => Label::from_static_parts(name, UNKNOWN),
+    }
+}
+
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -149,7 +194,38 @@ fn kind_label(kind: RecordType) -> String {
 
 #[cfg(test)]
 mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
+
+    #[test]
+    fn hosts_do_not_become_more_for_ever() {
+        let mut named = Named::default();
+        for number in 0..NAMED_HOSTS {
+            assert_eq!(named.of(&format!("host{number}")), format!("host{number}"));
+        }
+        assert_eq!((named.of("one.more"), named.of("host0")), (OTHER_HOSTS, "host0"));
+    }
+
+    #[test]
+    fn each_use_of_a_host_is_counted_for_its_workload() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let client = "workloads: [{uid: c, name: c, namespace: ns1, serviceAccount: sa, workloadIps: [], workloadName: web, canonicalName: shop}]";
+        let mesh = crate::mesh::tests::fixed(client).unwrap();
+        let snapshot = mesh.snapshot();
+        metrics::with_local_recorder(&recorder, || {
+            for source in [snapshot.local_workload("ns1", "c", "sa"), None, None] {
+                on_demand(source, "counted.example");
+            }
+        });
+        let text = metrics.render();
+        let known = "{source_workload=\"web\",source_canonical_service=\"shop\",source_canonical_revision=\"unknown\",\
+            source_workload_namespace=\"ns1\",source_principal=\"spiffe://cluster.local/ns/ns1/sa/sa\",source_app=\"shop\",\
+            source_version=\"unknown\",source_cluster=\"Kubernetes\",hostname=\"counted.example\"} 1";
+        assert!(text.contains(&format!("{ON_DEMAND}{known}")), "{text}");
+        assert!(text.contains("source_cluster=\"unknown\",hostname=\"counted.example\"} 2"), "{text}");
+    }
 
     #[test]
     fn kinds_without_a_name_share_a_label() {

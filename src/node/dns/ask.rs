@@ -37,13 +37,17 @@ const CHOSEN_ATTEMPTS: u32 = 2;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error("no nameserver is known that could be asked; add one to /etc/resolv.conf of the node")]
     NobodyToAsk,
     #[error("{server} did not answer within {after:?} (nameserver deadline)")]
     Silent { server: SocketAddr, after: Duration },
     #[error("nobody answered within {QUERY_DEADLINE:?} (query deadline)")]
     TooLate,
+    #[error("{} queries of this pod wait for others already", super::others::WAITING)]
+    TooMany,
+    #[error("what was answered cannot be read")]
+    Unreadable,
     #[error("cannot ask {server}")]
     Unreachable { server: SocketAddr, source: io::Error },
     #[error("cannot ask {server}")]

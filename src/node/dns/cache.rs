@@ -79,7 +79,7 @@ impl Cache {
         let mut answer = Message::from_vec(&answer).ok()?;
         let passed = u32::try_from(since.elapsed().as_secs()).unwrap_or(u32::MAX);
         for record in records(&mut answer) {
-            record.ttl = record.ttl.min(LONGEST_LIFE).saturating_sub(passed);
+            record.ttl = seconds(record.ttl).min(LONGEST_LIFE).saturating_sub(passed);
         }
         // Nobody has authority over what they remember.
         answer.metadata.authoritative = false;
@@ -142,11 +142,16 @@ fn life(answer: &mut Message) -> Option<u32> {
     let is_positive = code == ResponseCode::NoError && answer.answers.iter().any(is_wanted);
     let negative = answer.authorities.iter().find_map(|record| {
         let RData::SOA(soa) = &record.data else { return None };
-        Some(soa.minimum)
+        Some(seconds(soa.minimum))
     });
     let bound = if is_positive { LONGEST_LIFE } else { negative? };
-    let shortest = records(answer).map(|record| record.ttl).min()?;
+    let shortest = records(answer).map(|record| seconds(record.ttl)).min()?;
     Some(shortest.min(bound).min(LONGEST_LIFE)).filter(|life| *life > 0)
+}
+
+/// How long a record says that it holds: numbers that would be negative are none (RFC 2181 §8).
+pub(super) fn seconds(ttl: u32) -> u32 {
+    if ttl > i32::MAX.cast_unsigned() { 0 } else { ttl }
 }
 
 fn records(answer: &mut Message) -> impl Iterator<Item = &mut Record> {

@@ -16,19 +16,14 @@ use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use tokio::sync::Semaphore;
 
 use super::account::{Account, Outcome};
-use super::ask::{Messenger, Upstream};
-use super::cache::{Cache, Key};
+use super::ask::{self, Upstream};
 use super::message::{self, Operation, Query, Received, Transport};
-use super::resolv_conf::ResolvConf;
+use super::others::Others;
 use super::{own, wire};
 use crate::mesh::Mesh;
 use crate::proxy::PodInfo;
-
-/// Queries of one pod that may wait for other servers at the same time; each has a socket.
-pub(super) const WAITING: usize = 256;
 
 /// Answers the queries of one pod.
 #[derive(Debug)]
@@ -36,12 +31,7 @@ pub(super) struct Handler {
     pub(super) pod: PodInfo,
     pub(super) mesh: Mesh,
     pub(super) settings: Settings,
-    pub(super) messenger: Messenger,
-    pub(super) resolv_conf: Arc<ResolvConf>,
-    pub(super) cache: Cache,
-    pub(super) waiting: Semaphore,
-    /// Where this pod is listened for: asking there would be asking ourselves.
-    pub(super) own_addresses: Vec<SocketAddr>,
+    pub(super) others: Others,
 }
 
 /// What is left to do for a message.
@@ -115,7 +105,7 @@ impl Handler {
     /// Asks others. `chosen` is whom the client wanted to ask, if that is known.
     pub(super) async fn finish(&self, pending: Pending, chosen: Option<SocketAddr>) -> Option<Vec<u8>> {
         let Pending { asked, transport, account } = pending;
-        let chosen = chosen.filter(|server| !self.own_addresses.contains(server));
+        let chosen = chosen.filter(|server| !self.others.own_addresses.contains(server));
         let (answer, outcome) = match asked {
             Asked::Query(query) => self.forward(&query, transport, chosen, &account).await,
             Asked::Operation(operation) => self.pass_on(&operation, transport, chosen, &account).await,
@@ -131,17 +121,16 @@ impl Handler {
         chosen: Option<SocketAddr>,
         account: &Account,
     ) -> (Option<Vec<u8>>, Outcome) {
-        let upstream = self.upstream(chosen).await;
-        let key = Key::new(query, &upstream.servers);
-        if let Some(answer) = key.as_ref().and_then(|key| self.cache.find(key)) {
+        let upstream = self.others.upstream(chosen).await;
+        if let Some(answer) = self.others.kept(query, &upstream) {
             let denied = answer.metadata.response_code == ResponseCode::NXDomain;
             let ours = if denied { self.existence(query) } else { None };
             return (ours.or_else(|| query.adopt(answer)), Outcome::Cached);
         }
-        match self.ask(&upstream, &query.wire, transport, account).await {
+        match asked(self.others.ask(query, &upstream, transport), account).await {
             Ok(answer) => {
-                if let Some(key) = key {
-                    self.cache.keep(key, &answer);
+                if let Some(server) = chosen.filter(|_| wire::is_settled(&answer)) {
+                    self.others.was_of_help(server);
                 }
                 let ours = if wire::is_name_error(&answer) { self.existence(query) } else { None };
                 (ours.or_else(|| query.pass_on(answer)), Outcome::Forwarded)
@@ -164,39 +153,11 @@ impl Handler {
                 Outcome::Refused("this operation is for others, and for whom is not known"),
             );
         };
-        match self.ask(&Upstream::chosen(server), &operation.wire, transport, account).await {
+        let upstream = Upstream::chosen(server);
+        match asked(self.others.pass_on(&operation.wire, &upstream, transport), account).await {
             Ok(answer) => (Some(operation.pass_on(answer)), Outcome::Forwarded),
             Err(why) => (operation.failed(), Outcome::Failed(why)),
         }
-    }
-
-    async fn ask(
-        &self,
-        upstream: &Upstream,
-        message: &[u8],
-        transport: Transport,
-        account: &Account,
-    ) -> Result<Vec<u8>, String> {
-        let Ok(_waiting) = self.waiting.try_acquire() else {
-            return Err(format!("{WAITING} queries of this pod wait for others already"));
-        };
-        let since = account.asked();
-        let asked = self.messenger.ask(upstream, message, transport).await;
-        account.settled(since, asked.as_ref().is_ok_and(|answer| wire::is_settled(answer)));
-        asked.map_err(|error| Chain(&error).to_string())
-    }
-
-    /// Whom to ask: whom the client wanted to ask, or else whom the node would.
-    async fn upstream(&self, chosen: Option<SocketAddr>) -> Upstream {
-        if let Some(server) = chosen {
-            return Upstream::chosen(server);
-        }
-        let mut upstream = self.resolv_conf.upstream().await;
-        if upstream.servers.iter().any(|server| self.own_addresses.contains(server)) {
-            let others = upstream.servers.iter().filter(|server| !self.own_addresses.contains(server));
-            upstream.servers = others.copied().collect();
-        }
-        upstream
     }
 
     /// An empty answer, if the mesh has a name that others say does not exist.
@@ -207,8 +168,19 @@ impl Handler {
     }
 
     /// The workload that asks, if it is known by now.
-    fn local(&self) -> Option<Arc<Workload>> {
+    pub(super) fn local(&self) -> Option<Arc<Workload>> {
         let PodInfo { name, namespace, service_account } = &self.pod;
         self.mesh.snapshot().local_workload(namespace, name, service_account).cloned()
     }
+}
+
+/// Waits for what others say, and has it counted.
+async fn asked(
+    asking: impl Future<Output = Result<Vec<u8>, ask::Error>>,
+    account: &Account,
+) -> Result<Vec<u8>, String> {
+    let since = account.asked();
+    let said = asking.await;
+    account.settled(since, said.as_ref().is_ok_and(|answer| wire::is_settled(answer)));
+    said.map_err(|error| Chain(&error).to_string())
 }

@@ -3,7 +3,9 @@
 //! In go the bytes of a message; out comes a [`Query`], or what is to be said of a message that is none. What others answer
 //! is passed on as it came and only read where it has to be.
 
-use hickory_proto::op::{Edns, Header, Message, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::op::{
+    Edns, Header, Message, MessageType, Metadata, OpCode, Query as Question, ResponseCode,
+};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder};
 
@@ -110,6 +112,14 @@ impl Query {
         };
         let text = message.queries.first().and_then(|question| text(&question.name));
         Self { wire, message, text, limit }
+    }
+
+    /// A query of our own, for a record of a name.
+    pub(super) fn for_record(name: &Name, kind: RecordType) -> Option<Self> {
+        let mut message = Message::query();
+        message.metadata.recursion_desired = true;
+        message.add_query(Question::query(name.clone(), kind));
+        Some(Self::new(message.to_vec().ok()?, message, Transport::Udp))
     }
 
     /// The name as it was written.

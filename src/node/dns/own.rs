@@ -105,6 +105,7 @@ fn name_as_asked(query: &Query, text: &str) -> Option<Name> {
     if query.mesh_name() == Some(text) { Some(query.name().clone()) } else { name(text) }
 }
 
-fn name(text: &str) -> Option<Name> {
+/// Reads a name: labels joined by dots. `None` when it cannot be one.
+pub(super) fn name(text: &str) -> Option<Name> {
     Name::from_labels(text.split('.').map(str::as_bytes)).ok()
 }

@@ -1,6 +1,7 @@
 //! The file that names the servers to ask when a query does not say whom it was for (`resolv.conf(5)`).
 //!
-//! Shared by all pods of a node: a pod's own file is in its mount namespace, where this process does not look.
+//! Shared by all pods of a node: a pod's own file is in its mount namespace, where this process does not look. Its search list
+//! is for names this node looks up by itself: clients have applied theirs.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ const PORT: u16 = 53;
 const MOST_SERVERS: usize = 3;
 const MOST_ATTEMPTS: u32 = 5;
 const LONGEST_TIMEOUT: u64 = 30;
+const MOST_DOMAINS: usize = 6;
+const MOST_DOTS: usize = 15;
 
 /// The file, read anew when what was read is not fresh.
 #[derive(Debug)]
@@ -28,7 +31,24 @@ pub(super) struct ResolvConf {
     path: PathBuf,
     /// Whether servers on the loopback address are those of the pods that ask.
     loopback: bool,
-    read: Mutex<Option<(Instant, Upstream)>>,
+    read: Mutex<Option<(Instant, Content)>>,
+}
+
+/// What the file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    /// The servers it names; none when it cannot be read.
+    pub(super) upstream: Upstream,
+    pub(super) search: Search,
+}
+
+/// How names that are not complete are completed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Search {
+    /// In lower case, without dots around them.
+    domains: Arc<[String]>,
+    /// With as many dots a name is tried as it is before it is completed.
+    dots: usize,
 }
 
 impl ResolvConf {
@@ -37,57 +57,103 @@ impl ResolvConf {
     }
 
     #[cfg(test)]
-    pub(super) fn fixed(upstream: Upstream) -> Self {
+    pub(super) fn fixed(content: Content) -> Self {
         let for_long = Instant::now() + Duration::from_secs(3600);
-        Self { read: Some((for_long, upstream)).into(), ..Self::new(PathBuf::new(), true) }
+        Self { read: Some((for_long, content)).into(), ..Self::new(PathBuf::new(), true) }
     }
 
-    /// The servers it names; none when it cannot be read.
-    pub(super) async fn upstream(&self) -> Upstream {
-        if let Some(upstream) = self.fresh() {
-            return upstream;
+    /// What it says.
+    pub(super) async fn read(&self) -> Content {
+        if let Some(content) = self.fresh() {
+            return content;
         }
         let text = tokio::fs::read_to_string(&self.path).await.unwrap_or_else(|error| {
             tracing::debug!(path = %self.path.display(), %error, "no nameservers can be read");
             String::new()
         });
-        let upstream = parse(&text, self.loopback);
+        let content = Content::parse(&text, self.loopback);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        *read = Some((Instant::now(), upstream.clone()));
-        upstream
+        *read = Some((Instant::now(), content.clone()));
+        content
     }
 
-    fn fresh(&self) -> Option<Upstream> {
+    fn fresh(&self) -> Option<Content> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = read.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
-        fresh.map(|(_, upstream)| upstream.clone())
+        fresh.map(|(_, content)| content.clone())
     }
 }
 
-/// Reads the lines that matter; everything else is for clients, and was applied by them.
-fn parse(text: &str, loopback: bool) -> Upstream {
-    let (mut servers, mut timeout, mut attempts) = (Vec::new(), 5, 2);
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("nameserver") => servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok())),
-            Some("options") => {
-                for option in words {
-                    let (name, value) = option.split_once(':').unwrap_or((option, ""));
-                    match (name, value.parse::<u32>()) {
-                        ("timeout", Ok(value)) => timeout = value.into(),
-                        ("attempts", Ok(value)) => attempts = value,
-                        _ => {}
-                    }
+/// What the lines say, before it is brought within reason.
+#[derive(Debug)]
+struct Lines<'t> {
+    servers: Vec<IpAddr>,
+    domains: Vec<&'t str>,
+    timeout: u64,
+    attempts: u32,
+    dots: usize,
+}
+
+impl<'t> Lines<'t> {
+    fn read(text: &'t str) -> Self {
+        let mut lines = Self { servers: Vec::new(), domains: Vec::new(), timeout: 5, attempts: 2, dots: 1 };
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("nameserver") => {
+                    lines.servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok()));
                 }
+                // The last of these lines counts.
+                Some("search") => lines.domains = words.collect(),
+                Some("domain") => lines.domains = words.take(1).collect(),
+                Some("options") => words.for_each(|option| lines.read_option(option)),
+                _ => {}
             }
+        }
+        lines
+    }
+
+    fn read_option(&mut self, option: &str) {
+        let (name, value) = option.split_once(':').unwrap_or((option, ""));
+        match (name, value.parse::<u32>()) {
+            ("timeout", Ok(value)) => self.timeout = value.into(),
+            ("attempts", Ok(value)) => self.attempts = value,
+            ("ndots", Ok(value)) => self.dots = usize::try_from(value).unwrap_or(MOST_DOTS),
             _ => {}
         }
     }
-    let usable = servers.into_iter().filter(|ip| loopback || !ip.is_loopback());
-    let servers: Arc<[SocketAddr]> = usable.take(MOST_SERVERS).map(|ip| SocketAddr::new(ip, PORT)).collect();
-    let timeout = Duration::from_secs(u64::clamp(timeout, 1, LONGEST_TIMEOUT));
-    Upstream { servers, timeout, attempts: attempts.clamp(1, MOST_ATTEMPTS) }
+}
+
+impl Content {
+    /// Reads the lines that matter.
+    pub(super) fn parse(text: &str, loopback: bool) -> Self {
+        let Lines { servers, domains, timeout, attempts, dots } = Lines::read(text);
+        let usable = servers.into_iter().filter(|ip| loopback || !ip.is_loopback());
+        let servers: Arc<[SocketAddr]> =
+            usable.take(MOST_SERVERS).map(|ip| SocketAddr::new(ip, PORT)).collect();
+        let timeout = Duration::from_secs(u64::clamp(timeout, 1, LONGEST_TIMEOUT));
+        let upstream = Upstream { servers, timeout, attempts: attempts.clamp(1, MOST_ATTEMPTS) };
+        let domains = domains.into_iter().map(|domain| domain.trim_matches('.').to_ascii_lowercase());
+        let domains = domains.filter(|domain| !domain.is_empty()).take(MOST_DOMAINS).collect();
+        Self { upstream, search: Search { domains, dots: dots.min(MOST_DOTS) } }
+    }
+}
+
+impl Search {
+    /// Gives the complete names that may be meant by `name`, in the order in which they are tried: a name that ends in a dot
+    /// is complete.
+    pub(super) fn completed(&self, name: &str) -> Vec<String> {
+        if let Some(complete) = name.strip_suffix('.') {
+            return vec![complete.to_owned()];
+        }
+        let with_domain = self.domains.iter().map(|domain| format!("{name}.{domain}"));
+        let as_it_is = || [name.to_owned()].into_iter();
+        if name.matches('.').count() >= self.dots {
+            as_it_is().chain(with_domain).collect()
+        } else {
+            with_domain.chain(as_it_is()).collect()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +162,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, servers: &[&str], timeout: u64, attempts: u32) {
-        let Upstream { servers: found, timeout: wait, attempts: tries } = parse(text, false);
+        let Upstream { servers: found, timeout: wait, attempts: tries } =
+            Content::parse(text, false).upstream;
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         let owned: Vec<_> = servers.iter().map(|server| (*server).to_owned()).collect();
         assert_eq!((&*found, wait.as_secs(), tries), (&*owned, timeout, attempts), "{text}");
@@ -132,18 +199,35 @@ mod tests {
     fn a_loopback_address_is_a_server_of_this_host_and_not_of_a_pod() {
         let text = "nameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1";
         check(text, &["192.0.2.1:53"], 5, 2);
-        assert_eq!(parse(text, true).servers.len(), 3);
+        assert_eq!(Content::parse(text, true).upstream.servers.len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_file_is_followed_and_need_not_be_there() {
         let path = std::env::temp_dir().join(format!("culvert-resolv-{}", std::process::id()));
         let file = ResolvConf::new(path.clone(), false);
-        assert!(file.upstream().await.servers.is_empty());
+        assert!(file.read().await.upstream.servers.is_empty());
         std::fs::write(&path, "nameserver 192.0.2.1").unwrap();
-        assert!(file.upstream().await.servers.is_empty(), "still fresh");
+        assert!(file.read().await.upstream.servers.is_empty(), "still fresh");
         tokio::time::advance(FRESH).await;
-        assert_eq!(&*file.upstream().await.servers, ["192.0.2.1:53".parse().unwrap()]);
+        assert_eq!(&*file.read().await.upstream.servers, ["192.0.2.1:53".parse().unwrap()]);
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_completed_unless_it_is_complete() {
+        let check = |text: &str, name: &str, expected: &[&str]| {
+            assert_eq!(Content::parse(text, false).search.completed(name), expected, "{text}: {name}");
+        };
+        check("", "web", &["web"]);
+        check("search a.example B.example.", "web", &["web.a.example", "web.b.example", "web"]);
+        check("search a.example", "web.b", &["web.b", "web.b.a.example"]);
+        check("search a.example\noptions ndots:5", "web.b", &["web.b.a.example", "web.b"]);
+        check("search a.example\noptions ndots:0", "web", &["web", "web.a.example"]);
+        check("search a.example\noptions ndots:5", "web.b.", &["web.b"]);
+        check("search a.example\ndomain b.example c.example", "web", &["web.b.example", "web"]);
+        check("search . a", "web", &["web.a", "web"]);
+        let many = "search 1 2 3 4 5 6 7 8\noptions ndots:99";
+        assert_eq!(Content::parse(many, false).search.completed("a.b").len(), 7);
     }
 }

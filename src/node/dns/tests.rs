@@ -1,5 +1,6 @@
 //! The life of queries, with a nameserver that says what the test wants.
 
+mod hosts;
 mod serving;
 pub(super) mod upstream;
 
@@ -13,6 +14,7 @@ use super::message::Transport;
 use super::*;
 use crate::config::{Config as Settings, Environment};
 use ask::Upstream as Servers;
+use resolv_conf::Content;
 use upstream::{Upstream, a, address, reply};
 
 /// A service with virtual addresses, and one host outside the cluster.
@@ -24,23 +26,29 @@ services:
 - {name: ext, namespace: ns1, hostname: ext.example.com, vips: ['/10.1.0.2'], ports: {80: 80}}
 ";
 
-/// A handler without a namespace of its own; `others` are asked when clients have not chosen.
-fn handler(mesh: &str, others: &[&Upstream]) -> Arc<Handler> {
+fn settings() -> Settings {
     let env = [("LOCAL_XDS", "{}"), ("CA_ADDRESS", "ca:1"), ("PACKET_MARK", "0")];
-    let config = Settings::read(&Environment::of(env.into_iter())).unwrap();
-    let servers = others.iter().map(|server| server.address).collect();
-    let servers = Servers { servers, timeout: Duration::from_secs(1), attempts: 1 };
+    Settings::read(&Environment::of(env.into_iter())).unwrap()
+}
+
+/// A handler without a namespace of its own; `servers` are asked when clients have not chosen.
+fn handler(mesh: &str, servers: &[&Upstream]) -> Arc<Handler> {
+    let servers = servers.iter().map(|server| server.address).collect();
+    let upstream = Servers { servers, timeout: Duration::from_secs(1), attempts: 1 };
     let pod = PodInfo { name: "client".into(), namespace: "ns1".into(), service_account: "sa".into() };
     Arc::new(Handler {
         pod,
         mesh: crate::mesh::tests::fixed(mesh).unwrap(),
-        settings: config.dns.unwrap().settings,
-        messenger: Messenger { netns: None, mark: None, dialer: Dialer::new(None, config.socket) },
-        resolv_conf: Arc::new(ResolvConf::fixed(servers)),
-        cache: Cache::default(),
-        waiting: Semaphore::new(handler::WAITING),
-        own_addresses: vec!["127.0.0.1:15053".parse().unwrap()],
+        settings: settings().dns.settings,
+        others: others(Content { upstream, ..Content::parse("", true) }),
     })
+}
+
+fn others(resolv_conf: Content) -> Others {
+    let socket = settings().socket;
+    let messenger = Messenger { netns: None, mark: None, dialer: Dialer::new(None, socket) };
+    let own = vec!["127.0.0.1:15053".parse().unwrap()];
+    Others::new(messenger, Arc::new(ResolvConf::fixed(resolv_conf)), own)
 }
 
 fn query(name: &str, kind: RecordType) -> Message {
@@ -182,7 +190,7 @@ async fn nobody_to_ask_is_a_failure_that_is_told_properly() {
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
     assert!(answer.metadata.recursion_available && answer.edns.is_some());
     // Asking ourselves would never end.
-    let own = ask(&handler, &asked, handler.own_addresses.first().copied()).await;
+    let own = ask(&handler, &asked, handler.others.own_addresses.first().copied()).await;
     assert_eq!(own.metadata.response_code, ResponseCode::ServFail);
 }
 
@@ -191,7 +199,7 @@ async fn too_many_who_wait_are_told_so_and_names_of_the_mesh_are_still_answered(
     let handler = handler(MESH, &[]);
     let silent = Upstream::start(|_, _| Vec::new()).await;
     let asked = query("known.example.", RecordType::A);
-    let all = handler.waiting.try_acquire_many(u32::try_from(handler::WAITING).unwrap()).unwrap();
+    let all = handler.others.waiting.try_acquire_many(u32::try_from(others::WAITING).unwrap()).unwrap();
     let answer = ask(&handler, &asked, Some(silent.address)).await;
     assert_eq!((answer.metadata.response_code, silent.asked()), (ResponseCode::ServFail, 0));
     let ours = ask(&handler, &query("web.", RecordType::A), Some(silent.address)).await;

@@ -4,6 +4,7 @@
 //! was not tried, and how long to wait for it. Only what nobody has acted on is tried again.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use culvert_core::refusal::{Missing, Refusal};
@@ -12,6 +13,7 @@ use culvert_core::workload::{GatewayAddress, Workload};
 use tokio::net::TcpStream;
 
 use crate::deliver::dial;
+use crate::dns::hosts;
 use crate::outcome::Failure;
 use crate::proxy::{Local, Proxy};
 use crate::set_aside::Endpoint;
@@ -71,6 +73,9 @@ impl From<Connection> for tunnel::client::Connection {
     }
 }
 
+/// Where a host is, or why that is not known.
+type LookedUp = Result<Arc<[IpAddr]>, hosts::Error>;
+
 /// What was tried for one connection, and what may be.
 pub(super) struct Attempts<'a> {
     proxy: &'a Proxy,
@@ -80,6 +85,8 @@ pub(super) struct Attempts<'a> {
     began: Instant,
     /// What was asked for because the mesh state lacked it.
     asked: Vec<GatewayAddress>,
+    /// Where hosts are, as far as that was asked.
+    hosts: Vec<(Arc<str>, LookedUp)>,
     /// The last one is the one at hand.
     tried: Vec<Endpoint>,
     /// Whether there is another one than those.
@@ -89,7 +96,17 @@ pub(super) struct Attempts<'a> {
 impl<'a> Attempts<'a> {
     pub(super) fn new(proxy: &'a Proxy, local: &'a Local, destination: SocketAddr) -> Self {
         let (entropy, began) = (rand::random(), Instant::now());
-        Self { proxy, local, destination, entropy, began, asked: Vec::new(), tried: Vec::new(), more: false }
+        Self {
+            proxy,
+            local,
+            destination,
+            entropy,
+            began,
+            asked: Vec::new(),
+            hosts: Vec::new(),
+            tried: Vec::new(),
+            more: false,
+        }
     }
 
     /// The first way.
@@ -137,10 +154,21 @@ impl<'a> Attempts<'a> {
                     self.proxy.mesh.know_gateway(&reference).await?;
                     self.asked.push(reference);
                 }
-                Some(_) | None => return Err(refusal.into()),
+                Some(Missing::Addresses(host)) => self.look_up(host).await?,
+                Some(Missing::Gateway(_)) | None => return Err(refusal.into()),
             }
         }
         Ok(self.route()?)
+    }
+
+    /// Looks up where a host is. When that is asked for again it could not be found out, and there is no way around it.
+    async fn look_up(&mut self, host: Arc<str>) -> Result<(), Failure> {
+        if let Some((_, Err(error))) = self.hosts.iter().find(|(known, _)| *known == host) {
+            return Err(error.clone().into());
+        }
+        let found = self.proxy.hosts.of_workload(&host).await;
+        self.hosts.push((host, found));
+        Ok(())
     }
 
     /// The way at hand was gone to its end.
@@ -170,7 +198,18 @@ impl<'a> Attempts<'a> {
         self.more = false;
         let Some((workload, address)) = route.choice() else { return };
         self.tried.push(Endpoint::new(workload, address));
-        self.more = self.tried.len() < MOST_ATTEMPTS && self.route().is_ok_and(|other| self.is_new(&other));
+        self.more = self.tried.len() < MOST_ATTEMPTS && self.may_go_on();
+    }
+
+    /// Whether there may be another way.
+    fn may_go_on(&self) -> bool {
+        match self.route() {
+            Ok(other) => self.is_new(&other),
+            Err(refusal) => refusal.missing().is_some_and(|missing| match missing {
+                Missing::Addresses(host) => self.addresses(&host).is_none(),
+                Missing::Gateway(reference) => !self.asked.contains(&reference),
+            }),
+        }
     }
 
     fn is_new(&self, route: &Route) -> bool {
@@ -195,7 +234,8 @@ impl Known for Attempts<'_> {
         self.proxy.set_aside.reputation(workload, address, Instant::now())
     }
 
-    fn addresses(&self, _hostname: &str) -> Option<&[IpAddr]> {
-        None
+    fn addresses(&self, hostname: &str) -> Option<&[IpAddr]> {
+        let (_, found) = self.hosts.iter().find(|(known, _)| **known == *hostname)?;
+        Some(found.as_deref().unwrap_or_default())
     }
 }

@@ -151,10 +151,10 @@ impl Attempt<'_> {
         let carried = self.proxy.tunnels.carry(way, connect, connection.into(), report.moved()).await;
         let opened = carried.map_err(|not_carried| {
             // A waypoint that answers is there; what is behind it is its own business.
-            match not_carried.error {
-                tunnel::Error::Status { .. } if !direct => Failed::for_good(not_carried.error.into()),
-                _ => not_carried.into(),
+            if !direct && matches!(not_carried.error, tunnel::Error::Status { .. }) {
+                return Failed::for_good(not_carried.error.into());
             }
+            not_carried.into()
         })?;
         report.opened();
         Ok(Begun::Tunnel(opened))

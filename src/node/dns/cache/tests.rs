@@ -67,6 +67,9 @@ fn an_answer_says_how_long_it_holds_or_is_not_kept() {
         (NO_ERROR, &[address(60)], &[authority(10, 1)], Some(10)),
         (NO_ERROR, &[address(100_000)], &[], Some(3600)),
         (NO_ERROR, &[address(0)], &[], None),
+        // RFC 2181: what would be negative is zero.
+        (NO_ERROR, &[address(1 << 31)], &[], None),
+        (NO_NAME, &[], &[authority(600, u32::MAX)], None),
         // RFC 2308: the lesser of the record's time and what is in it.
         (NO_NAME, &[], &[authority(600, 30)], Some(30)),
         (NO_NAME, &[], &[authority(10, 30)], Some(10)),

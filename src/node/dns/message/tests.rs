@@ -1,4 +1,3 @@
-use hickory_proto::op::Query as Question;
 use hickory_proto::rr::Record;
 
 use super::super::tests::upstream::a;

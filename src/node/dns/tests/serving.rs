@@ -79,7 +79,7 @@ fn open(netns: &Arc<Netns>, set: &[(&'static str, &'static str)]) -> Result<List
         socket: config.socket,
         dialer: Dialer::new(Some(Arc::clone(netns)), config.socket),
     };
-    Dns::new(config.dns.unwrap()).open(pod)
+    Dns::new(config.dns).of_pod(pod).open().map(|listeners| listeners.expect("queries are captured"))
 }
 
 fn addresses(listeners: Result<Listeners, Error>) -> Vec<String> {

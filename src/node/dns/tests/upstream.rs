@@ -1,6 +1,6 @@
 //! A nameserver that says what the test wants.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -86,6 +86,11 @@ pub(crate) fn reply(query: &Message, code: ResponseCode) -> Message {
 /// The content of an address record.
 pub(crate) fn a(ip: [u8; 4]) -> RData {
     RData::A(Ipv4Addr::from(ip).into())
+}
+
+/// The content of an address record of the other family.
+pub(crate) fn aaaa(ip: &str) -> RData {
+    RData::AAAA(ip.parse::<Ipv6Addr>().unwrap().into())
 }
 
 /// An answer with an address.

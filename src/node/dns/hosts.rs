@@ -1,0 +1,191 @@
+//! Addresses of hosts, as one pod learns them: for connections whose destination is only a name.
+//!
+//! In goes a name; out come addresses, each time all there are. Which of them is used is decided elsewhere. It works without
+//! listeners too, where the pod's own queries are not captured.
+//!
+//! ```text
+//! name ─▶ known: still fresh? ─▶ addresses
+//!           └─ no ─▶ resolve: A and AAAA at once, one lookup for all who ask ─▶ known
+//! ```
+//!
+//! - **Who is asked**: the server the pod has asked lately, if that was of help, else those of the node's `/etc/resolv.conf`;
+//!   from inside the pod, like everything that is forwarded for it.
+//! - **What is believed**: addresses no connection to another host can go to are left out. A name must not lead to the pod's own
+//!   loopback address, where its proxy and whatever trusts the pod listens. Addresses of private networks and the link-local ones
+//!   of IPv4 are allowed: that is where such hosts are, and the pod could dial them anyway.
+//! - **Stale addresses** (RFC 8767): when nobody answers, the addresses a host had last are given for up to an hour more. While
+//!   they are asked for anew, nobody waits for longer than 1.8 s. That a host does not exist is an answer and is believed at once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_core::dns::{Answer, Data, Kind, Question};
+use hickory_proto::op::ResponseCode;
+use tokio::time::timeout;
+
+use super::account;
+use super::ask;
+use super::flights::Flights;
+use super::handler::Handler;
+
+mod answer;
+mod known;
+mod resolve;
+
+use known::Known;
+use resolve::DEADLINE;
+
+/// How long somebody who could have stale addresses waits for fresh ones (RFC 8767 §5).
+const PATIENCE: Duration = Duration::from_millis(1800);
+
+/// Addresses of hosts, as one pod learns them. All handles know the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Hosts(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    handler: Arc<Handler>,
+    known: Arc<Known>,
+    lookups: Flights<Arc<str>, Found>,
+}
+
+/// The addresses of a host, at least one; or why there are none.
+type Found = Result<Arc<[IpAddr]>, Error>;
+
+/// Why there are no addresses.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("`{name}` cannot be the name of a host; correct it")]
+    NotAName { name: Arc<str> },
+    #[error("there is no host `{name}`, the nameservers say; check its spelling, and that it is published")]
+    NoSuchHost { name: Arc<str> },
+    #[error(
+        "host `{name}` has no address of a family that is used here; publish one, or look at IPV6_ENABLED"
+    )]
+    NoAddresses { name: Arc<str> },
+    #[error(
+        "host `{name}` is said to be at {address}, where no other host can be; correct what is published, or a filter of names"
+    )]
+    Unusable { name: Arc<str>, address: IpAddr },
+    #[error("the nameserver cannot say where host `{name}` is ({code}); look at the server")]
+    Complaint { name: Arc<str>, code: ResponseCode },
+    #[error("cannot ask where host `{name}` is")]
+    Unanswered { name: Arc<str>, source: Arc<ask::Error> },
+    #[error("no nameserver said where host `{name}` is within {DEADLINE:?} (host deadline)")]
+    TooLate { name: Arc<str> },
+    #[error("asking where host `{name}` is was given up; the proxy of the pod ends, or see its log")]
+    GivenUp { name: Arc<str> },
+}
+
+impl Error {
+    /// The stable name of the reason, for the log and the metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAName { .. } => "host_name_invalid",
+            Self::NoSuchHost { .. } => "host_unknown",
+            Self::NoAddresses { .. } => "host_without_address",
+            Self::Unusable { .. } => "host_address_unusable",
+            Self::Complaint { .. } | Self::Unanswered { .. } => "nameserver_failed",
+            Self::TooLate { .. } => "host_deadline",
+            Self::GivenUp { .. } => "host_lookup_given_up",
+        }
+    }
+
+    /// Whether it says something about the host, rather than about who was asked.
+    fn is_settled(&self) -> bool {
+        match self {
+            Self::NotAName { .. }
+            | Self::NoSuchHost { .. }
+            | Self::NoAddresses { .. }
+            | Self::Unusable { .. } => true,
+            Self::Complaint { .. }
+            | Self::Unanswered { .. }
+            | Self::TooLate { .. }
+            | Self::GivenUp { .. } => false,
+        }
+    }
+}
+
+impl Hosts {
+    pub(super) fn new(handler: Arc<Handler>) -> Self {
+        Self(Arc::new(Inner { handler, known: Arc::default(), lookups: Flights::default() }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn remember(&self, name: &str, address: IpAddr, life: Duration) {
+        let said = Ok(Arc::from([address]));
+        let _ = self.0.known.take(name.into(), resolve::Finding { said, life });
+    }
+
+    /// What nameservers say of the host of a workload that has only a name. A name that is not complete (without a dot at its end)
+    /// is completed as the node's `/etc/resolv.conf` says.
+    ///
+    /// # Errors
+    /// When there is no address to go to.
+    pub(crate) async fn of_workload(&self, hostname: &str) -> Result<Arc<[IpAddr]>, Error> {
+        account::on_demand(self.0.handler.local().as_ref(), hostname);
+        self.look_up(hostname).await
+    }
+
+    /// What the pod would be told of a name: by the mesh if it has that name, else by nameservers. The name is taken as it is.
+    ///
+    /// # Errors
+    /// When there is no address to go to.
+    #[cfg_attr(not(test), expect(dead_code, reason = "connections to names are not made yet"))]
+    pub(crate) async fn as_the_pod(&self, name: &str) -> Result<Arc<[IpAddr]>, Error> {
+        let complete = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        match self.of_mesh(&complete) {
+            Some(addresses) => answer::usable(&complete.into(), addresses),
+            None => self.look_up(&format!("{complete}.")).await,
+        }
+    }
+
+    /// The addresses the mesh gives a name; `None` when others are to be asked.
+    fn of_mesh(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let Handler { mesh, settings, .. } = &*self.0.handler;
+        let (snapshot, client) = (mesh.snapshot(), self.0.handler.local()?);
+        let mut addresses = None;
+        for kind in [Kind::A, Kind::Aaaa] {
+            let question = Question { name, kind };
+            let said = culvert_core::dns::answer(&snapshot, &client, settings, question, rand::random());
+            let records = match said {
+                Answer::Records(records) => records,
+                Answer::Nothing => Vec::new(),
+                Answer::NotOurs => continue,
+            };
+            let found: &mut Vec<IpAddr> = addresses.get_or_insert_default();
+            found.extend(records.into_iter().filter_map(|record| match record.data {
+                Data::Address(address) => Some(address),
+                Data::Cname(_) | Data::Service { .. } => None,
+            }));
+        }
+        addresses
+    }
+
+    async fn look_up(&self, name: &str) -> Found {
+        if let Ok(address) = name.strip_suffix('.').unwrap_or(name).parse() {
+            return answer::usable(&name.into(), vec![address]);
+        }
+        let name: Arc<str> = name.to_ascii_lowercase().into();
+        match self.0.known.find(&name) {
+            Some(known::Entry { said, is_fresh: true }) => said,
+            Some(known::Entry { said, is_fresh: false }) => {
+                timeout(PATIENCE, self.ask(name)).await.unwrap_or(said)
+            }
+            None => self.ask(name).await,
+        }
+    }
+
+    /// Asks, together with all who want to know the same.
+    async fn ask(&self, name: Arc<str>) -> Found {
+        let (handler, known) = (Arc::clone(&self.0.handler), Arc::clone(&self.0.known));
+        let host = Arc::clone(&name);
+        let work = async move {
+            let finding = resolve::resolve(&handler, &host).await;
+            known.take(host, finding)
+        };
+        let found = self.0.lookups.join(Arc::clone(&name), work).await;
+        found.unwrap_or(Err(Error::GivenUp { name }))
+    }
+}
