@@ -8,6 +8,7 @@ use culvert_lab::{Behaviour, Pod, PodSpec, Service, ServiceSpec};
 
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::kernel::drop_all_input;
+use crate::harness::metrics::counter;
 use crate::harness::talk::{Ending, assert_echo, assert_reset, exchange};
 
 /// Ports of the service, and where they lead.
@@ -84,6 +85,8 @@ fn an_endpoint_that_does_not_answer_costs_a_few_callers_a_few_seconds_and_then_n
         slow += usize::from(began.elapsed() > Duration::from_secs(2));
     }
     assert!(slow <= 4, "{slow} callers waited for an endpoint that had not answered others");
+    let counted = counter(&rig.cluster.one, "culvert_endpoints_set_aside_total", &[]);
+    assert!((1..=2).contains(&counted), "set aside {counted} times");
 }
 
 #[test]

@@ -17,11 +17,11 @@ use tokio::sync::Notify;
 
 use crate::config::Ports;
 use crate::control_plane::status::State as Reachable;
-use crate::dns;
 use crate::identity::Identities;
 use crate::identity::revocation::Revocation;
 use crate::outcome::describe_metrics;
 use crate::state::State;
+use crate::{dns, set_aside};
 
 const READINESS: u16 = 15021;
 
@@ -64,6 +64,7 @@ impl Admin {
             .map_err(Error::Metrics)?;
         describe_metrics();
         dns::describe_metrics();
+        set_aside::describe_metrics();
         let quit = Arc::new(Notify::new());
         let context = Context { state, identities, revocation, quit: Arc::clone(&quit) };
         let admin = Router::new()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use culvert_core::identity::SpiffeId;
 use culvert_core::workload::Workload;
 use culvert_sys::netns::Netns;
+use tokio::sync::Semaphore;
 
 use crate::admission::{Gate, Telling};
 use crate::capture::{self, Listeners};
@@ -42,12 +43,17 @@ pub(crate) struct Proxy {
     pub(crate) set_aside: SetAside,
     /// Of this pod alone: names are asked for through its network.
     pub(crate) hosts: Hosts,
+    /// What peers may have the control plane asked for at a time.
+    pub(crate) asking: Semaphore,
     pub(crate) dialer: Dialer,
     pub(crate) tunnel: TunnelConfig,
     /// Whether deliveries carry the client's address.
     pub(crate) keep_client_address: bool,
     netns: Option<Arc<Netns>>,
 }
+
+/// Names the control plane is asked for at a time because of what peers of one pod ask for. Each is given up at the demand deadline.
+const ASKING: usize = 64;
 
 /// What all pods of a node share.
 #[derive(Clone)]
@@ -93,6 +99,7 @@ pub(crate) fn start(
         identities: shared.identities.clone(),
         tunnels: Pool::new(establish),
         hosts: resolver.hosts(),
+        asking: Semaphore::new(ASKING),
         dialer,
         tunnel: shared.tunnel,
         keep_client_address: listeners.transparent,

@@ -17,6 +17,15 @@ use culvert_core::workload::Workload;
 use crate::proxy::PodInfo;
 use records::Records;
 
+/// How often endpoints were set aside, by all pods.
+const COUNTED: &str = "culvert_endpoints_set_aside_total";
+
+/// Describes the metrics, once at start.
+pub(crate) fn describe_metrics() {
+    let what = "Endpoints set aside for a while after connections to them failed, once for each pod and time (unstable).";
+    metrics::describe_counter!(COUNTED, what);
+}
+
 /// A workload, by the address and port it was chosen by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Endpoint {
@@ -75,6 +84,7 @@ impl SetAside {
         if let Some(pause) = pause {
             let Endpoint { workload, address } = endpoint;
             let PodInfo { name, namespace, .. } = &self.0.pod;
+            metrics::counter!(COUNTED).increment(1);
             tracing::warn!(pod = name, namespace, %workload, %address, ?pause, "endpoint set aside");
         }
     }

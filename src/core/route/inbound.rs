@@ -39,12 +39,18 @@ pub fn inbound(
         Some(port) => port,
         None => asked.port(local, authority)?,
     };
-    if is_own_port(port) {
+    let proxied = matches!(tunnel, Some(ApplicationTunnel { protocol: ApplicationProtocol::Proxy, .. }));
+    if is_own_port(port) || proxied && is_of_loopback(port) {
         return Err(Refusal::OwnPort { port });
     }
-    let proxied = matches!(tunnel, Some(ApplicationTunnel { protocol: ApplicationProtocol::Proxy, .. }));
     let announced = if proxied { Some(asked.address(local)?) } else { None };
     Ok(Delivery { to: SocketAddr::new(local_ip, port), announced })
+}
+
+/// Tells whether the proxy serves the pod, or those on its node, at a port of the loopback address. What is announced to a workload
+/// may be delivered there, and the peer may choose the port.
+fn is_of_loopback(port: u16) -> bool {
+    matches!(port, 15000 | 15020 | 15021 | 15053 | 15080)
 }
 
 /// What the peer asked for, as far as it is ours.

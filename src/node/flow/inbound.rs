@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded};
 use culvert_core::policy::Peer;
@@ -44,6 +45,9 @@ async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Fa
     let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
     Ok(server::accept(stream, &certificate, &proxy.tunnel).await?)
 }
+
+/// How long a connection waits for its turn to ask the control plane; then what is known has to do.
+const ASK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How much of an authority is logged: more than a host name and a port have, less than a peer may send.
 const MOST_AUTHORITY: usize = 300;
@@ -163,16 +167,32 @@ async fn admit_stream(
 /// Returns when the mesh state has what there is to know of what a peer asks for.
 async fn know(proxy: &Proxy, local: &Local, wanted: &Authority, arrived: SocketAddr) -> Result<(), Failure> {
     let workload = &local.workload;
+    if matches!(wanted, Authority::Address(asked) if asked.ip() == arrived.ip()) {
+        return Ok(());
+    }
+    // Only a waypoint is asked for somebody else; peers of any other pod ask in vain, and may not keep the control plane busy with it.
+    let turn = tokio::time::timeout(ASK_DEADLINE, proxy.asking.acquire());
+    let Ok(Ok(_turn)) = turn.await else { return Ok(()) };
     match wanted {
-        // Only a waypoint is asked for somebody else's address.
-        Authority::Address(asked) if asked.ip() == arrived.ip() => return Ok(()),
         Authority::Address(asked) => proxy.mesh.know_address(&workload.network, asked.ip()).await?,
-        Authority::Host { host, .. } => proxy.mesh.know_service(&workload.namespace, host).await?,
+        Authority::Host { host, .. } => {
+            proxy.mesh.know_service(&workload.namespace, host).await?;
+            if let Some(namespace) = namespace_of(host) {
+                proxy.mesh.know_service(namespace, host).await?;
+            }
+        }
     }
     for waypoint in route::in_front_of(&proxy.mesh.snapshot(), workload, wanted) {
         proxy.mesh.know_gateway(&waypoint).await?;
     }
     Ok(())
+}
+
+/// The namespace of a host that is named as Kubernetes names services, `<name>.<namespace>.svc.<domain>`.
+fn namespace_of(host: &str) -> Option<&str> {
+    let mut labels = host.split('.').skip(1);
+    let namespace = labels.next()?;
+    (labels.next()? == "svc").then_some(namespace)
 }
 
 /// What the peer says of the connection it forwards. It proves nothing.

@@ -5,6 +5,7 @@ workloads:
 - {uid: web, namespace: n, workloadIps: [10.0.0.1], protocol: HBONE,
    services: {n/web.n: {81: 8081, 82: 15006}, m/shared: {80: 9002}}}
 - {uid: other, namespace: n, workloadIps: [10.0.0.2], protocol: HBONE, services: {n/other.n: {}}}
+- {uid: announced, namespace: n, workloadIps: [10.0.0.9], applicationTunnel: {protocol: PROXY}}
 - {uid: tunnelled, namespace: n, workloadIps: [10.0.0.3], applicationTunnel: {protocol: PROXY, port: 15088}}
 - {uid: plainly, namespace: n, workloadIps: [10.0.0.4], applicationTunnel: {protocol: NONE}, services: {n/gate: {}}}
 - {uid: sandwiched, namespace: n, workloadIps: [10.0.0.5], services: {n/front: {}}}
@@ -76,6 +77,15 @@ fn ports_of_the_proxy_are_refused() {
         check(&format!("10.0.0.1:{port}"), "own_port");
     }
     check("web.n:82", "own_port");
+}
+
+#[test]
+fn a_peer_that_chooses_the_port_of_an_application_tunnel_does_not_get_to_the_proxy() {
+    for port in [15000, 15001, 15006, 15008, 15020, 15021, 15053, 15080] {
+        check_at("announced", "10.0.0.9", &format!("10.1.0.1:{port}"), "own_port");
+    }
+    check_at("announced", "10.0.0.9", "10.1.0.1:15088", "10.0.0.9:15088 for 10.1.0.1:15088");
+    check_at("plainly", "10.0.0.4", "10.1.0.1:15053", "10.0.0.4:15053");
 }
 
 #[test]
