@@ -51,6 +51,8 @@ pub struct Store {
     current: Snapshot,
     /// Workloads that name services nobody knows, by service.
     staged: HashMap<Arc<str>, Index<Arc<Workload>>>,
+    /// Policies that could not be understood.
+    unusable: usize,
     changes: Changes,
 }
 
@@ -65,6 +67,12 @@ impl Store {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.current.clone()
+    }
+
+    /// Counts the policies that could not be understood: what they govern is denied.
+    #[must_use]
+    pub fn unusable_policies(&self) -> usize {
+        self.unusable
     }
 
     /// Gives what has changed since this was last asked.
@@ -91,7 +99,7 @@ impl Store {
     /// Takes the policy with this key away, if there is one.
     pub fn remove_policy(&mut self, key: &str) {
         if let Some(policy) = self.current.policies.remove(key, |_| true) {
-            self.ungovern(&policy);
+            self.forget_policy(&policy);
             self.changes.verdicts = true;
         }
     }
@@ -190,15 +198,17 @@ impl Store {
         }
         let policy = Arc::new(policy);
         if let Some(before) = self.current.policies.replace(policy.clone()) {
-            self.ungovern(&before);
+            self.forget_policy(&before);
         }
+        self.unusable += usize::from(policy.unusable.is_some());
         if let Some(governing) = Governing::of(&policy) {
             self.current.governing.insert(governing);
         }
         self.changes.verdicts = true;
     }
 
-    fn ungovern(&mut self, policy: &Arc<Policy>) {
+    fn forget_policy(&mut self, policy: &Arc<Policy>) {
+        self.unusable -= usize::from(policy.unusable.is_some());
         if let Some(governing) = Governing::of(policy) {
             let governing = &governing;
             let this = |other: &Governing| Arc::ptr_eq(other.policy(), governing.policy());

@@ -21,7 +21,7 @@ use crate::identity::Identities;
 use crate::identity::revocation::Revocation;
 use crate::outcome::describe_metrics;
 use crate::state::State;
-use crate::{dns, set_aside};
+use crate::{dns, mesh, set_aside};
 
 const READINESS: u16 = 15021;
 
@@ -65,6 +65,7 @@ impl Admin {
         describe_metrics();
         dns::describe_metrics();
         set_aside::describe_metrics();
+        mesh::describe_metrics();
         let quit = Arc::new(Notify::new());
         let context = Context { state, identities, revocation, quit: Arc::clone(&quit) };
         let admin = Router::new()

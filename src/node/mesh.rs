@@ -71,6 +71,15 @@ pub(crate) struct Owner {
     local: watch::Sender<()>,
 }
 
+/// How many policies there are that could not be understood.
+const UNUSABLE_POLICIES: &str = "culvert_policies_unusable";
+
+/// Describes the metrics, once at start.
+pub(crate) fn describe_metrics() {
+    let what = "Policies that cannot be understood: what they govern is denied (unstable).";
+    metrics::describe_gauge!(UNUSABLE_POLICIES, what);
+}
+
 /// Starts with `first`; the owner must be run for changes to be seen.
 pub(crate) fn start(
     locality: Locality,
@@ -106,6 +115,7 @@ impl Feed {
 impl Owner {
     /// Runs until nobody can change anything any more.
     pub(crate) async fn run(mut self) {
+        self.count_unusable();
         while let Some(step) = self.steps.recv().await {
             match step {
                 Step::Apply(changes) => changes.into_iter().for_each(|change| apply(&mut self.store, change)),
@@ -120,10 +130,15 @@ impl Owner {
         self.latest.closed().await;
     }
 
+    fn count_unusable(&self) {
+        metrics::gauge!(UNUSABLE_POLICIES).set(self.store.unusable_policies() as f64);
+    }
+
     fn publish(&mut self) {
         let Changes { verdicts, local } = self.store.take_changes();
         self.latest.send_replace(Arc::new(self.store.snapshot()));
         if verdicts {
+            self.count_unusable();
             self.verdicts.send_modify(|Revision(number)| *number += 1);
         }
         if local {

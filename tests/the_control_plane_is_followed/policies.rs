@@ -7,6 +7,7 @@ use prost::Message as _;
 use crate::harness::ads::resources::{corrupt, of_payload, of_yaml};
 use crate::harness::ads::{ADDRESS, AUTHORIZATION};
 use crate::harness::cluster::ECHO;
+use crate::harness::metrics::counter;
 use crate::harness::scripted::Rig;
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_reset, read_to_end};
 
@@ -61,11 +62,13 @@ fn an_invalid_policy_denies_what_it_would_have_governed_until_it_is_valid_or_gon
         assert_reset(&rig.client, (rig.server.ip4(), ECHO));
         let line = program.wait_for_log_since(position, "default/broken", SOON).unwrap();
         assert!(line.contains("cannot be understood"), "{line}");
+        assert_eq!(counter(&rig.node, "culvert_policies_unusable", &[]), 1);
         match removed {
             true => stream.remove(AUTHORIZATION, &["default/broken"]),
             false => stream.tell(AUTHORIZATION, policy("broken", "Namespace", "Allow")),
         }
         assert!(rig.works());
+        assert_eq!(counter(&rig.node, "culvert_policies_unusable", &[]), 0);
     }
     assert!(rig.is_ready(), "a bad policy is no reason to be unready");
 }

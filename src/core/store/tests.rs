@@ -195,7 +195,9 @@ fn a_policy_that_changes_its_scope_leaves_its_old_place() {
         store.insert(Resource::Policy(policy(scope)));
         assert_eq!((governed(&store, "n"), governed(&store, "m")), (here, elsewhere), "{scope:?}");
     }
+    assert_eq!(store.unusable_policies(), 1);
     store.remove_policy("n/p");
+    assert_eq!(store.unusable_policies(), 0);
     assert_empty(&store);
 }
 
