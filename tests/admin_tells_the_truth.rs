@@ -3,11 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use culvert_lab::{Behaviour, Node, http};
+use culvert_lab::{Behaviour, Node, PodSpec, Section, http};
 
-use crate::harness::cluster::{Cluster, ECHO, shared};
+use crate::harness::cluster::{Cluster, ECHO, launch_in, shared};
 use crate::harness::metrics::counter;
-use crate::harness::talk::{Ending, SOON, assert_echo, exchange};
+use crate::harness::talk::{Ending, SOON, assert_echo, assert_reset, exchange};
 
 const READINESS: ([u8; 4], u16) = ([127, 0, 0, 1], 15021);
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
@@ -106,4 +106,39 @@ fn a_node_ends_when_asked_over_http() {
     assert!(proxy.is_running());
     assert_eq!(http::request(cluster.one.netns(), ADMIN, "POST", "/quitquitquit").unwrap().status, 200);
     assert!(proxy.wait_for_exit(SOON).unwrap().success());
+}
+
+#[test]
+fn metrics_can_be_had_through_the_mesh_by_whom_policies_let_in() {
+    let cluster = Cluster::without_mesh("own-pod").unwrap();
+    let lab = &cluster.lab;
+    let home = PodSpec::new("proxy").namespace("mesh-system").service_account("proxy").takes_tunnels();
+    let home = lab.pod(&cluster.two, home).unwrap();
+    let [v4, v6] = home.ips();
+    let only_the_client = format!(
+        "- {{name: scrapers, namespace: mesh-system, scope: Namespace, action: Deny, rules: [[[{{\
+         destinationIps: [\"{v4}\", \"{v6}\"], notPrincipals: [!Exact cluster.local/ns/default/sa/client]}}]]]}}\n"
+    );
+    lab.set(Section::Policies, &only_the_client).unwrap();
+    lab.enrol_all(&[&cluster.client, &cluster.neighbour]).unwrap();
+    lab.start_control().unwrap();
+    for node in [&cluster.one, &cluster.two] {
+        lab.start_agent(node).unwrap();
+    }
+    lab.start_node(&cluster.one).unwrap();
+    let proxy = launch_in(lab, &cluster.two, &home)
+        .env("POD_NAME", home.name())
+        .env("POD_NAMESPACE", home.namespace())
+        .env("SERVICE_ACCOUNT", home.service_account());
+    let proxy = lab.start_node_as(&cluster.two, proxy).unwrap();
+    proxy.wait_for_log("serving the pod of this process", SOON).unwrap();
+    for ip in home.ips() {
+        let text = http::get(cluster.client.netns(), (ip, 15020), "/metrics").unwrap().text();
+        assert!(text.contains("istio_tcp_connections_opened_total"), "{text}");
+        let own = "source_principal=\"spiffe://cluster.local/ns/default/sa/client\"";
+        assert!(text.contains(own), "it was the client, through a tunnel: {text}");
+        assert_reset(&cluster.neighbour, (ip, 15020));
+    }
+    // Anything else of the process stays where it is.
+    assert_reset(&cluster.client, (home.ip4(), 15000));
 }

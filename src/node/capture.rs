@@ -60,6 +60,21 @@ pub(crate) enum Error {
     Listen { port: u16, source: io::Error },
 }
 
+impl Listener {
+    /// Opens the port for tunnels alone, in the current network namespace.
+    pub(crate) fn open_tunnel(socket: &SocketConfig) -> Result<Self, Error> {
+        let (listener, _) = listen(INBOUND_TUNNEL, socket)?;
+        Self::of(INBOUND_TUNNEL, listener)
+    }
+
+    fn of(port: u16, listener: TcpListener) -> Result<Self, Error> {
+        let listener = tokio::net::TcpListener::from_std(listener);
+        listener
+            .map(|listener| Self { listener, plain: is_plain(port) })
+            .map_err(|source| Error::Listen { port, source })
+    }
+}
+
 impl Listeners {
     /// Opens all three in `netns` (`None`: the current one), or none.
     pub(crate) fn open(netns: Option<&Netns>, socket: SocketConfig) -> Result<Self, Error> {
@@ -68,16 +83,10 @@ impl Listeners {
             None => listen_all(&socket)?,
         };
         let transparent = inbound_tunnel.1 && inbound_plain.1;
-        let open = |port, listener| {
-            let listener = tokio::net::TcpListener::from_std(listener);
-            listener
-                .map(|listener| Listener { listener, plain: is_plain(port) })
-                .map_err(|source| Error::Listen { port, source })
-        };
         Ok(Self {
-            outbound: open(OUTBOUND, outbound.0)?,
-            inbound_plain: open(INBOUND_PLAIN, inbound_plain.0)?,
-            inbound_tunnel: open(INBOUND_TUNNEL, inbound_tunnel.0)?,
+            outbound: Listener::of(OUTBOUND, outbound.0)?,
+            inbound_plain: Listener::of(INBOUND_PLAIN, inbound_plain.0)?,
+            inbound_tunnel: Listener::of(INBOUND_TUNNEL, inbound_tunnel.0)?,
             transparent,
         })
     }
@@ -86,17 +95,18 @@ impl Listeners {
 type Opened = (TcpListener, bool);
 
 fn listen_all(socket: &SocketConfig) -> Result<(Opened, Opened, Opened), Error> {
-    let listen = |port| {
-        let how = Listen {
-            address: tcp::wildcard(port, socket.ipv6),
-            mark: socket.mark,
-            reuse_port: socket.reuse_port,
-            transparent: socket.transparent,
-        };
-        let opened = tcp::listen(&how).and_then(|opened| pass_on(&opened.0, port, socket).map(|()| opened));
-        opened.map_err(|source| Error::Listen { port, source })
+    Ok((listen(OUTBOUND, socket)?, listen(INBOUND_PLAIN, socket)?, listen(INBOUND_TUNNEL, socket)?))
+}
+
+fn listen(port: u16, socket: &SocketConfig) -> Result<Opened, Error> {
+    let how = Listen {
+        address: tcp::wildcard(port, socket.ipv6),
+        mark: socket.mark,
+        reuse_port: socket.reuse_port,
+        transparent: socket.transparent,
     };
-    Ok((listen(OUTBOUND)?, listen(INBOUND_PLAIN)?, listen(INBOUND_TUNNEL)?))
+    let opened = tcp::listen(&how).and_then(|opened| pass_on(&opened.0, port, socket).map(|()| opened));
+    opened.map_err(|source| Error::Listen { port, source })
 }
 
 /// Sets what every accepted socket is to have: they inherit it from the listener, which saves the calls for each.

@@ -22,6 +22,7 @@ pub(crate) use variables::Environment;
 use crate::admission::Telling;
 use crate::dns::Config as DnsConfig;
 use crate::identity::ca;
+use crate::proxy::PodInfo;
 use crate::{control_plane, crypto};
 
 /// Everything the environment says, by part. Not shown whole anywhere: it holds secrets.
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) tunnel: TunnelConfig,
     pub(crate) dns: DnsConfig,
     pub(crate) telling: Telling,
+    /// The pod this process runs in, if that is known and others are served besides.
+    pub(crate) own_pod: Option<PodInfo>,
     /// How long connections may go on after the process was asked to stop.
     pub(crate) drain_deadline: Duration,
     pub(crate) worker_threads: usize,
@@ -184,11 +187,21 @@ impl Config {
             tunnel: read_tunnel(env)?,
             dns: dns::read(env, &proxy, !shared)?,
             telling: read_telling(env),
+            own_pod: if shared { read_own_pod(env) } else { None },
             drain_deadline: read_drain_deadline(env)?,
             worker_threads: value::worker_threads(env, proxy.concurrency)?,
             mode,
         })
     }
+}
+
+/// All three are needed to know who it is.
+fn read_own_pod(env: &Environment) -> Option<PodInfo> {
+    Some(PodInfo {
+        name: env.filled("POD_NAME")?,
+        namespace: env.filled("POD_NAMESPACE")?,
+        service_account: env.filled("SERVICE_ACCOUNT")?,
+    })
 }
 
 fn read_mode(env: &Environment) -> Result<Mode, Error> {

@@ -188,6 +188,9 @@ async fn serve_node(
     state.done(PROXY);
     let mesh = shared.mesh.clone();
     let mut pods = Pods::new(shared, state.clone());
+    if let Some(own) = config.own_pod.clone() {
+        pods.serve_own(own);
+    }
     let (_drain, guard) = drain::channel();
     let why = tokio::select! {
         why = asked => why,

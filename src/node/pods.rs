@@ -21,6 +21,8 @@ pub(crate) struct Pods {
     shared: Shared,
     running: HashMap<String, Running>,
     failed: HashMap<String, Failed>,
+    /// The pod this process runs in, if it is told which.
+    own: Option<Own>,
     stopping: JoinSet<()>,
     state: State,
 }
@@ -29,6 +31,13 @@ pub(crate) struct Pods {
 struct Running {
     pod: PodInfo,
     netns: NetnsId,
+    drain: Drain,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Own {
+    pod: PodInfo,
     drain: Drain,
     task: JoinHandle<()>,
 }
@@ -65,7 +74,24 @@ async fn end(pod: PodInfo, drain: Drain, task: JoinHandle<()>, deadline: Duratio
 
 impl Pods {
     pub(crate) fn new(shared: Shared, state: State) -> Self {
-        Self { shared, running: HashMap::new(), failed: HashMap::new(), stopping: JoinSet::new(), state }
+        let (running, failed) = (HashMap::new(), HashMap::new());
+        Self { shared, running, failed, own: None, stopping: JoinSet::new(), state }
+    }
+
+    /// Takes tunnels to the pod this process runs in, so that its metrics can be had through the mesh. Others do not suffer when
+    /// that fails.
+    pub(crate) fn serve_own(&mut self, pod: PodInfo) {
+        let (drain, guard) = drain::channel();
+        match proxy::start_own(&self.shared, pod.clone(), guard) {
+            Ok(serve) => {
+                tracing::info!(pod = pod.name, namespace = pod.namespace, "serving the pod of this process");
+                self.own = Some(Own { pod, drain, task: tokio::spawn(serve) });
+            }
+            Err(error) => {
+                let PodInfo { name, namespace, .. } = pod;
+                tracing::warn!(pod = name, namespace, error = %Chain(&error), "no tunnels to the pod of this process");
+            }
+        }
     }
 
     /// Serves a pod. The same pod again changes nothing; the same UID in another namespace, or as another workload,
@@ -162,7 +188,9 @@ impl Pods {
             let workload = snapshot.local_workload(&pod.namespace, &pod.name, &pod.service_account)?;
             workload.identity().ok()
         };
-        let wanted: HashSet<_> = self.running.values().filter_map(|running| identity(&running.pod)).collect();
+        let pods = self.running.values().map(|running| &running.pod);
+        let wanted: HashSet<_> =
+            pods.chain(self.own.iter().map(|own| &own.pod)).filter_map(identity).collect();
         for id in &wanted {
             self.shared.identities.prefetch(id);
         }
@@ -173,6 +201,9 @@ impl Pods {
     pub(crate) async fn drain(mut self, deadline: Duration) {
         let mut draining = JoinSet::new();
         for (_, Running { pod, drain, task, .. }) in self.running.drain() {
+            draining.spawn(end(pod, drain, task, deadline));
+        }
+        if let Some(Own { pod, drain, task }) = self.own.take() {
             draining.spawn(end(pod, drain, task, deadline));
         }
         while draining.join_next().await.is_some() {}

@@ -10,7 +10,7 @@ use culvert_sys::netns::Netns;
 use tokio::sync::Semaphore;
 
 use crate::admission::{Gate, Telling};
-use crate::capture::{self, Listeners};
+use crate::capture::{self, Listener, Listeners};
 use crate::config::{SocketConfig, TunnelConfig};
 use crate::deliver::dial::Dialer;
 use crate::dns::hosts::Hosts;
@@ -86,12 +86,48 @@ pub(crate) fn start(
     guard: Guard,
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
+    let (proxy, resolver) = assemble(shared, pod, netns, listeners.transparent);
+    let dns = resolver.open()?;
+    let serve_dns = async move |guard| {
+        if let Some(dns) = dns {
+            dns.serve(guard).await;
+        }
+    };
+    Ok(async move {
+        tokio::join!(serve(proxy, listeners, guard.clone()), serve_dns(guard));
+    })
+}
+
+/// Opens the tunnel port of the pod this process runs in, so that its metrics can be had under its own identity and policies.
+pub(crate) fn start_own(
+    shared: &Shared,
+    pod: PodInfo,
+    guard: Guard,
+) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
+    let listener = Listener::open_tunnel(&shared.socket)?;
+    let (proxy, _) = assemble(shared, pod, None, false);
+    Ok(async move {
+        let serving = Arc::clone(&proxy);
+        let serve = move |captured, guard| flow::inbound_tunnel(Arc::clone(&serving), captured, guard);
+        tokio::select! {
+            () = listener.each(guard, serve) => {}
+            () = proxy.gate.follow() => {}
+        }
+    })
+}
+
+/// Puts together what the connections of one pod share.
+fn assemble(
+    shared: &Shared,
+    pod: PodInfo,
+    netns: Option<Arc<Netns>>,
+    keep_client_address: bool,
+) -> (Arc<Proxy>, dns::OfPod) {
     let dialer = Dialer::new(netns.clone(), shared.socket);
     let resolver = dns_of(shared, &pod, netns.as_ref(), &dialer);
-    let dns = resolver.open()?;
     let establish =
         Establish { identities: shared.identities.clone(), dialer: dialer.clone(), config: shared.tunnel };
-    let proxy = Arc::new(Proxy {
+    let proxy = Proxy {
         set_aside: shared.set_aside.begin(pod.clone()),
         gate: Gate::new(pod.clone(), shared.mesh.clone(), shared.telling),
         pod,
@@ -102,17 +138,10 @@ pub(crate) fn start(
         asking: Semaphore::new(ASKING),
         dialer,
         tunnel: shared.tunnel,
-        keep_client_address: listeners.transparent,
+        keep_client_address,
         netns,
-    });
-    let serve_dns = async move |guard| {
-        if let Some(dns) = dns {
-            dns.serve(guard).await;
-        }
     };
-    Ok(async move {
-        tokio::join!(serve(proxy, listeners, guard.clone()), serve_dns(guard));
-    })
+    (Arc::new(proxy), resolver)
 }
 
 fn dns_of(shared: &Shared, pod: &PodInfo, netns: Option<&Arc<Netns>>, dialer: &Dialer) -> dns::OfPod {

@@ -78,7 +78,12 @@ pub(crate) fn service_port(port: u16) -> u16 {
 /// Starts another proxy for a node, and waits until it is ready. Like any second one it has a network of its own.
 pub(crate) fn start_next(lab: &Lab, node: &Node) -> Program {
     let home = lab.pod(node, PodSpec::new("next-proxy").namespace("mesh-system")).unwrap();
-    let launch = Launch::new("next-proxy", programs().unwrap().node, home.netns())
+    lab.start_node_as(node, launch_in(lab, node, &home)).unwrap()
+}
+
+/// How a node's proxy is started in a pod of its own.
+pub(crate) fn launch_in(lab: &Lab, node: &Node, home: &Pod) -> Launch {
+    Launch::new(home.name(), programs().unwrap().node, home.netns())
         .arg("proxy")
         .env("NODE_NAME", node.name())
         .env("INPOD_UDS", node.agent_socket().display())
@@ -86,8 +91,7 @@ pub(crate) fn start_next(lab: &Lab, node: &Node) -> Program {
         .env("XDS_ADDRESS", format!("https://{}", lab.control_address()))
         .env("XDS_ROOT_CA", lab.root_certificate().display())
         .env("CA_ADDRESS", format!("https://{}", lab.control_address()))
-        .env("CA_ROOT_CA", lab.root_certificate().display());
-    lab.start_node_as(node, launch).unwrap()
+        .env("CA_ROOT_CA", lab.root_certificate().display())
 }
 
 impl Cluster {

@@ -63,6 +63,11 @@ const VARIABLES: &[Variable] = &[
     row("NODE_NAME", "", "Kubernetes node this is; unset: every workload counts as one of this node"),
     row("POD_NAME", "", "pod this process is, told to the control plane"),
     row("POD_NAMESPACE", "", "namespace of that pod"),
+    row(
+        "SERVICE_ACCOUNT",
+        "",
+        "service account of that pod; with both names set, its metrics can be had through tunnels, too, as the policies for it say",
+    ),
     row("INSTANCE_IP", "1.1.1.1", "address of that pod"),
     row("CLUSTER_DOMAIN", "cluster.local", "DNS domain of the cluster"),
     row(
