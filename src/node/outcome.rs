@@ -303,7 +303,9 @@ impl Drop for Report {
 
 impl Party {
     fn name(&self) -> Option<&str> {
-        self.workload.as_ref().map(|workload| workload.name())
+        let workload = self.workload.as_ref()?;
+        // What only a peer has told of has no name of its own, but that of what owns it.
+        Some(Some(workload.name()).filter(|name| !name.is_empty()).unwrap_or(&workload.workload_name))
     }
 
     fn namespace(&self) -> Option<&str> {
