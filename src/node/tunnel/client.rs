@@ -40,7 +40,17 @@ pub(super) struct Tunnel {
     /// Streams open or being opened.
     streams: AtomicUsize,
     most_streams: usize,
+    life: Life,
     closed: AtomicBool,
+}
+
+/// How long a tunnel is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Until nobody has used it for a while.
+    Shared,
+    /// As long as its only stream. No peer is told before that there will be no other: some would take it for the end of all.
+    Single,
 }
 
 impl Establish {
@@ -63,10 +73,10 @@ impl Establish {
             secure(key, certificate, tcp.into()).await
         };
         let (secured, proof) = in_time(key, all).await?;
-        Ok(self.begin(key, secured, proof))
+        Ok(self.begin(key, secured, proof, Life::Shared))
     }
 
-    /// The same on what another tunnel carries.
+    /// The same on what another tunnel carries, for one stream.
     pub(super) async fn inner_tunnel(
         &self,
         key: &Key,
@@ -74,7 +84,7 @@ impl Establish {
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
         let certificate = self.certificate(key).await?;
         let (secured, proof) = in_time(key, secure(key, &certificate, carried)).await?;
-        Ok(self.begin(key, secured, proof))
+        Ok(self.begin(key, secured, proof, Life::Single))
     }
 
     fn begin(
@@ -82,6 +92,7 @@ impl Establish {
         key: &Key,
         secured: Secured,
         proof: Proof,
+        life: Life,
     ) -> (Arc<Tunnel>, impl Future<Output = ()> + use<>) {
         let begun = secured.begin(Role::Client, limits(Role::Client, &self.config));
         let inbox = Arc::new(Inbox::default());
@@ -93,6 +104,7 @@ impl Establish {
             proof: Arc::new(proof),
             streams: AtomicUsize::new(0),
             most_streams: self.config.streams,
+            life,
             closed: AtomicBool::new(false),
         });
         (Arc::clone(&tunnel), drive(tunnel, driver))
@@ -135,6 +147,9 @@ pub(crate) struct Place(Arc<Tunnel>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::AcqRel);
+        if self.0.life == Life::Single {
+            self.0.close();
+        }
     }
 }
 

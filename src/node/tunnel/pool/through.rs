@@ -65,8 +65,6 @@ impl Pool {
         };
         self.0.tunnels.spawn(run(drive, outer));
         let opened = open(&tunnel, connect_behind, connection, moved).await;
-        // There will be no other stream.
-        tunnel.close();
         opened.map_err(|not_carried| not_carried.behind(peer))
     }
 }
@@ -78,6 +76,7 @@ async fn open(
     moved: &Arc<Moved>,
 ) -> Result<(Opened, Met), NotCarried> {
     let Some(place) = tunnel.place() else {
+        tunnel.close();
         let error = Error::Gone { peer: tunnel.peer() };
         return Err(NotCarried::before_all(error, connection));
     };
