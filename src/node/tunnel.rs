@@ -123,8 +123,9 @@ impl Error {
             Self::Identity { .. }
             | Self::Dial(deliver::dial::Error::Socket { .. })
             | Self::ClientGone(_)
-            | Self::Pipe(_)
-            | Self::Behind { .. } => false,
+            | Self::Pipe(_) => false,
+            // What is said of somebody behind a gateway is nothing against the gateway; silence may be its own.
+            Self::Behind { source, .. } => source.is_silence(),
             // It is there, and says what it thinks of the request.
             Self::Status { status, .. } => *status >= 500,
             Self::Dial(_)
@@ -138,6 +139,14 @@ impl Error {
             | Self::AnswerTimedOut { .. }
             | Self::Gone { .. } => true,
         }
+    }
+
+    /// Whether all that is known is that nobody has answered in time.
+    fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::EstablishTimedOut { .. } | Self::OutOfPatience { .. } | Self::AnswerTimedOut { .. }
+        )
     }
 
     /// The stable name of the reason, for logs and metrics.

@@ -39,7 +39,8 @@ pub(crate) struct Met {
 }
 
 impl Pool {
-    /// Has a connection carried to whom a gateway leads to. The gateway must be reached within `patience`.
+    /// Has a connection carried to whom a gateway leads to. The gateway must be reached within `patience`, and so must they once it
+    /// has answered.
     pub(crate) async fn carry_through(
         &self,
         (nested, patience): (Nested, Duration),
@@ -53,16 +54,22 @@ impl Pool {
         };
         // What a tunnel adds is not the application's. Until the inner tunnel is up, it has not been heard at all.
         let uncounted = Arc::default();
+        let peer = gateway.peer;
         let outer = match self.carry((&gateway, patience), connect, (far, Vec::new()), &uncounted).await {
             Ok(outer) => outer,
+            // It is there, and does not lead where we want.
+            Err(NotCarried { error: error @ Error::Status { .. }, .. }) => {
+                return Err(NotCarried::before_all(error, connection).behind(peer));
+            }
             Err(NotCarried { error, .. }) => return Err(NotCarried::before_all(error, connection)),
         };
-        let peer = gateway.peer;
         let inner = Key { expected: behind, ..gateway };
-        let (tunnel, drive) = match self.0.establish.inner_tunnel(&inner, near).await {
-            Ok(established) => established,
-            Err(error) => return Err(NotCarried::before_all(error, connection).behind(peer)),
-        };
+        let established = tokio::time::timeout(patience, self.0.establish.inner_tunnel(&inner, near)).await;
+        let (tunnel, drive) =
+            match established.unwrap_or(Err(Error::OutOfPatience { peer, patience, connected: true })) {
+                Ok(established) => established,
+                Err(error) => return Err(NotCarried::before_all(error, connection).behind(peer)),
+            };
         self.0.tunnels.spawn(run(drive, outer));
         let opened = open(&tunnel, connect_behind, connection, moved).await;
         opened.map_err(|not_carried| not_carried.behind(peer))

@@ -168,8 +168,29 @@ async fn a_gateway_must_be_who_is_expected_and_lead_somewhere() {
     let pool = pool(&authority, config(&[]).tunnel);
     let abroad = Abroad { gateway, pool, ..abroad };
     let NotCarried { error, again, .. } = abroad.carry(abroad.nested()).await.unwrap_err();
-    assert!(matches!(error, Error::Status { status: 503, .. }), "{error}");
+    let Error::Behind { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(*source, Error::Status { status: 503, .. }), "{source}");
     assert!(again.is_some());
+}
+
+#[tokio::test]
+async fn whoever_is_silent_behind_the_gateway_is_not_waited_for_any_longer_than_the_gateway() {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let abroad = Abroad::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = TestAuthority::new("one");
+    let certificate = authority.good(&account("gateway"));
+    let leads = leading_to(silent.local_addr().unwrap(), Arc::default());
+    let gateway = Server::presenting(certificate, leads).await;
+    let abroad = Abroad { gateway, pool: pool(&authority, config(&[]).tunnel), ..abroad };
+    let (socket, near) = pair(Buffers::Usual).await;
+    let way = (abroad.nested(), PATIENCE);
+    let carried = soon(abroad.pool.carry_through(way, (near.into(), Vec::new()), &Arc::default())).await;
+    let NotCarried { error, again, .. } = carried.unwrap_err();
+    let Error::Behind { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(*source, Error::OutOfPatience { patience: PATIENCE, .. }), "{source}");
+    assert!(again.is_some());
+    drop((socket, silent));
 }
 
 #[tokio::test]
