@@ -16,6 +16,8 @@ mod admin_tells_the_truth;
 #[cfg(test)]
 mod another_endpoint_is_tried;
 #[cfg(test)]
+mod another_network_is_reached_through_its_gateway;
+#[cfg(test)]
 mod bad_input_is_explained;
 #[cfg(test)]
 mod certificates_never_lapse;

@@ -1,4 +1,4 @@
-//! A waypoint out of Python's h2 (`tests/peers/h2_waypoint.py`), in a pod that no agent touches.
+//! A waypoint or gateway out of Python's h2 (`tests/peers/h2_waypoint.py`), in a pod that no agent touches.
 
 use std::net::SocketAddr;
 
@@ -9,24 +9,34 @@ use super::certificates::Certificate;
 use super::installed::installed;
 use super::talk::SOON;
 
-/// Where the waypoint leads: whoever asks for `asked` gets to `to`, an address of a pod with this identity.
+/// Where the waypoint leads those who ask for something.
 pub(crate) struct Way {
-    pub(crate) asked: SocketAddr,
-    pub(crate) to: SocketAddr,
-    pub(crate) identity: String,
+    asked: String,
+    route: Value,
+}
+
+impl Way {
+    /// In a tunnel of its own, to an address of a pod with this identity.
+    pub(crate) fn tunnel(asked: impl ToString, to: SocketAddr, identity: &str) -> Self {
+        Self { asked: asked.to_string(), route: json!({ "to": to, "identity": identity }) }
+    }
+
+    /// As gateways do: what is in the stream goes to an address as it is.
+    pub(crate) fn bytes(asked: impl ToString, to: impl Into<SocketAddr>) -> Self {
+        Self { asked: asked.to_string(), route: json!({ "bytes": to.into() }) }
+    }
 }
 
 /// The waypoint.
 pub(crate) struct Waypoint {
     pub(crate) pod: Pod,
-    program: Program,
+    pub(crate) program: Program,
 }
 
 impl Waypoint {
     #[track_caller]
     pub(crate) fn start(lab: &Lab, pod: Pod, certificate: &Certificate, ways: &[Way]) -> Self {
-        let route =
-            |way: &Way| (way.asked.to_string(), json!({ "to": way.to, "identity": way.identity.as_str() }));
+        let route = |way: &Way| (way.asked.clone(), way.route.clone());
         let wish = json!({
             "port": 15008,
             "ca": lab.root_certificate(),
@@ -49,19 +59,20 @@ impl Waypoint {
         whole.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{said}"))).collect()
     }
 
-    /// The CONNECTs for an address.
+    /// The CONNECTs for an authority.
     #[track_caller]
-    pub(crate) fn connects_to(&self, authority: SocketAddr) -> Vec<Value> {
+    pub(crate) fn connects_to(&self, authority: impl ToString) -> Vec<Value> {
         let authority = Value::from(authority.to_string());
         self.connects().into_iter().filter(|connect| connect["authority"] == authority).collect()
     }
 
-    /// What the CONNECT for a client's connection to an address was, once it has come.
+    /// What the CONNECT for a client's connection to an authority was, once it has come.
     #[track_caller]
-    pub(crate) fn connect_of(&self, client: SocketAddr, to: SocketAddr) -> Value {
+    pub(crate) fn connect_of(&self, client: SocketAddr, to: impl ToString) -> Value {
+        let to = to.to_string();
         let about = format!("for=\"{client}\"");
         let is_it = |connect: &Value| connect["forwarded"].as_str().is_some_and(|it| it.contains(&about));
         let what = format!("{} is asked for the connection of {client} to {to}", self.pod.name());
-        wait_for(SOON, &what, || self.connects_to(to).into_iter().find(is_it)).unwrap()
+        wait_for(SOON, &what, || self.connects_to(&to).into_iter().find(is_it)).unwrap()
     }
 }

@@ -1,11 +1,12 @@
-"""A waypoint out of Python's h2 and ssl modules: takes tunnels, and opens one further tunnel for each CONNECT.
+"""A waypoint or gateway out of Python's h2 and ssl modules: takes tunnels, and leads each CONNECT on.
 
-The only argument is a JSON object: `port`, `ca`, `cert`, `key` (files), and `routes`: for each authority that may be asked
-for, `to`, the authority to ask the next tunnel for at the port above, and `identity`, the SPIFFE id its server must have.
+The only argument is a JSON object: `port`, `ca`, `cert`, `key` (files), and `routes`, for each authority that may be asked
+for. A waypoint opens a further tunnel: `to` is the authority to ask for there, at the port above, and `identity` the SPIFFE
+id its server must have. A gateway does not look into what it passes on: `bytes` is the address they go to, as they are.
 
 Prints a line of JSON for each CONNECT, before it is answered:
 
-    authority, baggage, forwarded, traceparent   as they were sent, null when they were not
+    authority, baggage, forwarded, traceparent, x-forwarded-network   as they were sent, null when they were not
     peer        the SPIFFE id in the client's certificate
     connection  the number of the tunnel it came on
     status      what it is answered
@@ -14,7 +15,9 @@ Prints a line of JSON for each CONNECT, before it is answered:
 import asyncio
 import itertools
 import json
+import socket
 import ssl
+import struct
 import sys
 
 from h2.config import H2Configuration
@@ -32,6 +35,10 @@ from h2.exceptions import ProtocolError
 
 # How long anything of another program's may take.
 PATIENCE = 10
+
+# What is told of a CONNECT, and what of that is passed on.
+TOLD = ("authority", "baggage", "forwarded", "traceparent", "x-forwarded-network")
+PASSED_ON = ("baggage", "forwarded", "traceparent")
 
 
 class Broken(Exception):
@@ -78,10 +85,39 @@ class Stream:
         except ProtocolError:
             pass  # It has ended already.
 
+    def close(self):
+        self.tunnel.writer.close()
+
     def breaks(self):
         self.arrived.put_nowait((None, 0))
         if not self.answer.done():
             self.answer.set_result(None)
+
+
+class Connection:
+    """A plain connection, to be used like a stream."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    async def read(self):
+        return await self.reader.read(1 << 16)
+
+    async def write(self, data):
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def end(self):
+        self.writer.write_eof()
+
+    def reset(self):
+        # Without lingering it is a reset (socket(7)).
+        lingering = struct.pack("ii", 1, 0)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
+        self.writer.transport.abort()
+
+    def close(self):
+        self.writer.close()
 
 
 class Tunnel:
@@ -152,6 +188,11 @@ class Tunnel:
             raise ProtocolError(f"the peer has left with code {event.error_code}")
 
 
+def split(address):
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 async def pipe(source, sink):
     while data := await source.read():
         await sink.write(data)
@@ -201,8 +242,7 @@ class Waypoint:
         elif route:
             status, onward = await self.onward(route, headers)
         line = {"peer": stream.tunnel.peer(), "connection": number, "status": status}
-        line["authority"] = headers.get(":authority")
-        line |= {name: headers.get(name) for name in ("baggage", "forwarded", "traceparent")}
+        line |= {name: headers.get(":authority" if name == "authority" else name) for name in TOLD}
         print(json.dumps(line), flush=True)
         try:
             stream.tunnel.h2.send_headers(stream.number, [(":status", status)], end_stream=onward is None)
@@ -211,17 +251,21 @@ class Waypoint:
             stream.breaks()  # The client has gone meanwhile.
         if onward:
             await relay(stream, onward)
-            onward.tunnel.writer.close()
+            onward.close()
 
     async def onward(self, route, headers):
-        """The status of a CONNECT to where the route leads, and its stream when it is open."""
+        """The status of getting to where the route leads, and what leads there when it is open."""
         try:
-            return await asyncio.wait_for(self.open(route, headers), PATIENCE)
+            way = self.connect(route["bytes"]) if "bytes" in route else self.open(route, headers)
+            return await asyncio.wait_for(way, PATIENCE)
         except (OSError, ProtocolError, asyncio.TimeoutError):
             return "503", None
 
+    async def connect(self, address):
+        return "200", Connection(*await asyncio.open_connection(*split(address)))
+
     async def open(self, route, headers):
-        host = route["to"].rpartition(":")[0].strip("[]")
+        host, _ = split(route["to"])
         tls = self.context(ssl.PROTOCOL_TLS_CLIENT)
         connection = await asyncio.open_connection(host, self.wish["port"], ssl=tls, server_hostname="")
         tunnel = Tunnel(*connection, client_side=True)
@@ -229,7 +273,7 @@ class Waypoint:
             raise ssl.SSLError(f"{host} is {tunnel.peer()}")
         self.spawn(tunnel.run(None))
         stream = tunnel.stream(tunnel.h2.get_next_available_stream_id())
-        passed_on = [(name, headers[name]) for name in ("baggage", "forwarded", "traceparent") if name in headers]
+        passed_on = [(name, headers[name]) for name in PASSED_ON if name in headers]
         connect = [(":method", "CONNECT"), (":authority", route["to"]), *passed_on]
         tunnel.h2.send_headers(stream.number, connect)
         tunnel.flush()

@@ -90,7 +90,7 @@ fn weighted(one: &Service, weight: u32, other: &Service, other_weight: u32) -> S
 }
 
 fn way(asked: SocketAddr, to: SocketAddr, pod: &Pod) -> Way {
-    Way { asked, to, identity: pod.identity() }
+    Way::tunnel(asked, to, &pod.identity())
 }
 
 fn each_application() -> impl Iterator<Item = (Family, u16)> {
@@ -165,7 +165,7 @@ fn connections_of_one_client_share_a_tunnel_to_it() {
 fn a_waypoint_without_weight_is_never_asked() {
     const CALLS: usize = 30;
     let rig = rig();
-    let to = (rig.whole.ip4(), service_port(ECHO)).into();
+    let to = SocketAddr::from((rig.whole.ip4(), service_port(ECHO)));
     for _ in 0..CALLS {
         assert_echo(&rig.cluster.client, to, b"which one?");
     }
@@ -178,7 +178,7 @@ fn waypoints_of_equal_weight_are_both_asked() {
     // That one of two is left out so often does not happen.
     const CALLS: usize = 64;
     let rig = rig();
-    let to = (rig.split.ip4(), service_port(ECHO)).into();
+    let to = SocketAddr::from((rig.split.ip4(), service_port(ECHO)));
     for call in 1..=CALLS {
         assert_echo(&rig.cluster.client, to, b"which one?");
         let asked = [&rig.gate, &rig.spare].map(|waypoint| waypoint.connects_to(to).len());

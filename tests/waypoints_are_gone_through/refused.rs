@@ -77,8 +77,8 @@ fn deaf_waypoint(cluster: &Cluster, name: &str) -> (Pod, Service) {
 
 /// The way to a service's application.
 fn way(behind: &Behind, server: &Pod) -> Way {
-    let asked = (behind.service.ip4(), 80).into();
-    Way { asked, to: (server.ip4(), behind.application.port()).into(), identity: server.identity() }
+    let asked = SocketAddr::from((behind.service.ip4(), 80));
+    Way::tunnel(asked, (server.ip4(), behind.application.port()).into(), &server.identity())
 }
 
 #[test]
