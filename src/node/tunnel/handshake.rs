@@ -6,6 +6,7 @@ use std::time::Instant;
 use culvert_core::tunnel::http2::{Limits, Role};
 use culvert_core::tunnel::{Engine, Settled};
 use culvert_tls::{Agreed, Established, Handshake, Progress};
+use rustls::{AlertDescription, PeerIncompatible};
 
 use super::socket::Socket;
 
@@ -30,9 +31,34 @@ pub(super) enum Error {
     Tls(#[source] culvert_tls::Error),
 }
 
+/// What to do about a peer whose TLS is too old.
+const TOO_OLD: &str = "the peer speaks no version of TLS that is on here; let it speak TLS 1.3, or allow TLS 1.2 with \
+     TLS12_ENABLED=true";
+
 /// The reason itself: that it was a handshake, the reader knows.
 fn cause(error: &culvert_tls::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    if is_too_old(error) { format!("{TOO_OLD} ({cause})") } else { cause }
+}
+
+/// Whether the ends have no version of TLS in common. Since 1.3 is always on here, the peer's are older.
+fn is_too_old(error: &culvert_tls::Error) -> bool {
+    use PeerIncompatible::{
+        ServerDoesNotSupportTls12Or13, ServerTlsVersionIsDisabledByOurConfig,
+        SupportedVersionsExtensionRequired, Tls12NotOffered, Tls12NotOfferedOrEnabled,
+    };
+    let culvert_tls::Error::Tls(error) = error else { return false };
+    matches!(
+        error,
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+            | rustls::Error::PeerIncompatible(
+                ServerDoesNotSupportTls12Or13
+                    | ServerTlsVersionIsDisabledByOurConfig
+                    | SupportedVersionsExtensionRequired
+                    | Tls12NotOffered
+                    | Tls12NotOfferedOrEnabled
+            )
+    )
 }
 
 /// Bytes read at a time: most flights fit.
