@@ -131,7 +131,8 @@ fn from_node() {
 #[test]
 fn to_node() {
     let start = |cluster: &Cluster, pod: &Pod, certificate: &_| {
-        serve_tunnels(&cluster.lab, pod, certificate, &json!({ "initialWindowSize": 60_000 }))
+        let settings = json!({ "initialWindowSize": 60_000 });
+        serve_tunnels(&cluster.lab, pod, certificate, json!({ "settings": settings }))
     };
     let rig = nghttp2_servers_are_peers::Rig::start("slow-node-server", "stranger", start).unwrap();
     let wire = slow_down(&rig.cluster);

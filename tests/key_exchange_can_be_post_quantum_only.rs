@@ -21,14 +21,16 @@ fn start(name: &str, policy: &str) -> Cluster {
 
 /// A client that knows classic key exchanges only, at the tunnel port of a pod.
 fn classic_client(cluster: &Cluster, to: &Pod) -> Program {
+    openssl_client(cluster, to, &["-groups", "X25519:P-256"])
+}
+
+fn openssl_client(cluster: &Cluster, to: &Pod, options: &[&str]) -> Program {
     let launch = Launch::new("s_client", "/usr/bin/openssl", cluster.outsider.netns())
         .arg("s_client")
         .arg("-connect")
         .arg(format!("{}:15008", to.ip4()))
-        .arg("-groups")
-        .arg("X25519:P-256")
         .arg("-msg");
-    let client = cluster.lab.start(launch).unwrap();
+    let client = cluster.lab.start(options.iter().fold(launch, Launch::arg)).unwrap();
     client.wait_for_exit(SOON).unwrap();
     client
 }
@@ -47,4 +49,14 @@ fn a_node_that_only_prefers_it_meets_classic_peers() {
     let cluster = start("classic", "");
     let met = classic_client(&cluster, &cluster.client).log_text();
     assert!(met.contains("CertificateVerify"), "{met}");
+}
+
+/// There is no such key exchange in TLS 1.2.
+#[test]
+fn to_allow_tls_1_2_does_not_allow_what_is_classic() {
+    let settings = [("COMPLIANCE_POLICY", "pqc"), ("TLS12_ENABLED", "true")];
+    let cluster = Cluster::start_with("pqc-tls12", &settings).unwrap();
+    let refused = openssl_client(&cluster, &cluster.server, &["-tls1_2"]).log_text();
+    assert!(refused.contains("fatal handshake_failure") && !refused.contains("ServerHello"), "{refused}");
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"there");
 }

@@ -74,6 +74,8 @@ mod the_source_of_the_mesh_makes_no_difference;
 #[cfg(test)]
 mod the_wire_is_ciphertext;
 #[cfg(test)]
+mod tls_1_2_is_opt_in;
+#[cfg(test)]
 mod traffic_flows_both_ways;
 #[cfg(test)]
 mod waypoints_are_gone_through;

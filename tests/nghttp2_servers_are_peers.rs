@@ -31,7 +31,15 @@ impl Rig {
         account: &str,
         start: impl Fn(&Cluster, &Pod, &Certificate) -> Program,
     ) -> Result<Self, Error> {
-        let cluster = Cluster::start(name)?;
+        Self::within(Cluster::start(name)?, account, start)
+    }
+
+    /// The same in a cluster that is there.
+    pub(crate) fn within(
+        cluster: Cluster,
+        account: &str,
+        start: impl Fn(&Cluster, &Pod, &Certificate) -> Program,
+    ) -> Result<Self, Error> {
         let lab = &cluster.lab;
         let identity = format!("spiffe://cluster.local/ns/default/sa/{account}");
         let certificate = Authority::of_control(lab).issue(lab.directory(), &identity);
@@ -59,7 +67,7 @@ fn with_node() -> Arc<Rig> {
     RIG.take(|| {
         Rig::start("node-server", "stranger", |cluster, pod, certificate| {
             let settings = json!({ "initialWindowSize": 20_000, "maxConcurrentStreams": 20 });
-            node_http2::serve_tunnels(&cluster.lab, pod, certificate, &settings)
+            node_http2::serve_tunnels(&cluster.lab, pod, certificate, json!({ "settings": settings }))
         })
     })
 }

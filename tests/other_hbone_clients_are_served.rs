@@ -19,7 +19,7 @@ use crate::harness::talk::SOON;
 /// A cluster with an HTTP server, and what is needed to make certificates.
 pub(crate) struct Rig {
     pub(crate) cluster: Cluster,
-    mesh: Authority,
+    pub(crate) mesh: Authority,
     http: u16,
     /// In front of the HTTP server, on port 80.
     service: Service,
@@ -77,7 +77,11 @@ impl Report {
 
 impl Rig {
     pub(crate) fn start(name: &str) -> Result<Self, Error> {
-        let cluster = Cluster::start(name)?;
+        Self::within(Cluster::start(name)?)
+    }
+
+    /// The same in a cluster that is there.
+    pub(crate) fn within(cluster: Cluster) -> Result<Self, Error> {
         let mesh = Authority::of_control(&cluster.lab);
         let http = cluster.lab.serve(&cluster.server, 0, Behaviour::custom(serve_http))?.port();
         let service = cluster.lab.service(ServiceSpec::new("http").port(80, http), &[&cluster.server])?;
@@ -94,7 +98,7 @@ impl Rig {
     }
 
     /// A certificate of the mesh for a workload.
-    fn certificate(&self, identity: &str) -> Certificate {
+    pub(crate) fn certificate(&self, identity: &str) -> Certificate {
         self.mesh.issue(self.cluster.lab.directory(), identity)
     }
 
@@ -102,9 +106,9 @@ impl Rig {
         self.certificate("spiffe://cluster.local/ns/default/sa/curl")
     }
 
-    /// Runs the client in the pod outside the mesh; `wish` says what it shall ask for.
+    /// Runs the client in the pod outside the mesh; `wish` are its arguments that say what it shall ask for.
     #[track_caller]
-    fn ask(&self, server: SocketAddr, certificate: Option<&Certificate>, wish: &str) -> Report {
+    pub(crate) fn ask(&self, server: SocketAddr, certificate: Option<&Certificate>, wish: &str) -> Report {
         self.ask_from(&self.cluster.outsider, server, certificate, wish)
     }
 
@@ -122,7 +126,8 @@ impl Rig {
         if let Some(Certificate { chain, key }) = certificate {
             launch = launch.path_arg("--cert", chain).path_arg("--key", key);
         }
-        let program = self.cluster.lab.start(launch.arg(wish)).unwrap();
+        let launch = wish.split_whitespace().fold(launch, Launch::arg);
+        let program = self.cluster.lab.start(launch).unwrap();
         let status = program.wait_for_exit(SOON * 2).unwrap();
         let said = program.log_text();
         assert!(status.success(), "{said}");

@@ -113,14 +113,39 @@ impl Cluster {
 
     /// Puts all pods but the outsider into the mesh and starts all programs.
     pub(crate) fn start_mesh(&self) -> Result<(), Error> {
-        self.lab.enrol_all(&[&self.client, &self.neighbour, &self.server])?;
+        self.enrol()?;
         self.lab.start_mesh()
+    }
+
+    /// Puts all pods but the outsider into the mesh.
+    fn enrol(&self) -> Result<(), Error> {
+        self.lab.enrol_all(&[&self.client, &self.neighbour, &self.server])
+    }
+
+    /// Starts the programs of the mesh with these settings of the nodes' proxies.
+    pub(crate) fn start_programs(&self, settings: &[(&str, &str)]) -> Result<(), Error> {
+        self.lab.start_control()?;
+        for node in [&self.one, &self.two] {
+            self.lab.start_agent(node)?;
+            let launch = self.lab.node_launch(node)?;
+            let launch = settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+            self.lab.start_node_as(node, launch)?;
+        }
+        Ok(())
     }
 
     /// A cluster with everything running.
     pub(crate) fn start(name: &str) -> Result<Self, Error> {
         let cluster = Self::without_mesh(name)?;
         cluster.start_mesh()?;
+        Ok(cluster)
+    }
+
+    /// A cluster with everything running, with these settings of the nodes' proxies.
+    pub(crate) fn start_with(name: &str, settings: &[(&str, &str)]) -> Result<Self, Error> {
+        let cluster = Self::without_mesh(name)?;
+        cluster.start_programs(settings)?;
+        cluster.enrol()?;
         Ok(cluster)
     }
 

@@ -34,13 +34,13 @@ impl Client<'_> {
     }
 }
 
-/// A server in a pod, with a certificate, that leads to whatever is asked for.
+/// A server in a pod, with a certificate, that leads to whatever is asked for; `wish` is what the script says there is.
 #[track_caller]
-pub(crate) fn serve_tunnels(lab: &Lab, pod: &Pod, certificate: &Certificate, settings: &Value) -> Program {
+pub(crate) fn serve_tunnels(lab: &Lab, pod: &Pod, certificate: &Certificate, mut wish: Value) -> Program {
     let Certificate { chain, key } = certificate;
-    let wish = json!({
-        "host": "::", "port": 15008, "settings": settings, "ca": lab.root_certificate(), "cert": chain, "key": key,
-    });
+    (wish["host"], wish["port"]) = (json!("::"), json!(15008));
+    wish["ca"] = json!(lab.root_certificate());
+    (wish["cert"], wish["key"]) = (json!(chain), json!(key));
     let program = run_script(lab, pod, "http2_server", &wish);
     lab.wait_until(SOON, "Node listens", || pod.listens(15008).unwrap()).unwrap();
     program

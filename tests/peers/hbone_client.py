@@ -5,6 +5,7 @@ Opens a CONNECT inside mutual TLS, posts a body to the HTTP server behind it, an
 
     connect   status of the CONNECT, or none
     status    status of the HTTP server (with --get: of the HBONE server), or 0
+    tls       the version of TLS the HBONE server agreed to speak, or none
     http      2 if that is the version the HBONE server agreed to speak, or none
     intact    whether the body came back as it went
     caller    the client's address, as the HTTP server saw it
@@ -28,6 +29,7 @@ class Result:
     def __init__(self):
         self.connect = "none"
         self.http = "none"
+        self.tls = "none"
         self.caller = "none"
         self.body = io.BytesIO()
 
@@ -37,6 +39,8 @@ class Result:
             return
         if "CONNECT Response Status" in line:
             self.connect = line.split()[-1]
+        if line.startswith("SSL connection using "):
+            self.tls = line.split()[3]
         if line == "ALPN: server accepted h2":
             self.http = "2"
 
@@ -63,6 +67,8 @@ def through_tunnel(curl, args):
     if args.cert:
         curl.setopt(pycurl.PROXY_SSLCERT, args.cert)
         curl.setopt(pycurl.PROXY_SSLKEY, args.key)
+    if args.tls12:
+        curl.setopt(pycurl.PROXY_SSLVERSION, pycurl.SSLVERSION_MAX_TLSv1_2)
     curl.setopt(pycurl.POSTFIELDS, body(args.length)[: args.length])
     curl.setopt(pycurl.HTTPHEADER, ["Expect:", "Content-Type: application/octet-stream"])
 
@@ -84,6 +90,7 @@ def main():
     parser.add_argument("--cert", help="the client's certificate")
     parser.add_argument("--key", help="its key")
     parser.add_argument("--length", type=int, default=300_000, help="bytes to post")
+    parser.add_argument("--tls12", action="store_true", help="speak TLS 1.2 at most")
     parser.add_argument("--get", action="store_true", help="send a GET to the HBONE server itself")
     parser.add_argument("authority", nargs="?", help="where the CONNECT shall lead, as HOST:PORT")
     args = parser.parse_args()
@@ -104,8 +111,8 @@ def main():
         error = str(failure.args[1]).replace(" ", "_")
     status = curl.getinfo(pycurl.RESPONSE_CODE)
     intact = "yes" if result.body.getvalue() == body(args.length)[: args.length] else "no"
-    print(f"connect={result.connect} status={status} http={result.http} intact={intact}", end=" ")
-    print(f"caller={result.caller} error={error}")
+    print(f"connect={result.connect} status={status} tls={result.tls} http={result.http}", end=" ")
+    print(f"intact={intact} caller={result.caller} error={error}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 // A server of CONNECTs out of Node's http2 module: each leads to the address it names.
 //
 // The only argument is a JSON object: `host`, `port`, and for mutual TLS `ca`, `cert`, `key` (files); without them it speaks
-// HTTP/2 in clear. If wanted `settings`. Prints a line of JSON for each CONNECT.
+// HTTP/2 in clear. If wanted `settings`, and `tls`: the one version it speaks (TLSv1.3). Prints a line of JSON for each CONNECT.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -34,8 +34,9 @@ async function serve(stream, headers) {
 }
 
 const read = (file) => file && readFileSync(file);
-const tls = { ca: read(wish.ca), cert: read(wish.cert), key: read(wish.key), requestCert: true, minVersion: "TLSv1.3" };
-const { settings } = wish;
+const { settings, tls: version = "TLSv1.3" } = wish;
+const files = { ca: read(wish.ca), cert: read(wish.cert), key: read(wish.key) };
+const tls = { ...files, requestCert: true, minVersion: version, maxVersion: version };
 const server = wish.cert ? http2.createSecureServer({ ...tls, settings }) : http2.createServer({ settings });
 server.on("stream", serve);
 server.on("sessionError", (error) => say({ error: error.message }));

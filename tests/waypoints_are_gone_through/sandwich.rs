@@ -70,7 +70,7 @@ impl Rig {
             lab.service(ServiceSpec::new("room").port(80, WHO).mesh_keys(&behind(&bares)), &[server])?;
         lab.set(Section::Policies, &[only("proxy", server), only("proxy", &vault)].concat())?;
 
-        start_programs(&cluster, settings)?;
+        cluster.start_programs(settings)?;
         lab.enrol_all(&[&cluster.client, &cluster.neighbour, server, &proxy, &none, &bare, &vault])?;
         Ok(Self { cluster, proxy, shop, vault, none, desk, bare, room })
     }
@@ -91,19 +91,6 @@ impl Rig {
         let server = (pod.ip4(), 15008).into();
         Client { lab, from: outsider, server, certificate: &certificate }.run(wish)
     }
-}
-
-/// Starts the mesh with these settings of the nodes' proxies.
-fn start_programs(cluster: &Cluster, settings: &[(&str, &str)]) -> Result<(), Error> {
-    let lab = &cluster.lab;
-    lab.start_control()?;
-    for node in [&cluster.one, &cluster.two] {
-        lab.start_agent(node)?;
-        let launch = lab.node_launch(node)?;
-        let launch = settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
-        lab.start_node_as(node, launch)?;
-    }
-    Ok(())
 }
 
 fn rig() -> Arc<Rig> {
