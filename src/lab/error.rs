@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// Why the lab could not do what it was asked.
@@ -42,6 +43,14 @@ pub enum Error {
         what: &'static str,
         /// How many there can be.
         limit: usize,
+    },
+    /// An address was to be given again that somebody still has.
+    #[error("the address {address} is still that of pod {owner}; delete that one first")]
+    AddressTaken {
+        /// The address.
+        address: Ipv4Addr,
+        /// The pod.
+        owner: String,
     },
     /// A tool such as `ip` or `iptables` said no.
     #[error("`{command}` failed ({outcome}): {output}")]

@@ -1,6 +1,7 @@
 //! The lab: makes the cluster, knows everything in it, and takes it down.
 //!
-//! Topology is here; the mesh's programs are in [`start`], what they are told in [`enrol`] and [`files`].
+//! Topology is here, that of pods in [`pods`]; the mesh's programs are in [`start`], what they are told in [`enrol`] and
+//! [`files`].
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::host::{self, End, Forwarding};
 use crate::launch::Launch;
 use crate::mesh::Additions;
 use crate::node::Node;
-use crate::pod::{Place, Pod, PodSpec};
+use crate::pod::Pod;
 use crate::program::{Program, with_evidence};
 use crate::programs::Programs;
 use crate::server::{Behaviour, Server};
@@ -27,6 +28,7 @@ use crate::{Error, preflight, tool};
 
 mod enrol;
 mod files;
+mod pods;
 mod start;
 
 /// Interface names have at most 15 characters, three of which are `to-`.
@@ -52,7 +54,7 @@ pub struct Lab {
 #[derive(Debug, Default)]
 struct State {
     nodes: Vec<Node>,
-    /// How many pods each node ever had: addresses are not used twice.
+    /// How many pods each node ever had: addresses are used twice only where that is asked for.
     pods_made: Vec<usize>,
     pods: Vec<Pod>,
     enrolled: BTreeSet<String>,
@@ -147,35 +149,6 @@ impl Lab {
         route_to_pods(&self.control, node)
     }
 
-    /// Adds a pod to a node. It is not in the mesh until it is [enrolled](Self::enrol).
-    ///
-    /// # Errors
-    /// When a name is unfit, or the kernel refuses.
-    pub fn pod(&self, node: &Node, spec: PodSpec) -> Result<Pod, Error> {
-        check_name("pod", &spec.name, LONGEST_LABEL)?;
-        check_name("namespace", &spec.namespace, LONGEST_LABEL)?;
-        check_name("service account", &spec.service_account, LONGEST_LABEL)?;
-        let index = self.next_pod_index(node);
-        let (address, gateway) = (address::pod(node.index(), index)?, address::gateway(node.index())?);
-        let netns = host::create(&spec.name, Forwarding::Off)?;
-        let node_interface = format!("pod{index}");
-        let outside = End { netns: node.netns(), interface: &node_interface, address: gateway };
-        let inside = End { netns: &netns, interface: "eth0", address };
-        host::link(&outside, &inside)?;
-        host::route(&netns, ["0.0.0.0/0", "::/0"], gateway)?;
-        let uid = format!("00000000-0000-4000-8{:03x}-{index:012x}", node.index());
-        let pod = Pod::new(spec, Place { uid, node: node.name().to_owned(), netns, address, node_interface });
-        self.state().pods.push(pod.clone());
-        Ok(pod)
-    }
-
-    fn next_pod_index(&self, node: &Node) -> usize {
-        let mut state = self.state();
-        let made = &mut state.pods_made[node.index()];
-        *made += 1;
-        *made - 1
-    }
-
     /// Adds a service in front of some pods, and waits until the running proxies know it.
     ///
     /// # Errors
@@ -192,6 +165,19 @@ impl Lab {
         };
         self.apply()?;
         Ok(service)
+    }
+
+    /// Puts a service in front of other pods than before, and waits until the running proxies know it.
+    ///
+    /// # Errors
+    /// When a proxy does not take it over.
+    pub fn set_endpoints(&self, service: &Service, pods: &[&Pod]) -> Result<(), Error> {
+        for known in &mut self.state().services {
+            if known.hostname() == service.hostname() {
+                known.pods = pods.iter().map(|pod| (*pod).clone()).collect();
+            }
+        }
+        self.apply()
     }
 
     /// Replaces the wire between two nodes by one that takes its time and loses packets, until the lab is dropped.

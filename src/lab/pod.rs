@@ -168,6 +168,10 @@ impl Pod {
         self.0.address.all()
     }
 
+    pub(crate) fn address(&self) -> Both {
+        self.0.address
+    }
+
     /// The name of the node's end of the pod's link.
     #[must_use]
     pub fn node_interface(&self) -> &str {

@@ -10,7 +10,7 @@ use crate::mesh::Section;
 use crate::pod::Pod;
 use crate::program::{LogPosition, Program};
 use crate::wait::PATIENCE;
-use crate::{Error, Lab, tool};
+use crate::{Error, Lab};
 
 use super::{Role, Running, State};
 
@@ -52,23 +52,6 @@ impl Lab {
         }
         let what = format!("pod {} is no longer captured", pod.name());
         self.wait_until(PATIENCE, &what, || !listens_on_any(pod) && !pod.is_captured())
-    }
-
-    /// Removes a pod: from the mesh, from the agent's list, and from its node. Its handle keeps an unplugged host.
-    ///
-    /// # Errors
-    /// When the running proxies do not take it over.
-    pub fn delete(&self, pod: &Pod) -> Result<(), Error> {
-        let node = {
-            let mut state = self.state();
-            state.pods.retain(|other| other.uid() != pod.uid());
-            state.enrolled.remove(pod.uid());
-            state.nodes.iter().find(|node| node.name() == pod.node()).cloned()
-        };
-        if let Some(node) = node {
-            tool::ip(node.netns(), &[format!("link del {}", pod.node_interface())])?;
-        }
-        self.apply()
     }
 
     /// Whether the lab has put a pod into the mesh.

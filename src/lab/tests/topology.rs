@@ -221,3 +221,22 @@ fn a_slow_wire_takes_its_time_and_loses_packets_but_no_bytes() {
     before.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"as before");
 }
+
+#[test]
+fn an_address_is_given_again_when_it_is_free_and_to_somebody_else() {
+    let Pair { lab, client, server, .. } = pair("again").unwrap();
+    assert!(matches!(
+        lab.successor(&server, PodSpec::new("early")),
+        Err(Error::AddressTaken { owner, .. }) if owner == "server"
+    ));
+    lab.serve(&server, 8080, Behaviour::WhoAmI).unwrap();
+    assert!(client.ask((server.ip4(), 8080), b"", SOON).unwrap().starts_with(b"server "));
+    lab.delete(&server).unwrap();
+    let heir = lab.successor(&server, PodSpec::new("heir")).unwrap();
+    assert_eq!((heir.ips(), heir.node()), (server.ips(), server.node()));
+    assert_ne!(heir.uid(), server.uid());
+    lab.serve(&heir, 8080, Behaviour::WhoAmI).unwrap();
+    for ip in heir.ips() {
+        assert!(client.ask((ip, 8080), b"", SOON).unwrap().starts_with(b"heir "));
+    }
+}
