@@ -1,5 +1,5 @@
 //! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
-//! as an application, [`calls`] while something happens, and questions to the [`kernel`].
+//! as an application, [`calls`] and a steady [`load`] while something happens, and questions to the [`kernel`].
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
 //! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
@@ -19,6 +19,7 @@ pub(crate) mod frames;
 pub(crate) mod h2_waypoint;
 pub(crate) mod installed;
 pub(crate) mod kernel;
+pub(crate) mod load;
 pub(crate) mod metrics;
 pub(crate) mod nameserver;
 pub(crate) mod nghttpx;

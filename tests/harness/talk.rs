@@ -23,7 +23,7 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    fn of(error: &io::Error) -> Self {
+    pub(super) fn of(error: &io::Error) -> Self {
         let kind = error.kind();
         if kind == io::ErrorKind::ConnectionReset {
             Self::Reset
