@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use culvert_lab::{Behaviour, Pod, PodSpec, Service, ServiceSpec};
+use serde_json::json;
 
+use crate::harness::certificates::Authority;
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::kernel::drop_all_input;
 use crate::harness::metrics::counter;
-use crate::harness::talk::{Ending, assert_echo, assert_reset, exchange};
+use crate::harness::node_http2;
+use crate::harness::talk::{Ending, SOON, assert_echo, assert_reset, exchange};
 
 /// Ports of the service, and where they lead.
 const PORT: u16 = 80;
@@ -64,6 +67,21 @@ fn an_endpoint_without_a_proxy_is_passed_over() {
     let bare = PodSpec::new("bare").service_account("server").takes_tunnels();
     let rig = start("retry-bare", ECHO, &[(bare, false)]);
     all_are_served(&rig);
+}
+
+/// As after an address was given to somebody else, until the mesh knows.
+#[test]
+fn an_endpoint_that_is_somebody_else_is_passed_over_and_told_nothing() {
+    let stranger = PodSpec::new("stranger").service_account("expected").takes_tunnels();
+    let rig = start("retry-stranger", ECHO, &[(stranger, false)]);
+    let Cluster { lab, one, .. } = &rig.cluster;
+    let identity = "spiffe://cluster.local/ns/default/sa/somebody-else";
+    let certificate = Authority::of_control(lab).issue(lab.directory(), identity);
+    let stranger = node_http2::serve_tunnels(lab, &rig.others[0], &certificate, json!({}));
+    all_are_served(&rig);
+    lab.proxy(one).unwrap().wait_for_log("endpoint set aside", SOON).unwrap();
+    let said = stranger.log_text();
+    assert!(!said.contains("CONNECT"), "{said}");
 }
 
 #[test]
