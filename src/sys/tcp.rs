@@ -252,6 +252,45 @@ mod tests {
     }
 
     #[test]
+    fn listeners_can_be_shared_and_what_they_accept_is_marked() {
+        let mark = Some(0x539);
+        let how = Listen {
+            address: "127.0.0.1:0".parse().unwrap(),
+            mark,
+            reuse_port: true,
+            transparent: Transparent::Never,
+        };
+        let (first, _) = listen(&how).unwrap();
+        let again = Listen { address: first.local_addr().unwrap(), ..how };
+        assert_eq!(
+            listen(&Listen { reuse_port: false, ..again }).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        listen(&again).unwrap();
+        first.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(again.address).unwrap();
+        let (accepted, _) = first.accept().unwrap();
+        for socket in [SockRef::from(&first), SockRef::from(&accepted)] {
+            assert_eq!(socket.mark().unwrap(), 0x539);
+        }
+    }
+
+    #[test]
+    fn a_dialling_socket_is_marked_and_its_port_is_its_own() {
+        let to = "127.0.0.1:9".parse().unwrap();
+        let dialled = dial(to, &Dial { mark: Some(0x539), source: Some("192.0.2.1:5000".parse().unwrap()) });
+        let socket = dialled.unwrap();
+        let socket = SockRef::from(&socket);
+        assert_eq!(socket.mark().unwrap(), 0x539);
+        assert!(!socket.reuse_port().unwrap());
+        assert!(socket.ip_transparent_v4().unwrap());
+        let socket = dial(to, &Dial::default()).unwrap();
+        let socket = SockRef::from(&socket);
+        assert_eq!(socket.mark().unwrap(), 0);
+        assert!(!socket.ip_transparent_v4().unwrap());
+    }
+
+    #[test]
     fn a_direct_connection_has_no_original_destination() {
         let (listener, _) = listen_on("127.0.0.1:0");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

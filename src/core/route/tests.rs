@@ -9,6 +9,7 @@ mod gateway;
 mod hostname;
 mod inbound;
 mod outbound;
+mod ports;
 mod waypoint;
 
 /// Gives the snapshot of a mesh file.
