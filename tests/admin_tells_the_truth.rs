@@ -7,7 +7,7 @@ use culvert_lab::{Behaviour, Node, PodSpec, Section, http};
 
 use crate::harness::cluster::{Cluster, ECHO, launch_in, shared};
 use crate::harness::metrics::counter;
-use crate::harness::talk::{Ending, SOON, assert_echo, assert_reset, exchange};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, exchange};
 
 const READINESS: ([u8; 4], u16) = ([127, 0, 0, 1], 15021);
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
@@ -64,6 +64,69 @@ fn one_connection_is_counted_once_and_to_the_byte() {
         assert_eq!(count("received_bytes"), 11, "{reporter}");
         assert_eq!(count("sent_bytes"), 22, "{reporter}");
         assert_eq!(opened_in_all(node), 1, "{reporter}");
+    }
+}
+
+#[test]
+fn an_open_connection_is_counted_as_open_and_so_are_its_bytes() {
+    let cluster = Cluster::start("metrics-open").unwrap();
+    let mut open = cluster.client.connect((cluster.server.ip4(), ECHO), SOON).unwrap();
+    for _ in 0..3 {
+        assert_alive(&mut open, b"ten bytes!");
+    }
+    for node in [&cluster.one, &cluster.two] {
+        let count = |name: &str| counter(node, &format!("istio_tcp_{name}_total"), &[]);
+        let bytes = || count("received_bytes") == 30 && count("sent_bytes") == 30;
+        cluster.lab.wait_until(SOON, "the bytes are counted", bytes).unwrap();
+        assert_eq!((count("connections_opened"), count("connections_closed")), (1, 0));
+    }
+    drop(open);
+    let closed = || counter(&cluster.two, "istio_tcp_connections_closed_total", &[]) == 1;
+    cluster.lab.wait_until(SOON, "the connection is counted as closed", closed).unwrap();
+}
+
+/// Nobody has proven anything, at either end.
+#[test]
+fn a_connection_in_plaintext_is_counted_without_identities() {
+    let cluster = Cluster::start("metrics-plain").unwrap();
+    assert_echo(&cluster.client, (cluster.outsider.ip4(), ECHO), b"out in the open");
+    assert_echo(&cluster.outsider, (cluster.client.ip4(), ECHO), b"in from the open");
+    for (reporter, from, to) in [("source", "client", "outsider"), ("destination", "outsider", "client")] {
+        let labels = [
+            &format!("reporter=\"{reporter}\""),
+            "connection_security_policy=\"unknown\"",
+            "source_principal=\"unknown\"",
+            "destination_principal=\"unknown\"",
+        ];
+        let count = || counter(&cluster.one, "istio_tcp_connections_closed_total", &labels);
+        let what = format!("{from} -> {to} is counted");
+        cluster.lab.wait_until(SOON, &what, || count() == 1).unwrap();
+    }
+    assert_eq!(opened_in_all(&cluster.one), 2);
+}
+
+/// Dashboards are built on the others.
+#[test]
+fn metrics_that_may_change_say_so() {
+    let cluster = shared();
+    let closed = cluster.server.listen(0).unwrap().local_addr().unwrap().port();
+    assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"something to count");
+    assert_reset(&cluster.client, (cluster.server.ip4(), closed));
+    let metrics = || http::get(cluster.one.netns(), ([127, 0, 0, 1], 15020), "/metrics").unwrap().text();
+    let failed = || metrics().contains("istio_tcp_connections_failed_total{");
+    cluster.lab.wait_until(SOON, "the failure is counted", failed).unwrap();
+    let text = metrics();
+    for (family, may_change) in [
+        ("istio_tcp_connections_opened_total", false),
+        ("istio_tcp_connections_closed_total", false),
+        ("istio_tcp_received_bytes_total", false),
+        ("istio_tcp_sent_bytes_total", false),
+        ("istio_tcp_connections_failed_total", true),
+        ("culvert_connections_ended_early_total", true),
+    ] {
+        let help = text.lines().find(|line| line.starts_with(&format!("# HELP {family} ")));
+        let help = help.unwrap_or_else(|| panic!("{family} is not explained: {text}"));
+        assert_eq!(help.contains("unstable"), may_change, "{help}");
     }
 }
 

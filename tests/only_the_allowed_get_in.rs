@@ -109,6 +109,22 @@ fn who_is_allowed_is_served_and_everybody_else_is_reset() {
     }
 }
 
+/// The same authority has signed both.
+#[test]
+fn a_pod_of_another_trust_domain_is_reset() {
+    let town = Town::start("domains", "");
+    let abroad = PodSpec::new("abroad").trust_domain("abroad.example");
+    let abroad = town.lab.pod(&town.two, abroad).unwrap();
+    serve_all(&town.lab, &abroad).unwrap();
+    town.lab.enrol(&abroad).unwrap();
+    for ip in town.shop.ips() {
+        let line = town.line_about("of another trust domain", || assert_reset(&abroad, (ip, ECHO)));
+        assert!(line.contains(&abroad.identity()) && line.contains("peer_not_accepted"), "{line}");
+    }
+    assert_reset(&town.alice, (abroad.ip4(), ECHO));
+    assert_echo(&town.alice, (town.shop.ip4(), ECHO), b"at home");
+}
+
 #[test]
 fn plaintext_does_not_prove_anything() {
     let town = Town::start("plain", ALICE_ONLY);

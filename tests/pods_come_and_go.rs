@@ -1,10 +1,10 @@
 //! Pods join and leave the mesh while it runs; nobody else notices, and those that leave are as if never touched.
 
-use culvert_lab::{PodSpec, Program};
+use culvert_lab::{Pod, PodSpec, Program};
 
 use crate::harness::cluster::{Cluster, ECHO, serve_all};
 use crate::harness::kernel::traces_of_capture;
-use crate::harness::talk::{SOON, assert_alive, assert_echo};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, read_to_end};
 
 /// A cluster, and all programs of its nodes.
 fn start(name: &str) -> (Cluster, Vec<Program>) {
@@ -64,6 +64,42 @@ fn a_pod_that_leaves_keeps_its_connectivity_and_no_trace() {
         for ip in to.ips() {
             assert_echo(from, (ip, ECHO), b"still here");
         }
+    }
+    assert_untouched(&programs);
+}
+
+#[test]
+fn connections_to_a_pod_that_leaves_break_and_others_go_on() {
+    let (cluster, programs) = start("leaves-open");
+    let connect = |to: &Pod| {
+        let mut stream = cluster.client.connect((to.ip4(), ECHO), SOON).unwrap();
+        assert_alive(&mut stream, b"before");
+        stream
+    };
+    let (mut one, mut other) = (connect(&cluster.server), connect(&cluster.outsider));
+    cluster.lab.unenrol(&cluster.server).unwrap();
+    assert_eq!(read_to_end(&mut one), Ending::Reset);
+    assert_alive(&mut other, b"undisturbed");
+    assert_untouched(&programs);
+}
+
+#[test]
+fn a_pod_whose_ports_are_taken_waits_until_they_are_free_and_nobody_waits_with_it() {
+    let (cluster, programs) = start("taken");
+    for port in [15001, 15006, 15008] {
+        let pod = cluster.lab.pod(&cluster.two, PodSpec::new(&format!("taken-{port}"))).unwrap();
+        serve_all(&cluster.lab, &pod).unwrap();
+        let taken = pod.listen(port).unwrap();
+        let position = programs[4].log_position();
+        std::thread::scope(|scope| {
+            let enrolment = scope.spawn(|| cluster.lab.enrol(&pod));
+            let line = programs[4].wait_for_log_since(position, "set aside", SOON).unwrap();
+            assert!(line.contains(&format!("cannot listen on port {port}")), "{line}");
+            assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"undisturbed");
+            drop(taken);
+            enrolment.join().unwrap().unwrap();
+        });
+        assert_echo(&cluster.client, (pod.ip4(), ECHO), b"at last");
     }
     assert_untouched(&programs);
 }

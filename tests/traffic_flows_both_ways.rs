@@ -1,10 +1,15 @@
 //! Captured pods talk to each other on one node and across nodes, by pod address and by service address, and what
 //! arrives is what was sent.
 
-use crate::harness::cluster::{BULK, ECHO, Family, SINK, SOURCE, shared};
+use culvert_lab::Pod;
+
+use crate::harness::cluster::{
+    BULK, Cluster, ECHO, Family, SINK, SOURCE, WHO, service_port, service_spec, shared,
+};
 use crate::harness::kernel::established_at;
+use crate::harness::metrics::counter;
 use crate::harness::talk::{
-    SOON, assert_alive, assert_both_ways, assert_download, assert_echo, assert_upload,
+    SOON, assert_alive, assert_both_ways, assert_download, assert_echo, assert_upload, who,
 };
 
 #[test]
@@ -55,5 +60,30 @@ fn a_tunnel_carries_it_even_on_one_node() {
         assert_alive(&mut stream, b"still there");
         assert!(established_at(&cluster.client, 15001) > 0, "{to}: nothing was captured");
         assert!(established_at(pod, 15008) > 0, "{to}: no tunnel reaches {}", pod.name());
+    }
+}
+
+#[test]
+fn a_service_leads_to_its_pods_near_and_far_and_is_named_at_both_ends() {
+    let cluster = Cluster::without_mesh("both").unwrap();
+    let Cluster { lab, one, two, client, neighbour, server, .. } = &cluster;
+    let both = lab.service(service_spec("both"), &[neighbour, server]).unwrap();
+    cluster.start_mesh().unwrap();
+    let at = (both.ip4(), service_port(WHO));
+    let answered: Vec<String> =
+        (0..50).map(|_| who(client.connect(at, SOON).unwrap())).map(|(name, ..)| name).collect();
+    let by = |pod: &Pod| answered.iter().filter(|name| *name == pod.name()).count();
+    let (near, far) = (by(neighbour), by(server));
+    assert_eq!(near + far, 50);
+    assert!(near >= 10 && far >= 10, "{near} near, {far} far");
+    let called =
+        ["destination_service=\"both.default.svc.cluster.local\"", "destination_service_name=\"both\""];
+    for (node, reporter, expected) in
+        [(one, "source", 50), (one, "destination", near), (two, "destination", far)]
+    {
+        let labels = [&format!("reporter=\"{reporter}\""), called[0], called[1]];
+        let counted = || counter(node, "istio_tcp_connections_closed_total", &labels);
+        let what = format!("{reporter} of {} has counted {expected} connections", node.name());
+        lab.wait_until(SOON, &what, || counted() == expected as u64).unwrap();
     }
 }
