@@ -21,9 +21,12 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start(name: &str) -> Result<Self, Error> {
-        let cluster = Cluster::start(name)?;
+        Ok(Self::within(Cluster::start(name)?))
+    }
+
+    fn within(cluster: Cluster) -> Self {
         let mesh = Authority::of_control(&cluster.lab);
-        Ok(Self { cluster, mesh })
+        Self { cluster, mesh }
     }
 
     pub(crate) fn certificate(&self) -> Certificate {
@@ -166,6 +169,18 @@ fn what_it_may_not_ask_for_is_answered_with_a_status() {
     ];
     let result = rig.run(json!({ "does": "ask", "requests": requests }));
     assert_eq!(result, json!({ "statuses": [200, 503, 400, 400, 400] }));
+}
+
+#[test]
+fn it_is_told_what_is_behind_the_tunnel_unless_that_is_switched_off() {
+    let wish = |rig: &Rig| json!({ "does": "beTold", "authority": rig.at(ECHO) });
+    let told = rig().run(wish(&rig()));
+    assert_eq!(told["status"], 200);
+    let baggage = told["baggage"].as_str().unwrap_or_else(|| panic!("{told}"));
+    assert!(baggage.contains("k8s.namespace.name=default"), "{baggage}");
+    let off = [("ENABLE_RESPONSE_BAGGAGE", "false")];
+    let silent = Rig::within(Cluster::start_with("node-http2-silent", &off).unwrap());
+    assert_eq!(silent.run(wish(&silent)), json!({ "status": 200, "baggage": null }));
 }
 
 #[test]

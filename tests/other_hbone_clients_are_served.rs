@@ -85,6 +85,11 @@ impl Rig {
         let mesh = Authority::of_control(&cluster.lab);
         let http = cluster.lab.serve(&cluster.server, 0, Behaviour::custom(serve_http))?.port();
         let service = cluster.lab.service(ServiceSpec::new("http").port(80, http), &[&cluster.server])?;
+        let named = format!(
+            "- {{name: named, namespace: default, hostname: named.example, vips: [], ports: {{80: 0}}, \
+             endpoints: {{\"Kubernetes//Pod/default/server\": {{port: {{80: {http}}}}}}}}}"
+        );
+        cluster.lab.set(Section::Services, &named)?;
         cluster.lab.set(Section::Policies, UNWELCOME)?;
         Ok(Self { cluster, mesh, http, service })
     }
@@ -177,6 +182,9 @@ fn a_host_name_leads_to_the_service_of_that_name() {
     let report =
         rig.ask(rig.tunnel(), Some(&rig.good_certificate()), &format!("{}:80", rig.service.hostname()));
     report.assert(&[("connect", "200"), ("intact", "yes"), ("error", "none")]);
+    // Where its service leaves that to each pod, the port is the pod's own.
+    let report = rig.ask(rig.tunnel(), Some(&rig.good_certificate()), "named.example:80");
+    report.assert(&[("connect", "200"), ("intact", "yes"), ("error", "none")]);
     let report = rig.ask(rig.tunnel(), Some(&rig.good_certificate()), "nobody.default.svc.cluster.local:80");
     report.assert(&[("connect", "503")]);
 }
@@ -249,4 +257,47 @@ fn a_client_that_policy_refuses_is_answered_401() {
     rig.connect(Some(&unwelcome), rig.application()).assert(&[("connect", "401"), ("intact", "no")]);
     rig.connect(Some(&rig.good_certificate()), rig.application())
         .assert(&[("connect", "200"), ("intact", "yes")]);
+}
+
+#[test]
+fn policies_judge_the_port_a_host_name_leads_to() {
+    let rig = Rig::start("interop-ports").unwrap();
+    let host = format!("{}:80", rig.service.hostname());
+    let certificate = rig.good_certificate();
+    for (port, status) in [(80, "200"), (15008, "200"), (rig.http, "401")] {
+        let closed = format!(
+            "- {{name: closed, namespace: default, scope: Namespace, action: Deny, \
+             rules: [[[{{ destinationPorts: [{port}] }}]]]}}"
+        );
+        rig.cluster.lab.set(Section::Policies, &closed).unwrap();
+        rig.ask(rig.tunnel(), Some(&certificate), &host).assert(&[("connect", status)]);
+    }
+}
+
+#[test]
+fn the_log_says_why_a_request_was_refused() {
+    let rig = Rig::start("interop-log").unwrap();
+    let Cluster { lab, two, neighbour, server, .. } = &rig.cluster;
+    let only = "- {name: only, namespace: default, scope: Namespace, action: Allow, \
+                rules: [[[{ principals: [!Exact cluster.local/ns/default/sa/somebody] }]]]}";
+    lab.set(Section::Policies, only).unwrap();
+    let proxy = lab.proxy(two).unwrap();
+    let certificate = rig.good_certificate();
+    let mismatch = format!("ip mismatch: {} != {}", neighbour.ip4(), server.ip4());
+    let unknown = "no service is called `nobody.example`";
+    let ports = format!("{}:15006", server.ip4());
+    for (authority, status, reason, why) in [
+        (format!("{}:80", neighbour.ip4()), "400", "ip_mismatch", mismatch.as_str()),
+        ("nobody.example:80".to_owned(), "503", "unknown_host", unknown),
+        (ports, "503", "own_port", "port 15006 belongs to the proxy"),
+        (rig.application().to_string(), "401", "denied", "allow policies exist, but none allowed"),
+    ] {
+        let position = proxy.log_position();
+        rig.ask(rig.tunnel(), Some(&certificate), &authority).assert(&[("connect", status)]);
+        let line = proxy.wait_for_log_since(position, "connection complete", SOON).unwrap();
+        for part in [why, &format!("reason=\"{reason}\""), &format!("dst.hbone_addr={authority}"), "sa/curl"]
+        {
+            assert!(line.contains(part), "`{part}` is not in: {line}");
+        }
+    }
 }

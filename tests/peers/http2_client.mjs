@@ -142,6 +142,13 @@ const deeds = {
         };
         return { statuses: await Promise.all(wish.requests.map(status)) };
     },
+    /** What is said of the destination with the answer to a CONNECT. */
+    async beTold(session) {
+        const stream = session.request({ ":method": "CONNECT", ":authority": wish.authority });
+        const [answer] = await once(stream, "response");
+        stream.close();
+        return { status: answer[":status"], baggage: answer.baggage ?? null };
+    },
     /** Goes on with a stream after the server has said that it leaves, and tries another one. */
     async beLeft(session) {
         const stream = await tunnel(session, wish.authority);
