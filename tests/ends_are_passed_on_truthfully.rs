@@ -4,6 +4,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use culvert_lab::{Behaviour, Pod, Server, bulk};
 use culvert_sys::tcp;
@@ -190,6 +191,27 @@ fn a_crash_of_the_far_proxy_is_an_error_not_an_end() {
     }
     // The near proxy is alive and says the truth about new connections too.
     assert_eq!(exchange(&cluster.client, (cluster.server.ip4(), ECHO), b"hello?"), Ending::Reset);
+}
+
+/// Nobody says that a machine has lost its power: those who wait for it find out.
+#[test]
+fn a_far_pod_that_vanishes_is_an_error_at_both_ends_within_half_a_minute() {
+    const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+    const PRECISION: Duration = Duration::from_secs(3);
+    let cluster = Cluster::start("vanishes").unwrap();
+    let (server, reports) = application(&cluster, &cluster.server, |mut stream| {
+        stream.set_read_timeout(Some(HALF_A_MINUTE + PRECISION)).unwrap();
+        stream.write_all(b"hello").unwrap();
+        read_to_end(&mut stream)
+    });
+    let deadline = HALF_A_MINUTE + PRECISION;
+    let mut stream = cluster.client.connect(address(&cluster.server, &server), deadline).unwrap();
+    stream.read_exact(&mut [0; 5]).unwrap();
+    let begun = Instant::now();
+    let _fault = cluster.lab.isolate(&cluster.two, &cluster.server).unwrap();
+    assert_eq!(read_to_end(&mut stream), Ending::Reset);
+    assert_eq!(reports.recv_timeout(PRECISION).unwrap(), Ending::Reset);
+    assert!(begun.elapsed() < deadline, "{:?}", begun.elapsed());
 }
 
 /// What a server does that refuses a request before it has read all of it.

@@ -1,13 +1,15 @@
 //! Peers that say nothing, say nonsense, or dial the proxy's own ports get nowhere and disturb nobody.
 
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use culvert_lab::{Pod, wait_until};
 
 use crate::harness::cluster::{Cluster, ECHO, Family, shared};
-use crate::harness::kernel::{Connection, State, connections, established_at};
+use crate::harness::kernel::{
+    Connection, State, connections, established_at, limit_open_files, open_files, send_to,
+};
 use crate::harness::talk::{Ending, SOON, assert_echo, exchange, read_to_end};
 
 /// How long a peer may take to prove who it is, and how exactly that is kept.
@@ -129,4 +131,42 @@ fn five_hundred_half_open_peers_leave_room_for_others() {
     drop(silent);
     let gone = || established_at(&cluster.server, 15008) <= 1;
     wait_until(SOON, "peers that hung up are forgotten", gone).unwrap();
+}
+
+/// A redirect makes packets for others local: without a check a neighbour could use the pod as a relay.
+#[test]
+fn a_pod_is_no_relay_for_what_is_sent_to_somebody_else() {
+    let cluster = Cluster::start("relay").unwrap();
+    let Cluster { lab, two, server, outsider, .. } = &cluster;
+    let elsewhere = Ipv4Addr::new(198, 51, 100, 9);
+    send_to(two, elsewhere, server);
+    let proxy = lab.proxy(two).unwrap();
+    let position = proxy.log_position();
+    assert_eq!(exchange(outsider, (elsewhere, ECHO), b"pass it on"), Ending::Reset);
+    let line = proxy.wait_for_log_since(position, "connection complete", SOON).unwrap();
+    assert!(line.contains("reason=\"not_our_address\"") && line.contains("198.51.100.9:7007"), "{line}");
+    assert_echo(outsider, (server.ip4(), ECHO), b"undisturbed");
+}
+
+#[test]
+fn a_node_without_descriptors_waits_for_some_and_goes_on() {
+    const SPARE: usize = 12;
+    const TRIES: usize = 8;
+    let cluster = Cluster::start("descriptors").unwrap();
+    let Cluster { lab, two, client, server, outsider, .. } = &cluster;
+    let to = (server.ip4(), ECHO);
+    assert_echo(client, to, b"before");
+    let proxy = lab.proxy(two).unwrap();
+    limit_open_files(&proxy, open_files(&proxy) + SPARE);
+    let position = proxy.log_position();
+    let greedy: Vec<_> = (0..3 * SPARE).map(|_| outsider.connect(to, SOON).unwrap()).collect();
+    let begun = Instant::now();
+    let tries = || proxy.log_since(position).matches("cannot accept connections").count();
+    lab.wait_until(SOON, "the node has tried to accept for a while", || tries() >= TRIES).unwrap();
+    assert!(begun.elapsed() > Duration::from_millis(300), "it tries again at once: {:?}", begun.elapsed());
+    assert!(proxy.is_running());
+    drop(greedy);
+    let served = || exchange(client, to, b"after") == Ending::Complete(b"after".to_vec());
+    lab.wait_until(SOON, "the node serves again", served).unwrap();
+    assert_echo(outsider, to, b"everybody");
 }

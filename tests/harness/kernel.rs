@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::Command;
 
-use culvert_lab::Pod;
+use culvert_lab::{Node, Pod, Program};
 use culvert_sys::child::{die_with_parent, start_in};
+use culvert_sys::netns::Netns;
 
 /// Both backends of both families; those that are not in use have nothing to show.
 const SAVES: [&str; 4] =
@@ -19,9 +21,14 @@ pub(crate) type Rules = BTreeMap<String, u64>;
 /// Runs a tool inside a pod; gives back what it wrote to stdout, and whether it succeeded.
 #[track_caller]
 fn run(pod: &Pod, words: &[&str]) -> (bool, String) {
+    run_in(pod.netns(), words)
+}
+
+#[track_caller]
+fn run_in(netns: &Netns, words: &[&str]) -> (bool, String) {
     let mut command = Command::new("timeout");
     command.arg(PATIENCE).args(words);
-    start_in(&mut command, pod.netns()).unwrap();
+    start_in(&mut command, netns).unwrap();
     let output = die_with_parent(&mut command).output().unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -83,6 +90,28 @@ pub(crate) fn flush_nat_output(pod: &Pod) {
         let (success, _) = run(pod, &[tool, "-w", "5", "-t", "nat", "-F", "OUTPUT"]);
         assert!(success, "{tool} failed in {}", pod.name());
     }
+}
+
+/// Has a node send what is for an address to one of its pods, whose address it is not.
+#[track_caller]
+pub(crate) fn send_to(node: &Node, address: Ipv4Addr, pod: &Pod) {
+    let (address, via) = (address.to_string(), pod.ip4().to_string());
+    let (success, _) = run_in(node.netns(), &["ip", "route", "add", &address, "via", &via]);
+    assert!(success, "ip failed in {}", node.name());
+}
+
+/// How many files a program has open.
+#[track_caller]
+pub(crate) fn open_files(program: &Program) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", program.pid())).unwrap().count()
+}
+
+/// Lets a program have this many files open and no more.
+#[track_caller]
+pub(crate) fn limit_open_files(program: &Program, most: usize) {
+    let (pid, limit) = (program.pid().to_string(), format!("--nofile={most}:{most}"));
+    let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+    assert!(status.success(), "prlimit failed for {}", program.name());
 }
 
 /// From now on a pod hears nothing, and nobody is told.
