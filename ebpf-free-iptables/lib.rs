@@ -15,7 +15,7 @@
 //! - `binary`: which iptables programs; `tool`: running them (`run`); `parse`: reading what they print
 //! - `policy_route`: the policy rule and route, by netlink (`netlink`)
 //! - `observe`, `drift`: what is there, and how it differs
-//! - `apply`, `verify`, `remove`: the three things to do
+//! - `apply`, `verify`, `remove`: what there is to do
 //!
 //! All of it blocks, for some milliseconds per call: call it where blocking is allowed. The calling thread must live
 //! until the call returns, because the tools die with it.

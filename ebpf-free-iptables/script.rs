@@ -34,19 +34,30 @@ impl Script {
             tables.reverse();
         }
         for table in tables {
-            let wanted = plan.and_then(|plan| plan.table(table));
-            let found = saved.table(table);
-            if drift::of_table(table, wanted, found).is_empty() {
-                continue;
-            }
-            script.push(format!("*{table}"));
-            match wanted {
-                Some(wanted) => script.install(wanted, found),
-                None => script.strip(found),
-            }
-            script.push("COMMIT".to_owned());
+            script.transaction(table, plan.and_then(|plan| plan.table(table)), saved);
         }
         script
+    }
+
+    /// The lines after which no connection is diverted any more that was not before.
+    pub(crate) fn release(saved: &Saved) -> Self {
+        let mut script = Self::default();
+        script.transaction(Table::Nat, None, saved);
+        script
+    }
+
+    /// Brings one table to what is wanted, if it is not that already.
+    fn transaction(&mut self, table: Table, wanted: Option<&TablePlan>, saved: &Saved) {
+        let found = saved.table(table);
+        if drift::of_table(table, wanted, found).is_empty() {
+            return;
+        }
+        self.push(format!("*{table}"));
+        match wanted {
+            Some(wanted) => self.install(wanted, found),
+            None => self.strip(found),
+        }
+        self.push("COMMIT".to_owned());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -139,6 +150,16 @@ mod tests {
         let text = Script::bring(None, &saved(&as_saved(&plan))).text();
         let tables: Vec<&str> = text.lines().filter(|line| line.starts_with('*')).collect();
         assert_eq!(tables, ["*nat", "*raw", "*mangle"]);
+    }
+
+    #[test]
+    fn a_release_leaves_the_tables_that_keep_track_of_connections() {
+        let plan = Plan::new(&Options { dns: true, ..Options::default() });
+        let text = Script::release(&saved(&as_saved(&plan))).text();
+        let tables: Vec<&str> = text.lines().filter(|line| line.starts_with('*')).collect();
+        assert_eq!(tables, ["*nat"]);
+        assert!(!text.contains("-A ") && text.contains("-X ISTIO_OUTPUT"), "{text}");
+        assert!(Script::release(&Saved::default()).is_empty());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Enrols pods: keeps the rules in each pod's namespace and the published table equal to what the pods file wants.
 //!
 //! In go the wanted pods and the packet rules, out comes the table the node sessions read. One task owns all state;
-//! blocking work runs beside it, at most [`WIDTH`] pods at once. Rules are in and verified before a pod is published,
-//! and out before it is taken back, so a pod is refused rather than in plaintext. A pod that fails is quarantined
-//! alone and retried. It does not talk to nodes.
+//! blocking work runs beside it, at most [`WIDTH`] pods at once. Rules are in and verified before a pod is published.
+//! When it leaves, new connections pass before it is taken back, and the rest of the rules goes when nodes have had time
+//! to end what they carry: it is not refused, and nothing that was captured goes on in plaintext. A pod that fails is
+//! quarantined alone and retried. It does not talk to nodes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -43,6 +44,9 @@ const VERIFY_EVERY: Duration = Duration::from_secs(5);
 
 /// How long nodes wait for the first table; pods not decided by then are kept as they are.
 const FIRST_PASS: Duration = Duration::from_secs(10);
+
+/// How long nodes get to end the connections of a pod that leaves. They do so as soon as they hear of it.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Time between two rounds of retries, at least.
 const RETRY_PACE: Duration = Duration::from_millis(200);
@@ -156,7 +160,9 @@ impl Enrolment {
 
     fn take(&mut self, Step { uid, action }: Step) -> bool {
         match action {
-            Action::Program(..) | Action::Withdraw(..) if self.jobs.len() >= WIDTH => return false,
+            Action::Program(..) | Action::Release | Action::Withdraw(..) if self.jobs.len() >= WIDTH => {
+                return false;
+            }
             Action::Program(spec, netns) => {
                 let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(spec.clone()));
                 pod.spec = spec;
@@ -165,6 +171,7 @@ impl Enrolment {
                 }
                 self.start(&uid, Kind::Program);
             }
+            Action::Release => self.start(&uid, Kind::Release),
             Action::Withdraw(why) => self.start(&uid, Kind::Withdraw(why)),
             Action::Refuse(spec, reason) => {
                 let pod = self.pods.entry(uid).or_insert_with(|| Pod::new(spec.clone()));
@@ -182,9 +189,7 @@ impl Enrolment {
 
     fn start(&mut self, uid: &Uid, kind: Kind) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        let Some(netns) = pod.hold.netns() else { return };
-        let job =
-            Job { uid: uid.clone(), kind, pod: pod.spec.workload.to_string(), netns: Arc::clone(netns) };
+        let Some(job) = job(uid, pod, kind) else { return };
         pod.work = Work::Busy;
         self.jobs.spawn(job.run(Arc::clone(&self.rules)));
     }
@@ -220,9 +225,13 @@ impl Enrolment {
                     warn!(pod = %pod.spec.workload, %uid, drift, "packet rules had drifted and were repaired");
                 }
             }
-            (Kind::Program | Kind::Verify | Kind::Withdraw(Withdrawal::Leave), Err(reason)) => {
+            (
+                Kind::Program | Kind::Verify | Kind::Release | Kind::Withdraw(Withdrawal::Leave),
+                Err(reason),
+            ) => {
                 quarantine(pod, &reason);
             }
+            (Kind::Release, Ok(_)) => released(pod),
             (Kind::Withdraw(Withdrawal::Leave), Ok(_)) => {
                 info!(pod = %pod.spec.workload, uid = %done.uid, "pod left");
                 self.pods.remove(&done.uid);
@@ -257,9 +266,10 @@ impl Enrolment {
     /// When to look again without being called: at the next retry, or when nodes have waited long enough.
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
-        let retry = |pod: &Pod| match (pod.work, &pod.trouble) {
-            (Work::Idle, Some(trouble)) => Some(trouble.backoff.retry_at()),
-            (Work::Idle | Work::Busy, _) => None,
+        let retry = |pod: &Pod| match (pod.work, &pod.trouble, &pod.hold) {
+            (Work::Idle, Some(trouble), _) => Some(trouble.backoff.retry_at()),
+            (Work::Idle, None, Hold::Released(_, until)) => Some(*until),
+            (Work::Idle | Work::Busy, ..) => None,
         };
         let first_pass = self.published.borrow().is_none().then_some(self.first_pass_ends);
         let next = self.pods.values().filter_map(retry).chain(first_pass).min();
@@ -286,26 +296,53 @@ impl Enrolment {
         if tokio::time::timeout(EXIT_WAIT, finish).await.is_err() {
             warn!("work on some pods did not end in time; it is repeated at the next start");
         }
-        if exit == Exit::LeaveRules {
-            return Ok(());
+        let deadline = Instant::now() + cleanup::DEADLINE;
+        if exit == Exit::RemoveRules {
+            let enrolled = |pod: &Pod| matches!(pod.hold, Hold::Enrolled(_));
+            // A pod that cannot be released cannot be cleaned up either, and that is reported.
+            let _ = self.undo(Kind::Release, enrolled, deadline).await;
         }
-        let rules = Arc::clone(&self.rules);
-        let jobs = self.pods.iter().filter_map(|(uid, pod)| removal(uid, pod)).collect();
-        let result = cleanup::run(jobs, rules, WIDTH, |done| self.removed(&done.uid)).await;
+        let parted = self.pods.values().filter_map(|pod| match pod.hold {
+            Hold::Released(_, until) => Some(until),
+            Hold::Nothing | Hold::Touched(_) | Hold::Enrolled(_) => None,
+        });
+        if let Some(parted) = parted.max() {
+            sleep_until(parted).await;
+        }
+        let left = |pod: &Pod| exit == Exit::RemoveRules || matches!(pod.hold, Hold::Released(..));
+        let result = self.undo(Kind::Withdraw(Withdrawal::Leave), left, deadline).await;
         debug!(left = self.pods.len(), "cleaned up");
         result
     }
 
-    fn removed(&mut self, uid: &Uid) {
-        self.pods.remove(uid);
+    /// Does one kind of work on all these pods, at the end.
+    async fn undo(
+        &mut self,
+        kind: Kind,
+        which: impl Fn(&Pod) -> bool,
+        deadline: Instant,
+    ) -> Result<(), cleanup::Error> {
+        let rules = Arc::clone(&self.rules);
+        let jobs =
+            self.pods.iter().filter(|(_, pod)| which(pod)).filter_map(|(uid, pod)| job(uid, pod, kind));
+        cleanup::run(jobs.collect(), rules, (WIDTH, deadline), |done| self.undone(done)).await
+    }
+
+    fn undone(&mut self, done: &Done) {
+        let uid = &done.uid;
+        match (done.kind, self.pods.get_mut(uid)) {
+            (Kind::Release, Some(pod)) => released(pod),
+            (Kind::Release | Kind::Program | Kind::Verify | Kind::Withdraw(_), _) => {
+                self.pods.remove(uid);
+            }
+        }
         self.wanted.retain(|wish| wish.spec.uid != *uid);
         self.publish();
     }
 }
 
-fn removal(uid: &Uid, pod: &Pod) -> Option<Job> {
+fn job(uid: &Uid, pod: &Pod, kind: Kind) -> Option<Job> {
     let netns = Arc::clone(pod.hold.netns()?);
-    let kind = Kind::Withdraw(Withdrawal::Leave);
     Some(Job { uid: uid.clone(), kind, pod: pod.spec.workload.to_string(), netns })
 }
 
@@ -320,6 +357,13 @@ fn enrolled(pod: &mut Pod) {
     pod.hold.enrol(&pod.spec.workload);
     let netns = pod.hold.netns().map(|netns| netns.id().to_string());
     info!(pod = %pod.spec.workload, uid = %pod.spec.uid, netns, "pod enrolled");
+}
+
+fn released(pod: &mut Pod) {
+    if let Some(netns) = pod.hold.netns().map(Arc::clone) {
+        pod.hold = Hold::Released(netns, Instant::now() + PARTING);
+    }
+    pod.trouble = None;
 }
 
 fn moved(pod: &mut Pod, result: &Result<Vec<String>, Reason>) {

@@ -18,6 +18,9 @@ pub(crate) trait PacketRules: Send + Sync {
     /// Compares the kernel with what shall be there; each difference in words.
     fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause>;
 
+    /// Lets connections pass that begin from here on; those that were captured before stay so.
+    fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
+
     /// Takes out all that [`PacketRules::apply`] put in. Succeeds when nothing is there.
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
 }
@@ -38,6 +41,10 @@ impl PacketRules for IptablesRules {
     fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause> {
         let drift = self.iptables.verify(pod, netns, &self.plan)?;
         Ok(drift.iter().map(ToString::to_string).collect())
+    }
+
+    fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
+        Ok(self.iptables.release(pod, netns)?)
     }
 
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {

@@ -95,3 +95,23 @@ fn a_backend_that_cannot_be_read_does_not_keep_the_other_things() {
         "{left:?}"
     );
 }
+
+/// Connection tracking goes with the last rule that needs it, and what is diverted would go astray.
+#[test]
+fn a_release_takes_out_what_diverts_and_leaves_what_keeps_track() {
+    for backend in BACKENDS {
+        let (tools, pod) = (tools(backend), pod());
+        tools.apply(POD, &pod, &full()).unwrap();
+        let before = traces(&pod);
+        tools.release(POD, &pod).unwrap();
+        let after = traces(&pod);
+        assert!(after.iter().all(|line| !line.contains("REDIRECT")), "{after:?}");
+        let tracking = |lines: &[String]| lines.iter().filter(|line| line.contains("CONNMARK")).count();
+        assert_ne!(tracking(&after), 0);
+        assert_eq!(tracking(&after), tracking(&before));
+        tools.release(POD, &pod).unwrap();
+        assert_eq!(traces(&pod), after);
+        tools.remove(POD, &pod).unwrap();
+        assert_eq!(traces(&pod), [""; 0]);
+    }
+}

@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use super::job::{Done, Job};
 use crate::rules::PacketRules;
 
-/// Together with the other waits of an exit below the 30 s after which Kubernetes kills a container.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// For all of it. Together with the other waits of an exit below the 30 s after which Kubernetes kills a container.
+pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 
 /// The pods whose rules are still in.
 #[derive(Debug)]
@@ -40,10 +40,9 @@ impl fmt::Display for Error {
 pub(crate) async fn run(
     jobs: Vec<Job>,
     rules: Arc<dyn PacketRules>,
-    width: usize,
+    (width, deadline): (usize, Instant),
     mut removed: impl FnMut(&Done),
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + DEADLINE;
     let pods = jobs.len();
     let mut waiting = jobs.into_iter();
     let mut running = JoinSet::new();

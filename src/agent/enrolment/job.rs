@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Program,
     /// Rules compared, and repaired where they differ.
     Verify,
+    /// No new connections captured.
+    Release,
     /// Rules out.
     Withdraw(Withdrawal),
 }
@@ -60,6 +62,7 @@ impl Job {
                 }
                 Ok(drift)
             }
+            Kind::Release => rules.release(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
             Kind::Withdraw(_) => rules.remove(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
         }
     }
@@ -76,7 +79,7 @@ impl Kind {
     fn failed(self, cause: Cause) -> Reason {
         match self {
             Self::Program | Self::Verify => Reason::Program(cause),
-            Self::Withdraw(_) => Reason::Remove(cause),
+            Self::Release | Self::Withdraw(_) => Reason::Remove(cause),
         }
     }
 }

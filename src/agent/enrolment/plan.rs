@@ -27,6 +27,8 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// Put the rules in, or right.
     Program(PodSpec, Arc<Netns>),
+    /// Let new connections pass; then nodes are told to let go of the others.
+    Release,
     /// Take the rules out, then let the namespace go.
     Withdraw(Withdrawal),
     /// Let the namespace go as it is: it is no longer the pod's. Whatever still runs there stays captured.
@@ -78,7 +80,9 @@ fn leave(pod: &Pod, now: Instant) -> Option<Action> {
     match (pod.work, &pod.hold) {
         (Work::Busy, _) => None,
         (Work::Idle, Hold::Nothing) => Some(Action::Forget),
-        (Work::Idle, Hold::Touched(_) | Hold::Enrolled(_)) => {
+        (Work::Idle, Hold::Enrolled(_)) => pod.due(now).then_some(Action::Release),
+        (Work::Idle, Hold::Released(_, until)) if now < *until => None,
+        (Work::Idle, Hold::Touched(_) | Hold::Released(..)) => {
             pod.due(now).then_some(Action::Withdraw(Withdrawal::Leave))
         }
     }
@@ -112,7 +116,8 @@ fn settle(wish: &Wanted, pod: &Pod, held: &Arc<Netns>, now: Instant) -> Option<A
     if wish.spec != pod.spec {
         return Some(Action::Rename(wish.spec.clone()));
     }
-    let again = pod.trouble.is_some() && pod.due(now);
+    let released = matches!(pod.hold, Hold::Released(..));
+    let again = (released || pod.trouble.is_some()) && pod.due(now);
     again.then(|| Action::Program(wish.spec.clone(), Arc::clone(held)))
 }
 

@@ -1,11 +1,11 @@
 //! What the agent knows about each pod it has started on.
 //!
 //! ```text
-//!             rules programmed                rules out, or the
-//!             and verified                    namespace is gone
-//!   Nothing ──▶ Touched ──────────▶ Enrolled ─────────▶ Nothing
-//!                  │                    │
-//!                  └──── trouble ◀──────┘   retried; an enrolled pod in trouble stays enrolled
+//!             rules programmed         new connections         rules out, or the
+//!             and verified             are let pass            namespace is gone
+//!   Nothing ──▶ Touched ──────▶ Enrolled ────────▶ Released ─────────▶ Nothing
+//!                  │                │                  │
+//!                  └──── trouble ◀──┴──────────────────┘   retried; an enrolled pod in trouble stays enrolled
 //! ```
 
 use std::collections::BTreeMap;
@@ -44,6 +44,9 @@ pub(crate) enum Hold {
     Touched(Arc<Netns>),
     /// Rules are in, and the nodes have been told.
     Enrolled(Arc<Enrolled>),
+    /// New connections pass, and nodes have been told to let go of the others. They have time until then: without the rest of
+    /// the rules what is said on those would go out as it is.
+    Released(Arc<Netns>, Instant),
 }
 
 /// Whether a job is at work on the pod; at most one is.
@@ -118,14 +121,14 @@ impl Hold {
     pub(crate) fn netns(&self) -> Option<&Arc<Netns>> {
         match self {
             Self::Nothing => None,
-            Self::Touched(netns) => Some(netns),
+            Self::Touched(netns) | Self::Released(netns, _) => Some(netns),
             Self::Enrolled(enrolled) => Some(&enrolled.netns),
         }
     }
 
     /// After the rules were found in place. An enrolment that is told already stays the same one.
     pub(crate) fn enrol(&mut self, workload: &Workload) {
-        if let Self::Touched(netns) = self {
+        if let Self::Touched(netns) | Self::Released(netns, _) = self {
             let (workload, netns) = (workload.clone(), Arc::clone(netns));
             *self = Self::Enrolled(Arc::new(Enrolled { workload, netns }));
         }

@@ -123,14 +123,19 @@ async fn rules_are_in_and_verified_before_a_node_hears_of_the_pod() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_are_out_before_a_node_hears_that_the_pod_is_gone() {
+async fn new_connections_pass_before_a_node_hears_that_a_pod_leaves_and_the_rules_go_when_it_had_time() {
     let (a, b) = (netns(), netns());
     let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
     lab.told("serve a, serve b").await;
     let held: Weak<Netns> = Arc::downgrade(&lab.entry("a").netns);
     lab.file(&[pod("b", &b)]);
     lab.told("serve b").await;
-    assert!(lab.rules.log().contains(&"remove shop/a, told".to_owned()));
+    let told = Instant::now();
+    assert!(lab.rules.log().contains(&"release shop/a, told".to_owned()));
+    assert!(lab.rules.are_in(a.id()) && lab.rules.count("remove") == 0);
+    lab.rules.called("remove", 1).await;
+    assert!(lab.rules.log().contains(&"remove shop/a, untold".to_owned()));
+    assert!(told.elapsed() >= PARTING, "{:?}", told.elapsed());
     assert!(!lab.rules.are_in(a.id()) && lab.rules.are_in(b.id()));
     // With the last word about the pod its namespace is let go.
     let gone = async {
@@ -171,16 +176,61 @@ async fn attempts_grow_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_whose_rules_cannot_be_removed_stays_served_until_they_are() {
+async fn a_pod_whose_new_connections_cannot_be_let_pass_stays_served_until_they_are() {
     let a = netns();
     let mut lab = Lab::start(&[pod("a", &a)]);
     lab.told("serve a").await;
     lab.rules.fail(a.id());
     lab.file(&[]);
-    lab.rules.called("remove", 2).await;
+    lab.rules.called("release", 2).await;
     assert_eq!(words(&lab.table.borrow()), "serve a");
     lab.rules.mend(a.id());
     lab.told("").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_that_cannot_be_removed_are_tried_again_until_they_are() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.file(&[]);
+    lab.told("").await;
+    lab.rules.fail(a.id());
+    lab.rules.called("remove", 3).await;
+    lab.rules.mend(a.id());
+    lab.rules.called("remove", 4).await;
+    let gone = async {
+        while lab.rules.are_in(a.id()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(600), gone).await.expect("the rules are out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_back_while_it_leaves_is_enrolled_anew() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    let before = lab.entry("a");
+    lab.file(&[]);
+    lab.told("").await;
+    lab.file(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    assert!(!Arc::ptr_eq(&before, &lab.entry("a")), "nodes have let go of it");
+    assert_eq!((lab.rules.count("apply"), lab.rules.count("remove")), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_leaving_at_exit_leaves() {
+    let (a, b) = (netns(), netns());
+    let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
+    lab.told("serve a, serve b").await;
+    lab.file(&[pod("b", &b)]);
+    lab.told("serve b").await;
+    let (rules, result) = lab.end(Exit::LeaveRules).await;
+    result.unwrap();
+    assert!(!rules.are_in(a.id()) && rules.are_in(b.id()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,6 +377,9 @@ async fn cleanup_goes_through_all_pods_and_collects_the_errors() {
     assert!(error.contains("pod shop/a (a): ") && error.contains("pod shop/c (c): "), "{error}");
     assert!(!error.contains("shop/b"), "{error}");
     assert!(!rules.are_in(spaces[1].id()));
+    let order = ["release shop/b, told", "remove shop/b, untold"];
+    let of_b: Vec<_> = rules.log().into_iter().filter(|line| order.contains(&line.as_str())).collect();
+    assert_eq!(of_b, order);
     assert_eq!(words(&table.borrow()), "serve a, serve c");
 }
 

@@ -1,5 +1,6 @@
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::backoff::Backoff;
@@ -68,6 +69,7 @@ impl Scene {
 fn word(action: &Action) -> &'static str {
     match action {
         Action::Program(..) => "program",
+        Action::Release => "release",
         Action::Withdraw(Withdrawal::Leave) => "leave",
         Action::Withdraw(Withdrawal::Move) => "move",
         Action::Abandon => "abandon",
@@ -104,11 +106,25 @@ fn new_pods_are_programmed_and_enrolled_ones_are_left_alone() {
 }
 
 #[test]
-fn pods_that_left_the_file_are_withdrawn_and_then_forgotten() {
+fn pods_that_left_the_file_are_released_and_withdrawn_and_then_forgotten() {
     let a = netns();
-    Scene::new().has_enrolled("a", &a).check(&["leave a"]);
-    Scene::new().has("a", Hold::Touched(a)).check(&["leave a"]);
+    Scene::new().has_enrolled("a", &a).check(&["release a"]);
+    let released = |scene: Scene, wait| {
+        let until = scene.now + wait;
+        scene.has("a", Hold::Released(Arc::clone(&a), until))
+    };
+    released(Scene::new(), Duration::from_millis(1)).check(&[]);
+    released(Scene::new(), Duration::ZERO).check(&["leave a"]);
+    Scene::new().has("a", Hold::Touched(Arc::clone(&a))).check(&["leave a"]);
     Scene::new().has("a", Hold::Nothing).check(&["forget a"]);
+}
+
+#[test]
+fn a_pod_that_is_back_before_its_rules_are_out_is_programmed_again() {
+    let a = netns();
+    let scene = Scene::new().wants("a", &a);
+    let until = scene.now + Duration::from_secs(1);
+    scene.has("a", Hold::Released(Arc::clone(&a), until)).check(&["program a"]);
 }
 
 #[test]
@@ -185,7 +201,10 @@ fn a_namespace_belongs_to_the_first_pod_in_the_file() {
 #[test]
 fn the_next_pod_waits_until_the_last_one_has_left_the_namespace() {
     let a = netns();
-    Scene::new().wants("new", &a).has_enrolled("old", &a).check(&["leave old"]);
+    Scene::new().wants("new", &a).has_enrolled("old", &a).check(&["release old"]);
+    let scene = Scene::new().wants("new", &a);
+    let until = scene.now + Duration::from_secs(1);
+    scene.has("old", Hold::Released(Arc::clone(&a), until)).check(&[]);
     Scene::new().wants("new", &a).has_enrolled("old", &a).change("old", busy).check(&[]);
 }
 

@@ -112,6 +112,10 @@ impl PacketRules for Fake {
         Ok(vec!["a rule is missing".into()])
     }
 
+    fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
+        self.call("release", pod, netns.id()).map(drop)
+    }
+
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
         self.call("remove", pod, netns.id())?.rules.remove(&netns.id());
         Ok(())
