@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use culvert_core::intern::Interner;
-use culvert_core::route::{self, Reputation};
+use culvert_core::route;
 use culvert_core::snapshot::Snapshot;
 use culvert_core::store::{Locality, Store};
 
@@ -62,6 +62,6 @@ fn each(snapshot: &Snapshot) -> Duration {
 fn connect(snapshot: &Snapshot, entropy: u64) {
     let source = snapshot.workload_by_address("", made::pod_address(1)).expect("it is always there");
     let destination = SocketAddr::new(made::vip(0), 80);
-    let route = route::outbound(snapshot, source, destination, entropy, &|_, _| Reputation::Good);
+    let route = route::outbound(snapshot, source, destination, entropy, &route::Newcomer);
     assert!(route.is_ok(), "there is always an endpoint");
 }

@@ -95,6 +95,20 @@ pub trait Known {
     fn addresses(&self, hostname: &str) -> Option<&[IpAddr]>;
 }
 
+/// Whoever has seen nothing yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Newcomer;
+
+impl Known for Newcomer {
+    fn reputation(&self, _workload: &Workload, _address: SocketAddr) -> Reputation {
+        Reputation::Good
+    }
+
+    fn addresses(&self, _hostname: &str) -> Option<&[IpAddr]> {
+        None
+    }
+}
+
 /// What earlier connections say of an endpoint; the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reputation {
