@@ -76,7 +76,6 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         tunnel: config.tunnel,
         telling: config.telling,
         set_aside: state.set_aside(),
-        drain: config.drain_deadline,
         dns: Dns::new(config.dns.clone()),
     };
     let asked = async {

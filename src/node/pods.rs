@@ -99,8 +99,7 @@ impl Pods {
     pub(crate) fn add(&mut self, uid: &str, pod: PodInfo, netns: Arc<Netns>) -> Result<(), Error> {
         match self.running.get(uid) {
             Some(running) if running.netns == netns.id() && running.pod == pod => return Ok(()),
-            // Its sockets are where the pod no longer is, or under a name it no longer has.
-            Some(_) => self.stop(uid, Duration::ZERO),
+            Some(_) => self.stop(uid),
             None => {}
         }
         let result = self.start(uid, &pod, &netns);
@@ -136,11 +135,11 @@ impl Pods {
         self.failed.insert(uid.to_owned(), Failed { pod, netns, next: Instant::now() + pause, pause });
     }
 
-    /// Stops serving a pod: nothing new is accepted, and what is under way may finish until the drain deadline. Unknown UIDs are
-    /// fine.
+    /// Stops serving a pod at once; unknown UIDs are fine. What is under way gets no time: whoever takes the pod out takes its rules
+    /// out next, and without them what its applications say on open connections would go out in plaintext.
     pub(crate) fn remove(&mut self, uid: &str) {
         self.failed.remove(uid);
-        self.stop(uid, self.shared.drain);
+        self.stop(uid);
         self.publish();
     }
 
@@ -157,11 +156,14 @@ impl Pods {
         }
     }
 
-    fn stop(&mut self, uid: &str, deadline: Duration) {
+    fn stop(&mut self, uid: &str) {
         let Some(Running { pod, drain, task, .. }) = self.running.remove(uid) else { return };
         tracing::info!(uid, pod = pod.name, namespace = pod.namespace, "no longer serving pod");
         metrics::counter!("workload_manager_proxies_stopped_total").increment(1);
-        self.stopping.spawn(end(pod, drain, task, deadline));
+        self.stopping.spawn(async move {
+            drain.cut().await;
+            task.abort();
+        });
         while self.stopping.try_join_next().is_some() {}
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use culvert_core::identity::SpiffeId;
 use culvert_core::workload::Workload;
@@ -65,8 +64,6 @@ pub(crate) struct Shared {
     pub(crate) telling: Telling,
     /// What the pods could not reach.
     pub(crate) set_aside: set_aside::OfNode,
-    /// How long connections may go on when their pod, or this node, is asked to end.
-    pub(crate) drain: Duration,
     pub(crate) dns: Dns,
 }
 

@@ -64,9 +64,8 @@ impl Agent {
     }
 }
 
-/// A mesh that knows nobody yet.
 fn empty_mesh() -> Mesh {
-    crate::mesh::tests::growing()
+    crate::mesh::tests::fixed("workloads: []").unwrap()
 }
 
 fn shared() -> Shared {
@@ -81,7 +80,6 @@ fn shared() -> Shared {
         tunnel: config.tunnel,
         telling: config.telling,
         set_aside: Default::default(),
-        drain: Duration::from_secs(1),
         dns: Dns::new(config.dns),
     }
 }
@@ -153,24 +151,6 @@ async fn an_acked_pod_is_served_and_a_deleted_one_is_not() {
     assert_eq!(ask(&channel, delete("one"), None).await, "");
     becomes(&one, false).await;
     assert_eq!(ask(&channel, delete("never seen"), None).await, "");
-    agent.stop().await;
-}
-
-/// The connection here waits for its pod's workload, for up to 5 s.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_under_way_when_a_pod_goes_may_finish_for_a_while() {
-    use std::io::Read as _;
-    let agent = Agent::start("finish");
-    let (channel, one) = (agent.session().await, pod());
-    assert_eq!(ask(&channel, add("one"), Some(&one)).await, "");
-    assert_eq!(ask(&channel, Payload::SnapshotSent(SnapshotSent {}), None).await, "");
-    let connect = || std::net::TcpStream::connect(("127.0.0.1", INBOUND_TUNNEL)).unwrap();
-    let mut under_way = one.run(connect).unwrap();
-    assert_eq!(ask(&channel, delete("one"), None).await, "");
-    becomes(&one, false).await;
-    under_way.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    let error = under_way.read(&mut [0; 1]).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "it is neither ended nor reset");
     agent.stop().await;
 }
 

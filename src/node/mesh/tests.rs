@@ -7,16 +7,6 @@ pub(crate) fn fixed(text: &str) -> Result<Mesh, file::Error> {
     Ok(start(Locality::default(), changes, None).0)
 }
 
-/// A mesh that knows nobody, and could still learn.
-pub(crate) fn growing() -> Mesh {
-    let (mesh, feed, owner) = start(Locality::default(), Vec::new(), None);
-    tokio::spawn(async move {
-        let _feed = feed;
-        owner.run().await;
-    });
-    mesh
-}
-
 fn workload(name: &str) -> String {
     format!("- {{uid: {name}, name: {name}, namespace: ns, serviceAccount: sa, workloadIps: [10.0.0.1]}}\n")
 }
