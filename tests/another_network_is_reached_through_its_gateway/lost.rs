@@ -11,7 +11,7 @@ use culvert_lab::{Behaviour, Program};
 
 use crate::harness::cluster::{ECHO, service_port};
 use crate::harness::kernel::established_at;
-use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, read_to_end};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange_on, read_to_end};
 
 use super::envoy::start_gateway;
 use super::rig::{Networks, PORT};
@@ -64,6 +64,21 @@ fn the_end_of_the_server_s_proxy_behind_the_gateway_is_an_error_not_an_end() {
     assert_alive(&mut idle, b"so far, so good");
     networks.proxy(&networks.there).kill_hard().unwrap();
     assert_eq!(read_to_end(&mut idle), Ending::Reset);
+}
+
+#[test]
+fn proxies_that_drain_let_connections_through_the_gateway_finish() {
+    let networks = Networks::start("gateway-drain").unwrap();
+    let Networks { client, gate, far, here, there, .. } = &networks;
+    let _gateway = start_gateway(&networks, gate, &[]);
+    let mut open = client.connect((far.ip4(), service_port(ECHO)), SOON).unwrap();
+    assert_alive(&mut open, b"so far, so good");
+    for proxy in [there, here].map(|node| networks.proxy(node)) {
+        proxy.terminate().unwrap();
+        proxy.wait_for_log("draining", SOON).unwrap();
+        assert_alive(&mut open, b"still here");
+    }
+    assert_eq!(exchange_on(open, b"the end"), Ending::Complete(b"the end".to_vec()));
 }
 
 /// Descriptors, and bytes of memory of its own, that a program has.
