@@ -61,6 +61,7 @@ pub(crate) fn workload(number: usize, services: usize, version: usize) -> Made {
         place: place.into(),
         addresses: [pod_address(number)].into_iter().collect(),
         status: if version.is_multiple_of(2) { Health::Healthy } else { Health::Unhealthy },
+        incarnation: 0,
         capacity: 1,
         template: Arc::new(template),
     };

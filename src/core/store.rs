@@ -53,6 +53,8 @@ pub struct Store {
     staged: HashMap<Arc<str>, Index<Arc<Workload>>>,
     /// Policies that could not be understood.
     unusable: usize,
+    /// Workloads that were taken away, counted round and round: who comes back is somebody else.
+    gone: u16,
     changes: Changes,
 }
 
@@ -91,7 +93,9 @@ impl Store {
 
     /// Takes the workload with this uid, or else the service with this key, away; a name that is neither is fine.
     pub fn remove_address(&mut self, name: &str) {
-        if !self.remove_workload(name) {
+        if self.remove_workload(name) {
+            self.gone = self.gone.wrapping_add(1);
+        } else {
             self.remove_service(name);
         }
     }
@@ -104,8 +108,10 @@ impl Store {
         }
     }
 
-    fn insert_workload(&mut self, workload: Workload) {
-        if self.current.workloads.get(&workload.uid).is_some_and(|known| **known == workload) {
+    fn insert_workload(&mut self, mut workload: Workload) {
+        let known = self.current.workloads.get(&workload.uid);
+        workload.incarnation = known.map_or(self.gone, |known| known.incarnation);
+        if known.is_some_and(|known| **known == workload) {
             return;
         }
         self.remove_workload(&workload.uid);

@@ -36,6 +36,8 @@ pub struct Workload {
     pub addresses: Addresses,
     /// Whether it can take traffic.
     pub status: Health,
+    /// Which of those with this uid it is, one after the other; the store says so. Names and addresses are given again.
+    pub incarnation: u16,
     /// Its weight in load balancing.
     pub capacity: u32,
     /// What it has in common with the other pods of its owner.
@@ -267,6 +269,7 @@ impl Default for Workload {
             place: Arc::default(),
             addresses: Addresses::default(),
             status: Health::default(),
+            incarnation: 0,
             capacity: 1,
             template: Arc::default(),
         }

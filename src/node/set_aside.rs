@@ -30,6 +30,8 @@ pub(crate) fn describe_metrics() {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Endpoint {
     pub(crate) workload: Arc<str>,
+    /// Which of those with this uid it is.
+    pub(crate) incarnation: u16,
     pub(crate) address: SocketAddr,
 }
 
@@ -60,11 +62,11 @@ pub(crate) struct Listed {
 
 impl Endpoint {
     pub(crate) fn new(workload: &Workload, address: SocketAddr) -> Self {
-        Self { workload: Arc::clone(&workload.uid), address }
+        Self { workload: Arc::clone(&workload.uid), incarnation: workload.incarnation, address }
     }
 
     pub(crate) fn is(&self, workload: &Workload, address: SocketAddr) -> bool {
-        self.address == address && self.workload == workload.uid
+        self.address == address && self.workload == workload.uid && self.incarnation == workload.incarnation
     }
 }
 
@@ -82,7 +84,7 @@ impl SetAside {
     pub(crate) fn failed(&self, endpoint: &Endpoint, now: Instant) {
         let pause = self.change(|records| records.failed(endpoint, now));
         if let Some(pause) = pause {
-            let Endpoint { workload, address } = endpoint;
+            let Endpoint { workload, address, .. } = endpoint;
             let PodInfo { name, namespace, .. } = &self.0.pod;
             metrics::counter!(COUNTED).increment(1);
             tracing::warn!(pod = name, namespace, %workload, %address, ?pause, "endpoint set aside");

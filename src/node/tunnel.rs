@@ -48,6 +48,8 @@ pub(crate) struct Key {
     pub(crate) peer: SocketAddr,
     /// The uid of the workload there: addresses are used again.
     pub(crate) workload: Arc<str>,
+    /// And which of those with this uid it is.
+    pub(crate) incarnation: u16,
     /// The client's address: the peer takes its from the tunnel.
     pub(crate) source: IpAddr,
 }

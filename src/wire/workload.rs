@@ -33,6 +33,7 @@ pub(crate) fn decode(
             proto::WorkloadStatus::Healthy => Health::Healthy,
             proto::WorkloadStatus::Unhealthy => Health::Unhealthy,
         },
+        incarnation: 0,
         capacity: message.capacity.unwrap_or(1),
         template: template(message, interner)?,
     })

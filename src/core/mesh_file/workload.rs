@@ -78,6 +78,7 @@ impl Entry {
             place: self.place(names),
             addresses: self.workload_ips.0.iter().map(|ip| ip.0).collect(),
             status: self.status,
+            incarnation: 0,
             capacity: self.capacity,
             template: Arc::new(self.into_template(names)),
         };

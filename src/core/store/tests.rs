@@ -247,3 +247,26 @@ fn a_snapshot_stays_what_it_was() {
     assert!(before.workload("w").is_some() && before.service("n/h").is_some());
     assert_eq!(before.endpoints("n/h").count(), 1);
 }
+
+#[test]
+fn who_comes_back_under_a_name_is_somebody_else_and_who_changes_is_not() {
+    let mut store = Store::new(Locality::default());
+    let workload = |capacity| Workload { uid: "n/web-0".into(), capacity, ..Workload::default() };
+    let mut incarnations = Vec::new();
+    let mut incarnation = |store: &Store| {
+        incarnations.push(store.snapshot().workload("n/web-0").unwrap().incarnation);
+    };
+    store.insert(Resource::Workload(workload(1)));
+    incarnation(&store);
+    for _ in 0..3 {
+        store.insert(Resource::Workload(workload(2)));
+        incarnation(&store);
+        store.remove_address("n/web-0");
+        store.insert(Resource::Workload(workload(1)));
+        incarnation(&store);
+    }
+    assert_eq!(incarnations, [0, 0, 1, 1, 2, 2, 3]);
+    store.take_changes();
+    store.insert(Resource::Workload(workload(1)));
+    assert!(!store.take_changes().verdicts, "the same again changes nothing");
+}

@@ -145,6 +145,11 @@ impl Engine {
         self.http2.open(authority, fields)
     }
 
+    /// Says that a stream was asked for at `now`; see [`Connection::expect`].
+    pub fn expect(&mut self, now: Instant) {
+        self.http2.expect(now);
+    }
+
     /// Answers a request (server); with `end`, that is all there will be.
     pub fn answer(&mut self, stream: StreamId, status: u16, fields: &Fields, end: bool) {
         self.http2.answer(stream, status, fields, end);

@@ -63,7 +63,7 @@ fn reachable(status: &control_plane::Status) -> Value {
 /// The endpoints a pod is not given for a while, unless there are no others.
 fn unreached((PodInfo { name, namespace, .. }, endpoints): &(PodInfo, Vec<set_aside::Listed>)) -> Value {
     let endpoint = |listed: &set_aside::Listed| {
-        let Endpoint { workload, address } = &listed.endpoint;
+        let Endpoint { workload, address, .. } = &listed.endpoint;
         json!({
             "workload": workload,
             "address": address,
@@ -116,7 +116,11 @@ mod tests {
 
     #[test]
     fn endpoints_are_listed_with_the_pod_that_could_not_reach_them() {
-        let endpoint = Endpoint { workload: "c//Pod/n/db".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let endpoint = Endpoint {
+            workload: "c//Pod/n/db".into(),
+            incarnation: 0,
+            address: "10.0.0.1:80".parse().unwrap(),
+        };
         let [pause, left] = [20, 7].map(Duration::from_secs);
         let [name, namespace, service_account] = ["web", "n", "default"].map(str::to_owned);
         let pod = PodInfo { name, namespace, service_account };

@@ -136,8 +136,9 @@ impl Attempt<'_> {
     }
 
     fn key(&self, peer: SocketAddr, expected: Vec<SpiffeId>, workload: Arc<Workload>) -> Key {
-        let identity = self.local.identity.clone();
-        Key { identity, expected, peer, workload: Arc::clone(&workload.uid), source: self.client.ip() }
+        let Workload { uid, incarnation, .. } = &*workload;
+        let (identity, source) = (self.local.identity.clone(), self.client.ip());
+        Key { identity, expected, peer, workload: Arc::clone(uid), incarnation: *incarnation, source }
     }
 
     async fn go_by_tunnel(

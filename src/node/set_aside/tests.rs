@@ -3,7 +3,8 @@ use super::*;
 
 fn endpoint(number: usize) -> Endpoint {
     let port = u16::try_from(number).unwrap();
-    Endpoint { workload: format!("uid {number}").into(), address: SocketAddr::from(([10, 0, 0, 1], port)) }
+    let address = SocketAddr::from(([10, 0, 0, 1], port));
+    Endpoint { workload: format!("uid {number}").into(), incarnation: 0, address }
 }
 
 /// A clock, and what is known at its time.
@@ -128,7 +129,7 @@ fn set_aside(pod: &SetAside, number: usize, now: Instant) {
 fn a_pod_does_not_care_what_others_could_not_reach() {
     let (node, now) = (OfNode::default(), Instant::now());
     let [one, other] = ["one", "other"].map(|name| node.begin(pod(name)));
-    let Endpoint { workload: uid, address } = endpoint(1);
+    let Endpoint { workload: uid, address, .. } = endpoint(1);
     let workload = Workload { uid, ..Workload::default() };
     set_aside(&one, 1, now);
     assert_eq!(one.reputation(&workload, address, now), Reputation::SetAside);

@@ -154,13 +154,16 @@ impl Drop for Place {
 }
 
 impl Tunnel {
-    /// Takes a place for one stream, or `None` when the tunnel is full or closed.
+    /// Takes a place for one stream, or `None` when the tunnel is full or closed, or its peer seems to have gone.
     pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
         if self.gauge.is_leaving() || self.proof.is_expired() {
             // Old streams may keep the tunnel up for long; nobody opens any that an expired certificate would vouch for.
             self.close();
         }
         let most = self.most_streams.min(self.gauge.capacity() as usize);
+        if self.gauge.is_doubtful() {
+            return None;
+        }
         let taken = self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, |streams| {
             (streams < most && self.is_open()).then_some(streams + 1)
         });
@@ -173,7 +176,7 @@ impl Tunnel {
 
     /// Whether it takes any streams, be they all taken.
     pub(super) fn has_room_at_all(&self) -> bool {
-        self.is_open() && !self.gauge.is_leaving() && self.gauge.capacity() > 0
+        self.is_open() && !self.gauge.is_leaving() && !self.gauge.is_doubtful() && self.gauge.capacity() > 0
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -259,8 +262,10 @@ impl Tunnel {
         NotCarried { error: Error::Gone { peer: self.peer }, again, unseen: true }
     }
 
-    fn not_carried(&self, Unopened { why, socket, said }: Unopened) -> NotCarried {
-        let (peer, unseen) = (self.peer, why == Why::Unseen);
+    fn not_carried(&self, Unopened { why, socket, said, silent }: Unopened) -> NotCarried {
+        // A connection on which nothing was said leaves no trace but itself.
+        let unheard = silent && matches!(why, Why::Broken(_));
+        let (peer, unseen) = (self.peer, why == Why::Unseen || unheard);
         // It could not reach its workload, so nobody has seen what was said.
         let untouched = unseen || why == Why::Status(503);
         let error = match why {
@@ -268,6 +273,7 @@ impl Tunnel {
             Why::Status(status) => Error::Status { peer, status, hint: hint(status) },
             Why::Broken(reason) => Error::Broken { peer, reason },
             Why::Fault(reason) => Error::Http2 { peer, reason },
+            Why::Alert(reason) => Error::Tls { peer, reason },
             Why::Revoked => Error::Revoked { peer },
             Why::ClientGone(broken) => Error::ClientGone(Early::Client(broken)),
         };

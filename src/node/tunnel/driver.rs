@@ -67,6 +67,8 @@ pub(super) struct Gauge {
     leaving: AtomicBool,
     /// Until when it counts as busy with bulk, in ms since `began`.
     bulk_until: AtomicU64,
+    /// From when on it counts as doubtful, if nothing comes before, in ms since `began`; 0 when it does not.
+    doubtful_from: AtomicU64,
     began: Instant,
 }
 
@@ -108,6 +110,10 @@ pub(super) enum Over {
 /// wakes another thread to look for work.
 const ROUNDS: usize = 16;
 
+/// How long a peer that was asked for a stream may be quiet before others are asked rather: twice as long as until it is asked whether
+/// it is there, which takes a round trip.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// How long a stream is remembered as bulk after it was seen to be.
 const BULK_FOR: Duration = Duration::from_secs(2);
 
@@ -123,6 +129,7 @@ impl Driver {
             capacity: AtomicU32::new(engine.http2().capacity()),
             leaving: AtomicBool::new(false),
             bulk_until: AtomicU64::new(0),
+            doubtful_from: AtomicU64::new(0),
             began: Instant::now(),
         });
         Self {
@@ -229,6 +236,19 @@ impl Gauge {
     pub(super) fn is_bulk(&self) -> bool {
         let until = self.bulk_until.load(Ordering::Relaxed);
         until > 0 && self.milliseconds(Instant::now()) < until
+    }
+
+    /// Whether the peer may have gone: it was asked for something a while ago, then whether it is there, and nothing has come.
+    pub(super) fn is_doubtful(&self) -> bool {
+        let from = self.doubtful_from.load(Ordering::Relaxed);
+        from > 0 && self.milliseconds(Instant::now()) >= from
+    }
+
+    fn owes_since(&self, since: Option<Instant>) {
+        let from = since.map_or(0, |since| self.milliseconds(since + DOUBT));
+        if self.doubtful_from.load(Ordering::Relaxed) != from {
+            self.doubtful_from.store(from, Ordering::Relaxed);
+        }
     }
 
     fn bulk(&self, now: Instant) {

@@ -102,6 +102,8 @@ pub(super) struct Unopened {
     pub(super) why: Why,
     pub(super) socket: Socket,
     pub(super) said: Vec<u8>,
+    /// The peer was told nothing of what was said.
+    pub(super) silent: bool,
 }
 
 /// Why a stream did not come about.
@@ -115,6 +117,8 @@ pub(super) enum Why {
     Broken(String),
     /// One end of the tunnel broke the rules.
     Fault(String),
+    /// The peer has ended the tunnel before it said anything: it does not accept us.
+    Alert(String),
     /// The peer is not to be trusted any more.
     Revoked,
     /// The application has gone meanwhile.

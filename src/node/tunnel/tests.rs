@@ -4,6 +4,7 @@
 mod app;
 mod bulk;
 mod cable;
+mod doubt;
 mod early;
 mod ends;
 mod far;
@@ -67,7 +68,8 @@ fn key(server: &Server) -> Key {
 
 fn key_of(peer: SocketAddr) -> Key {
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Key { identity: account("client"), expected: vec![account("web")], peer, workload: "web".into(), source }
+    let (identity, expected) = (account("client"), vec![account("web")]);
+    Key { identity, expected, peer, workload: "web".into(), incarnation: 0, source }
 }
 
 fn connect() -> Connect {

@@ -324,6 +324,17 @@ impl Connection {
         self.liveness.has_begun()
     }
 
+    /// Says that a stream was asked for at `now`, so that a peer that has gone is noticed soon.
+    pub fn expect(&mut self, now: Instant) {
+        self.liveness.expect(now);
+    }
+
+    /// Since when the peer owes us a word: a stream was asked for, and nothing at all has come since.
+    #[must_use]
+    pub fn owes_since(&self) -> Option<Instant> {
+        self.liveness.owes_since()
+    }
+
     /// When [`Connection::on_deadline`] wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -12,6 +12,8 @@ const PREFACE: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(10);
 /// How long it may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
+/// How long it may be quiet when it was asked for something before it is asked whether it is there.
+const OWES: Duration = Duration::from_millis(500);
 
 /// When the peer was heard of. Times do not travel to another process: there they begin anew.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,11 +24,14 @@ pub(super) struct Liveness {
     heard: Option<Instant>,
     #[serde(skip)]
     asked: Option<Instant>,
+    /// Since when it owes us a word: it was asked for a stream, and nothing at all has come since.
+    #[serde(skip)]
+    owes: Option<Instant>,
 }
 
 impl Liveness {
     pub(super) fn new(now: Instant) -> Self {
-        Self { begun: false, heard: Some(now), asked: None }
+        Self { begun: false, heard: Some(now), asked: None, owes: None }
     }
 
     pub(super) fn resume(&mut self, now: Instant) {
@@ -37,8 +42,19 @@ impl Liveness {
     pub(super) fn heard(&mut self, now: Instant) {
         // The preface counts as a whole: dripping it gains nothing.
         if self.begun {
-            (self.heard, self.asked) = (Some(now), None);
+            (self.heard, self.asked, self.owes) = (Some(now), None, None);
         }
+    }
+
+    /// It was asked for a stream.
+    pub(super) fn expect(&mut self, now: Instant) {
+        if self.begun {
+            self.owes.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn owes_since(&self) -> Option<Instant> {
+        self.owes
     }
 
     pub(super) fn begun(&mut self, now: Instant) {
@@ -54,7 +70,10 @@ impl Liveness {
         match (self.begun, self.asked, self.heard) {
             (false, _, heard) => heard.map(|began| began + PREFACE),
             (true, Some(asked), _) => Some(asked + ANSWER),
-            (true, None, heard) => heard.map(|heard| heard + QUIET),
+            (true, None, heard) => {
+                let (quiet, owing) = (heard.map(|heard| heard + QUIET), self.owes.map(|since| since + OWES));
+                quiet.into_iter().chain(owing).min()
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What others ask of the tunnel.
 
 use std::task::Context;
+use std::time::Instant;
 
 use culvert_core::tunnel::http2::{Code, Fields, StreamId};
 
@@ -50,9 +51,11 @@ impl Driver {
         let Ok(stream) = self.engine.open(&connect.authority, &connect.fields) else {
             self.show_capacity();
             // Who asked may have gone.
-            let _ = answer.send(Err(Unopened { why: Why::Unseen, socket: carry.socket, said }));
+            let _ = answer.send(Err(Unopened { why: Why::Unseen, socket: carry.socket, said, silent: true }));
             return;
         };
+        self.engine.expect(Instant::now());
+        self.gauge.owes_since(self.engine.http2().owes_since());
         let early = self.engine.http2().takes_early_data();
         let inbox = &self.inbox;
         let slot = self.legs.insert(|slot| Leg::asked(stream, inbox.waker(slot)));

@@ -7,6 +7,7 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use culvert_core::tunnel::Fault;
 use culvert_core::tunnel::http2::{By, Code, Role, StreamId};
 
 use super::leg::{Asked, Carried, Leg};
@@ -67,9 +68,11 @@ impl Driver {
             turn_down(order, over);
         }
         let broken = over.broken();
+        // TLS 1.3 lets a server judge us after we have begun (RFC 8446 §4.4.2.4).
+        let refused = matches!(over, Over::Fault(Fault::Alert(_))) && !self.engine.http2().has_begun();
         for mut leg in self.legs.drain() {
             if let Some(asked) = leg.carried.as_mut().and_then(|carried| carried.asked.take()) {
-                leg.give_back(asked, over.unopened());
+                leg.give_back(asked, if refused { Why::Alert(over.to_string()) } else { over.unopened() });
             } else if matches!(over, Over::Cut | Over::Revoked) {
                 leg.drop_at_once(self.role, broken.clone());
             } else {
@@ -124,7 +127,8 @@ fn turn_down(order: Order, over: &Over) {
     if let Order::Open(opening) = order {
         let why = if *over == Over::Revoked { Why::Revoked } else { Why::Unseen };
         // Who asked may have gone.
-        let _ = opening.answer.send(Err(Unopened { why, socket: opening.carry.socket, said: opening.said }));
+        let (socket, said) = (opening.carry.socket, opening.said);
+        let _ = opening.answer.send(Err(Unopened { why, socket, said, silent: true }));
     }
 }
 
@@ -222,7 +226,8 @@ impl Leg {
 impl Carried {
     /// Gives a connection back to who wanted it carried.
     pub(super) fn give_back(self, asked: Asked, why: Why) {
-        let _ = asked.answer.send(Err(Unopened { why, socket: self.socket, said: self.said }));
+        let (socket, said, silent) = (self.socket, self.said, self.sent == 0);
+        let _ = asked.answer.send(Err(Unopened { why, socket, said, silent }));
     }
 }
 

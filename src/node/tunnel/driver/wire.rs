@@ -106,6 +106,7 @@ impl Driver {
         let taken = self.engine.receive(Instant::now(), &mut input[..self.wire.filled], &mut events);
         self.take_events(&mut events, &input);
         self.events = events;
+        self.gauge.owes_since(self.engine.http2().owes_since());
         let taken = taken.inspect_err(|_| self.wire.filled = 0);
         if let Ok(taken) = taken {
             input.copy_within(taken..self.wire.filled, 0);

@@ -98,3 +98,37 @@ fn move_to(connection: Connection, when: impl Fn(&Connection) -> Instant) -> (Co
     let wait = moved.deadline().unwrap() - now;
     (moved, wait)
 }
+
+#[test]
+fn who_owes_an_answer_and_is_quiet_is_asked_soon() {
+    let mut client = Script::client().at_home();
+    let now = client.now();
+    assert_eq!(client.does(|connection| connection.owes_since()), None);
+    client.does(|connection| connection.expect(now));
+    assert_eq!(until_deadline(&mut client), SECOND / 2);
+    // Asking again does not put it off.
+    let later = client.wait(SECOND / 4).now();
+    client.does(|connection| connection.expect(later));
+    assert_eq!(until_deadline(&mut client), SECOND / 4);
+    assert_eq!(client.does(|connection| connection.owes_since()), Some(now));
+    assert_eq!(on_deadline(client.wait(SECOND / 4)), Ok(()));
+    client.sends(&["PING culvert?"]);
+    assert_eq!(until_deadline(&mut client), 20 * SECOND);
+    client.gets(ping_ack(b"culvert?"));
+    assert_eq!(client.does(|connection| connection.owes_since()), None, "it has been heard");
+    assert_eq!(until_deadline(&mut client), 10 * SECOND);
+}
+
+#[test]
+fn who_is_heard_in_time_is_not_asked() {
+    let mut client = Script::client().at_home();
+    let now = client.now();
+    client.does(|connection| connection.expect(now));
+    client.wait(SECOND / 4).gets(window_update(0, 1));
+    assert_eq!(until_deadline(&mut client), 10 * SECOND);
+    // Who has not said anything yet has a deadline of its own.
+    let mut beginning = Script::new(Role::Client, LIMITS).at_home();
+    let now = beginning.now();
+    beginning.does(|connection| connection.expect(now));
+    assert_eq!(until_deadline(&mut beginning), 10 * SECOND);
+}
