@@ -19,10 +19,8 @@ fn policy(name: &str, scope: &str, action: &str) -> Vec<Resource> {
     of_yaml(&text).policies
 }
 
-/// A policy whose one condition has an address of three bytes.
-fn with_a_bad_address(name: &str, scope: security::Scope) -> Resource {
-    let address = security::Address { address: vec![10, 0, 0], length: 8 };
-    let matched = security::Match { source_ips: vec![address], ..security::Match::default() };
+/// A policy that denies those its one condition is about.
+fn denying(name: &str, scope: security::Scope, matched: security::Match) -> Resource {
     let clause = security::Clause { matches: vec![matched] };
     let policy = security::Authorization {
         name: name.to_owned(),
@@ -33,6 +31,12 @@ fn with_a_bad_address(name: &str, scope: security::Scope) -> Resource {
         ..security::Authorization::default()
     };
     of_payload(AUTHORIZATION, format!("default/{name}"), policy.encode_to_vec())
+}
+
+/// A policy whose one condition has an address of three bytes.
+fn with_a_bad_address(name: &str, scope: security::Scope) -> Resource {
+    let address = security::Address { address: vec![10, 0, 0], length: 8 };
+    denying(name, scope, security::Match { source_ips: vec![address], ..security::Match::default() })
 }
 
 /// The server, referring to a policy.
@@ -131,4 +135,25 @@ fn a_policy_whose_scope_changes_governs_whom_it_says() {
     assert_eq!(rig.call(), Ending::Reset);
     stream.tell(ADDRESS, vec![rig.told().address("Kubernetes//Pod/default/server")]);
     assert!(rig.works());
+}
+
+#[test]
+fn a_principal_that_nobody_can_be_is_pointed_out() {
+    let (rig, mut stream, program) = Rig::start("ads-policy-scheme");
+    let told = |principal: &str| {
+        let exact = security::string_match::MatchType::Exact(principal.to_owned());
+        let principals = vec![security::StringMatch { match_type: Some(exact) }];
+        let matched = security::Match { principals, ..security::Match::default() };
+        vec![denying("narrow", security::Scope::Namespace, matched)]
+    };
+    let identity = rig.client.identity();
+    let position = program.log_position();
+    stream.tell(AUTHORIZATION, told(&identity));
+    let line = program.wait_for_log_since(position, "without `spiffe://`", SOON).unwrap();
+    assert!(line.contains("default/narrow") && line.contains(&identity), "{line}");
+    assert!(rig.works(), "it denies nobody");
+    let position = program.log_position();
+    stream.tell(AUTHORIZATION, told(identity.trim_start_matches("spiffe://")));
+    assert_eq!(rig.call(), Ending::Reset);
+    assert!(!program.log_since(position).contains("without `spiffe://`"));
 }

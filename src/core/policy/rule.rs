@@ -17,6 +17,9 @@ use serde::Deserialize;
 
 use super::matcher::{ServiceAccountMatch, StringMatch, Subject, lies_in};
 
+/// How identities begin, and principals do not.
+const SCHEME: &str = "spiffe://";
+
 /// An authorization policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -109,6 +112,19 @@ impl Policy {
         let name = key.rsplit('/').next().unwrap_or_default().into();
         let (action, rules) = (Action::Deny, Vec::new());
         Self { key, name, namespace, scope, action, rules, dry_run: false, unusable: Some(reason) }
+    }
+
+    /// Gives a principal that no peer can be, because it is written with its scheme.
+    #[must_use]
+    pub fn principal_with_scheme(&self) -> Option<&str> {
+        let matches = self.rules.iter().flat_map(|rule| &rule.clauses).flat_map(|clause| &clause.matches);
+        let mut principals = matches.flat_map(|it| it.principals.iter().chain(&it.not_principals));
+        principals.find_map(|principal| match principal {
+            StringMatch::Exact(text) | StringMatch::Prefix(text) => {
+                text.starts_with(SCHEME).then_some(&**text)
+            }
+            StringMatch::Suffix(_) | StringMatch::Presence => None,
+        })
     }
 
     pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {

@@ -33,7 +33,10 @@ pub(super) fn resource(kind: Kind, resource: &proto::Resource, interner: &mut In
         }
     };
     match read {
-        Ok(read) => accepted(resource, read.name(), Some(Change::Insert(read))),
+        Ok(read) => {
+            warn_of_scheme(name, &read);
+            accepted(resource, read.name(), Some(Change::Insert(read)))
+        }
         Err(error) => {
             let reason = error.reason();
             tracing::error!(
@@ -48,6 +51,19 @@ pub(super) fn resource(kind: Kind, resource: &proto::Resource, interner: &mut In
             let change = governs.then(|| Change::Insert(Resource::Policy(denying())));
             Decoded { change, verdict: Err(Rejected { name: name.into(), reason }) }
         }
+    }
+}
+
+/// It is valid, and so far from what was meant that somebody should know: a denial of nobody, perhaps.
+fn warn_of_scheme(name: &str, read: &Resource) {
+    if let Resource::Policy(policy) = read
+        && let Some(principal) = policy.principal_with_scheme()
+    {
+        tracing::warn!(
+            policy = name,
+            principal,
+            "no peer matches this principal: write it without `spiffe://`"
+        );
     }
 }
 

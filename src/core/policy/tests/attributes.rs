@@ -142,6 +142,22 @@ fn a_principal_is_written_without_its_scheme() {
 }
 
 #[test]
+fn a_principal_that_nobody_can_be_is_found() {
+    let found = |attributes| {
+        let policy = policy("p", Action::Deny, one(vec![attributes]));
+        policy.principal_with_scheme().map(str::to_owned)
+    };
+    let with = "spiffe://td/ns/namespace/sa/account";
+    assert_eq!(found(principals(exact(with))).as_deref(), Some(with));
+    let not = Match { not_principals: vec![StringMatch::Prefix(with.into())], ..Match::default() };
+    assert_eq!(found(not).as_deref(), Some(with));
+    for fine in ["td/ns/namespace/sa/account", "td/ns/spiffe:///sa/account", ""] {
+        assert_eq!(found(principals(exact(fine))), None, "{fine}");
+    }
+    assert_eq!(found(namespaces(exact(with))), None, "only principals have one");
+}
+
+#[test]
 fn only_principals_care_for_the_trust_domain() {
     let elsewhere = peer("elsewhere/namespace/account", "127.0.0.1:1", "127.0.0.2:8080");
     let hit = |attributes| hits(&one(vec![attributes]), &elsewhere);
