@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,7 @@ struct Member {
 /// A captured client on one node, a service of three servers on the other.
 struct Rig {
     lab: Lab,
+    one: Node,
     two: Node,
     client: Pod,
     service: Service,
@@ -69,7 +71,7 @@ impl Rig {
         lab.start_mesh()?;
         let proxy = lab.proxy(&one).expect("it was just started");
         let (members, identities) = (Vec::new(), BTreeMap::new());
-        let mut rig = Self { lab, two, client, service, members, made: 0, identities, proxy, account };
+        let mut rig = Self { lab, one, two, client, service, members, made: 0, identities, proxy, account };
         for _ in 0..SERVERS {
             rig.join(None)?;
         }
@@ -79,17 +81,30 @@ impl Rig {
 
     /// A new server, ready to serve, at a new address or at that of one that has gone; nobody is sent to it yet.
     fn join(&mut self, at: Option<&Pod>) -> Result<(), Error> {
-        let number = self.made;
-        self.made += 1;
-        let name = format!("server-{number}");
-        let spec = PodSpec::new(&name).service_account(&(self.account)(number));
+        let spec = self.next();
         let pod = match at {
             Some(gone) => self.lab.successor(gone, spec)?,
             None => self.lab.pod(&self.two, spec)?,
         };
-        let application = self.lab.serve(&pod, TARGET, introduces_itself(name.clone()))?;
+        self.serve(pod)
+    }
+
+    /// A new server on the client's own node.
+    fn join_near(&mut self) -> Result<(), Error> {
+        let spec = self.next();
+        self.serve(self.lab.pod(&self.one, spec)?)
+    }
+
+    fn next(&mut self) -> PodSpec {
+        let number = self.made;
+        self.made += 1;
+        PodSpec::new(&format!("server-{number}")).service_account(&(self.account)(number))
+    }
+
+    fn serve(&mut self, pod: Pod) -> Result<(), Error> {
+        let application = self.lab.serve(&pod, TARGET, introduces_itself(pod.name().to_owned()))?;
         self.lab.enrol(&pod)?;
-        self.identities.insert(name, pod.identity());
+        self.identities.insert(pod.name().to_owned(), pod.identity());
         self.members.push(Member { pod, application });
         Ok(())
     }
@@ -221,10 +236,20 @@ fn no_connection_fails_when_the_newcomers_have_the_old_identity() {
 /// How long the mesh state does not know that a server is gone.
 const LAG: Duration = Duration::from_secs(1);
 
+/// The time in which something is killed.
+fn death(begun: Instant, kill: impl FnOnce()) -> RangeInclusive<Duration> {
+    let from = begun.elapsed();
+    kill();
+    from..=begun.elapsed()
+}
+
 /// Asserts that only those were let down who were there when somebody died.
 #[track_caller]
-fn assert_only_witnesses_were_let_down(rig: &Rig, calls: &[Call], deaths: &[Duration]) {
-    let witness = |call: &&Call| deaths.iter().any(|died| (call.at..=call.at + call.took).contains(died));
+fn assert_only_witnesses_were_let_down(rig: &Rig, calls: &[Call], deaths: &[RangeInclusive<Duration>]) {
+    let saw = |call: &Call, death: &RangeInclusive<Duration>| {
+        call.at <= *death.end() && call.at + call.took >= *death.start()
+    };
+    let witness = |call: &&Call| deaths.iter().any(|death| saw(call, death));
     let failed: Vec<&Call> = calls.iter().filter(|call| call.answer().is_none()).collect();
     let (witnesses, others): (Vec<&Call>, Vec<&Call>) = failed.into_iter().partition(witness);
     assert!(others.is_empty(), "deaths at {deaths:?}, let down: {others:#?}\n{}", rig.lab.evidence());
@@ -240,8 +265,7 @@ fn a_server_that_is_killed_costs_only_the_connections_it_has() {
         for _ in 0..SERVERS {
             let Member { pod, application } = rig.members.remove(0);
             wait_until(SOON, "the server has something to do", || application.open() > 0).unwrap();
-            application.stop();
-            deaths.push(begun.elapsed());
+            deaths.push(death(begun, || application.stop()));
             // Meanwhile a third of the calls is sent to it first.
             thread::sleep(LAG);
             rig.publish().unwrap();
@@ -251,4 +275,28 @@ fn a_server_that_is_killed_costs_only_the_connections_it_has() {
         }
     });
     assert_only_witnesses_were_let_down(&rig, &calls, &deaths);
+}
+
+/// The servers behind it live on, and nobody tells the mesh anything.
+#[test]
+fn a_proxy_that_is_killed_costs_only_the_connections_it_carries() {
+    let mut rig = Rig::start("killed-proxy", |number| format!("account-{number}")).unwrap();
+    rig.lab.delete(&rig.members.remove(0).pod).unwrap();
+    rig.join_near().unwrap();
+    rig.publish().unwrap();
+    let (far, near) = (&rig.members[0], &rig.members[2]);
+    let mut deaths = Vec::new();
+    let calls = rig.load().meanwhile(|begun| {
+        wait_until(SOON, "the server has something to do", || far.application.open() > 0).unwrap();
+        let proxy = rig.lab.proxy(&rig.two).unwrap();
+        let kill = || assert!(!proxy.kill_hard().unwrap().success());
+        deaths.push(death(begun, kill));
+        thread::sleep(LAG);
+        rig.lab.start_node(&rig.two).unwrap();
+        let accepted = far.application.accepted();
+        let served = || far.application.accepted() > accepted;
+        wait_until(Duration::from_secs(60), "the far server is called again", served).unwrap();
+    });
+    assert_only_witnesses_were_let_down(&rig, &calls, &deaths);
+    assert!(near.application.accepted() > RATE.into(), "nobody turned to the near server");
 }
