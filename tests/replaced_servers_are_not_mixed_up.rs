@@ -300,3 +300,52 @@ fn a_proxy_that_is_killed_costs_only_the_connections_it_carries() {
     assert_only_witnesses_were_let_down(&rig, &calls, &deaths);
     assert!(near.application.accepted() > RATE.into(), "nobody turned to the near server");
 }
+
+/// Nothing says so: what is sent to it disappears, on tunnels that are there and on new ones.
+#[test]
+fn a_pod_that_vanishes_costs_the_connections_it_has_and_those_of_a_moment() {
+    /// How long a client's proxy may take to find out.
+    const NOTICE: Duration = Duration::from_secs(2);
+    let mut rig = Rig::start("vanished", |number| format!("account-{number}")).unwrap();
+    let (mut fault, mut died) = (None, Duration::ZERO);
+    let load = Load { rate: 30, ..rig.load() };
+    let calls = load.meanwhile(|begun| {
+        thread::sleep(LAG);
+        let Member { pod, .. } = rig.members.remove(0);
+        fault = Some(rig.lab.isolate(&rig.two, &pod).unwrap());
+        died = begun.elapsed();
+        thread::sleep(NOTICE + LAG);
+        rig.publish().unwrap();
+    });
+    let failed = calls.iter().filter(|call| call.answer().is_none());
+    let late: Vec<_> = failed.filter(|call| call.at > died + NOTICE).collect();
+    assert!(
+        late.is_empty(),
+        "{} of {} were let down later than {NOTICE:?} after the end",
+        late.len(),
+        calls.len()
+    );
+    let slowest = calls.iter().filter(|call| call.at > died + NOTICE).max_by_key(|call| call.took).unwrap();
+    assert!(slowest.took < Duration::from_secs(5), "{slowest:?}");
+    assert_answered_by_those_proven(&rig, &calls);
+}
+
+/// As in a StatefulSet whose addresses are fixed: nothing tells the one that comes from the one that has gone.
+#[test]
+fn no_connection_fails_when_servers_come_back_under_their_names_and_addresses() {
+    let mut rig = Rig::start("back", |number| format!("account-{number}")).unwrap();
+    let calls = rig.load().meanwhile(|_| {
+        for number in 0..SERVERS {
+            let Member { pod, application } = rig.members.remove(0);
+            rig.publish().unwrap();
+            wait_until_idle(&application);
+            application.stop();
+            rig.lab.delete(&pod).unwrap();
+            rig.made = number;
+            rig.join(Some(&pod)).unwrap();
+            rig.publish().unwrap();
+        }
+    });
+    let failed: Vec<_> = calls.iter().filter(|call| call.answer().is_none()).collect();
+    assert!(failed.is_empty(), "{} of {}: {failed:#?}", failed.len(), calls.len());
+}
