@@ -30,6 +30,7 @@ pub(super) fn workload(rng: &mut StdRng) -> Workload {
         place: place(rng).into(),
         addresses: some(rng, ip).into_iter().collect(),
         status: one_of(rng, &[Health::Healthy, Health::Unhealthy]),
+        incarnation: 0,
         capacity: if rng.random() { 1 } else { rng.random() },
         template: template(rng).into(),
     }
