@@ -20,17 +20,25 @@ pub struct Conntrack {
 }
 
 impl Conntrack {
-    /// Opens that of the namespace the calling thread is in.
+    /// Opens that of the namespace the calling thread is in, and sees whether it answers.
     ///
     /// # Errors
-    /// When the kernel has no netlink for it.
+    /// When the kernel has no netlink for it, or without `CAP_NET_ADMIN`.
     pub fn open() -> io::Result<Self> {
+        Self::of(NETFILTER)
+    }
+
+    fn of(protocol: i32) -> io::Result<Self> {
         let kind = Type::RAW.nonblocking();
-        let socket = Socket::new(Domain::from(NETLINK), kind, Some(Protocol::from(NETFILTER)))?;
+        let socket = Socket::new(Domain::from(NETLINK), kind, Some(Protocol::from(protocol)))?;
         // Nobody but the kernel can send to it then.
         let kernel = nix::sys::socket::NetlinkAddr::new(0, 0);
         nix::sys::socket::connect(socket.as_raw_fd(), &kernel)?;
-        Ok(Self { socket, sequence: 0 })
+        let mut conntrack = Self { socket, sequence: 0 };
+        // The socket is there also where what answers (`nf_conntrack_netlink`) is not; asking loads that if it can be.
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        conntrack.udp_destination(nobody, nobody)?;
+        Ok(conntrack)
     }
 
     /// Where a datagram of `client` that arrived at `here` was sent to; `None` when nothing is known of it, or it was sent
@@ -208,6 +216,14 @@ mod tests {
             let found = conntrack.udp_destination(client.parse().unwrap(), here.parse().unwrap());
             assert_eq!(found.unwrap(), None, "{client}");
         }
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_answer_is_noticed_when_it_is_opened() {
+        let netns = Netns::create().unwrap();
+        // Routing knows nothing of such requests either.
+        let error = netns.run(|| Conntrack::of(nix::libc::NETLINK_ROUTE)).unwrap().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(nix::libc::EOPNOTSUPP), "{error}");
     }
 
     #[test]

@@ -42,6 +42,22 @@ pub fn dial(destination: SocketAddr, mark: Option<u32>) -> io::Result<UdpSocket>
     Ok(socket.into())
 }
 
+/// Whether a socket could not be made because the kernel, or the namespace, has no IPv6 (`ipv6(7)`; `disable_ipv6` takes
+/// `::1` away).
+#[must_use]
+pub fn is_for_lack_of_ipv6(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [nix::libc::EAFNOSUPPORT, nix::libc::EADDRNOTAVAIL].into_iter().any(|lack| code == Some(lack))
+}
+
+/// The number of a network interface, by its name.
+///
+/// # Errors
+/// When there is no such interface in the namespace of the calling thread.
+pub fn interface_index(name: &str) -> io::Result<u32> {
+    Ok(nix::net::if_::if_nametoindex(name)?)
+}
+
 fn open(address: SocketAddr, mark: Option<u32>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), None)?;
     if let Some(mark) = mark {
@@ -65,6 +81,24 @@ mod tests {
         bind(&Bind { address, mark: None, reuse_port: true }).unwrap();
         let refused = bind(&Bind { address, mark: None, reuse_port: false }).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_kernel_without_ipv6_and_a_namespace_without_it_are_told_from_a_port_that_is_taken() {
+        let error = |code| io::Error::from_raw_os_error(code);
+        // What socket(2) says of a family the kernel does not have.
+        let family = Domain::from(nix::libc::AF_DECnet);
+        let missing = Socket::new(family, Type::DGRAM, None).unwrap_err();
+        assert!(is_for_lack_of_ipv6(&missing), "{missing}");
+        assert!(is_for_lack_of_ipv6(&error(nix::libc::EADDRNOTAVAIL)));
+        assert!(!is_for_lack_of_ipv6(&error(nix::libc::EADDRINUSE)));
+        assert!(!is_for_lack_of_ipv6(&error(nix::libc::EACCES)));
+    }
+
+    #[test]
+    fn interfaces_have_numbers() {
+        assert_eq!(interface_index("lo").unwrap(), 1);
+        assert!(interface_index("no-such-one").is_err());
     }
 
     #[test]
