@@ -36,7 +36,7 @@ fn address(text: String) -> Result<Address, Error> {
     parse(&text).ok_or_else(|| Error::Invalid {
         name: "ISTIO_META_DNS_PROXY_ADDR",
         value: text,
-        reason: "write `localhost:PORT`, or an address and a port".into(),
+        reason: "write `localhost:PORT`, or one address and a port; not all addresses of a pod, where anybody could ask".into(),
     })
 }
 
@@ -51,7 +51,9 @@ fn parse(text: &str) -> Option<Address> {
             (Address::Exactly(address), address.port())
         }
     };
-    Some(address).filter(|_| port != 0)
+    let is_everywhere =
+        matches!(address, Address::Exactly(address) if address.ip().to_canonical().is_unspecified());
+    Some(address).filter(|_| port != 0 && !is_everywhere)
 }
 
 #[cfg(test)]
@@ -96,6 +98,9 @@ mod tests {
             "dns.example:53",
             "localhost:0",
             "192.0.2.1:0",
+            "0.0.0.0:53",
+            "[::]:15053",
+            "[::ffff:0.0.0.0]:53",
         ] {
             let error = address(wrong).unwrap_err().to_string();
             assert!(error.starts_with(&format!("ISTIO_META_DNS_PROXY_ADDR=`{wrong}`")), "{error}");
