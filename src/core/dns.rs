@@ -10,6 +10,8 @@
 //!
 //! # Where others know better
 //!
+//! - **Service bindings** (RFC 9460) are like addresses: they have addresses in them, and other names to go to. Those the world
+//!   publishes would lead around the address that is given here, so a name that is ours has none.
 //! - **Other kinds of records** are always for others to give. A service entry for `example.com` gives that name an address
 //!   in the mesh, and its owner goes on publishing the text, mail and service records clients need; nothing in the mesh tells
 //!   such a name from one that exists only here. What must not come of it is "no such name" for a name that has an address:
@@ -55,6 +57,8 @@ pub enum Kind {
     Aaaa,
     /// The places of a service: names and ports.
     Srv,
+    /// How to reach a name besides its addresses (SVCB, HTTPS).
+    Binding,
     /// Anything else.
     Other,
 }

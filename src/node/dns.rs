@@ -12,14 +12,17 @@
 //! | `own` | what does the mesh say? |
 //! | `others`, `ask`, `resolv_conf`, `cache` | what do others say? |
 //! | `hosts`, `flights` | where is a host, for connections to a name? |
-//! | `account` | what is told of it? |
+//! | `account`, `status` | what is told of it? |
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use culvert_core::dns::Settings;
+use culvert_process::exit::Chain;
 use culvert_sys::conntrack::Conntrack;
 use culvert_sys::netns::Netns;
 use culvert_sys::tcp::{Listen, Transparent};
@@ -42,6 +45,7 @@ mod message;
 mod others;
 mod own;
 mod resolv_conf;
+mod status;
 mod tcp;
 mod udp;
 mod wire;
@@ -50,7 +54,9 @@ use ask::Messenger;
 use handler::Handler;
 use hosts::Hosts;
 use others::Others;
-use resolv_conf::ResolvConf;
+use resolv_conf::{From, ResolvConf};
+pub(crate) use status::Status;
+use status::Trouble;
 
 /// How names are resolved for pods.
 #[derive(Debug, Clone)]
@@ -61,6 +67,10 @@ pub(crate) struct Config {
     /// Whether the process is in the network namespace of the pod, so that both mean the same by a loopback address.
     pub(crate) dedicated: bool,
 }
+
+/// How long to wait before listeners are tried again that could not be opened.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Where queries are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +86,7 @@ pub(crate) enum Address {
 pub(crate) struct Dns {
     config: Config,
     resolv_conf: Arc<ResolvConf>,
+    status: Status,
 }
 
 /// The pod whose queries are answered.
@@ -97,6 +108,8 @@ pub(crate) struct OfPod {
     socket: SocketConfig,
     capture: Option<Address>,
     hosts: Hosts,
+    status: Status,
+    trouble: Trouble,
 }
 
 /// The open listeners of one pod, and what answers.
@@ -118,8 +131,20 @@ pub(crate) const DURATION: (&str, &[f64]) =
 
 impl Dns {
     pub(crate) fn new(config: Config) -> Self {
-        let resolv_conf = ResolvConf::new(PathBuf::from(resolv_conf::PATH), config.dedicated);
-        Self { config, resolv_conf: Arc::new(resolv_conf) }
+        let from = if config.dedicated { From::Here } else { From::Pods };
+        let resolv_conf = ResolvConf::new(PathBuf::from(resolv_conf::PATH), from);
+        if config.capture.is_none() {
+            tracing::info!(
+                "DNS queries of pods are not answered (ISTIO_META_DNS_CAPTURE); where the agent captures them (--dns), they are lost"
+            );
+        }
+        let status = Status::new(config.capture);
+        Self { config, resolv_conf: Arc::new(resolv_conf), status }
+    }
+
+    /// How it goes.
+    pub(crate) fn status(&self) -> Status {
+        self.status.clone()
     }
 
     /// Prepares to resolve names for a pod.
@@ -127,6 +152,7 @@ impl Dns {
         let capture = self.config.capture;
         let messenger = Messenger { netns: pod.netns.clone(), mark: pod.socket.mark, dialer: pod.dialer };
         let own = capture.map_or_else(Vec::new, Address::all);
+        let (status, trouble) = (self.status.clone(), self.status.of_pod(pod.info.clone()));
         let handler = Handler {
             pod: pod.info,
             mesh: pod.mesh,
@@ -135,7 +161,7 @@ impl Dns {
         };
         let handler = Arc::new(handler);
         let hosts = Hosts::new(Arc::clone(&handler));
-        OfPod { handler, netns: pod.netns, socket: pod.socket, capture, hosts }
+        OfPod { handler, netns: pod.netns, socket: pod.socket, capture, hosts, status, trouble }
     }
 }
 
@@ -145,22 +171,80 @@ impl OfPod {
         self.hosts.clone()
     }
 
-    /// Opens the listeners, or none; `None` when queries of pods are not captured.
-    pub(crate) fn open(&self) -> Result<Option<Listeners>, Error> {
-        let Some(address) = self.capture else { return Ok(None) };
+    /// Opens the listeners, and returns what serves them until the guard drains. Once this returns, queries are taken by the
+    /// kernel and wait. Listeners that cannot be opened are tried again: the pod's connections need not wait for them, and its
+    /// queries are lost until then.
+    pub(crate) fn serve(self, guard: Guard) -> impl Future<Output = ()> + use<> {
+        let first = self.try_open(FIRST_PAUSE);
+        async move {
+            let (mut listeners, mut pause) = (first, FIRST_PAUSE);
+            while listeners.is_none() && self.capture.is_some() {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = guard.draining() => return,
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                listeners = self.try_open(pause);
+            }
+            if let Some(listeners) = listeners {
+                listeners.serve(guard).await;
+            }
+        }
+    }
+
+    fn try_open(&self, pause: Duration) -> Option<Listeners> {
+        let address = self.capture?;
+        match self.open(address) {
+            Ok((listeners, trouble)) => {
+                self.trouble.set(trouble.map(|error| self.untold(&error)));
+                Some(listeners)
+            }
+            Err(error) => {
+                let (error, pod) = (Chain(&error).to_string(), self.trouble.pod());
+                tracing::error!(pod = pod.name, namespace = pod.namespace, error, retry = ?pause,
+                    "cannot take the pod's DNS queries; captured ones are lost");
+                self.trouble.set(Some(error));
+                None
+            }
+        }
+    }
+
+    /// Opens the listeners, or none; and says why the kernel does not tell whom queries were for, if so.
+    fn open(&self, address: Address) -> Result<(Listeners, Option<io::Error>), Error> {
         let open = || open_all(address, &self.socket);
         let opened = match &self.netns {
             Some(netns) => netns.run(open).map_err(Error::Enter)??,
             None => open()?,
         };
-        let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+        let (mut udp, mut tcp, mut trouble) = (Vec::new(), Vec::new(), None);
         for Opened { here, datagrams, connections, conntrack } in opened {
             let failed = |source| Error::Listen { port: here.port(), source };
             let socket = Arc::new(UdpSocket::from_std(datagrams).map_err(failed)?);
+            let conntrack = conntrack.map_err(|error| trouble = Some(error)).ok();
             udp.push(udp::Listener { socket, here, conntrack });
             tcp.push(capture::Listener::of_redirected(connections).map_err(failed)?);
         }
-        Ok(Some(Listeners { handler: Arc::clone(&self.handler), udp, tcp }))
+        Ok((Listeners { handler: Arc::clone(&self.handler), udp, tcp }, trouble))
+    }
+
+    fn untold(&self, error: &io::Error) -> String {
+        let trouble = format!(
+            "whom queries over UDP were for is not known ({error}), so the nameservers of the node are asked; \
+             load the kernel module nf_conntrack_netlink"
+        );
+        if self.status.is_news() {
+            tracing::warn!("{trouble}");
+        }
+        trouble
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback(port) => write!(f, "localhost:{port}"),
+            Self::Exactly(address) => address.fmt(f),
+        }
     }
 }
 
@@ -188,7 +272,7 @@ fn open_all(address: Address, socket: &SocketConfig) -> Result<Vec<Opened>, Erro
     }
     match Opened::open((Ipv6Addr::LOCALHOST, port).into(), socket) {
         Ok(more) => opened.push(more),
-        Err(Error::Listen { source, .. }) if has_no_ipv6(&source) => {
+        Err(Error::Listen { source, .. }) if culvert_sys::udp::is_for_lack_of_ipv6(&source) => {
             tracing::debug!(%source, "no DNS on IPv6 in this pod");
         }
         Err(error) => return Err(error),
@@ -196,17 +280,12 @@ fn open_all(address: Address, socket: &SocketConfig) -> Result<Vec<Opened>, Erro
     Ok(opened)
 }
 
-/// Whether a pod without IPv6 is why a socket could not be opened (`ipv6(7)`; `disable_ipv6` takes `::1` away).
-fn has_no_ipv6(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
-}
-
 /// The sockets of one address.
 struct Opened {
     here: SocketAddr,
     datagrams: std::net::UdpSocket,
     connections: std::net::TcpListener,
-    conntrack: Option<Conntrack>,
+    conntrack: io::Result<Conntrack>,
 }
 
 impl Opened {
@@ -218,11 +297,7 @@ impl Opened {
         let datagrams = culvert_sys::udp::bind(&bind).map_err(failed)?;
         let listen = Listen { address, mark, reuse_port, transparent: Transparent::Never };
         let (connections, _) = culvert_sys::tcp::listen(&listen).map_err(failed)?;
-        let conntrack = Conntrack::open();
-        if let Err(error) = &conntrack {
-            tracing::warn!(%error, "whom queries were for is not known; those of /etc/resolv.conf are asked");
-        }
-        Ok(Self { here: address, datagrams, connections, conntrack: conntrack.ok() })
+        Ok(Self { here: address, datagrams, connections, conntrack: Conntrack::open() })
     }
 }
 

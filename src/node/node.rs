@@ -69,6 +69,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     // Opens before anything can be counted: what is counted without a recorder is lost.
     let admin = Admin::open(config.ports, state.clone(), identities.clone(), revocation).await?;
     let mesh = follow_mesh(&config, &state, &background)?;
+    let dns = Dns::new(config.dns.clone());
+    state.resolves(dns.status());
     let shared = Shared {
         mesh,
         identities,
@@ -76,7 +78,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         tunnel: config.tunnel,
         telling: config.telling,
         set_aside: state.set_aside(),
-        dns: Dns::new(config.dns.clone()),
+        dns,
     };
     let asked = async {
         tokio::select! {

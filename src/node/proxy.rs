@@ -84,14 +84,9 @@ pub(crate) fn start(
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
     let (proxy, resolver) = assemble(shared, pod, netns, listeners.transparent);
-    let dns = resolver.open()?;
-    let serve_dns = async move |guard| {
-        if let Some(dns) = dns {
-            dns.serve(guard).await;
-        }
-    };
+    let serve_dns = resolver.serve(guard.clone());
     Ok(async move {
-        tokio::join!(serve(proxy, listeners, guard.clone()), serve_dns(guard));
+        tokio::join!(serve(proxy, listeners, guard), serve_dns);
     })
 }
 

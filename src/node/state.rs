@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::control_plane::Status;
+use crate::dns;
 use crate::proxy::PodInfo;
 use crate::set_aside;
 
@@ -24,6 +25,7 @@ struct Inner {
     pending: BTreeSet<&'static str>,
     pods: Vec<PodState>,
     control_plane: Vec<Status>,
+    dns: Option<dns::Status>,
 }
 
 /// One pod, for the admin port.
@@ -68,6 +70,16 @@ impl State {
     /// The services of the control plane.
     pub(crate) fn control_planes(&self) -> Vec<Status> {
         self.lock().control_plane.clone()
+    }
+
+    /// How names are resolved for pods.
+    pub(crate) fn resolves(&self, status: dns::Status) {
+        self.lock().dns = Some(status);
+    }
+
+    /// How names are resolved for pods.
+    pub(crate) fn dns(&self) -> Option<dns::Status> {
+        self.lock().dns.clone()
     }
 
     /// The tasks still open, sorted.

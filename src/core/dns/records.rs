@@ -19,6 +19,7 @@ pub(super) fn of_kind(kind: Kind, asker: Asker<'_>, found: &Found<'_>) -> Option
         Kind::A => Some(addresses(asker, found, IpAddr::is_ipv4)),
         Kind::Aaaa if asker.settings.ipv6 => Some(addresses(asker, found, IpAddr::is_ipv6)),
         Kind::Aaaa => Some(Vec::new()),
+        Kind::Binding => Some(Vec::new()),
         Kind::Srv => Some(places(asker, found)).filter(|places| !places.is_empty()),
         Kind::Other => None,
     }

@@ -49,6 +49,7 @@ fn kind(text: &str) -> Kind {
         "A" => Kind::A,
         "AAAA" => Kind::Aaaa,
         "SRV" => Kind::Srv,
+        "HTTPS" => Kind::Binding,
         _ => Kind::Other,
     }
 }
@@ -142,6 +143,36 @@ fn other_kinds_of_records_are_for_others_to_give_even_of_our_own_names() {
     }
     check(&mesh, "ns1", "TXT x.example.org", "not ours");
     check(&mesh, "ns1", "SRV _mongodb._tcp.example.org", "not ours");
+}
+
+/// They would lead around the mesh.
+#[test]
+fn bindings_of_our_own_names_are_not_taken_from_others() {
+    let mesh = mesh(
+        &[
+            "{uid: db-0, name: db-0, namespace: ns1, network: nw1, workloadIps: [10.0.0.5], services: {ns1/db.ns1.svc.cluster.local: {}}}",
+        ],
+        &[
+            service("ns1", "web.ns1.svc.cluster.local", "nw1/10.1.0.1", ""),
+            service("ns1", "db.ns1.svc.cluster.local", "", ""),
+            service("ns1", "db.example.com", "nw1/10.1.0.2", ""),
+            service("ns1", "*.example.org", "nw1/10.1.0.3", ""),
+            service("ns1", "far.example.com", "nw2/10.1.0.4", ""),
+        ],
+    );
+    for name in [
+        "web",
+        "db",
+        "db-0.db.ns1",
+        "db.example.com",
+        "db.example.com.ns1.svc.cluster.local",
+        "x.example.org",
+    ] {
+        check(&mesh, "ns1", &format!("HTTPS {name}"), "nothing");
+    }
+    for name in ["example.com", "far.example.com", "www.example.net"] {
+        check(&mesh, "ns1", &format!("HTTPS {name}"), "not ours");
+    }
 }
 
 /// Gives the addresses in the order of the answer.

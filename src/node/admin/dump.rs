@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::control_plane::{self, status::State as Reachable};
+use crate::dns;
 use crate::identity::revocation::{Revocation, Status};
 use crate::identity::{Identities, Listed, X509};
 use crate::proxy::PodInfo;
@@ -35,6 +36,7 @@ pub(super) fn dump(state: &State, identities: &Identities, revocation: &Revocati
     let dump = json!({
         "certificates": certificates,
         "controlPlane": control_plane,
+        "dns": state.dns().as_ref().map(resolving),
         "revocation": revoked(revocation),
         "setAside": state.set_aside().list(Instant::now()).iter().map(unreached).collect::<Vec<_>>(),
         "version": version,
@@ -57,6 +59,15 @@ fn reachable(status: &control_plane::Status) -> Value {
         "since": rfc3339(view.since),
         "error": error,
         "version": view.version,
+    })
+}
+
+/// Where queries of pods are taken, and what is wrong with that.
+fn resolving(status: &dns::Status) -> Value {
+    let trouble = |(pod, error): (PodInfo, String)| json!({ "namespace": pod.namespace, "name": pod.name, "error": error });
+    json!({
+        "capture": status.capture().map_or_else(|| "Off".to_owned(), |address| address.to_string()),
+        "troubles": status.troubles().into_iter().map(trouble).collect::<Vec<_>>(),
     })
 }
 

@@ -25,8 +25,26 @@ pub(super) struct Upstream {
     pub(super) servers: Arc<[SocketAddr]>,
     /// How long one has to answer.
     pub(super) timeout: Duration,
-    /// How often all are asked.
+    /// How often all are asked; over TCP once, which itself tries again.
     pub(super) attempts: u32,
+}
+
+impl Upstream {
+    fn attempts(&self, transport: Transport) -> u32 {
+        match transport {
+            Transport::Udp => self.attempts,
+            Transport::Tcp => 1,
+        }
+    }
+
+    /// How long a server has to answer. Over TCP it is asked once, and has the time of all attempts if there are no others.
+    fn patience(&self, transport: Transport) -> Duration {
+        let servers = u32::try_from(self.servers.len().max(1)).unwrap_or(u32::MAX);
+        match transport {
+            Transport::Udp => self.timeout,
+            Transport::Tcp => self.timeout.max(self.timeout * self.attempts / servers),
+        }
+    }
 }
 
 /// How long a query may take in all.
@@ -34,9 +52,11 @@ const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the server a client has chosen has to answer, and how often it is asked: clients wait for 5 s, and then choose.
 const CHOSEN_TIMEOUT: Duration = Duration::from_secs(2);
 const CHOSEN_ATTEMPTS: u32 = 2;
+/// How long it has to answer what is sent only once.
+pub(super) const ONCE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
     #[error("no nameserver is known that could be asked; add one to /etc/resolv.conf of the node")]
     NobodyToAsk,
@@ -44,12 +64,16 @@ pub(crate) enum Error {
     Silent { server: SocketAddr, after: Duration },
     #[error("nobody answered within {QUERY_DEADLINE:?} (query deadline)")]
     TooLate,
-    #[error("{} queries of this pod wait for others already", super::others::WAITING)]
+    #[error("too many queries of this pod wait for others already")]
     TooMany,
+    #[error("asking was given up; the proxy of the pod ends, or see its log")]
+    GivenUp,
     #[error("what was answered cannot be read")]
     Unreadable,
+    #[error("whom the query was for is not known, and it must not go to anybody else; try again")]
+    NotKnown,
     #[error("cannot ask {server}")]
-    Unreachable { server: SocketAddr, source: io::Error },
+    Unreachable { server: SocketAddr, source: Arc<io::Error> },
     #[error("cannot ask {server}")]
     Connect { server: SocketAddr, source: dial::Error },
 }
@@ -90,10 +114,11 @@ impl Messenger {
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
         let mut last = Error::NobodyToAsk;
-        for _ in 0..upstream.attempts {
+        let after = upstream.patience(transport);
+        for _ in 0..upstream.attempts(transport) {
             let mut complaint = None;
             for server in upstream.servers.iter().copied() {
-                match self.ask_one(server, upstream.timeout, query, transport).await {
+                match self.ask_one(server, after, query, transport).await {
                     Ok(answer) if wire::is_settled(&answer) => return Ok(answer),
                     Ok(answer) => complaint = Some(answer),
                     Err(error) => last = error,
@@ -113,39 +138,49 @@ impl Messenger {
         query: &[u8],
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
+        let answer = self.send(server, after, query, transport).await?;
+        if transport == Transport::Tcp || !wire::is_truncated(&answer) {
+            return Ok(answer);
+        }
+        // What was cut is better than nothing, also where TCP gets no answer.
+        let whole = self.send(server, after, query, Transport::Tcp).await;
+        Ok(whole.unwrap_or(answer))
+    }
+
+    /// Sends a message to one server, once, and waits for the answer.
+    pub(super) async fn send(
+        &self,
+        server: SocketAddr,
+        after: Duration,
+        message: &[u8],
+        transport: Transport,
+    ) -> Result<Vec<u8>, Error> {
         // A number of its own, from a port of its own: whoever wants to answer in the server's place has to guess both.
-        let mut query = query.to_vec();
-        wire::set_id(&mut query, rand::random());
+        let mut message = message.to_vec();
+        wire::set_id(&mut message, rand::random());
         let asking = async {
             match transport {
-                Transport::Udp => self.over_udp(server, &query, after / 2).await,
-                Transport::Tcp => self.over_tcp(server, &query).await,
+                Transport::Udp => self.over_udp(server, &message).await,
+                Transport::Tcp => self.over_tcp(server, &message).await,
             }
         };
         timeout(after, asking).await.unwrap_or(Err(Error::Silent { server, after }))
     }
 
-    async fn over_udp(&self, server: SocketAddr, query: &[u8], rest: Duration) -> Result<Vec<u8>, Error> {
-        let failed = |source| Error::Unreachable { server, source };
+    async fn over_udp(&self, server: SocketAddr, query: &[u8]) -> Result<Vec<u8>, Error> {
+        let failed = |source| Error::Unreachable { server, source: Arc::new(source) };
         let socket = self.udp_socket(server).map_err(failed)?;
         socket.send(query).await.map_err(failed)?;
-        let answer = loop {
+        loop {
             socket.readable().await.map_err(failed)?;
             match receive(&socket) {
-                Ok(answer) if wire::answers(&answer, query) => break answer,
+                Ok(answer) if wire::answers(&answer, query) => return Ok(answer),
                 // Somebody guesses, or an answer to another question was late.
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(failed(error)),
             }
-        };
-        drop(socket);
-        if !wire::is_truncated(&answer) {
-            return Ok(answer);
         }
-        // What was cut is better than nothing, also where TCP gets no answer.
-        let whole = timeout(rest, self.over_tcp(server, query)).await;
-        Ok(whole.ok().and_then(Result::ok).unwrap_or(answer))
     }
 
     fn udp_socket(&self, server: SocketAddr) -> io::Result<UdpSocket> {
@@ -171,7 +206,7 @@ impl Messenger {
                 }
             }
         };
-        exchange.await.map_err(|source| Error::Unreachable { server, source })
+        exchange.await.map_err(|source| Error::Unreachable { server, source: Arc::new(source) })
     }
 }
 

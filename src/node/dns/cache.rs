@@ -59,30 +59,32 @@ struct Store {
 #[derive(Debug)]
 struct Entry {
     answer: Arc<[u8]>,
+    /// Where in it the times of its records are.
+    times: Arc<[u16]>,
     since: Instant,
     until: Instant,
     age: u64,
 }
 
 impl Cache {
-    /// Gives what was answered, if that still holds.
-    pub(super) fn find(&self, key: &Key) -> Option<Message> {
-        let (answer, since) = {
+    /// Gives what was answered, if that still holds, with the letters of the query.
+    pub(super) fn find(&self, key: &Key, query: &[u8]) -> Option<Vec<u8>> {
+        let (answer, times, since) = {
             let mut store = self.lock();
             let entry = store.entries.get(key)?;
             if entry.until <= Instant::now() {
                 store.remove(key);
                 return None;
             }
-            (Arc::clone(&entry.answer), entry.since)
+            (Arc::clone(&entry.answer), Arc::clone(&entry.times), entry.since)
         };
-        let mut answer = Message::from_vec(&answer).ok()?;
+        let mut answer = answer.to_vec();
         let passed = u32::try_from(since.elapsed().as_secs()).unwrap_or(u32::MAX);
-        for record in records(&mut answer) {
-            record.ttl = seconds(record.ttl).min(LONGEST_LIFE).saturating_sub(passed);
-        }
+        let left = |ttl| seconds(ttl).min(LONGEST_LIFE).saturating_sub(passed);
+        wire::change_times(&mut answer, &times, left);
+        wire::set_name(&mut answer, query);
         // Nobody has authority over what they remember.
-        answer.metadata.authoritative = false;
+        wire::set_no_authority(&mut answer);
         Some(answer)
     }
 
@@ -91,12 +93,11 @@ impl Cache {
         if answer.len() > LONGEST || wire::is_truncated(answer) {
             return;
         }
-        let Some(life) = Message::from_vec(answer).ok().and_then(|mut answer| life(&mut answer)) else {
-            return;
-        };
+        let life = Message::from_vec(answer).ok().and_then(|answer| life(&answer));
+        let Some((life, times)) = life.zip(wire::times(answer)) else { return };
         let since = Instant::now();
         let until = since + Duration::from_secs(life.into());
-        self.lock().insert(key, Entry { answer: answer.into(), since, until, age: 0 });
+        self.lock().insert(key, Entry { answer: answer.into(), times: times.into(), since, until, age: 0 });
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {
@@ -128,11 +129,11 @@ impl Store {
 }
 
 fn cost(key: &Key, entry: &Entry) -> usize {
-    key.question.len() + entry.answer.len() + OVERHEAD
+    key.question.len() + entry.answer.len() + 2 * entry.times.len() + OVERHEAD
 }
 
 /// How many seconds an answer holds; `None` when it does not say so, or holds for this moment only.
-fn life(answer: &mut Message) -> Option<u32> {
+fn life(answer: &Message) -> Option<u32> {
     let code = answer.metadata.response_code;
     if code != ResponseCode::NoError && code != ResponseCode::NXDomain {
         return None;
@@ -154,9 +155,9 @@ pub(super) fn seconds(ttl: u32) -> u32 {
     if ttl > i32::MAX.cast_unsigned() { 0 } else { ttl }
 }
 
-fn records(answer: &mut Message) -> impl Iterator<Item = &mut Record> {
+fn records(answer: &Message) -> impl Iterator<Item = &Record> {
     let Message { answers, authorities, additionals, .. } = answer;
-    answers.iter_mut().chain(authorities).chain(additionals)
+    answers.iter().chain(authorities).chain(additionals)
 }
 
 #[cfg(test)]

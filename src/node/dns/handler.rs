@@ -8,7 +8,6 @@
 //! What the mesh knows is answered at once and waits for nothing, least of all for others. A pod the mesh does not know (yet)
 //! has its queries forwarded: DNS is the first thing it needs, and others can help.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use culvert_core::dns::Settings;
@@ -18,9 +17,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
 use super::account::{Account, Outcome};
-use super::ask::{self, Upstream};
+use super::ask;
 use super::message::{self, Operation, Query, Received, Transport};
-use super::others::Others;
+use super::others::{Others, Wanted};
 use super::{own, wire};
 use crate::mesh::Mesh;
 use crate::proxy::PodInfo;
@@ -102,13 +101,12 @@ impl Handler {
         Step::Done(query.write(answer))
     }
 
-    /// Asks others. `chosen` is whom the client wanted to ask, if that is known.
-    pub(super) async fn finish(&self, pending: Pending, chosen: Option<SocketAddr>) -> Option<Vec<u8>> {
+    /// Asks others.
+    pub(super) async fn finish(&self, pending: Pending, wanted: Wanted) -> Option<Vec<u8>> {
         let Pending { asked, transport, account } = pending;
-        let chosen = chosen.filter(|server| !self.others.own_addresses.contains(server));
         let (answer, outcome) = match asked {
-            Asked::Query(query) => self.forward(&query, transport, chosen, &account).await,
-            Asked::Operation(operation) => self.pass_on(&operation, transport, chosen, &account).await,
+            Asked::Query(query) => self.forward(&query, transport, wanted, &account).await,
+            Asked::Operation(operation) => self.pass_on(&operation, transport, wanted, &account).await,
         };
         account.end(&outcome);
         answer
@@ -118,25 +116,35 @@ impl Handler {
         &self,
         query: &Query,
         transport: Transport,
-        chosen: Option<SocketAddr>,
+        wanted: Wanted,
         account: &Account,
     ) -> (Option<Vec<u8>>, Outcome) {
-        let upstream = self.others.upstream(chosen).await;
+        let failed = |error: &ask::Error| {
+            let answer = query.write(query.answer(ResponseCode::ServFail));
+            (answer, Outcome::Failed(Chain(error).to_string()))
+        };
+        let upstream = match self.others.upstream(wanted).await {
+            Ok(upstream) => upstream,
+            Err(error) => return failed(&error),
+        };
         if let Some(answer) = self.others.kept(query, &upstream) {
-            let denied = answer.metadata.response_code == ResponseCode::NXDomain;
-            let ours = if denied { self.existence(query) } else { None };
-            return (ours.or_else(|| query.adopt(answer)), Outcome::Cached);
+            return (self.passed_on(query, answer), Outcome::Cached);
         }
-        match asked(self.others.ask(query, &upstream, transport), account).await {
+        match asked(self.others.ask(query, upstream, transport), account).await {
             Ok(answer) => {
-                if let Some(server) = chosen.filter(|_| wire::is_settled(&answer)) {
+                if let Some(server) = self.others.chosen(wanted).filter(|_| wire::is_settled(&answer)) {
                     self.others.was_of_help(server);
                 }
-                let ours = if wire::is_name_error(&answer) { self.existence(query) } else { None };
-                (ours.or_else(|| query.pass_on(answer)), Outcome::Forwarded)
+                (self.passed_on(query, answer), Outcome::Forwarded)
             }
-            Err(why) => (query.write(query.answer(ResponseCode::ServFail)), Outcome::Failed(why)),
+            Err(error) => failed(&error),
         }
+    }
+
+    /// Passes on what others say, unless they deny a name the mesh has.
+    fn passed_on(&self, query: &Query, answer: Vec<u8>) -> Option<Vec<u8>> {
+        let ours = if wire::is_name_error(&answer) { self.existence(query) } else { None };
+        ours.or_else(|| query.pass_on(answer))
     }
 
     /// Passes on what is no query: to whom the client wanted to have it, or to nobody.
@@ -144,19 +152,18 @@ impl Handler {
         &self,
         operation: &Operation,
         transport: Transport,
-        chosen: Option<SocketAddr>,
+        wanted: Wanted,
         account: &Account,
     ) -> (Option<Vec<u8>>, Outcome) {
-        let Some(server) = chosen else {
+        let Some(server) = self.others.chosen(wanted) else {
             return (
                 operation.not_implemented(),
                 Outcome::Refused("this operation is for others, and for whom is not known"),
             );
         };
-        let upstream = Upstream::chosen(server);
-        match asked(self.others.pass_on(&operation.wire, &upstream, transport), account).await {
+        match asked(self.others.pass_on(&operation.wire, server, transport), account).await {
             Ok(answer) => (Some(operation.pass_on(answer)), Outcome::Forwarded),
-            Err(why) => (operation.failed(), Outcome::Failed(why)),
+            Err(error) => (operation.failed(), Outcome::Failed(Chain(&error).to_string())),
         }
     }
 
@@ -178,9 +185,9 @@ impl Handler {
 async fn asked(
     asking: impl Future<Output = Result<Vec<u8>, ask::Error>>,
     account: &Account,
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, ask::Error> {
     let since = account.asked();
     let said = asking.await;
     account.settled(since, said.as_ref().is_ok_and(|answer| wire::is_settled(answer)));
-    said.map_err(|error| Chain(&error).to_string())
+    said
 }

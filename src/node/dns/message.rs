@@ -12,7 +12,7 @@ use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder};
 use super::wire;
 
 /// How a message came, and how its answer goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Transport {
     Udp,
     Tcp,
@@ -176,7 +176,7 @@ impl Query {
     }
 
     /// Makes an answer somebody else gave to this question, in other letters perhaps, one to this query.
-    pub(super) fn adopt(&self, mut answer: Message) -> Option<Vec<u8>> {
+    fn adopt(&self, mut answer: Message) -> Option<Vec<u8>> {
         answer.metadata.id = self.message.metadata.id;
         answer.queries.clone_from(&self.message.queries);
         fit(answer, self.limit)

@@ -7,32 +7,56 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_proto::op::Message;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::ask::{Error, Messenger, Upstream};
+use super::ask::{Error, Messenger, ONCE_TIMEOUT, Upstream};
 use super::cache::{Cache, Key};
+use super::flights::Flights;
 use super::message::{Query, Transport};
-use super::resolv_conf::ResolvConf;
+use super::resolv_conf::{Content, ResolvConf};
+use super::wire;
 
-/// Queries of one pod that may wait for other servers at the same time; each has a socket.
-pub(super) const WAITING: usize = 256;
+/// Queries of one pod that may wait for other servers at the same time, and those of them that differ: each has a socket.
+pub(super) const WAITING: usize = 1024;
+pub(super) const ASKED: usize = 256;
 /// How long the server a pod has chosen last is taken for the one it would choose. Pods do not change their mind often, and a
 /// server that somebody tried by hand must not stay for ever.
 const CHOICE: Duration = Duration::from_secs(600);
+
+/// Whom a client wanted to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Just that one.
+    Server(SocketAddr),
+    /// Nobody else than us: its query was not redirected here.
+    Anybody,
+    /// That is not known. To ask somebody else could be to ask the client itself, who asked for others.
+    NotKnown,
+}
 
 /// What other servers say to one pod.
 #[derive(Debug)]
 pub(super) struct Others {
     messenger: Messenger,
     resolv_conf: Arc<ResolvConf>,
-    cache: Cache,
+    cache: Arc<Cache>,
+    asking: Flights<Flight, Result<Arc<[u8]>, Error>>,
     pub(super) waiting: Semaphore,
+    asked: Arc<Semaphore>,
     /// Where this pod is listened for: asking there would be asking ourselves.
-    pub(super) own_addresses: Vec<SocketAddr>,
+    own_addresses: Vec<SocketAddr>,
     /// The server the pod has chosen last that was of help, and when.
     chosen: Mutex<Option<(SocketAddr, Instant)>>,
+}
+
+/// Queries with the same of these are answered alike, to the letter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Flight {
+    key: Key,
+    /// The question as it was written.
+    question: Box<[u8]>,
+    transport: Transport,
 }
 
 impl Others {
@@ -41,47 +65,65 @@ impl Others {
         resolv_conf: Arc<ResolvConf>,
         own_addresses: Vec<SocketAddr>,
     ) -> Self {
-        let waiting = Semaphore::new(WAITING);
         Self {
             messenger,
             resolv_conf,
-            cache: Cache::default(),
-            waiting,
+            cache: Arc::default(),
+            asking: Flights::default(),
+            waiting: Semaphore::new(WAITING),
+            asked: Arc::new(Semaphore::new(ASKED)),
             own_addresses,
             chosen: Mutex::default(),
         }
     }
 
-    /// Whom to ask for a client that wanted to ask `chosen`, as far as that is known: just that one, or else whom the node
-    /// would ask.
-    pub(super) async fn upstream(&self, chosen: Option<SocketAddr>) -> Upstream {
-        match chosen.filter(|server| !self.own_addresses.contains(server)) {
-            Some(server) => Upstream::chosen(server),
+    /// The server a client wanted to ask, if there is one that can be asked.
+    pub(super) fn chosen(&self, wanted: Wanted) -> Option<SocketAddr> {
+        match wanted {
+            Wanted::Server(server) => Some(server).filter(|server| !self.own_addresses.contains(server)),
+            Wanted::Anybody | Wanted::NotKnown => None,
+        }
+    }
+
+    /// Whom to ask for a client: just the one it wanted to ask, or else whom the node would ask.
+    pub(super) async fn upstream(&self, wanted: Wanted) -> Result<Upstream, Error> {
+        match self.chosen(wanted) {
+            Some(server) => Ok(Upstream::chosen(server)),
+            None if wanted == Wanted::NotKnown => Err(Error::NotKnown),
             None => self.of_node().await,
         }
     }
 
     /// Whom to ask when there is no client: whom the pod has asked lately, or else whom the node would ask.
-    pub(super) async fn usual(&self) -> Upstream {
+    pub(super) async fn usual(&self) -> Result<Upstream, Error> {
         let chosen = *self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
         match chosen.filter(|(_, at)| at.elapsed() < CHOICE) {
-            Some((server, _)) => Upstream::chosen(server),
+            Some((server, _)) => Ok(Upstream::chosen(server)),
             None => self.of_node().await,
         }
     }
 
-    async fn of_node(&self) -> Upstream {
-        let mut upstream = self.resolv_conf.read().await.upstream;
+    async fn of_node(&self) -> Result<Upstream, Error> {
+        let mut upstream = self.resolv_conf().await?.upstream;
         if upstream.servers.iter().any(|server| self.own_addresses.contains(server)) {
             let others = upstream.servers.iter().filter(|server| !self.own_addresses.contains(server));
             upstream.servers = others.copied().collect();
         }
-        upstream
+        Ok(upstream)
+    }
+
+    /// What the file says. Reading it is waiting too.
+    async fn resolv_conf(&self) -> Result<Content, Error> {
+        if let Some(content) = self.resolv_conf.fresh() {
+            return Ok(content);
+        }
+        let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
+        Ok(self.resolv_conf.read().await)
     }
 
     /// The names that may be meant by one that is not complete, in the order in which they are tried.
-    pub(super) async fn completed(&self, name: &str) -> Vec<String> {
-        self.resolv_conf.read().await.search.completed(name)
+    pub(super) async fn completed(&self, name: &str) -> Result<Vec<String>, Error> {
+        Ok(self.resolv_conf().await?.search.completed(name))
     }
 
     /// Says that a server the pod has chosen was of help.
@@ -90,32 +132,44 @@ impl Others {
     }
 
     /// What they said to this query before, if that still holds.
-    pub(super) fn kept(&self, query: &Query, upstream: &Upstream) -> Option<Message> {
-        self.cache.find(&Key::new(query, &upstream.servers)?)
+    pub(super) fn kept(&self, query: &Query, upstream: &Upstream) -> Option<Vec<u8>> {
+        self.cache.find(&Key::new(query, &upstream.servers)?, &query.wire)
     }
 
-    /// Asks, and keeps what is said.
+    /// Asks, together with all who ask the same, and keeps what is said.
     pub(super) async fn ask(
         &self,
         query: &Query,
-        upstream: &Upstream,
+        upstream: Upstream,
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
-        let answer = self.pass_on(&query.wire, upstream, transport).await?;
-        if let Some(key) = Key::new(query, &upstream.servers) {
-            self.cache.keep(key, &answer);
-        }
-        Ok(answer)
+        let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
+        let key = Key::new(query, &upstream.servers);
+        let Some((key, question)) = key.zip(wire::question(&query.wire)) else {
+            let _asked = self.asked.try_acquire().map_err(|_| Error::TooMany)?;
+            return self.messenger.ask(&upstream, &query.wire, transport).await;
+        };
+        let flight = Flight { key: key.clone(), question: question.as_written(), transport };
+        let (messenger, cache) = (self.messenger.clone(), Arc::clone(&self.cache));
+        let (asked, message) = (Arc::clone(&self.asked), query.wire.clone());
+        let said = self.asking.join(flight, async move {
+            let _asked = asked.try_acquire().map_err(|_| Error::TooMany)?;
+            let answer = messenger.ask(&upstream, &message, transport).await?;
+            cache.keep(key, &answer);
+            Ok(answer.into())
+        });
+        said.await.unwrap_or(Err(Error::GivenUp)).map(|answer| answer.to_vec())
     }
 
-    /// Asks without looking at the message.
+    /// Sends a message that is no query to whom it is for, once: it may change something there.
     pub(super) async fn pass_on(
         &self,
-        message: &[u8],
-        upstream: &Upstream,
+        operation: &[u8],
+        server: SocketAddr,
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
-        let Ok(_waiting) = self.waiting.try_acquire() else { return Err(Error::TooMany) };
-        self.messenger.ask(upstream, message, transport).await
+        let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
+        let _asked = self.asked.try_acquire().map_err(|_| Error::TooMany)?;
+        self.messenger.send(server, ONCE_TIMEOUT, operation, transport).await
     }
 }

@@ -55,6 +55,8 @@ fn kind(kind: RecordType) -> Kind {
         Kind::Aaaa
     } else if kind == RecordType::SRV {
         Kind::Srv
+    } else if [RecordType::HTTPS, RecordType::SVCB].contains(&kind) {
+        Kind::Binding
     } else {
         Kind::Other
     }

@@ -3,12 +3,13 @@
 //! Shared by all pods of a node: a pod's own file is in its mount namespace, where this process does not look. Its search list
 //! is for names this node looks up by itself: clients have applied theirs.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::ask::Upstream;
 
@@ -16,6 +17,8 @@ use super::ask::Upstream;
 pub(super) const PATH: &str = "/etc/resolv.conf";
 /// How old what was read may be.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long reading it may take: it may be on a file system that hangs.
+const READ_DEADLINE: Duration = Duration::from_secs(1);
 /// The port of nameservers.
 const PORT: u16 = 53;
 /// What is used of the file, as by the C library.
@@ -29,9 +32,19 @@ const MOST_DOTS: usize = 15;
 #[derive(Debug)]
 pub(super) struct ResolvConf {
     path: PathBuf,
-    /// Whether servers on the loopback address are those of the pods that ask.
-    loopback: bool,
+    from: From,
     read: Mutex<Option<(Instant, Content)>>,
+    /// One reads, and the others wait for it.
+    reading: tokio::sync::Mutex<()>,
+}
+
+/// From where the servers are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// The network the file is about.
+    Here,
+    /// The networks of pods, where loopback and link-local addresses are those of others.
+    Pods,
 }
 
 /// What the file says.
@@ -52,32 +65,45 @@ pub(super) struct Search {
 }
 
 impl ResolvConf {
-    pub(super) fn new(path: PathBuf, loopback: bool) -> Self {
-        Self { path, loopback, read: Mutex::default() }
+    pub(super) fn new(path: PathBuf, from: From) -> Self {
+        Self { path, from, read: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
     #[cfg(test)]
     pub(super) fn fixed(content: Content) -> Self {
         let for_long = Instant::now() + Duration::from_secs(3600);
-        Self { read: Some((for_long, content)).into(), ..Self::new(PathBuf::new(), true) }
+        Self { read: Some((for_long, content)).into(), ..Self::new(PathBuf::new(), From::Here) }
     }
 
-    /// What it says.
+    /// What it says, for which it may have to be read. A file that does not come says what it said before.
     pub(super) async fn read(&self) -> Content {
+        let _reading = self.reading.lock().await;
         if let Some(content) = self.fresh() {
             return content;
         }
-        let text = tokio::fs::read_to_string(&self.path).await.unwrap_or_else(|error| {
-            tracing::debug!(path = %self.path.display(), %error, "no nameservers can be read");
-            String::new()
-        });
-        let content = Content::parse(&text, self.loopback);
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        *read = Some((Instant::now(), content.clone()));
+        let path = self.path.display();
+        let read = timeout(READ_DEADLINE, tokio::fs::read_to_string(&self.path)).await;
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let content = match (read, known.take()) {
+            (Err(_), Some((_, before))) => {
+                tracing::warn!(%path, deadline = ?READ_DEADLINE, "the nameservers cannot be read in time");
+                before
+            }
+            (read, _) => {
+                let text = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                let text = text.unwrap_or_else(|error| {
+                    tracing::debug!(%path, %error, "no nameservers can be read");
+                    String::new()
+                });
+                Content::parse(&text, self.from)
+            }
+        };
+        *known = Some((Instant::now(), content.clone()));
         content
     }
 
-    fn fresh(&self) -> Option<Content> {
+    /// What it says, if that was read lately.
+    pub(super) fn fresh(&self) -> Option<Content> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = read.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
         fresh.map(|(_, content)| content.clone())
@@ -87,7 +113,7 @@ impl ResolvConf {
 /// What the lines say, before it is brought within reason.
 #[derive(Debug)]
 struct Lines<'t> {
-    servers: Vec<IpAddr>,
+    servers: Vec<&'t str>,
     domains: Vec<&'t str>,
     timeout: u64,
     attempts: u32,
@@ -100,9 +126,7 @@ impl<'t> Lines<'t> {
         for line in text.lines() {
             let mut words = line.split_whitespace();
             match words.next() {
-                Some("nameserver") => {
-                    lines.servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok()));
-                }
+                Some("nameserver") => lines.servers.extend(words.next()),
                 // The last of these lines counts.
                 Some("search") => lines.domains = words.collect(),
                 Some("domain") => lines.domains = words.take(1).collect(),
@@ -126,17 +150,30 @@ impl<'t> Lines<'t> {
 
 impl Content {
     /// Reads the lines that matter.
-    pub(super) fn parse(text: &str, loopback: bool) -> Self {
+    pub(super) fn parse(text: &str, from: From) -> Self {
         let Lines { servers, domains, timeout, attempts, dots } = Lines::read(text);
-        let usable = servers.into_iter().filter(|ip| loopback || !ip.is_loopback());
-        let servers: Arc<[SocketAddr]> =
-            usable.take(MOST_SERVERS).map(|ip| SocketAddr::new(ip, PORT)).collect();
+        let usable = servers.into_iter().filter_map(|text| server(text, from));
+        let servers: Arc<[SocketAddr]> = usable.take(MOST_SERVERS).collect();
         let timeout = Duration::from_secs(u64::clamp(timeout, 1, LONGEST_TIMEOUT));
         let upstream = Upstream { servers, timeout, attempts: attempts.clamp(1, MOST_ATTEMPTS) };
         let domains = domains.into_iter().map(|domain| domain.trim_matches('.').to_ascii_lowercase());
         let domains = domains.filter(|domain| !domain.is_empty()).take(MOST_DOMAINS).collect();
         Self { upstream, search: Search { domains, dots: dots.min(MOST_DOTS) } }
     }
+}
+
+/// Reads the address of a server, which may name an interface behind `%`; `None` when it cannot be asked from there.
+fn server(text: &str, from: From) -> Option<SocketAddr> {
+    let (address, interface) = text.split_once('%').unwrap_or((text, ""));
+    let ip: IpAddr = address.parse().ok()?;
+    let is_local = ip.is_loopback() || matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    if is_local && from == From::Pods {
+        return None;
+    }
+    let IpAddr::V6(ip) = ip else { return Some(SocketAddr::new(ip, PORT)) };
+    let number = interface.parse().or_else(|_| culvert_sys::udp::interface_index(interface));
+    let scope = if ip.is_unicast_link_local() { number.ok()? } else { 0 };
+    Some(SocketAddrV6::new(ip, PORT, 0, scope).into())
 }
 
 impl Search {
@@ -163,7 +200,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, servers: &[&str], timeout: u64, attempts: u32) {
         let Upstream { servers: found, timeout: wait, attempts: tries } =
-            Content::parse(text, false).upstream;
+            Content::parse(text, From::Pods).upstream;
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         let owned: Vec<_> = servers.iter().map(|server| (*server).to_owned()).collect();
         assert_eq!((&*found, wait.as_secs(), tries), (&*owned, timeout, attempts), "{text}");
@@ -199,13 +236,39 @@ mod tests {
     fn a_loopback_address_is_a_server_of_this_host_and_not_of_a_pod() {
         let text = "nameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1";
         check(text, &["192.0.2.1:53"], 5, 2);
-        assert_eq!(Content::parse(text, true).upstream.servers.len(), 3);
+        assert_eq!(Content::parse(text, From::Here).upstream.servers.len(), 3);
+    }
+
+    #[test]
+    fn a_link_local_server_is_asked_through_its_interface_and_not_from_a_pod() {
+        let text = "nameserver fe80::1%lo\nnameserver fe80::2%7\nnameserver fe80::3\nnameserver fe80::4%no-such-one\nnameserver fd00::1%lo";
+        let found: Vec<_> =
+            Content::parse(text, From::Here).upstream.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["[fe80::1%1]:53", "[fe80::2%7]:53", "[fd00::1]:53"]);
+        check(text, &["[fd00::1]:53"], 5, 2);
+    }
+
+    /// Nobody writes to it: opening it for reading waits.
+    #[tokio::test]
+    async fn a_file_that_does_not_come_is_not_waited_for_and_says_what_it_said() {
+        let path = std::env::temp_dir().join(format!("culvert-resolv-pipe-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let file = ResolvConf::new(path.clone(), From::Pods);
+        let long_ago = Instant::now().checked_sub(FRESH).unwrap();
+        *file.read.lock().unwrap() = Some((long_ago, Content::parse("nameserver 192.0.2.1", From::Pods)));
+        let before = std::time::Instant::now();
+        let (first, second) = tokio::join!(file.read(), file.read());
+        assert!(before.elapsed() < READ_DEADLINE * 2, "one waits for all");
+        assert_eq!((first.upstream.servers.len(), second), (1, first));
+        // Lets the thread that reads go on.
+        drop(std::fs::OpenOptions::new().write(true).open(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_file_is_followed_and_need_not_be_there() {
         let path = std::env::temp_dir().join(format!("culvert-resolv-{}", std::process::id()));
-        let file = ResolvConf::new(path.clone(), false);
+        let file = ResolvConf::new(path.clone(), From::Pods);
         assert!(file.read().await.upstream.servers.is_empty());
         std::fs::write(&path, "nameserver 192.0.2.1").unwrap();
         assert!(file.read().await.upstream.servers.is_empty(), "still fresh");
@@ -217,7 +280,7 @@ mod tests {
     #[test]
     fn a_name_is_completed_unless_it_is_complete() {
         let check = |text: &str, name: &str, expected: &[&str]| {
-            assert_eq!(Content::parse(text, false).search.completed(name), expected, "{text}: {name}");
+            assert_eq!(Content::parse(text, From::Pods).search.completed(name), expected, "{text}: {name}");
         };
         check("", "web", &["web"]);
         check("search a.example B.example.", "web", &["web.a.example", "web.b.example", "web"]);
@@ -228,6 +291,6 @@ mod tests {
         check("search a.example\ndomain b.example c.example", "web", &["web.b.example", "web"]);
         check("search . a", "web", &["web.a", "web"]);
         let many = "search 1 2 3 4 5 6 7 8\noptions ndots:99";
-        assert_eq!(Content::parse(many, false).search.completed("a.b").len(), 7);
+        assert_eq!(Content::parse(many, From::Pods).search.completed("a.b").len(), 7);
     }
 }

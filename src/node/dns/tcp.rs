@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::ask::framed;
 use super::handler::{Handler, Step};
 use super::message::Transport;
+use super::others::Wanted;
 use crate::capture::Captured;
 use crate::drain::Guard;
 use crate::tasks::Tasks;
@@ -47,11 +48,13 @@ impl Server {
         };
         // A connection that was not redirected was for nobody else.
         let here = captured.stream.local_addr().ok();
-        let chosen =
-            Some(captured.destination).filter(|to| here.map(culvert_sys::tcp::canonical) != Some(*to));
+        let wanted = match captured.destination {
+            to if here.map(culvert_sys::tcp::canonical) == Some(to) => Wanted::Anybody,
+            to => Wanted::Server(to),
+        };
         let (reader, writer) = captured.stream.into_split();
         let (answers, queue) = mpsc::channel(PIPELINED);
-        let connection = Connection { handler: self.handler, chosen, tasks: Tasks::default(), answers };
+        let connection = Connection { handler: self.handler, wanted, tasks: Tasks::default(), answers };
         let served = tokio::try_join!(connection.read(reader, guard), write(writer, queue));
         if let Err(error) = served {
             tracing::debug!(%client, %error, "a connection with queries broke");
@@ -61,7 +64,7 @@ impl Server {
 
 struct Connection {
     handler: Arc<Handler>,
-    chosen: Option<std::net::SocketAddr>,
+    wanted: Wanted,
     tasks: Tasks,
     answers: mpsc::Sender<Vec<u8>>,
 }
@@ -96,9 +99,9 @@ impl Connection {
             Step::Done(Some(answer)) => drop(answers.send(answer).await),
             Step::Done(None) => {}
             Step::Forward(pending) => {
-                let (handler, chosen) = (Arc::clone(&self.handler), self.chosen);
+                let (handler, wanted) = (Arc::clone(&self.handler), self.wanted);
                 self.tasks.spawn(async move {
-                    if let Some(answer) = handler.finish(pending, chosen).await {
+                    if let Some(answer) = handler.finish(pending, wanted).await {
                         let _ = answers.send(answer).await;
                     }
                     drop(place);

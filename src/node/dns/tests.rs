@@ -14,6 +14,7 @@ use super::message::Transport;
 use super::*;
 use crate::config::{Config as Settings, Environment};
 use ask::Upstream as Servers;
+use others::Wanted;
 use resolv_conf::Content;
 use upstream::{Upstream, a, address, reply};
 
@@ -25,6 +26,9 @@ services:
 - {name: web, namespace: ns1, hostname: web.ns1.svc.cluster.local, vips: ['/10.1.0.1'], ports: {80: 80}}
 - {name: ext, namespace: ns1, hostname: ext.example.com, vips: ['/10.1.0.2'], ports: {80: 80}}
 ";
+
+/// Where the pod is listened for.
+const OWN: &str = "127.0.0.1:15053";
 
 fn settings() -> Settings {
     let env = [("LOCAL_XDS", "{}"), ("CA_ADDRESS", "ca:1"), ("PACKET_MARK", "0")];
@@ -40,14 +44,14 @@ fn handler(mesh: &str, servers: &[&Upstream]) -> Arc<Handler> {
         pod,
         mesh: crate::mesh::tests::fixed(mesh).unwrap(),
         settings: settings().dns.settings,
-        others: others(Content { upstream, ..Content::parse("", true) }),
+        others: others(Content { upstream, ..Content::parse("", From::Here) }),
     })
 }
 
 fn others(resolv_conf: Content) -> Others {
     let socket = settings().socket;
     let messenger = Messenger { netns: None, mark: None, dialer: Dialer::new(None, socket) };
-    let own = vec!["127.0.0.1:15053".parse().unwrap()];
+    let own = vec![OWN.parse().unwrap()];
     Others::new(messenger, Arc::new(ResolvConf::fixed(resolv_conf)), own)
 }
 
@@ -58,11 +62,15 @@ fn query(name: &str, kind: RecordType) -> Message {
     message
 }
 
+fn wanted(server: Option<SocketAddr>) -> Wanted {
+    server.map_or(Wanted::Anybody, Wanted::Server)
+}
+
 async fn ask(handler: &Handler, query: &Message, chosen: Option<SocketAddr>) -> Message {
     let bytes = query.to_vec().unwrap();
     let answer = match handler.begin(bytes, Transport::Udp) {
         Step::Done(answer) => answer,
-        Step::Forward(pending) => handler.finish(pending, chosen).await,
+        Step::Forward(pending) => handler.finish(pending, wanted(chosen)).await,
     };
     let answer = Message::from_vec(&answer.unwrap()).unwrap();
     assert_eq!((answer.metadata.id, &answer.queries), (query.metadata.id, &query.queries));
@@ -148,10 +156,45 @@ async fn everything_else_is_asked_of_whom_the_client_has_chosen() {
 #[tokio::test]
 async fn a_name_the_mesh_has_exists_whatever_others_say() {
     let (handler, world) = (handler(MESH, &[]), world().await);
-    let answer = ask(&handler, &query("ext.example.com.", RecordType::HTTPS), Some(world.address)).await;
-    assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0));
-    assert_eq!(answer.authorities.len(), 1);
+    let empty = |answer: Message| {
+        assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0));
+        assert_eq!(answer.authorities.len(), 1);
+    };
+    empty(ask(&handler, &query("ext.example.com.", RecordType::TXT), Some(world.address)).await);
     assert_eq!(world.asked(), 1, "others may well know such records");
+    for kind in [RecordType::HTTPS, RecordType::SVCB] {
+        empty(ask(&handler, &query("ext.example.com.", kind), Some(world.address)).await);
+    }
+    assert_eq!(world.asked(), 1, "others know other ways, around the mesh");
+}
+
+#[tokio::test]
+async fn a_query_is_not_given_to_others_when_it_is_not_known_whom_it_was_for() {
+    let node = world().await;
+    let handler = handler(MESH, &[&node]);
+    for kind in [hickory_proto::op::OpCode::Query, hickory_proto::op::OpCode::Notify] {
+        let mut asked = query("known.example.", RecordType::A);
+        asked.metadata.op_code = kind;
+        let Step::Forward(pending) = handler.begin(asked.to_vec().unwrap(), Transport::Udp) else { panic!() };
+        let answer = handler.finish(pending, Wanted::NotKnown).await.unwrap();
+        let answer = Message::from_vec(&answer).unwrap();
+        assert_ne!(answer.metadata.response_code, ResponseCode::NoError);
+    }
+    assert_eq!(node.asked(), 0);
+}
+
+#[tokio::test]
+async fn the_same_query_is_asked_once_by_all_who_wait() {
+    let server = world().await;
+    let handler = handler(MESH, &[]);
+    let mut asking = tokio::task::JoinSet::new();
+    for name in ["known.example.", "KNOWN.example."].repeat(50) {
+        let (handler, address) = (Arc::clone(&handler), server.address);
+        asking.spawn(async move { ask(&handler, &query(name, RecordType::A), Some(address)).await });
+    }
+    let answers = asking.join_all().await;
+    assert!(answers.iter().all(|answer| answer.answers.len() == 1));
+    assert_eq!(server.asked(), 2, "letters are sent as they were written");
 }
 
 #[tokio::test]
@@ -190,7 +233,7 @@ async fn nobody_to_ask_is_a_failure_that_is_told_properly() {
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
     assert!(answer.metadata.recursion_available && answer.edns.is_some());
     // Asking ourselves would never end.
-    let own = ask(&handler, &asked, handler.others.own_addresses.first().copied()).await;
+    let own = ask(&handler, &asked, Some(OWN.parse().unwrap())).await;
     assert_eq!(own.metadata.response_code, ResponseCode::ServFail);
 }
 
@@ -205,6 +248,18 @@ async fn too_many_who_wait_are_told_so_and_names_of_the_mesh_are_still_answered(
     let ours = ask(&handler, &query("web.", RecordType::A), Some(silent.address)).await;
     assert_eq!(ours.answers.len(), 1);
     drop(all);
+}
+
+#[tokio::test]
+async fn an_update_is_sent_once() {
+    let silent = Upstream::start(|_, _| Vec::new()).await;
+    let mut update = query("example.", RecordType::SOA);
+    update.metadata.op_code = hickory_proto::op::OpCode::Update;
+    let handler = handler(MESH, &[]);
+    let Step::Forward(pending) = handler.begin(update.to_vec().unwrap(), Transport::Udp) else { panic!() };
+    let failed = handler.finish(pending, Wanted::Server(silent.address)).await;
+    let failed = Message::from_vec(&failed.unwrap()).unwrap();
+    assert_eq!((failed.metadata.response_code, silent.asked()), (ResponseCode::ServFail, 1));
 }
 
 #[tokio::test]
@@ -233,6 +288,6 @@ async fn an_update_goes_to_whom_it_was_for_or_to_nobody() {
     assert_eq!((done.metadata.response_code, primary.asked()), (ResponseCode::NoError, 1));
     let bytes = update.to_vec().unwrap();
     let Step::Forward(pending) = handler.begin(bytes, Transport::Udp) else { panic!() };
-    let refused = Message::from_vec(&handler.finish(pending, None).await.unwrap()).unwrap();
+    let refused = Message::from_vec(&handler.finish(pending, Wanted::Anybody).await.unwrap()).unwrap();
     assert_eq!((refused.metadata.response_code, other.asked()), (ResponseCode::NotImp, 0));
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::handler::{Handler, Step};
 use super::message::Transport;
+use super::others::Wanted;
 use crate::drain::Guard;
 
 /// The longest message that is taken. There are no longer ones but by mistake.
@@ -70,25 +72,35 @@ impl Listener {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => return pause(&error).await,
         };
-        let pending = match handler.begin(query, Transport::Udp) {
-            Step::Done(answer) => return send(&self.socket, answer, client),
-            Step::Forward(pending) => pending,
+        // What goes wrong with one query must not end the listener of all.
+        let begun = catch_unwind(AssertUnwindSafe(|| handler.begin(query, Transport::Udp)));
+        let pending = match begun {
+            Ok(Step::Done(answer)) => return send(&self.socket, answer, client),
+            Ok(Step::Forward(pending)) => pending,
+            Err(_) => {
+                tracing::error!(%client, "reading a query panicked; only this one is lost");
+                return;
+            }
         };
-        let chosen = self.destination(client);
+        let wanted = self.wanted(client);
         let (handler, socket) = (Arc::clone(handler), Arc::clone(&self.socket));
         tasks.spawn(async move {
-            let answer = handler.finish(pending, chosen).await;
+            let answer = handler.finish(pending, wanted).await;
             send(&socket, answer, client);
         });
     }
 
     /// Whom a client wanted to ask.
-    fn destination(&mut self, client: SocketAddr) -> Option<SocketAddr> {
-        let found = self.conntrack.as_mut()?.udp_destination(client, self.here);
-        found.unwrap_or_else(|error| {
-            tracing::debug!(%client, %error, "whom a query was for is not known");
-            None
-        })
+    fn wanted(&mut self, client: SocketAddr) -> Wanted {
+        let Some(conntrack) = &mut self.conntrack else { return Wanted::Anybody };
+        match conntrack.udp_destination(client, self.here) {
+            Ok(Some(server)) => Wanted::Server(server),
+            Ok(None) => Wanted::Anybody,
+            Err(error) => {
+                tracing::debug!(%client, %error, "whom a query was for is not known");
+                Wanted::NotKnown
+            }
+        }
     }
 
     /// Whether there is a datagram to be read. Looks, and does not take it.

@@ -60,6 +60,11 @@ impl Question<'_> {
         self.name.eq_ignore_ascii_case(other.name) && self.kind == other.kind
     }
 
+    /// The name as it was written, and the kind.
+    pub(super) fn as_written(&self) -> Box<[u8]> {
+        [self.name, self.kind].concat().into()
+    }
+
     /// The same for all ways to write the name.
     pub(super) fn key(&self) -> Box<[u8]> {
         [&self.name.to_ascii_lowercase(), self.kind].concat().into()
@@ -82,6 +87,64 @@ pub(super) fn question(message: &[u8]) -> Option<Question<'_>> {
     }
     let (name, kind) = (message.get(HEADER..=end)?, message.get(end + 1..end + 5)?);
     Some(Question { name, kind })
+}
+
+/// Gives a message the name of another one's question, which is the same but for its letters.
+pub(super) fn set_name(message: &mut [u8], other: &[u8]) {
+    let name = question(other).map_or(&[][..], |question| question.name);
+    if let Some(place) = message.get_mut(HEADER..HEADER + name.len()) {
+        place.copy_from_slice(name);
+    }
+}
+
+/// Takes away from an answer that it was given with authority.
+pub(super) fn set_no_authority(answer: &mut [u8]) {
+    if let Some(flags) = answer.get_mut(2) {
+        *flags &= !0x04;
+    }
+}
+
+/// Changes how long each record of a message holds.
+pub(super) fn change_times(message: &mut [u8], places: &[u16], change: impl Fn(u32) -> u32) {
+    for place in places.iter().copied().map(usize::from) {
+        if let Some(Ok(time)) = message.get_mut(place..place + 4).map(<&mut [u8; 4]>::try_from) {
+            *time = change(u32::from_be_bytes(*time)).to_be_bytes();
+        }
+    }
+}
+
+/// The type of what is no record, but looks like one: its place for a time has flags (RFC 6891 §6.1.3).
+const OPT: u16 = 41;
+
+/// Where in a message the records say how long they hold; `None` when it cannot be read to its end, or is very long.
+pub(super) fn times(message: &[u8]) -> Option<Box<[u16]>> {
+    let number = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+    let mut at = HEADER;
+    for _ in 0..number(4)? {
+        at = behind_name(message, at)? + 4;
+    }
+    let records = usize::from(number(6)?) + usize::from(number(8)?) + usize::from(number(10)?);
+    let mut places = Vec::new();
+    for _ in 0..records {
+        at = behind_name(message, at)?;
+        if number(at)? != OPT {
+            places.push(u16::try_from(at + 4).ok()?);
+        }
+        at += 10 + usize::from(number(at + 8)?);
+    }
+    (at <= message.len()).then(|| places.into())
+}
+
+/// The place behind a name: it ends with an empty label or with a pointer.
+fn behind_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match usize::from(*message.get(at)?) {
+            0 => return Some(at + 1),
+            length @ 1..64 => at += 1 + length,
+            0xc0.. => return Some(at + 2),
+            _ => return None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +178,46 @@ mod tests {
         let bare = |code| [0, 7, 0x81, code, 0, 0, 0, 0, 0, 0, 0, 0];
         assert!(answers(&bare(1), &query));
         assert!(!answers(&bare(0), &query) && !answers(&bare(3), &query));
+    }
+
+    /// An answer to [`message`] with two records: one with a name of its own, one that points to the question's; and EDNS.
+    fn answer() -> Vec<u8> {
+        let mut message = message(7, [0x85, 0x80], b"web", 1);
+        message[6..12].copy_from_slice(&[0, 1, 0, 1, 0, 1]);
+        message.extend(b"\x01a\0\0\x01\0\x01\0\0\0\x3c\0\x04\x01\x02\x03\x04");
+        message.extend(b"\xc0\x0c\0\x01\0\x01\xff\xff\xff\xff\0\0");
+        message.extend(b"\0\0\x29\x10\0\0\0\x80\0\0\0");
+        message
+    }
+
+    #[test]
+    fn the_times_of_records_are_found_and_changed_and_nothing_else_is() {
+        let mut message = answer();
+        let places = times(&message).unwrap();
+        let before = message.clone();
+        change_times(&mut message, &places, |time| {
+            assert!([60, u32::MAX].contains(&time));
+            7
+        });
+        let changed: Vec<usize> = (0..message.len()).filter(|at| message[*at] != before[*at]).collect();
+        assert_eq!(changed, [31, 44, 45, 46, 47]);
+        for cut in 0..before.len() {
+            assert!(times(&before[..cut]).is_none(), "cut to {cut}");
+        }
+    }
+
+    #[test]
+    fn an_answer_takes_over_the_letters_of_a_question() {
+        let mut answer = answer();
+        set_name(&mut answer, &message(1, [1, 0], b"WeB", 1));
+        assert_eq!(&answer[12..17], b"\x03WeB\0");
+        set_no_authority(&mut answer);
+        assert_eq!(answer[2..4], [0x81, 0x80]);
+        for short in [&mut [][..], &mut [0; 2], &mut [0; 14]] {
+            set_name(short, &message(1, [1, 0], b"WeB", 1));
+            set_no_authority(short);
+            change_times(short, &[12], |_| 1);
+        }
     }
 
     #[test]

@@ -151,3 +151,36 @@ async fn numbers_and_ports_are_drawn_anew_for_each_query() {
     ids.dedup();
     assert!(ids.len() > 4, "{ids:?}");
 }
+
+#[tokio::test]
+async fn over_tcp_a_server_has_the_time_of_all_attempts_and_is_asked_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut query = vec![0; stream.read_u16().await.unwrap().into()];
+        stream.read_exact(&mut query).await.unwrap();
+        // Longer than one datagram is waited for, and less than two are.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let answer = address(&Message::from_vec(&query).unwrap(), [192, 0, 2, 1]).to_vec().unwrap();
+        stream.write_all(&framed(&answer).unwrap()).await.unwrap();
+        let again = timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(again.is_err(), "it is asked once");
+    };
+    let upstream = Upstream { servers: Arc::new([server]), ..of(&[]) };
+    let (messenger, query) = (messenger(), query());
+    let asking = messenger.ask(&upstream, &query, Transport::Tcp);
+    let (answer, ()) = tokio::join!(asking, serve);
+    answer.unwrap();
+}
+
+#[test]
+fn over_tcp_all_servers_are_asked_within_the_time_of_all_attempts() {
+    let server = "192.0.2.53:53".parse().unwrap();
+    for (count, attempts, expected) in [(1, 2, 10), (2, 2, 5), (3, 2, 5), (3, 5, 8), (0, 2, 10), (1, 1, 5)] {
+        let servers = std::iter::repeat_n(server, count).collect();
+        let upstream = Upstream { servers, timeout: Duration::from_secs(5), attempts };
+        assert_eq!(upstream.patience(Transport::Tcp).as_secs(), expected);
+        assert_eq!(upstream.patience(Transport::Udp).as_secs(), 5);
+    }
+}

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::{self, Told};
 use super::{Error, Found};
-use crate::dns::ask::Upstream;
+use crate::dns::ask::{self, Upstream};
 use crate::dns::handler::Handler;
 use crate::dns::message::{Query, Transport};
 use crate::dns::own;
@@ -48,9 +48,10 @@ pub(super) async fn resolve(handler: &Handler, name: &Arc<str>) -> Finding {
 /// Looks for a host under each name that may be meant; an error when somebody does not answer. Others are not tried then: they
 /// would be other hosts.
 async fn search(handler: &Handler, name: &Arc<str>) -> Result<Finding, Error> {
-    let upstream = within_deadline(handler.others.usual().await);
+    let failed = |error| unanswered(name, error);
+    let upstream = within_deadline(handler.others.usual().await.map_err(failed)?);
     let mut last = None;
-    for complete in handler.others.completed(name).await {
+    for complete in handler.others.completed(name).await.map_err(failed)? {
         let is_plain = complete.bytes().all(|byte| byte.is_ascii_graphic());
         let Some(complete) = own::name(&complete).filter(|_| is_plain) else { continue };
         let host = Host { handler, upstream: &upstream, name, complete };
@@ -70,6 +71,10 @@ fn within_deadline(upstream: Upstream) -> Upstream {
     let servers = u32::try_from(upstream.servers.len()).unwrap_or(u32::MAX);
     let share = DEADLINE / servers.saturating_add(1);
     Upstream { timeout: upstream.timeout.min(share).min(SERVER_DEADLINE), ..upstream }
+}
+
+fn unanswered(name: &Arc<str>, source: ask::Error) -> Error {
+    Error::Unanswered { name: Arc::clone(name), source: Arc::new(source) }
 }
 
 /// A host under one complete name.
@@ -135,14 +140,14 @@ impl Host<'_> {
 
     async fn answer(&self, query: &Query) -> Result<Message, Error> {
         let Self { handler, upstream, .. } = self;
-        if let Some(kept) = handler.others.kept(query, upstream) {
-            return Ok(kept);
-        }
-        let failed = |source| Error::Unanswered { name: Arc::clone(self.name), source: Arc::new(source) };
-        let asked = handler.others.ask(query, upstream, Transport::Udp);
-        let answer = asked.await.map_err(failed)?;
-        let unreadable = |_| failed(crate::dns::ask::Error::Unreadable);
-        Message::from_vec(&answer).map_err(unreadable)
+        let answer = match handler.others.kept(query, upstream) {
+            Some(kept) => kept,
+            None => {
+                let asked = handler.others.ask(query, (*upstream).clone(), Transport::Udp).await;
+                asked.map_err(|error| unanswered(self.name, error))?
+            }
+        };
+        Message::from_vec(&answer).map_err(|_| unanswered(self.name, ask::Error::Unreadable))
     }
 
     /// Puts together what was said of the families.

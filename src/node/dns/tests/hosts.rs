@@ -11,7 +11,7 @@ const IN_TIME: Duration = Duration::from_secs(8);
 /// A handler that asks `servers`, with a search list.
 fn searching(lines: &str, servers: &[&Upstream]) -> Handler {
     let mut handler = Arc::into_inner(handler(MESH, servers)).unwrap();
-    let Content { search, .. } = Content::parse(lines, true);
+    let Content { search, .. } = Content::parse(lines, From::Here);
     let servers = servers.iter().map(|server| server.address).collect();
     let upstream = Servers { servers, timeout: Duration::from_secs(1), attempts: 1 };
     handler.others = others(Content { upstream, search });
@@ -209,7 +209,7 @@ async fn when_nobody_answers_the_reason_is_told_and_soon_asked_again() {
     let hosts = hosts(&[&silent]);
     let error = of_workload(&hosts, "db.example").await.unwrap_err();
     assert_eq!(error.reason(), "nameserver_failed", "{error}");
-    let told = culvert_process::exit::Chain(&error).to_string();
+    let told = Chain(&error).to_string();
     assert!(told.contains("db.example") && told.contains(&silent.address.to_string()), "{told}");
     of_workload(&hosts, "db.example").await.unwrap_err();
     assert_eq!(silent.asked(), 2, "not by each who wants to know");

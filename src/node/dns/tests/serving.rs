@@ -1,5 +1,8 @@
 //! The listeners, from outside.
 
+use std::net::IpAddr;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -68,7 +71,7 @@ fn pod(has_ipv6: bool) -> Arc<Netns> {
     Arc::new(netns)
 }
 
-fn open(netns: &Arc<Netns>, set: &[(&'static str, &'static str)]) -> Result<Listeners, Error> {
+fn resolver(netns: &Arc<Netns>, set: &[(&'static str, &'static str)]) -> OfPod {
     let env = [("LOCAL_XDS", "{}"), ("CA_ADDRESS", "ca:1")];
     let env = env.into_iter().chain(set.iter().copied());
     let config = Settings::read(&Environment::of(env)).unwrap();
@@ -79,7 +82,12 @@ fn open(netns: &Arc<Netns>, set: &[(&'static str, &'static str)]) -> Result<List
         socket: config.socket,
         dialer: Dialer::new(Some(Arc::clone(netns)), config.socket),
     };
-    Dns::new(config.dns).of_pod(pod).open().map(|listeners| listeners.expect("queries are captured"))
+    Dns::new(config.dns).of_pod(pod)
+}
+
+fn open(netns: &Arc<Netns>, set: &[(&'static str, &'static str)]) -> Result<Listeners, Error> {
+    let resolver = resolver(netns, set);
+    resolver.open(resolver.capture.unwrap()).map(|(listeners, _)| listeners)
 }
 
 fn addresses(listeners: Result<Listeners, Error>) -> Vec<String> {
@@ -109,6 +117,54 @@ async fn the_next_process_may_listen_too_unless_it_is_told_not_to() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_taken_is_told_and_tried_again() {
+    let pod = pod(false);
+    let taken = pod.run(|| std::net::UdpSocket::bind("127.0.0.1:15053")).unwrap().unwrap();
+    let resolver = resolver(&pod, &[]);
+    let status = resolver.status.clone();
+    let (_drain, guard) = drain::channel();
+    let serving = tokio::spawn(resolver.serve(guard));
+    let (info, trouble) = &status.troubles()[0];
+    assert!(info.name == "client" && trouble.contains("15053"), "{trouble}");
+    drop(taken);
+    let cured = async {
+        while !status.troubles().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(cured).await;
+    let client = pod.run(|| std::net::UdpSocket::bind("127.0.0.1:0")).unwrap().unwrap();
+    client.set_nonblocking(true).unwrap();
+    let client = UdpSocket::from_std(client).unwrap();
+    client.send_to(&ours().to_vec().unwrap(), "127.0.0.1:15053").await.unwrap();
+    soon(client.recv(&mut [0; 512])).await.unwrap();
+    serving.abort();
+}
+
+#[tokio::test]
+async fn trouble_goes_with_its_pod() {
+    let status = Status::new(None);
+    let info = PodInfo { name: "client".into(), namespace: "ns1".into(), service_account: "sa".into() };
+    let [first, second] = [status.of_pod(info.clone()), status.of_pod(info)];
+    first.set(Some("one".into()));
+    second.set(Some("two".into()));
+    drop(first);
+    assert_eq!(status.troubles().len(), 1);
+    second.set(None);
+    assert_eq!(status.troubles(), []);
+}
+
+#[tokio::test]
+async fn without_capture_nobody_listens_and_hosts_are_found() {
+    let pod = pod(false);
+    let resolver = resolver(&pod, &[("ISTIO_META_DNS_CAPTURE", "false")]);
+    assert_eq!(*resolver.hosts().as_the_pod("web").await.unwrap(), [IpAddr::from([10, 1, 0, 1])]);
+    let (_drain, guard) = drain::channel();
+    soon(resolver.serve(guard)).await;
+    pod.run(|| std::net::UdpSocket::bind("127.0.0.1:15053")).unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn datagrams_are_answered_and_nonsense_harms_nobody() {
     let served = serve(handler(MESH, &[])).await;
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -122,6 +178,47 @@ async fn datagrams_are_answered_and_nonsense_harms_nobody() {
     let length = soon(client.recv(&mut buffer)).await.unwrap();
     let answer = Message::from_vec(&buffer[..length]).unwrap();
     assert_eq!((answer.metadata.id, answer.answers.len()), (asked.metadata.id, 1));
+}
+
+/// Panics once, where queries are counted, as a parser may with a query nobody has thought of.
+#[derive(Default)]
+struct Panics(std::sync::atomic::AtomicBool);
+
+impl metrics::Recorder for Panics {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        let is_first = !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(!is_first, "on purpose");
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_handled_ends_no_listener() {
+    let recorder = Panics::default();
+    // Tasks of this test all run on its thread.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let served = serve(handler(MESH, &[])).await;
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(served.address).await.unwrap();
+    let (lost, answered) = (ours(), ours());
+    for query in [&lost, &answered] {
+        client.send(&query.to_vec().unwrap()).await.unwrap();
+    }
+    let mut buffer = [0; 512];
+    let length = soon(client.recv(&mut buffer)).await.unwrap();
+    assert_eq!(Message::from_vec(&buffer[..length]).unwrap().metadata.id, answered.metadata.id);
 }
 
 #[tokio::test]
