@@ -1,7 +1,6 @@
 //! A peer that proves who it is and then breaks the rules of TLS or HTTP/2 is told so, and thrown out. Nobody else notices, and
 //! nothing of it stays.
 
-use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -13,6 +12,7 @@ use rustls::AlertDescription;
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{BULK, Cluster, ECHO};
 use crate::harness::frames::{End, PREFACE, Rogue, connect, field, flag, frame, kind, number, status};
+use crate::harness::kernel::belongings;
 use crate::harness::shared::Shared;
 use crate::harness::talk::{SOON, assert_alive, assert_echo};
 
@@ -200,15 +200,6 @@ fn whoever_breaks_the_rules_is_told_and_thrown_out() {
         attack.assert_ends(&rig);
         assert_alive(&mut bystander, attack.name.as_bytes());
     }
-}
-
-/// Descriptors, and bytes of memory of its own, that a program has.
-fn belongings(program: &Program) -> (usize, u64) {
-    let process = format!("/proc/{}", program.pid());
-    let status = fs::read_to_string(format!("{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    (fs::read_dir(format!("{process}/fd")).unwrap().count(), kilobytes * 1024)
 }
 
 #[test]

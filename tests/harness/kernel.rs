@@ -1,4 +1,4 @@
-//! What the kernel says about a pod: its packet rules, its routing, its sockets.
+//! What the kernel says about a pod: its packet rules, its routing, its sockets; and about a program: what it has.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,6 +31,16 @@ fn run_in(netns: &Netns, words: &[&str]) -> (bool, String) {
     start_in(&mut command, netns).unwrap();
     let output = die_with_parent(&mut command).output().unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Descriptors, and bytes of memory of its own, that a program has.
+#[track_caller]
+pub(crate) fn belongings(program: &Program) -> (usize, u64) {
+    let process = format!("/proc/{}", program.pid());
+    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    (fs::read_dir(format!("{process}/fd")).unwrap().count(), kilobytes * 1024)
 }
 
 /// The packet rules of a pod in all tables of all families, with their counters.
