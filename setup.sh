@@ -48,7 +48,8 @@ packages)
     need_commands cc:build-essential ip:iproute2 iptables-nft:iptables iptables-legacy:iptables openssl:openssl
     ;;
 peers)
-    need_commands python3:python3 node:nodejs nghttpx:nghttp2-proxy dnsmasq:dnsmasq-base dig:bind9-dnsutils
+    need_commands python3:python3 node:nodejs nghttpx:nghttp2-proxy dnsmasq:dnsmasq-base dig:bind9-dnsutils \
+        kdig:knot-dnsutils dnsperf:dnsperf
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
     tests/peers/setup.sh
     ;;

@@ -1,6 +1,9 @@
 //! A captured pod's queries: names of the mesh are answered by the mesh, and all others by whom the pod asks.
 
+mod clients;
+mod load;
 mod rig;
+mod trouble;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -40,7 +40,13 @@ pub(super) fn shared() -> Arc<Rig> {
 }
 
 impl Rig {
+    /// One whose node says what becomes of each query.
     pub(super) fn start(name: &str) -> Result<Self, Error> {
+        Self::start_with(name, &[("RUST_LOG", "info,dns=debug")])
+    }
+
+    /// One whose node has other settings.
+    pub(super) fn start_with(name: &str, settings: &[(&str, &str)]) -> Result<Self, Error> {
         let lab = lab(name)?;
         let node = lab.node("one")?;
         let spec = PodSpec::new("client").mesh_keys("canonicalName: shop\ncanonicalRevision: v1");
@@ -61,7 +67,8 @@ impl Rig {
         )?;
         lab.start_control()?;
         lab.start_agent_as(&node, lab.agent_launch(&node)?.arg("--dns"))?;
-        let proxy = lab.node_launch(&node)?.env("RUST_LOG", "info,dns=debug");
+        let launch = lab.node_launch(&node)?;
+        let proxy = settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
         let proxy = lab.start_node_as(&node, proxy)?;
         lab.enrol_all(&[&client, &neighbour])?;
         Ok(Self { lab, node, client, neighbour, web, cluster, other, proxy })
@@ -103,7 +110,25 @@ pub(super) fn dig(pod: &Pod, server: IpAddr, words: &str) -> Result<String, Stri
 }
 
 impl Nameserver {
-    /// One that knows `known.example`, to which it gives `address`, some other names there, and nobody else's.
+    /// One that asks another one about everything.
+    pub(super) fn forwarding(lab: &Lab, pod: &Pod, to: IpAddr) -> Result<Program, Error> {
+        let launch = Launch::new("forwarding", "dnsmasq", pod.netns())
+            .arg("--keep-in-foreground")
+            .arg("--conf-file=/dev/null")
+            .arg("--pid-file=")
+            .arg("--user=root")
+            .arg("--no-resolv")
+            .arg("--no-hosts")
+            .arg(format!("--server={to}"))
+            .arg("--log-queries")
+            .arg("--log-facility=-");
+        let program = lab.start(launch)?;
+        program.wait_for_log("started", SOON)?;
+        Ok(program)
+    }
+
+    /// One that knows `known.example`, to which it gives `address`, some other names there, all under `load.example`, and nobody
+    /// else's.
     fn start(lab: &Lab, node: &Node, name: &str, address: &str) -> Result<Self, Error> {
         let pod = lab.pod(node, PodSpec::new(name))?;
         let many = (0..100).map(|last| format!("--host-record=many.example,198.51.100.{last}"));
@@ -117,6 +142,7 @@ impl Nameserver {
             .arg("--local=/example/")
             .arg("--local=/local/")
             .arg("--local-ttl=300")
+            .arg(format!("--address=/load.example/{address}"))
             .arg(format!("--host-record=known.example,{address},2001:db8::1"))
             .arg("--txt-record=known.example,a text")
             .arg("--mx-host=known.example,mail.example,10")
