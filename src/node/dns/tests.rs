@@ -7,7 +7,8 @@ pub(super) mod upstream;
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::rdata::SOA;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::handler::Step;
 use super::message::Transport;
@@ -222,6 +223,57 @@ async fn what_others_said_is_remembered_for_the_next_whatever_its_letters() {
     let other = self::world().await;
     ask(&handler, &query("known.example.", RecordType::A), Some(other.address)).await;
     assert_eq!(other.asked(), 1);
+}
+
+/// Clients remember for as long, and some take an empty answer without it for one of a server that knows nothing.
+#[tokio::test]
+async fn a_denial_of_others_keeps_what_says_how_long_it_holds() {
+    for (name, code) in [("no.example.", ResponseCode::NXDomain), ("empty.example.", ResponseCode::NoError)] {
+        let server = Upstream::start(move |query, _| {
+            let mut denial = reply(query, code);
+            denial.metadata.recursion_desired = query.metadata.recursion_desired;
+            let zone = Name::from_ascii("example.").unwrap();
+            let soa = SOA::new(zone.clone(), zone.clone(), 1, 1, 1, 1, 60);
+            denial.authorities.push(Record::from_rdata(zone, 60, RData::SOA(soa)));
+            vec![denial.to_vec().unwrap()]
+        })
+        .await;
+        let (handler, mut asked) = (handler(MESH, &[]), query(name, RecordType::AAAA));
+        asked.set_edns(Edns::new());
+        for _ in 0..2 {
+            let answer = ask(&handler, &asked, Some(server.address)).await;
+            assert_eq!((answer.metadata.response_code, answer.authorities.len()), (code, 1));
+            let flags = answer.metadata;
+            assert!(flags.recursion_available && flags.recursion_desired && !flags.authoritative);
+            assert!(!flags.truncation && answer.edns.is_some());
+        }
+        assert_eq!(server.asked(), 1, "the second is a memory");
+    }
+}
+
+#[tokio::test]
+async fn a_large_service_is_cut_over_udp_and_whole_over_tcp() {
+    let vips = (0..256).map(|last| format!("'/10.1.0.{last}'")).collect::<Vec<_>>().join(", ");
+    let large = format!(
+        "- {{name: large, namespace: ns1, hostname: large.example.com, vips: [{vips}], ports: {{80: 80}}}}"
+    );
+    let handler = handler(&format!("{MESH}{large}\n"), &[]);
+    let mut asked = query("large.example.com.", RecordType::A);
+    for (edns, transport, most, least) in [
+        (None, Transport::Udp, 512, 25),
+        (Some(1232), Transport::Udp, 1232, 70),
+        (Some(1232), Transport::Tcp, 65_535, 256),
+    ] {
+        asked.edns = edns.map(|payload| {
+            let mut edns = Edns::new();
+            edns.set_max_payload(payload);
+            edns
+        });
+        let Step::Done(Some(answer)) = handler.begin(asked.to_vec().unwrap(), transport) else { panic!() };
+        let message = Message::from_vec(&answer).unwrap();
+        assert_eq!(message.metadata.truncation, transport == Transport::Udp);
+        assert!(answer.len() <= most && message.answers.len() >= least, "{}", message.answers.len());
+    }
 }
 
 #[tokio::test]
