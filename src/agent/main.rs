@@ -20,6 +20,7 @@ use tracing::info;
 use crate::enrolment::{Enrolment, Exit};
 use crate::namespaces::Host;
 use crate::rules::{IptablesRules, PacketRules};
+use crate::unheard::Unheard;
 use crate::zds::server;
 
 mod backoff;
@@ -29,6 +30,7 @@ mod pod;
 mod pods_file;
 mod rules;
 mod table;
+mod unheard;
 mod zds;
 
 /// Work that is still blocked at the end is left to the kernel.
@@ -89,7 +91,8 @@ fn start(args: &Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::runtime(Error::System("the runtime", error)))?;
     let options = Options { dns: args.dns, ..Options::default() };
-    let rules = IptablesRules { iptables, plan: Plan::new(&options) };
+    let rules =
+        IptablesRules { iptables, plan: Plan::new(&options), unheard: args.dns.then(Unheard::default) };
     let result = runtime.block_on(run(args, Arc::new(rules)));
     runtime.shutdown_timeout(SHUTDOWN);
     result

@@ -7,6 +7,8 @@ use std::fmt;
 use culvert_sys::netns::Netns;
 use ebpf_free_iptables::{Iptables, Plan};
 
+use crate::unheard::Unheard;
+
 /// Why a call failed.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -21,6 +23,9 @@ pub(crate) trait PacketRules: Send + Sync {
     /// Lets connections pass that begin from here on; those that were captured before stay so.
     fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
 
+    /// Sees whether somebody takes what the rules of an enrolled pod capture, and says so if not.
+    fn look_after(&self, pod: &str, netns: &Netns);
+
     /// Takes out all that [`PacketRules::apply`] put in. Succeeds when nothing is there.
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
 }
@@ -29,6 +34,8 @@ pub(crate) trait PacketRules: Send + Sync {
 pub(crate) struct IptablesRules {
     pub(crate) iptables: Iptables,
     pub(crate) plan: Plan,
+    /// `None` when queries are not captured.
+    pub(crate) unheard: Option<Unheard>,
 }
 
 impl PacketRules for IptablesRules {
@@ -45,6 +52,12 @@ impl PacketRules for IptablesRules {
 
     fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
         Ok(self.iptables.release(pod, netns)?)
+    }
+
+    fn look_after(&self, pod: &str, netns: &Netns) {
+        if let Some(unheard) = &self.unheard {
+            unheard.look(pod, netns);
+        }
     }
 
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {

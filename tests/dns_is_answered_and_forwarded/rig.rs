@@ -24,6 +24,7 @@ pub(super) struct Rig {
     pub(super) web: Service,
     pub(super) cluster: Nameserver,
     pub(super) other: Nameserver,
+    pub(super) agent: Program,
     pub(super) proxy: Program,
 }
 
@@ -66,12 +67,12 @@ impl Rig {
             ",
         )?;
         lab.start_control()?;
-        lab.start_agent_as(&node, lab.agent_launch(&node)?.arg("--dns"))?;
+        let agent = lab.start_agent_as(&node, lab.agent_launch(&node)?.arg("--dns"))?;
         let launch = lab.node_launch(&node)?;
         let proxy = settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
         let proxy = lab.start_node_as(&node, proxy)?;
         lab.enrol_all(&[&client, &neighbour])?;
-        Ok(Self { lab, node, client, neighbour, web, cluster, other, proxy })
+        Ok(Self { lab, node, client, neighbour, web, cluster, other, agent, proxy })
     }
 
     /// Starts another proxy beside the first, and waits until it serves the pod.

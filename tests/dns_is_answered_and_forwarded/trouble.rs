@@ -53,6 +53,8 @@ fn where_the_node_does_not_take_queries_they_are_lost_and_it_is_said_why() {
     assert!(line.contains("--dns"), "{line}");
     let said = dump(&rig);
     assert!(said.contains("\"capture\": \"Off\""), "{said}");
+    let line = rig.agent.wait_for_log("nobody takes the pod's captured DNS queries", SOON * 2).unwrap();
+    assert!(line.contains("ISTIO_META_DNS_CAPTURE") && line.contains("--dns"), "{line}");
     for (server, transport) in rig.cluster.ways() {
         let said = rig.try_dig(server, &format!("known.example A {transport}"));
         assert!(said.is_err(), "from {server} {transport}: {said:?}");

@@ -57,7 +57,9 @@ impl Job {
             Kind::Program => self.program(rules).map(|()| Vec::new()),
             Kind::Verify => {
                 let drift = rules.verify(&self.pod, &self.netns).map_err(failed)?;
-                if !drift.is_empty() {
+                if drift.is_empty() {
+                    rules.look_after(&self.pod, &self.netns);
+                } else {
                     self.program(rules)?;
                 }
                 Ok(drift)

@@ -242,6 +242,10 @@ async fn drift_is_repaired_and_the_nodes_hear_nothing_of_it() {
     lab.rules.drift(a.id(), 1);
     lab.rules.called("apply", 2).await;
     lab.rules.called("verify", 6).await;
+    lab.rules.called("look after", 2).await;
+    let log = lab.rules.log();
+    let looked = || log.iter().filter(|line| line.starts_with("look after"));
+    assert!(looked().all(|line| line.ends_with(", told")), "nobody can serve it before: {log:?}");
     assert!(Arc::ptr_eq(&before, &lab.entry("a")));
     assert_eq!(lab.rules.count("apply"), 2);
 }

@@ -116,6 +116,11 @@ impl PacketRules for Fake {
         self.call("release", pod, netns.id()).map(drop)
     }
 
+    fn look_after(&self, pod: &str, netns: &Netns) {
+        // What comes of it is not the enrolment's.
+        drop(self.call("look after", pod, netns.id()));
+    }
+
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
         self.call("remove", pod, netns.id())?.rules.remove(&netns.id());
         Ok(())

@@ -1,0 +1,90 @@
+//! Whether somebody takes the DNS queries that the rules capture.
+//!
+//! In goes a pod's namespace; out comes a warning, when there is nobody: the node that serves the pod does not take queries, or
+//! none serves it. Queries are lost then, and nothing else would say so: the rules are right.
+
+use std::fs;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use culvert_sys::netns::Netns;
+use ebpf_free_iptables::DNS_PORT;
+
+/// Time between two warnings: mostly it concerns all pods or none.
+const PAUSE: Duration = Duration::from_secs(600);
+
+/// Looks after the queries of all pods.
+#[derive(Debug, Default)]
+pub(crate) struct Unheard {
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Unheard {
+    /// Looks at a pod, and warns.
+    pub(crate) fn look(&self, pod: &str, netns: &Netns) {
+        match netns.run(is_heard).and_then(|heard| heard) {
+            Ok(true) => {}
+            Ok(false) if self.may_warn(Instant::now()) => tracing::warn!(
+                pod,
+                port = DNS_PORT,
+                "nobody takes the pod's captured DNS queries, they are lost; let a node serve the pod, with \
+                 ISTIO_META_DNS_CAPTURE=true, or leave out --dns"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(pod, %error, "who takes the pod's DNS queries cannot be seen"),
+        }
+    }
+
+    fn may_warn(&self, now: Instant) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_long_ago = warned.is_none_or(|before| now.duration_since(before) >= PAUSE);
+        if is_long_ago {
+            *warned = Some(now);
+        }
+        is_long_ago
+    }
+}
+
+/// Whether there is a socket for the queries in the namespace of the calling thread.
+fn is_heard() -> io::Result<bool> {
+    Ok(has_port(&fs::read_to_string("/proc/thread-self/net/udp")?, DNS_PORT))
+}
+
+/// Reads the table of `proc_net_udp(5)`.
+fn has_port(table: &str, port: u16) -> bool {
+    let end = format!(":{port:04X}");
+    table
+        .lines()
+        .skip(1)
+        .any(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_heard_while_somebody_has_the_port() {
+        let netns = Netns::create().unwrap();
+        let heard = || netns.run(is_heard).unwrap().unwrap();
+        assert!(!heard());
+        // Queries are sent from ports too.
+        let bind =
+            |port: u16| netns.run(move || std::net::UdpSocket::bind(("0.0.0.0", port))).unwrap().unwrap();
+        let other = bind(DNS_PORT + 1);
+        assert!(!heard());
+        let socket = bind(DNS_PORT);
+        assert!(heard());
+        drop((socket, other));
+        assert!(!heard());
+    }
+
+    #[test]
+    fn it_is_said_now_and_then() {
+        let (unheard, start) = (Unheard::default(), Instant::now());
+        let said =
+            [0, 1, 599, 600, 601, 1200].map(|after| unheard.may_warn(start + Duration::from_secs(after)));
+        assert_eq!(said, [true, false, false, true, false, true]);
+    }
+}
