@@ -6,6 +6,7 @@
 //! - [`engine`]: two tunnel engines, the wire between them, and everything that can happen to both
 //! - [`hbone`]: authority and headers of a request
 //! - [`mesh_file`]: the mesh in a file
+//! - [`socks`]: what a SOCKS client says
 //!
 //! Deliberately absent: chance. The same bytes always do the same.
 
@@ -15,6 +16,7 @@ pub mod hpack;
 pub mod http2;
 pub mod mesh_file;
 pub mod records;
+pub mod socks;
 
 mod frames;
 mod input;

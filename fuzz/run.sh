@@ -23,7 +23,7 @@ if [ $# -gt 2 ]; then
 elif [ $# -gt 0 ]; then
     fuzz "$1" "fuzz/target/corpus/$1" -max_total_time="${2:-300}"
 else
-    for target in hpack hbone mesh_file http2_client http2_server records engine; do
+    for target in hpack hbone socks mesh_file http2_client http2_server records engine; do
         rm -rf "fuzz/target/smoke/$target"
         fuzz "$target" "fuzz/target/smoke/$target" -runs=20000 -seed=1
     done

@@ -13,6 +13,7 @@ pub mod renewal;
 pub mod route;
 pub mod service;
 pub mod snapshot;
+pub mod socks;
 pub mod store;
 pub mod tunnel;
 pub mod workload;
