@@ -39,6 +39,26 @@ pub(super) struct Connection {
     pub(super) said: Vec<u8>,
 }
 
+/// What an application wants, and what is known of that.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) client: SocketAddr,
+    pub(super) destination: SocketAddr,
+    /// Whether it was tried at another address before.
+    pub(super) again: bool,
+    /// Whether it may be had at another address yet.
+    pub(super) elsewhere: bool,
+    /// When it was first tried.
+    pub(super) began: Instant,
+}
+
+impl Wanted {
+    /// Whether there is time for another attempt.
+    pub(super) fn is_in_time(&self) -> bool {
+        self.began.elapsed() < ALL_DEADLINE
+    }
+}
+
 /// An attempt that failed; the connection is there when another one may be made.
 pub(super) struct Failed {
     pub(super) failure: Failure,
@@ -73,6 +93,13 @@ impl From<Connection> for tunnel::client::Connection {
     }
 }
 
+/// What follows an attempt that failed.
+pub(super) enum Next {
+    Way(Route, Connection),
+    /// There is nothing else to try; the attempt comes back.
+    Over(Failed),
+}
+
 /// Where a host is, or why that is not known.
 type LookedUp = Result<Arc<[IpAddr]>, hosts::Error>;
 
@@ -80,9 +107,8 @@ type LookedUp = Result<Arc<[IpAddr]>, hosts::Error>;
 pub(super) struct Attempts<'a> {
     proxy: &'a Proxy,
     local: &'a Local,
-    destination: SocketAddr,
+    wanted: Wanted,
     entropy: u64,
-    began: Instant,
     /// What was asked for because the mesh state lacked it.
     asked: Vec<GatewayAddress>,
     /// Where hosts are, as far as that was asked.
@@ -94,14 +120,12 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(proxy: &'a Proxy, local: &'a Local, destination: SocketAddr) -> Self {
-        let (entropy, began) = (rand::random(), Instant::now());
+    pub(super) fn new(proxy: &'a Proxy, local: &'a Local, wanted: Wanted) -> Self {
         Self {
             proxy,
             local,
-            destination,
-            entropy,
-            began,
+            wanted,
+            entropy: rand::random(),
             asked: Vec::new(),
             hosts: Vec::new(),
             tried: Vec::new(),
@@ -111,34 +135,31 @@ impl<'a> Attempts<'a> {
 
     /// The first way.
     pub(super) async fn first(&mut self) -> Result<Route, Failure> {
-        self.proxy.mesh.know_address(&self.local.workload.network, self.destination.ip()).await?;
+        let destination = self.wanted.destination.ip();
+        self.proxy.mesh.know_address(&self.local.workload.network, destination).await?;
         let route = self.find().await?;
         self.take(&route);
         Ok(route)
     }
 
-    /// The next way, after one has failed; the failure when there is none.
-    pub(super) async fn next(
-        &mut self,
-        Failed { failure, of_endpoint, again }: Failed,
-    ) -> Result<(Route, Connection), Failure> {
+    /// The next way, after one has failed.
+    pub(super) async fn next(&mut self, failed: Failed) -> Next {
+        let Failed { failure, of_endpoint, again } = failed;
         if let Some(last) = self.tried.last()
             && of_endpoint
         {
             self.proxy.set_aside.failed(last, Instant::now());
         }
-        let Some(connection) = again else { return Err(failure) };
-        if !self.more || self.began.elapsed() >= ALL_DEADLINE {
-            return Err(failure);
-        }
-        match self.find().await {
+        let Some(connection) = again else { return Next::Over(Failed { failure, of_endpoint, again }) };
+        let found = if self.more && self.wanted.is_in_time() { self.find().await.ok() } else { None };
+        match found {
             // The mesh may have changed since the last attempt: what is not another endpoint is not tried.
-            Ok(route) if self.is_new(&route) => {
+            Some(route) if self.is_new(&route) => {
                 tracing::debug!(error = %failure, "an endpoint could not be reached; trying another one");
                 self.take(&route);
-                Ok((route, connection))
+                Next::Way(route, connection)
             }
-            _ => Err(failure),
+            _ => Next::Over(Failed { failure, of_endpoint, again: Some(connection) }),
         }
     }
 
@@ -180,17 +201,17 @@ impl<'a> Attempts<'a> {
 
     /// How long to wait for the way at hand. Without another one, what is waited for has a deadline of its own.
     pub(super) fn patience(&self) -> Duration {
-        let left = ALL_DEADLINE.saturating_sub(self.began.elapsed());
-        match (self.more, self.tried.len()) {
+        let left = ALL_DEADLINE.saturating_sub(self.wanted.began.elapsed());
+        match (self.more || self.wanted.elsewhere, self.is_retry()) {
             (true, _) => left.min(PATIENCE),
-            (false, 0 | 1) => 2 * ALL_DEADLINE,
-            (false, _) => left,
+            (false, false) => 2 * ALL_DEADLINE,
+            (false, true) => left,
         }
     }
 
     /// Whether something else was tried before the way at hand.
     pub(super) fn is_retry(&self) -> bool {
-        self.tried.len() > 1
+        self.wanted.again || self.tried.len() > 1
     }
 
     /// Notes that a way is tried, and looks whether there would be another.
@@ -222,7 +243,7 @@ impl<'a> Attempts<'a> {
 
     fn route(&self) -> Result<Route, Refusal> {
         let snapshot = self.proxy.mesh.snapshot();
-        route::outbound(&snapshot, &self.local.workload, self.destination, self.entropy, self)
+        route::outbound(&snapshot, &self.local.workload, self.wanted.destination, self.entropy, self)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
 use culvert_core::identity::SpiffeId;
@@ -14,7 +15,7 @@ use culvert_core::workload::Workload;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::attempts::{Attempts, Connection, Failed};
+use super::attempts::{Attempts, Connection, Failed, Next, Wanted};
 use super::{carry, cut, relay};
 use crate::capture::Captured;
 use crate::deliver::dial;
@@ -35,48 +36,67 @@ pub(crate) fn outbound(
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
         let mut report = Report::of(Direction::Outbound, &captured);
-        let result = begin(&proxy, captured, &mut report).await;
-        (report, result)
+        let Captured { stream, client, destination } = captured;
+        let wanted = Wanted { client, destination, again: false, elsewhere: false, began: Instant::now() };
+        let connection = Connection { socket: stream, said: Vec::new() };
+        let result = begin(&proxy, wanted, connection, &mut report).await;
+        (report, result.map_err(|failed| failed.failure))
     });
-    async move {
-        let (report, result) = begun.await;
-        let result = match result {
-            Ok(Begun::Tunnel(Opened { carried, place })) => {
-                let result = carry(carried, pin!(cut(&guard))).await;
-                drop(place);
-                result
-            }
-            Ok(Begun::Plain { client, server }) => {
-                Box::pin(relay(client, server, &report, cut(&guard))).await
-            }
-            Err(failure) => Err(failure),
-        };
-        report.end(result);
-    }
+    to_its_end(begun, guard)
+}
+
+/// Carries what was begun until it ends, and reports on it.
+pub(super) async fn to_its_end(
+    begun: impl Future<Output = (Box<Report>, Result<Begun, Failure>)>,
+    guard: Guard,
+) {
+    let (report, result) = begun.await;
+    let result = match result {
+        Ok(Begun::Tunnel(Opened { carried, place })) => {
+            let result = carry(carried, pin!(cut(&guard))).await;
+            drop(place);
+            result
+        }
+        Ok(Begun::Plain { client, server }) => Box::pin(relay(client, server, &report, cut(&guard))).await,
+        Err(failure) => Err(failure),
+    };
+    report.end(result);
 }
 
 /// A connection to where it goes.
-enum Begun {
+pub(super) enum Begun {
     Tunnel(Opened),
     Plain { client: TcpStream, server: TcpStream },
 }
 
 /// Finds a way and goes it. When that fails before anybody has acted on what the application said, another endpoint is tried.
-async fn begin(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result<Begun, Failure> {
-    let Captured { stream, client, destination } = captured;
-    let local = proxy.local().await?;
+///
+/// The connection comes back when neither did, and it may be tried at another address.
+pub(super) async fn begin(
+    proxy: &Proxy,
+    wanted: Wanted,
+    mut connection: Connection,
+    report: &mut Report,
+) -> Result<Begun, Failed> {
+    let local = proxy.local().await.map_err(Failed::for_good)?;
     report.from.workload = Some(Arc::clone(&local.workload));
-    let mut attempts = Attempts::new(proxy, &local, destination);
-    let mut connection = Connection { socket: stream, said: Vec::new() };
-    let mut route = attempts.first().await?;
+    let mut attempts = Attempts::new(proxy, &local, wanted);
+    let mut route = match attempts.first().await {
+        Ok(route) => route,
+        Err(failure) => return Err(Failed { again: Some(connection), ..Failed::for_good(failure) }),
+    };
     loop {
-        let attempt = Attempt { proxy, local: &local, client, attempts: &attempts };
-        match attempt.go(route, connection, report).await {
+        let attempt = Attempt { proxy, local: &local, wanted, attempts: &attempts };
+        let failed = match attempt.go(route, connection, report).await {
             Ok(begun) => {
                 attempts.succeeded();
                 return Ok(begun);
             }
-            Err(failed) => (route, connection) = attempts.next(failed).await?,
+            Err(failed) => failed,
+        };
+        match attempts.next(failed).await {
+            Next::Way(other, returned) => (route, connection) = (other, returned),
+            Next::Over(failed) => return Err(failed),
         }
     }
 }
@@ -85,7 +105,7 @@ async fn begin(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result
 struct Attempt<'a> {
     proxy: &'a Proxy,
     local: &'a Local,
-    client: SocketAddr,
+    wanted: Wanted,
     attempts: &'a Attempts<'a>,
 }
 
@@ -137,7 +157,7 @@ impl Attempt<'_> {
 
     fn key(&self, peer: SocketAddr, expected: Vec<SpiffeId>, workload: Arc<Workload>) -> Key {
         let Workload { uid, incarnation, .. } = &*workload;
-        let (identity, source) = (self.local.identity.clone(), self.client.ip());
+        let (identity, source) = (self.local.identity.clone(), self.wanted.client.ip());
         Key { identity, expected, peer, workload: Arc::clone(uid), incarnation: *incarnation, source }
     }
 
@@ -182,7 +202,7 @@ impl Attempt<'_> {
 
     /// What we tell a peer about this connection.
     fn connect(&self, authority: &Authority, service: Option<&Service>) -> Connect {
-        let forwarded = Forwarded::new(self.client, service.map(|service| service.hostname.as_ref()));
+        let forwarded = Forwarded::new(self.wanted.client, service.map(|service| service.hostname.as_ref()));
         let mut fields = Fields::default();
         fields.add(b"baggage", Baggage::of(&self.local.workload).to_string().as_bytes());
         fields.add(b"forwarded", forwarded.to_string().as_bytes());
