@@ -3,12 +3,12 @@
 //! Out comes a [`Captured`]: who is calling, and whom they wanted. Nothing is decided here.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_sys::netns::Netns;
-use culvert_sys::tcp::{self, Listen};
+use culvert_sys::tcp::{self, Listen, Transparent};
 use tokio::net::TcpStream;
 
 use crate::config::SocketConfig;
@@ -118,6 +118,29 @@ fn pass_on(listener: &TcpListener, port: u16, socket: &SocketConfig) -> io::Resu
     prepare(listener, socket)
 }
 
+/// Opens listeners on the loopback address, of both families where the pod has them, in the namespace the calling thread is in.
+/// What they accept is an application's own connection.
+pub(crate) fn listen_on_loopback(port: u16, socket: &SocketConfig) -> Result<Vec<TcpListener>, Error> {
+    let listen = |ip: IpAddr| {
+        let (mark, reuse_port) = (socket.mark, socket.reuse_port);
+        let how = Listen { address: (ip, port).into(), mark, reuse_port, transparent: Transparent::Never };
+        let (listener, _) = tcp::listen(&how)?;
+        pass_on(&listener, port, socket).map(|()| listener)
+    };
+    let failed = |source| Error::Listen { port, source };
+    let mut opened = vec![listen(Ipv4Addr::LOCALHOST.into()).map_err(failed)?];
+    if socket.ipv6 {
+        match listen(Ipv6Addr::LOCALHOST.into()) {
+            Ok(more) => opened.push(more),
+            Err(error) if culvert_sys::udp::is_for_lack_of_ipv6(&error) => {
+                tracing::debug!(%error, port, "not listening on IPv6 in this pod");
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(opened)
+}
+
 /// Whether what a port accepts is an application's own connection, which must not seem to end in order before it was served.
 fn is_plain(port: u16) -> bool {
     port != INBOUND_TUNNEL
@@ -130,6 +153,11 @@ impl Listener {
     /// Takes a listener whose connections may have been redirected to it.
     pub(crate) fn of_redirected(listener: TcpListener) -> io::Result<Self> {
         Ok(Self { listener: tokio::net::TcpListener::from_std(listener)?, plain: true })
+    }
+
+    /// Takes a listener whose connections are for itself.
+    pub(crate) fn of_direct(listener: TcpListener) -> io::Result<Self> {
+        Ok(Self { listener: tokio::net::TcpListener::from_std(listener)?, plain: false })
     }
 
     /// Accepts until a drain begins, each connection in a task of its own; then waits for those tasks, or ends them

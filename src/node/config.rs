@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) tunnel: TunnelConfig,
     pub(crate) dns: DnsConfig,
     pub(crate) telling: Telling,
+    /// Whether pods' applications can ask for connections by SOCKS.
+    pub(crate) socks: bool,
     /// The pod this process runs in, if that is known and others are served besides.
     pub(crate) own_pod: Option<PodInfo>,
     /// How long connections may go on after the process was asked to stop.
@@ -187,6 +189,7 @@ impl Config {
             tunnel: read_tunnel(env)?,
             dns: dns::read(env, &proxy, !shared)?,
             telling: read_telling(env),
+            socks: env.parse("UNSTABLE_ENABLE_SOCKS5", value::boolean)?,
             own_pod: if shared { read_own_pod(env) } else { None },
             drain_deadline: read_drain_deadline(env)?,
             worker_threads: value::worker_threads(env, proxy.concurrency)?,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! outbound        captured ─▶ route ─▶ tunnel (or plain TCP) ─▶ splice; another endpoint when one cannot be reached
+//! asked by SOCKS  accept   ─▶ whom do they want? ─▶ name to addresses ─▶ as outbound; the client is told what came of it
 //! inbound tunnel  accept   ─▶ each CONNECT: where to ─▶ policy ─▶ dial the workload ─▶ splice
 //! inbound plain   captured ─▶ policy ─▶ dial the workload ─▶ splice
 //! ```
@@ -22,9 +23,11 @@ use crate::tunnel::Carried;
 mod attempts;
 mod inbound;
 mod outbound;
+mod socks;
 
 pub(crate) use inbound::{inbound_plain, inbound_tunnel};
 pub(crate) use outbound::outbound;
+pub(crate) use socks::socks;
 
 async fn cut(guard: &Guard) -> Failure {
     guard.cut().await;

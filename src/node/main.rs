@@ -19,10 +19,12 @@ mod outcome;
 mod pods;
 mod proxy;
 mod set_aside;
+mod socks;
 mod state;
 mod stream;
 mod tasks;
 mod tunnel;
+mod waiting;
 mod xds;
 
 use std::process::ExitCode;

@@ -77,6 +77,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         socket: config.socket,
         tunnel: config.tunnel,
         telling: config.telling,
+        socks: config.socks,
         set_aside: state.set_aside(),
         dns,
     };

@@ -19,7 +19,7 @@ use culvert_process::exit::Chain;
 use crate::dns::hosts;
 use crate::identity::Refused;
 use crate::stream::{Broken, Early, Moved};
-use crate::{capture, deliver, mesh, tunnel};
+use crate::{capture, deliver, mesh, socks, tunnel};
 
 pub(crate) use dry_run::count_dry_run;
 pub(crate) use labels::describe as describe_metrics;
@@ -53,6 +53,8 @@ pub(crate) enum Failure {
     Host(#[from] hosts::Error),
     #[error(transparent)]
     Tunnel(#[from] tunnel::Error),
+    #[error(transparent)]
+    Socks(#[from] socks::Error),
     #[error(transparent)]
     Accept(#[from] tunnel::server::Error),
     #[error("the request is not a CONNECT to an address: {0}")]
@@ -90,6 +92,8 @@ impl Failure {
             | Self::NotOurAddress(_) => Flag::Connect,
             // The connection was made and used; how it ended is in the log.
             Self::Broken(_) | Self::Drained => Flag::None,
+            // Nobody was asked to connect.
+            Self::Socks(_) => Flag::None,
         }
     }
 
@@ -104,6 +108,7 @@ impl Failure {
             Self::NoCertificate(_) => "no_certificate",
             Self::Host(error) => error.reason(),
             Self::Tunnel(error) => error.reason(),
+            Self::Socks(error) => error.reason(),
             Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
             Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
             | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
@@ -134,6 +139,7 @@ impl Failure {
             | Self::NoCertificate(_)
             | Self::Host(_)
             | Self::Tunnel(_)
+            | Self::Socks(_)
             | Self::Accept(_)
             | Self::PeerGone
             | Self::NotOurAddress(_)
@@ -171,6 +177,8 @@ pub(crate) struct Report {
     pub(crate) from: Party,
     pub(crate) to: Party,
     pub(crate) service: Option<Arc<Service>>,
+    /// What the client has asked for by SOCKS.
+    pub(crate) asked: Option<Box<str>>,
     /// The authority of the CONNECT.
     pub(crate) authority: Option<String>,
     /// The policy that let it in.
@@ -192,6 +200,7 @@ impl Report {
             from: Party::default(),
             to: Party::default(),
             service: None,
+            asked: None,
             authority: None,
             policy: None,
             moved: Arc::default(),
@@ -279,6 +288,7 @@ impl Report {
                     dst.namespace = self.to.namespace(),
                     dst.identity = self.to.identity.as_ref().map(quoted),
                     direction = self.direction.as_str(),
+                    socks = self.asked.as_deref(),
                     bytes_sent = sent,
                     bytes_recv = received,
                     duration = format!("{}ms", self.started.elapsed().as_millis()),

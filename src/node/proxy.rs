@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use culvert_core::identity::SpiffeId;
+use culvert_core::route;
 use culvert_core::workload::Workload;
 use culvert_sys::netns::Netns;
 use tokio::sync::Semaphore;
@@ -20,6 +21,7 @@ use crate::identity::Identities;
 use crate::mesh::Mesh;
 use crate::outcome::Failure;
 use crate::set_aside::{self, SetAside};
+use crate::socks;
 use crate::tunnel::client::Establish;
 use crate::tunnel::pool::Pool;
 
@@ -46,6 +48,8 @@ pub(crate) struct Proxy {
     pub(crate) asking: Semaphore,
     pub(crate) dialer: Dialer,
     pub(crate) tunnel: TunnelConfig,
+    /// Whether its applications can ask for connections.
+    socks: bool,
     /// Whether deliveries carry the client's address.
     pub(crate) keep_client_address: bool,
     netns: Option<Arc<Netns>>,
@@ -62,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
     pub(crate) telling: Telling,
+    /// Whether pods' applications can ask for connections by SOCKS.
+    pub(crate) socks: bool,
     /// What the pods could not reach.
     pub(crate) set_aside: set_aside::OfNode,
     pub(crate) dns: Dns,
@@ -83,10 +89,12 @@ pub(crate) fn start(
     guard: Guard,
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
+    let open_socks = || socks::Listeners::open(netns.as_deref(), &shared.socket);
+    let socks = shared.socks.then(open_socks).transpose()?;
     let (proxy, resolver) = assemble(shared, pod, netns, listeners.transparent);
     let serve_dns = resolver.serve(guard.clone());
     Ok(async move {
-        tokio::join!(serve(proxy, listeners, guard), serve_dns);
+        tokio::join!(serve(proxy, (listeners, socks), guard), serve_dns);
     })
 }
 
@@ -130,6 +138,7 @@ fn assemble(
         asking: Semaphore::new(ASKING),
         dialer,
         tunnel: shared.tunnel,
+        socks: shared.socks,
         keep_client_address,
         netns,
     };
@@ -146,7 +155,7 @@ fn dns_of(shared: &Shared, pod: &PodInfo, netns: Option<&Arc<Netns>>, dialer: &D
     })
 }
 
-async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {
+async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<socks::Listeners>), guard: Guard) {
     let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), Arc::clone(&proxy));
     let connections = async {
         tokio::join!(
@@ -159,10 +168,11 @@ async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {
             listeners.inbound_tunnel.each(guard.clone(), move |captured, guard| {
                 flow::inbound_tunnel(Arc::clone(&tunnel), captured, guard)
             }),
+            serve_socks(&proxy, socks, &guard),
         )
     };
     tokio::select! {
-        ((), (), ()) = connections => {}
+        ((), (), (), ()) = connections => {}
         () = proxy.gate.follow() => {}
     }
     // Connections end when their last bytes are on their way; here the tunnels get to send them.
@@ -172,7 +182,20 @@ async fn serve(proxy: Arc<Proxy>, listeners: Listeners, guard: Guard) {
     }
 }
 
+async fn serve_socks(proxy: &Arc<Proxy>, listeners: Option<socks::Listeners>, guard: &Guard) {
+    let Some(listeners) = listeners else { return };
+    let (proxy, negotiations) = (Arc::clone(proxy), Arc::default());
+    let each =
+        move |captured, guard| flow::socks(Arc::clone(&proxy), Arc::clone(&negotiations), captured, guard);
+    listeners.each(guard.clone(), each).await;
+}
+
 impl Proxy {
+    /// Whether it is one of our own ports in the pod: connections to it would come back to us.
+    pub(crate) fn is_own_port(&self, port: u16) -> bool {
+        route::is_own_port(port) || (self.socks && port == socks::PORT)
+    }
+
     /// The pod's own workload, waited for up to a deadline: the pod may be announced before the mesh knows it.
     pub(crate) async fn local(&self) -> Result<Local, Failure> {
         let PodInfo { name, namespace, service_account } = &self.pod;

@@ -27,6 +27,7 @@ pub(crate) use carried::Carried;
 
 use crate::config::TunnelConfig;
 use crate::stream::Early;
+use crate::waiting::Waiting;
 use crate::{deliver, identity};
 
 /// How long a tunnel may take to come up: TCP, TLS and HTTP/2 together.
@@ -54,11 +55,13 @@ pub(crate) struct Key {
     pub(crate) source: IpAddr,
 }
 
-/// What a CONNECT says.
+/// What a CONNECT says, and who is told of the answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Connect {
     pub(crate) authority: String,
     pub(crate) fields: Fields,
+    /// The application, when it waits to hear that it is connected.
+    pub(crate) waiting: Option<Arc<Waiting>>,
 }
 
 /// Why no stream came about. Clone: everybody who waited for the same tunnel gets the same answer.

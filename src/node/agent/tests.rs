@@ -79,6 +79,7 @@ fn shared() -> Shared {
         socket: config.socket,
         tunnel: config.tunnel,
         telling: config.telling,
+        socks: config.socks,
         set_aside: Default::default(),
         dns: Dns::new(config.dns),
     }

@@ -16,6 +16,7 @@ fn nothing_set_gives_the_documented_defaults() {
     assert!(matches!(config.mode, Mode::Shared { ref agent } if agent.ends_with("ztunnel.sock")));
     assert_eq!(config.socket.mark, Some(1337));
     assert_eq!(config.tunnel.streams, 100);
+    assert!(!config.socks);
     assert_eq!(config.drain_deadline, Duration::from_secs(5));
     assert_eq!(config.ca.ttl, Duration::from_secs(86_400));
 }
@@ -41,6 +42,7 @@ fn a_bad_value_is_named_with_its_reason() {
         ("PACKET_MARK", "x", "not a whole number"),
         ("IPV6_ENABLED", "yes", "use `true` or `false`"),
         ("SECRET_TTL", "1 parsec", "not a duration"),
+        ("UNSTABLE_ENABLE_SOCKS5", "yes", "use `true` or `false`"),
         ("HTTP2_FRAME_SIZE", "1", "between 16384"),
         ("LOCAL_XDS", "{}", "both set"),
         ("KEEPALIVE_TIME", "500ms", "between 1s and 32767s"),

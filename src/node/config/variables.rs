@@ -186,6 +186,11 @@ const VARIABLES: &[Variable] = &[
         "connect to application tunnels with PROXY protocol on the loopback address",
     ),
     row(
+        "UNSTABLE_ENABLE_SOCKS5",
+        "false",
+        "`true`: pods' applications can ask for connections by SOCKS5, on port 15080 of their loopback addresses",
+    ),
+    row(
         "CONNECTION_TERMINATION_DEADLINE",
         "",
         "how long connections may go on after the process was asked to stop; unset: see the next row, else 5 s",

@@ -132,7 +132,6 @@ impl Hosts {
     ///
     /// # Errors
     /// When there is no address to go to.
-    #[cfg_attr(not(test), expect(dead_code, reason = "connections to names are not made yet"))]
     pub(crate) async fn as_the_pod(&self, name: &str) -> Result<Arc<[IpAddr]>, Error> {
         let complete = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         match self.of_mesh(&complete) {

@@ -19,6 +19,7 @@ use crate::proxy::{Local, Proxy};
 use crate::set_aside::Endpoint;
 use crate::tunnel::client::NotCarried;
 use crate::tunnel::{self, ESTABLISH_DEADLINE};
+use crate::waiting::Waiting;
 
 /// Endpoints that are tried for one connection.
 const MOST_ATTEMPTS: usize = 3;
@@ -41,7 +42,7 @@ pub(super) struct Connection {
 
 /// What an application wants, and what is known of that.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct Wanted<'a> {
     pub(super) client: SocketAddr,
     pub(super) destination: SocketAddr,
     /// Whether it was tried at another address before.
@@ -50,9 +51,11 @@ pub(super) struct Wanted {
     pub(super) elsewhere: bool,
     /// When it was first tried.
     pub(super) began: Instant,
+    /// The application, when it waits to hear that it is connected.
+    pub(super) waiting: Option<&'a Arc<Waiting>>,
 }
 
-impl Wanted {
+impl Wanted<'_> {
     /// Whether there is time for another attempt.
     pub(super) fn is_in_time(&self) -> bool {
         self.began.elapsed() < ALL_DEADLINE
@@ -107,7 +110,7 @@ type LookedUp = Result<Arc<[IpAddr]>, hosts::Error>;
 pub(super) struct Attempts<'a> {
     proxy: &'a Proxy,
     local: &'a Local,
-    wanted: Wanted,
+    wanted: Wanted<'a>,
     entropy: u64,
     /// What was asked for because the mesh state lacked it.
     asked: Vec<GatewayAddress>,
@@ -120,7 +123,7 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(proxy: &'a Proxy, local: &'a Local, wanted: Wanted) -> Self {
+    pub(super) fn new(proxy: &'a Proxy, local: &'a Local, wanted: Wanted<'a>) -> Self {
         Self {
             proxy,
             local,

@@ -159,6 +159,9 @@ async fn admit_stream(
     report.to.workload = Some(Arc::clone(&local.workload));
     report.to.identity = Some(local.identity.clone());
     let route::Delivery { to, announced } = route::inbound(&snapshot, &local.workload, arrived.ip(), wanted)?;
+    if proxy.is_own_port(to.port()) {
+        return Err(Refusal::OwnPort { port: to.port() }.into());
+    }
     let peer = Peer { destination: to, ..peer };
     report.policy = admission::admit(proxy, &local, &peer).await?;
     Ok((local, peer, announced))
@@ -244,7 +247,7 @@ async fn carry_plain(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let Captured { stream, client, destination } = captured;
-    if route::is_own_port(destination.port()) {
+    if proxy.is_own_port(destination.port()) {
         return Err(Refusal::OwnPort { port: destination.port() }.into());
     }
     if !proxy.owns(destination.ip()) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
 use culvert_core::identity::SpiffeId;
 use culvert_core::refusal::Refusal;
-use culvert_core::route::{self, Route};
+use culvert_core::route::Route;
 use culvert_core::service::Service;
 use culvert_core::tunnel::http2::Fields;
 use culvert_core::workload::Workload;
@@ -37,7 +37,14 @@ pub(crate) fn outbound(
     let begun = Box::pin(async move {
         let mut report = Report::of(Direction::Outbound, &captured);
         let Captured { stream, client, destination } = captured;
-        let wanted = Wanted { client, destination, again: false, elsewhere: false, began: Instant::now() };
+        let wanted = Wanted {
+            client,
+            destination,
+            again: false,
+            elsewhere: false,
+            began: Instant::now(),
+            waiting: None,
+        };
         let connection = Connection { socket: stream, said: Vec::new() };
         let result = begin(&proxy, wanted, connection, &mut report).await;
         (report, result.map_err(|failed| failed.failure))
@@ -74,12 +81,13 @@ pub(super) enum Begun {
 /// The connection comes back when neither did, and it may be tried at another address.
 pub(super) async fn begin(
     proxy: &Proxy,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
     mut connection: Connection,
     report: &mut Report,
 ) -> Result<Begun, Failed> {
     let local = proxy.local().await.map_err(Failed::for_good)?;
     report.from.workload = Some(Arc::clone(&local.workload));
+    refuse_loop(proxy, wanted.destination).map_err(Failed::for_good)?;
     let mut attempts = Attempts::new(proxy, &local, wanted);
     let mut route = match attempts.first().await {
         Ok(route) => route,
@@ -105,7 +113,7 @@ pub(super) async fn begin(
 struct Attempt<'a> {
     proxy: &'a Proxy,
     local: &'a Local,
-    wanted: Wanted,
+    wanted: Wanted<'a>,
     attempts: &'a Attempts<'a>,
 }
 
@@ -129,8 +137,9 @@ impl Attempt<'_> {
             }
             Route::Gateway { gateway, peer, expected, authority, behind, workload, service } => {
                 self.begin_tunnel(report, peer, &authority, &workload);
-                let connect = self.connect(&authority, Some(&service));
-                let mut connect_behind = connect.clone();
+                let mut connect_behind = self.connect(&authority, Some(&service));
+                // That the gateway is there tells the application nothing.
+                let connect = Connect { waiting: None, ..connect_behind.clone() };
                 let network = self.local.workload.network.as_bytes();
                 connect_behind.fields.add(b"x-forwarded-network", network);
                 report.service = Some(service);
@@ -208,7 +217,7 @@ impl Attempt<'_> {
         fields.add(b"forwarded", forwarded.to_string().as_bytes());
         let trace = TraceParent::new(rand::random(), rand::random());
         fields.add(b"traceparent", trace.to_string().as_bytes());
-        Connect { authority: authority.to_string(), fields }
+        Connect { authority: authority.to_string(), fields, waiting: self.wanted.waiting.cloned() }
     }
 
     async fn go_plain(
@@ -217,9 +226,7 @@ impl Attempt<'_> {
         Connection { socket: client, said }: Connection,
         report: &mut Report,
     ) -> Result<Begun, Failed> {
-        if route::is_own_port(to.port()) && self.proxy.owns(to.ip()) {
-            return Err(Failed::for_good(Refusal::Loop { destination: to }.into()));
-        }
+        refuse_loop(self.proxy, to).map_err(Failed::for_good)?;
         let patience = self.attempts.patience();
         let dialled = tokio::time::timeout(patience, self.proxy.dialer.connect(to)).await;
         let mut server = match dialled.unwrap_or(Err(dial::Error::OutOfPatience { to, patience })) {
@@ -245,9 +252,20 @@ impl Attempt<'_> {
             written.map_err(|error| Failed::for_good(super::broken_server(&error)))?;
             report.moved().forth.add(said.len());
         }
+        if let Some(Err(error)) = self.wanted.waiting.map(|waiting| waiting.connected()) {
+            return Err(Failed::for_good(Failure::Broken(Early::Client(Broken::of(&error)))));
+        }
         report.opened();
         Ok(Begun::Plain { client, server })
     }
+}
+
+/// What the mesh does not know to be ours, such as loopback addresses and ports the pod was given, may be ours all the same.
+fn refuse_loop(proxy: &Proxy, to: SocketAddr) -> Result<(), Failure> {
+    if proxy.is_own_port(to.port()) && proxy.owns(to.ip()) {
+        return Err(Refusal::Loop { destination: to }.into());
+    }
+    Ok(())
 }
 
 /// A tunnel has taken note of what there is to read, and tokio tells of a change once.

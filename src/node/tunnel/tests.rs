@@ -19,6 +19,7 @@ mod refused;
 mod resets;
 mod revoked;
 mod sharing;
+mod waiting;
 mod wakeups;
 
 use std::io;
@@ -75,7 +76,7 @@ fn key_of(peer: SocketAddr) -> Key {
 fn connect() -> Connect {
     let mut fields = Fields::default();
     fields.add(b"forwarded", b"for=\"10.0.0.2:4000\"");
-    Connect { authority: "10.0.0.1:80".into(), fields }
+    Connect { authority: "10.0.0.1:80".into(), fields, waiting: None }
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {

@@ -20,6 +20,7 @@ use super::attempt;
 use crate::stream::{Broken, Early, Moved};
 use crate::tunnel::inbox::{Carry, Offered, Ticket, Unopened};
 use crate::tunnel::socket::Socket;
+use crate::waiting::Waiting;
 
 /// One connection.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ pub(super) struct Asked {
     pub(super) answer: oneshot::Sender<Result<Fields, Unopened>>,
     /// Whether the peer takes data before it has answered.
     pub(super) early: bool,
+    /// The application, when it waits to hear that it is connected.
+    pub(super) waiting: Option<Arc<Waiting>>,
 }
 
 /// The most an application may say before the answer.

@@ -59,7 +59,8 @@ impl Driver {
         let early = self.engine.http2().takes_early_data();
         let inbox = &self.inbox;
         let slot = self.legs.insert(|slot| Leg::asked(stream, inbox.waker(slot)));
-        self.carry(slot, Carried::new(carry, Some(Asked { answer, early }), said));
+        let asked = Asked { answer, early, waiting: connect.waiting.clone() };
+        self.carry(slot, Carried::new(carry, Some(asked), said));
     }
 
     fn accept(&mut self, stream: StreamId, fields: &Fields, carry: Carry) {

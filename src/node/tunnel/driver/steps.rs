@@ -262,6 +262,10 @@ impl Driver {
         if let Some(asked) = carried.asked.take() {
             // Nobody there to hear it: then the order to abandon it is on its way.
             let _ = asked.answer.send(Ok(answer.fields));
+            // Before anything the peer says.
+            if let Some(Err(error)) = asked.waiting.map(|waiting| waiting.connected()) {
+                return self.broken_by_application(slot, Broken::of(&error));
+            }
         }
         if carried.unsent().is_empty() {
             (carried.said, carried.sent) = (Vec::new(), 0);

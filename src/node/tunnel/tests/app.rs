@@ -34,7 +34,7 @@ impl Settles for Carried {
     }
 }
 
-impl<C: Settles> App<C> {
+impl<C> App<C> {
     pub(super) async fn says(&mut self, what: impl AsRef<[u8]>) {
         soon(self.socket.write_all(what.as_ref())).await.unwrap();
     }
@@ -93,7 +93,9 @@ impl<C: Settles> App<C> {
         let left = || culvert_sys::tcp::unsent(&self.socket).unwrap();
         until("the node takes what is said", || left() == 0).await;
     }
+}
 
+impl<C: Settles> App<C> {
     /// What came of it.
     pub(super) async fn result(self) -> Result<(), Early> {
         soon(self.carried.settles()).await
