@@ -3,6 +3,7 @@
 //!
 //! The gateways are Envoy, and one made of Python's h2 that tells what it was asked.
 
+mod asked;
 mod choice;
 mod ends;
 mod envoy;

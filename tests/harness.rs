@@ -1,5 +1,5 @@
 //! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
-//! as an application, [`calls`] and a steady [`load`] while something happens, and questions to the [`kernel`].
+//! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, and questions to the [`kernel`].
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
 //! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
@@ -28,5 +28,6 @@ pub(crate) mod pki;
 pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod shared;
+pub(crate) mod socks;
 pub(crate) mod talk;
 pub(crate) mod tunnel;

@@ -66,6 +66,8 @@ mod revoked_peers_are_cut_off;
 #[cfg(test)]
 mod rolling_restarts_lose_nothing;
 #[cfg(test)]
+mod socks_clients_are_served;
+#[cfg(test)]
 mod strange_peers_do_no_harm;
 #[cfg(test)]
 mod the_control_plane_comes_and_goes;

@@ -40,7 +40,7 @@ fn rig() -> Arc<Rig> {
 }
 
 /// Sends the body of one request back, and says who asked.
-fn serve_http(stream: TcpStream) -> io::Result<()> {
+pub(crate) fn serve_http(stream: TcpStream) -> io::Result<()> {
     let caller = tcp::canonical(stream.peer_addr()?);
     let (mut reader, mut length, mut line) = (BufReader::new(stream), 0, String::new());
     while reader.read_line(&mut line)? > 2 {

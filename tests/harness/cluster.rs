@@ -75,10 +75,15 @@ pub(crate) fn service_port(port: u16) -> u16 {
     port - SERVICE_OFFSET
 }
 
-/// Starts another proxy for a node, and waits until it is ready. Like any second one it has a network of its own.
+/// Starts another proxy for a node, and waits until it is ready.
 pub(crate) fn start_next(lab: &Lab, node: &Node) -> Program {
+    lab.start_node_as(node, next_launch(lab, node)).unwrap()
+}
+
+/// How another proxy for a node is started. Like any second one it has a network of its own.
+pub(crate) fn next_launch(lab: &Lab, node: &Node) -> Launch {
     let home = lab.pod(node, PodSpec::new("next-proxy").namespace("mesh-system")).unwrap();
-    lab.start_node_as(node, launch_in(lab, node, &home)).unwrap()
+    launch_in(lab, node, &home)
 }
 
 /// How a node's proxy is started in a pod of its own.
