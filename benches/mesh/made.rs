@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use culvert_core::address::NetworkAddress;
 use culvert_core::service::Service;
-use culvert_core::workload::{Health, Locality, Name, Place, Protocol, Template, Workload};
+use culvert_core::workload::{Health, Incarnation, Locality, Name, Place, Protocol, Template, Workload};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub(crate) fn workload(number: usize, services: usize, version: usize) -> Made {
         place: place.into(),
         addresses: [pod_address(number)].into_iter().collect(),
         status: if version.is_multiple_of(2) { Health::Healthy } else { Health::Unhealthy },
-        incarnation: 0,
+        incarnation: Incarnation::default(),
         capacity: 1,
         template: Arc::new(template),
     };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::hbone::Authority;
 use crate::identity::SpiffeId;
 use crate::service::Service;
-use crate::workload::Workload;
+use crate::workload::{GatewayAddress, Workload};
 
 mod balance;
 mod gateway;
@@ -93,6 +93,9 @@ pub trait Known {
 
     /// The addresses of a host; nothing before it was looked up, none when that has failed.
     fn addresses(&self, hostname: &str) -> Option<&[IpAddr]>;
+
+    /// Whether the mesh state has all that can be found out about a waypoint or gateway.
+    fn has_asked_for(&self, gateway: &GatewayAddress) -> bool;
 }
 
 /// Whoever has seen nothing yet.
@@ -107,6 +110,10 @@ impl Known for Newcomer {
     fn addresses(&self, _hostname: &str) -> Option<&[IpAddr]> {
         None
     }
+
+    fn has_asked_for(&self, _gateway: &GatewayAddress) -> bool {
+        true
+    }
 }
 
 /// What earlier connections say of an endpoint; the best first.
@@ -116,6 +123,8 @@ pub enum Reputation {
     Good,
     /// Others could not connect to it: it is taken only if there is no other.
     SetAside,
+    /// Nothing leads to it: it is taken to say why.
+    NoWay,
     /// This connection has tried it: it is not taken again.
     Tried,
 }

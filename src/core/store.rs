@@ -14,7 +14,7 @@ use crate::snapshot::index::Index;
 use crate::snapshot::policies::Governing;
 use crate::snapshot::services::{Backed, Listing, Named, Vip};
 use crate::snapshot::workloads::{At, Hosted, Local};
-use crate::workload::{NetworkMode, Workload};
+use crate::workload::{Incarnation, NetworkMode, Workload};
 
 /// Where the node is.
 #[derive(Debug, Clone, Default)]
@@ -110,10 +110,10 @@ impl Store {
 
     fn insert_workload(&mut self, mut workload: Workload) {
         let known = self.current.workloads.get(&workload.uid);
-        workload.incarnation = known.map_or(self.gone, |known| known.incarnation);
         if known.is_some_and(|known| **known == workload) {
             return;
         }
+        workload.incarnation = known.map_or(Incarnation::nth(self.gone), |known| known.incarnation);
         self.remove_workload(&workload.uid);
         let workload = Arc::new(workload);
         let tables = &mut self.current;

@@ -37,12 +37,39 @@ pub struct Workload {
     /// Whether it can take traffic.
     pub status: Health,
     /// Which of those with this uid it is, one after the other; the store says so. Names and addresses are given again.
-    pub incarnation: u16,
+    pub incarnation: Incarnation,
     /// Its weight in load balancing.
     pub capacity: u32,
     /// What it has in common with the other pods of its owner.
     pub template: Arc<Template>,
 }
+
+/// A number that tells those apart that had one uid, one after the other. It is about the past, so it makes no difference between
+/// two workloads that are the same otherwise; [`Self::number`] does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Incarnation(u16);
+
+impl Incarnation {
+    /// Gives the nth, counted round and round.
+    #[must_use]
+    pub fn nth(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// Gives the number, to be compared.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl PartialEq for Incarnation {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Incarnation {}
 
 /// What the pods of one owner have in common. Texts that are not known are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -269,7 +296,7 @@ impl Default for Workload {
             place: Arc::default(),
             addresses: Addresses::default(),
             status: Health::default(),
-            incarnation: 0,
+            incarnation: Incarnation::default(),
             capacity: 1,
             template: Arc::default(),
         }

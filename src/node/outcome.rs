@@ -3,6 +3,7 @@
 
 mod dry_run;
 mod labels;
+mod names;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -236,12 +237,13 @@ impl Report {
         self.result = result;
     }
 
+    /// What a peer that is not let in says of itself is in the log alone.
     fn labels(&self, flag: Flag) -> Vec<metrics::Label> {
-        labels::traffic(self, flag)
+        labels::traffic(self, flag, labels::Hearsay { counts: self.closed.is_some() })
     }
 
     fn name_counters(&mut self) {
-        let labels = self.labels(Flag::None);
+        let labels = labels::traffic(self, Flag::None, labels::Hearsay { counts: true });
         metrics::counter!(OPENED, labels.clone()).increment(1);
         // The counters' names take the server's point of view, on both reporters.
         self.moved.forth.belong_to(metrics::counter!("istio_tcp_received_bytes_total", labels.clone()));
@@ -250,6 +252,8 @@ impl Report {
     }
 
     fn count(&mut self) {
+        self.moved.forth.tell();
+        self.moved.back.tell();
         if self.closed.is_none() {
             // Refused before any byte: it still was a connection, and closed must not outnumber opened.
             metrics::counter!(OPENED, self.labels(Flag::None)).increment(1);

@@ -62,11 +62,13 @@ pub(crate) struct Listed {
 
 impl Endpoint {
     pub(crate) fn new(workload: &Workload, address: SocketAddr) -> Self {
-        Self { workload: Arc::clone(&workload.uid), incarnation: workload.incarnation, address }
+        Self { workload: Arc::clone(&workload.uid), incarnation: workload.incarnation.number(), address }
     }
 
     pub(crate) fn is(&self, workload: &Workload, address: SocketAddr) -> bool {
-        self.address == address && self.workload == workload.uid && self.incarnation == workload.incarnation
+        self.address == address
+            && self.workload == workload.uid
+            && self.incarnation == workload.incarnation.number()
     }
 }
 

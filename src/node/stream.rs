@@ -46,7 +46,7 @@ impl Count {
     }
 
     /// Whoever finds that the metric lacks bytes adds them, once.
-    fn tell(&self) {
+    pub(crate) fn tell(&self) {
         let Some(metric) = self.metric.get() else { return };
         let all = self.own.load(Ordering::Acquire);
         let told = self.told.fetch_max(all, Ordering::AcqRel);

@@ -122,13 +122,24 @@ impl Error {
         }
     }
 
+    /// Whether something is missing at this end, so that no other peer can be reached either.
+    pub(crate) fn is_ours(&self) -> bool {
+        if let Self::Behind { source, .. } = self {
+            return source.is_ours();
+        }
+        matches!(
+            self,
+            Self::Identity { .. } | Self::Dial(deliver::dial::Error::Socket { .. }) | Self::Pipe(_)
+        )
+    }
+
     /// Whether it speaks against the peer, rather than against this end, the caller, or who is behind a gateway.
     pub(crate) fn is_of_the_peer(&self) -> bool {
         match self {
             Self::Identity { .. }
             | Self::Dial(deliver::dial::Error::Socket { .. })
-            | Self::ClientGone(_)
-            | Self::Pipe(_) => false,
+            | Self::Pipe(_)
+            | Self::ClientGone(_) => false,
             // What is said of somebody behind a gateway is nothing against the gateway; silence may be its own.
             Self::Behind { source, .. } => source.is_silence(),
             // It is there, and says what it thinks of the request.

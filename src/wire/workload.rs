@@ -6,8 +6,8 @@ use std::sync::Arc;
 use culvert_core::intern::Interner;
 use culvert_core::workload::{
     ApplicationProtocol, ApplicationTunnel, DEFAULT_CLUSTER, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN,
-    Health, Locality, Memberships, Name, NetworkMode, Place, PortMap, Protocol, Template, Workload,
-    WorkloadType,
+    Health, Incarnation, Locality, Memberships, Name, NetworkMode, Place, PortMap, Protocol, Template,
+    Workload, WorkloadType,
 };
 use culvert_proto::workload as proto;
 use proto::application_tunnel::Protocol as TunnelKind;
@@ -33,7 +33,7 @@ pub(crate) fn decode(
             proto::WorkloadStatus::Healthy => Health::Healthy,
             proto::WorkloadStatus::Unhealthy => Health::Unhealthy,
         },
-        incarnation: 0,
+        incarnation: Incarnation::default(),
         capacity: message.capacity.unwrap_or(1),
         template: template(message, interner)?,
     })

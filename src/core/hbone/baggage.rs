@@ -30,6 +30,9 @@ pub struct Baggage {
 #[error("the baggage header holds bytes other than visible ASCII; the peer must percent-encode them")]
 pub struct NotText;
 
+/// The longest value that is read: names of Kubernetes are not longer (RFC 1123 §2.1).
+const MOST_VALUE: usize = 253;
+
 impl Baggage {
     /// Describes `workload`.
     #[must_use]
@@ -86,6 +89,9 @@ impl Baggage {
     }
 
     fn set(&mut self, key: &str, value: &str) {
+        if value.len() > MOST_VALUE {
+            return;
+        }
         let field = match key {
             "k8s.cluster.name" => &mut self.cluster,
             "k8s.namespace.name" => &mut self.namespace,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::intern::Interner;
 use crate::workload::{
     ApplicationProtocol, ApplicationTunnel, DEFAULT_CLUSTER, DEFAULT_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN,
-    Health, Locality, Name, NetworkMode, Place, Protocol, Template, Workload, WorkloadType,
+    Health, Incarnation, Locality, Name, NetworkMode, Place, Protocol, Template, Workload, WorkloadType,
 };
 
 use super::list::List;
@@ -78,7 +78,7 @@ impl Entry {
             place: self.place(names),
             addresses: self.workload_ips.0.iter().map(|ip| ip.0).collect(),
             status: self.status,
-            incarnation: 0,
+            incarnation: Incarnation::default(),
             capacity: self.capacity,
             template: Arc::new(self.into_template(names)),
         };

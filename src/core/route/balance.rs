@@ -64,10 +64,9 @@ pub(super) fn choose<'b>(
 
 /// Draws the best there is: of good reputation, then of the nearest.
 fn draw(urns: &[Urn], entropy: u64, judge: impl Fn(&Arc<Workload>) -> Reputation) -> Option<&Arc<Workload>> {
-    let good = |it: &Arc<Workload>| judge(it) == Reputation::Good;
-    let not_tried = |it: &Arc<Workload>| judge(it) != Reputation::Tried;
-    let good = urns.iter().find_map(|urn| urn.draw_where(entropy, good));
-    good.or_else(|| urns.iter().find_map(|urn| urn.draw_where(entropy, not_tried)))
+    let draw =
+        |worst: Reputation| urns.iter().find_map(|urn| urn.draw_where(entropy, |it| judge(it) <= worst));
+    [Reputation::Good, Reputation::SetAside, Reputation::NoWay].into_iter().find_map(draw)
 }
 
 impl<'b> Need<'b, '_> {

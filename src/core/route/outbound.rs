@@ -1,5 +1,6 @@
 //! Where a connection that a workload opens should go.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ pub fn outbound(
     known: &dyn Known,
 ) -> Result<Route, Refusal> {
     let destination = canonical(destination);
-    let call = Call { snapshot, source, destination, entropy, known, abroad: Abroad::ByGateway };
+    let (abroad, judged) = (Abroad::ByGateway, &RefCell::default());
+    let call = Call { snapshot, source, destination, entropy, known, abroad, judged };
     call.refuse_loop(destination)?;
     let called = snapshot.backed_by_vip(&source.network, destination.ip(), &source.namespace);
     let at_address = snapshot.workload_by_address(&source.network, destination.ip());

@@ -3,10 +3,11 @@
 //! Goes in: a call, and a workload somebody chose for it. Comes out: the way, and what speaks against it. Deliberately absent:
 //! what is asked for at the end of the way.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 use crate::service::{IpFamilies, Service};
 use crate::snapshot::Snapshot;
 use crate::workload::{GatewayAddress, Workload};
@@ -22,6 +23,8 @@ pub(super) struct Call<'c> {
     pub(super) entropy: u64,
     pub(super) known: &'c dyn Known,
     pub(super) abroad: Abroad,
+    /// What was found out about gateways: many workloads are behind one.
+    pub(super) judged: &'c RefCell<Vec<(GatewayAddress, Reputation)>>,
 }
 
 /// How workloads on other networks are reached.
@@ -125,17 +128,29 @@ impl Call<'_> {
     pub(super) fn judge(&self, workload: &Arc<Workload>, reach: &Result<Reach<'_>, Refusal>) -> Reputation {
         match reach {
             Ok(Reach::At(to)) => self.known.reputation(workload, *to),
-            Ok(Reach::Through(reference)) => match gateway::choose(self, workload, reference) {
-                Ok(gateway) => self.known.reputation(&gateway.workload, gateway.peer),
-                Err(_) => Reputation::SetAside,
-            },
-            // It has to be drawn to be looked up.
-            Err(Refusal::HostnameNotResolved { hostname, .. })
-                if self.known.addresses(hostname).is_none() =>
-            {
-                Reputation::Good
-            }
-            Err(_) => Reputation::SetAside,
+            Ok(Reach::Through(reference)) => self.judge_gateway(workload, reference),
+            Err(refusal) => self.no_way_yet(refusal),
         }
+    }
+
+    fn judge_gateway(&self, behind: &Workload, reference: &GatewayAddress) -> Reputation {
+        let known = self.judged.borrow().iter().find(|(judged, _)| judged == reference).map(|(_, it)| *it);
+        known.unwrap_or_else(|| {
+            let judged = match gateway::choose(self, behind, reference) {
+                Ok(gateway) => self.known.reputation(&gateway.workload, gateway.peer),
+                Err(refusal) => self.no_way_yet(&refusal),
+            };
+            self.judged.borrow_mut().push((reference.clone(), judged));
+            judged
+        })
+    }
+
+    /// What could be found out is worth to be drawn: only then it is.
+    fn no_way_yet(&self, refusal: &Refusal) -> Reputation {
+        let unknown = refusal.missing().is_some_and(|missing| match missing {
+            Missing::Gateway(reference) => !self.known.has_asked_for(&reference),
+            Missing::Addresses(host) => self.known.addresses(&host).is_none(),
+        });
+        if unknown { Reputation::Good } else { Reputation::NoWay }
     }
 }

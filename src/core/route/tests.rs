@@ -26,6 +26,10 @@ impl<F: Fn(&Workload, SocketAddr) -> Reputation> Known for F {
     fn addresses(&self, _hostname: &str) -> Option<&[IpAddr]> {
         None
     }
+
+    fn has_asked_for(&self, _gateway: &GatewayAddress) -> bool {
+        true
+    }
 }
 
 fn good(_: &Workload, _: SocketAddr) -> Reputation {
@@ -40,7 +44,8 @@ fn call<'c>(
     entropy: u64,
     known: &'c dyn Known,
 ) -> Call<'c> {
-    Call { snapshot, source, destination, entropy, known, abroad: Abroad::ByGateway }
+    let judged = Box::leak(Box::default());
+    Call { snapshot, source, destination, entropy, known, abroad: Abroad::ByGateway, judged }
 }
 
 /// Gives the way of a connection from workload `source` in short form: `tcp <to> <workload> <service>`,

@@ -106,9 +106,9 @@ fn with_application_tunnel<'b>(
     let tunnelling = backed.backends().map(|(workload, _)| workload);
     let able = tunnelling.filter(|workload| workload.application_tunnel.is_some() && workload.capacity > 0);
     let judged: Vec<_> = able.map(|workload| (workload, judge(workload))).collect();
-    let of = |wanted| -> Vec<_> { judged.iter().filter(|(_, judged)| *judged == wanted).collect() };
-    let (good, set_aside) = (of(Reputation::Good), of(Reputation::SetAside));
-    let best = if good.is_empty() { set_aside } else { good };
+    let usable = || judged.iter().filter(|(_, judged)| *judged != Reputation::Tried);
+    let best = usable().map(|(_, judged)| *judged).min();
+    let best: Vec<_> = usable().filter(|(_, judged)| Some(*judged) == best).collect();
     let nth = call.entropy.checked_rem(best.len() as u64).and_then(|nth| usize::try_from(nth).ok());
     let Some((workload, _)) = nth.and_then(|nth| best.get(nth)) else {
         let known = backed.len();

@@ -254,7 +254,7 @@ fn who_comes_back_under_a_name_is_somebody_else_and_who_changes_is_not() {
     let workload = |capacity| Workload { uid: "n/web-0".into(), capacity, ..Workload::default() };
     let mut incarnations = Vec::new();
     let mut incarnation = |store: &Store| {
-        incarnations.push(store.snapshot().workload("n/web-0").unwrap().incarnation);
+        incarnations.push(store.snapshot().workload("n/web-0").unwrap().incarnation.number());
     };
     store.insert(Resource::Workload(workload(1)));
     incarnation(&store);

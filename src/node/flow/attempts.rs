@@ -12,7 +12,6 @@ use culvert_core::route::{self, Known, Reputation, Route};
 use culvert_core::workload::{GatewayAddress, Workload};
 use tokio::net::TcpStream;
 
-use crate::deliver::dial;
 use crate::dns::hosts;
 use crate::outcome::Failure;
 use crate::proxy::{Local, Proxy};
@@ -29,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long all attempts may take together.
 const ALL_DEADLINE: Duration = ESTABLISH_DEADLINE;
+
+/// How long it may take to find out what is missing for a way, for one connection.
+const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often what is missing for a way is found out: a waypoint, the gateway to it, and their addresses may be.
 const MOST_LOOK_UPS: usize = 6;
@@ -80,9 +82,7 @@ impl Failed {
 impl From<NotCarried> for Failed {
     fn from(NotCarried { error, again, .. }: NotCarried) -> Self {
         // With what is missing here no other endpoint can be reached either.
-        let ours =
-            matches!(error, tunnel::Error::Identity { .. } | tunnel::Error::Dial(dial::Error::Socket { .. }));
-        let (of_endpoint, again) = (error.is_of_the_peer(), again.filter(|_| !ours));
+        let (of_endpoint, again) = (error.is_of_the_peer(), again.filter(|_| !error.is_ours()));
         let connection = |(socket, said): tunnel::client::Connection| {
             Some(Connection { socket: socket.into_tcp()?, said })
         };
@@ -116,6 +116,8 @@ pub(super) struct Attempts<'a> {
     asked: Vec<GatewayAddress>,
     /// Where hosts are, as far as that was asked.
     hosts: Vec<(Arc<str>, LookedUp)>,
+    /// How long that has taken.
+    looking: Duration,
     /// The last one is the one at hand.
     tried: Vec<Endpoint>,
     /// Whether there is another one than those.
@@ -131,6 +133,7 @@ impl<'a> Attempts<'a> {
             entropy: rand::random(),
             asked: Vec::new(),
             hosts: Vec::new(),
+            looking: Duration::ZERO,
             tried: Vec::new(),
             more: false,
         }
@@ -154,7 +157,8 @@ impl<'a> Attempts<'a> {
             self.proxy.set_aside.failed(last, Instant::now());
         }
         let Some(connection) = again else { return Next::Over(Failed { failure, of_endpoint, again }) };
-        let found = if self.more && self.wanted.is_in_time() { self.find().await.ok() } else { None };
+        let in_time = self.took() < ALL_DEADLINE;
+        let found = if self.more && in_time { self.find().await.ok() } else { None };
         match found {
             // The mesh may have changed since the last attempt: what is not another endpoint is not tried.
             Some(route) if self.is_new(&route) => {
@@ -166,15 +170,25 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Finds a way. What the mesh state lacks is asked for: waypoints, gateways, the addresses of hosts.
+    /// Finds a way. What has to be found out for that has a deadline of its own, for all attempts together.
     async fn find(&mut self) -> Result<Route, Failure> {
+        let began = Instant::now();
+        let left = LOOK_UP_DEADLINE.saturating_sub(self.looking);
+        let found = tokio::time::timeout(left, self.find_out()).await;
+        self.looking += began.elapsed();
+        // In the end what is known has to do.
+        found.unwrap_or_else(|_| Ok(self.route()?))
+    }
+
+    /// Finds a way, and what the mesh state lacks for that: waypoints, gateways, the addresses of hosts.
+    async fn find_out(&mut self) -> Result<Route, Failure> {
         for _ in 0..MOST_LOOK_UPS {
             let refusal = match self.route() {
                 Ok(route) => return Ok(route),
                 Err(refusal) => refusal,
             };
             match refusal.missing() {
-                Some(Missing::Gateway(reference)) if !self.asked.contains(&reference) => {
+                Some(Missing::Gateway(reference)) if !self.has_asked_for(&reference) => {
                     self.proxy.mesh.know_gateway(&reference).await?;
                     self.asked.push(reference);
                 }
@@ -204,12 +218,17 @@ impl<'a> Attempts<'a> {
 
     /// How long to wait for the way at hand. Without another one, what is waited for has a deadline of its own.
     pub(super) fn patience(&self) -> Duration {
-        let left = ALL_DEADLINE.saturating_sub(self.wanted.began.elapsed());
+        let left = ALL_DEADLINE.saturating_sub(self.took());
         match (self.more || self.wanted.elsewhere, self.is_retry()) {
             (true, _) => left.min(PATIENCE),
             (false, false) => 2 * ALL_DEADLINE,
             (false, true) => left,
         }
+    }
+
+    /// How long attempts have taken so far.
+    fn took(&self) -> Duration {
+        self.wanted.began.elapsed().saturating_sub(self.looking)
     }
 
     /// Whether something else was tried before the way at hand.
@@ -222,7 +241,9 @@ impl<'a> Attempts<'a> {
         self.more = false;
         let Some((workload, address)) = route.choice() else { return };
         self.tried.push(Endpoint::new(workload, address));
-        self.more = self.tried.len() < MOST_ATTEMPTS && self.may_go_on();
+        // To look whether there is a way past a gateway may mean to look at all that is behind it.
+        let may_go_on = matches!(route, Route::Gateway { .. }) || self.may_go_on();
+        self.more = self.tried.len() < MOST_ATTEMPTS && may_go_on;
     }
 
     /// Whether there may be another way.
@@ -231,7 +252,7 @@ impl<'a> Attempts<'a> {
             Ok(other) => self.is_new(&other),
             Err(refusal) => refusal.missing().is_some_and(|missing| match missing {
                 Missing::Addresses(host) => self.addresses(&host).is_none(),
-                Missing::Gateway(reference) => !self.asked.contains(&reference),
+                Missing::Gateway(reference) => !self.has_asked_for(&reference),
             }),
         }
     }
@@ -261,5 +282,9 @@ impl Known for Attempts<'_> {
     fn addresses(&self, hostname: &str) -> Option<&[IpAddr]> {
         let (_, found) = self.hosts.iter().find(|(known, _)| **known == *hostname)?;
         Some(found.as_deref().unwrap_or_default())
+    }
+
+    fn has_asked_for(&self, gateway: &GatewayAddress) -> bool {
+        self.asked.contains(gateway)
     }
 }

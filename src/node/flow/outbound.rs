@@ -167,7 +167,7 @@ impl Attempt<'_> {
     fn key(&self, peer: SocketAddr, expected: Vec<SpiffeId>, workload: Arc<Workload>) -> Key {
         let Workload { uid, incarnation, .. } = &*workload;
         let (identity, source) = (self.local.identity.clone(), self.wanted.client.ip());
-        Key { identity, expected, peer, workload: Arc::clone(uid), incarnation: *incarnation, source }
+        Key { identity, expected, peer, workload: Arc::clone(uid), incarnation: incarnation.number(), source }
     }
 
     async fn go_by_tunnel(
@@ -177,6 +177,8 @@ impl Attempt<'_> {
         connection: Connection,
         report: &mut Report,
     ) -> Result<Begun, Failed> {
+        // To this one they are said again.
+        report.moved().forth.add(connection.said.len());
         let way = (key, self.attempts.patience());
         let carried = self.proxy.tunnels.carry(way, connect, connection.into(), report.moved()).await;
         let opened = carried.map_err(|not_carried| {
@@ -198,6 +200,7 @@ impl Attempt<'_> {
     ) -> Result<Begun, Failed> {
         // Who it will be is chosen by the gateway.
         report.to.identity = None;
+        report.moved().forth.add(connection.said.len());
         let way = (nested, self.attempts.patience());
         let through = self.proxy.tunnels.carry_through(way, connection.into(), report.moved()).await;
         let (opened, Met { identity, baggage }) = through?;

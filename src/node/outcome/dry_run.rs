@@ -1,28 +1,16 @@
 //! What dry-run policies would have done, counted by policy.
 
-use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
 use culvert_core::policy::DryRun;
 use metrics::Label;
 
+use super::names::Names;
+
 pub(super) const COUNTED: &str = "culvert_policy_dry_run_total";
 
-/// How many policies and namespaces are counted under their own names, of all there ever were: series are never forgotten.
-const NAMED: usize = 1000;
-
-static NAMES: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
-
-/// What is counted under its own name: keys of policies, and namespaces.
-#[derive(Debug, Default)]
-struct Names(HashSet<Arc<str>>);
-
-impl Names {
-    /// Whether this one is, or becomes, one of those with a name.
-    fn include(&mut self, key: &Arc<str>) -> bool {
-        self.0.contains(key) || self.0.len() < NAMED && self.0.insert(Arc::clone(key))
-    }
-}
+/// Keys of policies, and namespaces.
+static NAMES: Names = Names::new();
 
 /// Counts what a dry-run policy would have done about one connection, to a workload of `namespace`.
 pub(crate) fn count_dry_run(finding: DryRun<'_>, namespace: &Arc<str>) {
@@ -32,7 +20,7 @@ pub(crate) fn count_dry_run(finding: DryRun<'_>, namespace: &Arc<str>) {
         // Said of all policies that allow something.
         DryRun::NoneAllowed => (namespace, Arc::from("*"), namespace, "none_allowed"),
     };
-    let named = NAMES.lock().unwrap_or_else(PoisonError::into_inner).include(key);
+    let named = NAMES.include(key);
     let label = |name, value| match named {
         true => Label::new(name, value),
         false => Label::from_static_parts(name, "other"),
@@ -71,14 +59,5 @@ mod tests {
         ] {
             assert!(text.contains(&format!("{COUNTED}{line}")), "{line} is not in {text}");
         }
-    }
-
-    #[test]
-    fn names_do_not_become_more_for_ever() {
-        let mut names = Names::default();
-        let key = |number: usize| Arc::from(format!("ns/{number}"));
-        assert!((0..NAMED).all(|number| names.include(&key(number))));
-        assert!(!names.include(&key(NAMED)));
-        assert!(names.include(&key(0)), "who has a name keeps it");
     }
 }

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use culvert_core::refusal::Flag;
+use culvert_core::workload::Workload;
 use metrics::Label;
 
 use super::dry_run::COUNTED as COUNTED_DRY_RUNS;
+use super::names::Names;
 use super::{Direction, Party, Report};
 
 const UNKNOWN: &str = "unknown";
@@ -39,15 +41,24 @@ pub(crate) fn describe() {
     );
 }
 
-pub(super) fn traffic(report: &Report, flag: Flag) -> Vec<Label> {
+/// What a peer says of its workload, which nobody can verify.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hearsay {
+    pub(super) counts: bool,
+}
+
+/// Workloads only their peers have told of.
+static TOLD: Names = Names::new();
+
+pub(super) fn traffic(report: &Report, flag: Flag, hearsay: Hearsay) -> Vec<Label> {
     let reporter = match report.direction {
         Direction::Outbound => "source",
         Direction::Inbound => "destination",
     };
     let mut labels = vec![Label::from_static_parts("reporter", reporter)];
-    labels.extend(party(&report.from, &SOURCE));
+    labels.extend(party(&report.from, hearsay, &SOURCE));
     labels.extend(service(report));
-    labels.extend(party(&report.to, &DESTINATION));
+    labels.extend(party(&report.to, hearsay, &DESTINATION));
     let security = if report.authority.is_some() { "mutual_tls" } else { UNKNOWN };
     labels.extend([
         Label::from_static_parts("request_protocol", "tcp"),
@@ -79,9 +90,10 @@ const DESTINATION: [&str; 8] = [
     "destination_cluster",
 ];
 
-fn party(party: &Party, names: &[&'static str; 8]) -> Vec<Label> {
+fn party(party: &Party, hearsay: Hearsay, names: &[&'static str; 8]) -> Vec<Label> {
     let principal = party.identity.as_ref().map(ToString::to_string);
-    let values: [Option<Arc<str>>; 8] = match &party.workload {
+    let named = |it: &&Arc<Workload>| !is_hearsay(it) || hearsay.counts && TOLD.include(&told(it));
+    let values: [Option<Arc<str>>; 8] = match party.workload.as_ref().filter(named) {
         None => [None, None, None, None, principal.map(Arc::from), None, None, None],
         Some(workload) => [
             Some(Arc::clone(&workload.workload_name)),
@@ -97,6 +109,18 @@ fn party(party: &Party, names: &[&'static str; 8]) -> Vec<Label> {
     names.iter().zip(values).map(|(name, value)| label(name, value)).collect()
 }
 
+/// Whether only a peer has told of a workload: those of the mesh have a uid.
+fn is_hearsay(workload: &Workload) -> bool {
+    workload.uid.is_empty()
+}
+
+/// What labels say of a workload, as one name.
+fn told(it: &Workload) -> String {
+    [&it.cluster_id, &it.namespace, &it.workload_name, &it.canonical_name, &it.canonical_revision]
+        .map(|it| &**it)
+        .join("/")
+}
+
 fn service(report: &Report) -> [Label; 3] {
     let service = report.service.as_ref();
     [
@@ -110,5 +134,32 @@ fn label(name: &'static str, value: Option<Arc<str>>) -> Label {
     match value.filter(|value| !value.is_empty()) {
         Some(value) => Label::new(name, value),
         None => Label::from_static_parts(name, UNKNOWN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use culvert_core::hbone::Baggage;
+
+    use super::*;
+
+    fn labels(name: &str, counts: bool) -> Vec<Label> {
+        let told = Baggage { canonical_name: name.into(), cluster: "c".into(), ..Baggage::default() };
+        let party = Party { workload: Some(told.workload().into()), ..Party::default() };
+        super::party(&party, Hearsay { counts }, &SOURCE)
+    }
+
+    fn value(labels: &[Label], name: &str) -> String {
+        labels.iter().find(|label| label.key() == name).unwrap().value().to_owned()
+    }
+
+    #[test]
+    fn what_peers_say_of_themselves_makes_only_so_many_series_and_none_before_they_are_let_in() {
+        assert_eq!(value(&labels("refused", false), "source_app"), UNKNOWN);
+        assert_eq!(value(&labels("shop", true), "source_app"), "shop");
+        let all: std::collections::BTreeSet<String> =
+            (0..5000).map(|nth| value(&labels(&format!("shop {nth}"), true), "source_app")).collect();
+        assert!(all.len() <= 1001 && all.contains(UNKNOWN), "{} names", all.len());
+        assert_eq!(value(&labels("shop", true), "source_app"), "shop", "who has a name keeps it");
     }
 }

@@ -9,8 +9,8 @@ use culvert_core::service::{
     BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Visibility, WeightedWaypoint,
 };
 use culvert_core::workload::{
-    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Locality, Name,
-    NetworkMode, Place, PortMap, Protocol, Template, WorkloadType,
+    ApplicationProtocol, ApplicationTunnel, GatewayAddress, GatewayDestination, Health, Incarnation,
+    Locality, Name, NetworkMode, Place, PortMap, Protocol, Template, WorkloadType,
 };
 use ipnet::IpNet;
 use rand::rngs::StdRng;
@@ -30,7 +30,7 @@ pub(super) fn workload(rng: &mut StdRng) -> Workload {
         place: place(rng).into(),
         addresses: some(rng, ip).into_iter().collect(),
         status: one_of(rng, &[Health::Healthy, Health::Unhealthy]),
-        incarnation: 0,
+        incarnation: Incarnation::default(),
         capacity: if rng.random() { 1 } else { rng.random() },
         template: template(rng).into(),
     }

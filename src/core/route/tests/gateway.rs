@@ -1,18 +1,21 @@
+use std::net::IpAddr;
+
 use super::*;
+use crate::workload::GatewayAddress;
 
 const MESH: &str = "
 workloads:
 - {uid: client, namespace: n, serviceAccount: client, workloadIps: [10.0.0.1, 'fd00::1'], protocol: HBONE}
 - {uid: west, namespace: n, workloadIps: [], network: west, networkGateway: {destination: west/192.0.2.9, hboneMtlsPort: 15009},
    services: {n/far.n: {}, n/both: {}, n/anybody: {}, n/second: {}}}
-- {uid: near, namespace: n, serviceAccount: a, workloadIps: [10.0.0.2], protocol: HBONE, services: {n/both: {}, n/first: {}}}
+- {uid: near, namespace: n, serviceAccount: a, workloadIps: [10.0.0.2], protocol: HBONE, services: {n/both: {}, n/first: {}, n/mixed: {}, n/curious: {}}}
 - {uid: at-gate, namespace: n, serviceAccount: eastwest, network: west, workloadIps: [192.0.2.9, '2001:db8::9'], protocol: HBONE}
 - {uid: named, namespace: n, workloadIps: [], network: north, networkGateway: {destination: n/eastwest, hboneMtlsPort: 15009},
-   services: {n/north: {80: 8080}}}
+   services: {n/north: {80: 8080}, n/mixed: {}}}
 - {uid: gate-1, namespace: n, serviceAccount: eastwest, network: north, workloadIps: [198.51.100.1, '2001:db8::1'],
    services: {n/eastwest: {}}}
 - {uid: gate-2, namespace: n, serviceAccount: eastwest, workloadIps: [198.51.100.2], services: {n/eastwest: {}}}
-- {uid: lost, namespace: n, workloadIps: [], network: south, networkGateway: {destination: n/nobody}, services: {n/lost: {}}}
+- {uid: lost, namespace: n, workloadIps: [], network: south, networkGateway: {destination: n/nobody}, services: {n/lost: {}, n/curious: {}}}
 - {uid: idle, namespace: n, workloadIps: [], network: east, networkGateway: {destination: n/idle}, services: {n/idler: {}}}
 - {uid: gate-w, namespace: n, serviceAccount: gate, workloadIps: [], network: west,
    networkGateway: {destination: west/192.0.2.9, hboneMtlsPort: 15009}, services: {n/gate: {}}}
@@ -29,6 +32,8 @@ services:
 - {name: idler, namespace: n, hostname: idler, vips: [/10.1.0.6], ports: {80: 80}, subjectAltNames: ['spiffe://d/ns/n/sa/b']}
 - {name: gate, namespace: n, hostname: gate, vips: [], ports: {15008: 15008}, subjectAltNames: ['spiffe://d/ns/n/sa/gate']}
 - {name: guarded, namespace: n, hostname: guarded, vips: [/10.1.0.7], ports: {80: 8080}, waypoint: {destination: n/gate}}
+- {name: mixed, namespace: n, hostname: mixed, vips: [/10.1.0.10], ports: {80: 8080}, subjectAltNames: ['spiffe://d/ns/n/sa/b']}
+- {name: curious, namespace: n, hostname: curious, vips: [/10.1.0.11], ports: {80: 8080}, subjectAltNames: ['spiffe://d/ns/n/sa/b']}
 - {name: first, namespace: n, hostname: first, vips: [/10.1.0.8], ports: {80: 8080}, subjectAltNames: ['spiffe://d/ns/n/sa/b'],
    endpoints: {west: {}}, loadBalancer: {mode: Failover, routingPreferences: [Network]}}
 ";
@@ -91,6 +96,76 @@ fn a_gateway_that_does_not_answer_is_not_chosen_where_there_is_another_way() {
     let tried = |_: &Workload, _: SocketAddr| Reputation::Tried;
     let refusal = routed(&mesh, "client", "10.1.0.4:80", 0, &tried).unwrap_err();
     assert_eq!(refusal.reason(), "gateway_not_ready");
+}
+
+#[test]
+fn a_way_that_others_could_not_go_comes_before_a_dead_end() {
+    let mesh = snapshot(MESH);
+    let bad = |it: &Workload, _: SocketAddr| match &*it.uid {
+        "near" => Reputation::SetAside,
+        _ => Reputation::Tried,
+    };
+    for entropy in 0..100 {
+        let route = routed(&mesh, "client", "10.1.0.2:80", entropy, &bad).unwrap();
+        assert_eq!(short(route), "tunnel 10.0.0.2:15008 10.0.0.2:8080 near n/both");
+        let route = routed(&mesh, "client", "10.1.0.10:80", entropy, &bad).unwrap();
+        assert_eq!(short(route), "tunnel 10.0.0.2:15008 10.0.0.2:8080 near n/mixed");
+    }
+}
+
+/// Has asked for nothing yet.
+struct Curious;
+
+impl Known for Curious {
+    fn reputation(&self, _: &Workload, _: SocketAddr) -> Reputation {
+        Reputation::Good
+    }
+
+    fn addresses(&self, _: &str) -> Option<&[IpAddr]> {
+        None
+    }
+
+    fn has_asked_for(&self, _: &GatewayAddress) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_gateway_nobody_has_asked_for_gets_its_share_so_that_somebody_does() {
+    let mesh = snapshot(MESH);
+    let reason = |entropy, known: &dyn Known| match routed(&mesh, "client", "10.1.0.11:80", entropy, known) {
+        Ok(route) => short(route),
+        Err(refusal) => refusal.reason().to_owned(),
+    };
+    let count =
+        |known: &dyn Known| (0..100).filter(|&entropy| reason(entropy, known) == "unknown_gateway").count();
+    assert_eq!((count(&Curious), count(&good)), (50, 0));
+}
+
+#[test]
+fn a_gateway_is_looked_at_once_however_many_are_behind_it() {
+    let endpoints: String = (0..500)
+        .map(|nth| {
+            format!(
+                "- {{uid: e{nth}, namespace: n, workloadIps: [], network: west, services: {{n/s: {{}}}}, \
+                 networkGateway: {{destination: west/192.0.2.9}}}}\n"
+            )
+        })
+        .collect();
+    let mesh = snapshot(&format!(
+        "workloads:
+- {{uid: client, namespace: n, workloadIps: [10.0.0.1]}}
+- {{uid: gate, namespace: n, serviceAccount: gate, network: west, workloadIps: [192.0.2.9]}}
+{endpoints}
+services: [{{name: s, namespace: n, hostname: s, vips: [/10.1.0.1], ports: {{80: 80}}, subjectAltNames: ['spiffe://d/ns/n/sa/b']}}]"
+    ));
+    let looked = std::cell::Cell::new(0);
+    let aside = |_: &Workload, _: SocketAddr| {
+        looked.set(looked.get() + 1);
+        Reputation::SetAside
+    };
+    routed(&mesh, "client", "10.1.0.1:80", 7, &aside).unwrap();
+    assert_eq!(looked.get(), 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::*;
+use crate::workload::GatewayAddress;
 
 const MESH: &str = "
 workloads:
@@ -29,6 +30,10 @@ impl Known for Looked<'_> {
 
     fn addresses(&self, hostname: &str) -> Option<&[IpAddr]> {
         (hostname == "db.example.com").then_some(self.0).flatten()
+    }
+
+    fn has_asked_for(&self, _: &GatewayAddress) -> bool {
+        true
     }
 }
 

@@ -212,8 +212,7 @@ fn assert_agree(store: &Store, model: &Model) {
         assert_eq!(backends, model.backends(key));
     }
     for workload in model.workloads.values() {
-        let found = snapshot.workload(&workload.uid).unwrap();
-        assert_eq!(**found, Workload { incarnation: found.incarnation, ..workload.clone() });
+        assert_eq!(snapshot.workload(&workload.uid).map(|it| &**it), Some(workload));
         let set = snapshot.policies_for(workload);
         let mut keys: Vec<&str> = set.iter().map(|it| &*it.key).collect();
         keys.sort_unstable();

@@ -48,9 +48,7 @@ impl Liveness {
 
     /// It was asked for a stream.
     pub(super) fn expect(&mut self, now: Instant) {
-        if self.begun {
-            self.owes.get_or_insert(now);
-        }
+        self.owes.get_or_insert(now);
     }
 
     pub(super) fn owes_since(&self) -> Option<Instant> {

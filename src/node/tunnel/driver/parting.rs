@@ -145,6 +145,7 @@ impl Over {
     fn unopened(&self) -> Why {
         match self {
             Self::Revoked => Why::Revoked,
+            Self::Fault(Fault::Dead) => Why::Broken(self.to_string()),
             Self::Fault(fault) => Why::Fault(fault.to_string()),
             Self::Done | Self::Unused | Self::Cut | Self::Lost(_) => Why::Broken(self.to_string()),
         }

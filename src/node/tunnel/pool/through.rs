@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use culvert_core::hbone::Baggage;
 use culvert_core::identity::SpiffeId;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Opened, Pool};
 use crate::stream::{LAST_BYTES, Moved};
@@ -39,8 +40,8 @@ pub(crate) struct Met {
 }
 
 impl Pool {
-    /// Has a connection carried to whom a gateway leads to. The gateway must be reached within `patience`, and so must they once it
-    /// has answered.
+    /// Has a connection carried to whom a gateway leads to. The gateway must be reached within `patience`, they within as long again, and
+    /// all of it within twice that.
     pub(crate) async fn carry_through(
         &self,
         (nested, patience): (Nested, Duration),
@@ -48,31 +49,44 @@ impl Pool {
         moved: &Arc<Moved>,
     ) -> Result<(Opened, Met), NotCarried> {
         let Nested { gateway, connect, behind, connect_behind } = nested;
-        let (near, far) = match Socket::pipe() {
-            Ok(pipe) => pipe,
-            Err(error) => return Err(NotCarried::before_all(Error::Pipe(error.to_string()), connection)),
-        };
-        // What a tunnel adds is not the application's. Until the inner tunnel is up, it has not been heard at all.
-        let uncounted = Arc::default();
         let peer = gateway.peer;
-        let outer = match self.carry((&gateway, patience), connect, (far, Vec::new()), &uncounted).await {
-            Ok(outer) => outer,
-            // It is there, and does not lead where we want.
-            Err(NotCarried { error: error @ Error::Status { .. }, .. }) => {
-                return Err(NotCarried::before_all(error, connection).behind(peer));
-            }
-            Err(NotCarried { error, .. }) => return Err(NotCarried::before_all(error, connection)),
+        if let Err(error) = self.0.establish.certificate(&gateway).await {
+            return Err(NotCarried::before_all(error, connection));
+        }
+        // Until the inner tunnel is up, the application has not been heard at all.
+        let (outer, tunnel, drive) = match self.nest((gateway, patience), connect, behind).await {
+            Ok(nested) => nested,
+            Err(error) => return Err(NotCarried::before_all(error, connection)),
         };
-        let inner = Key { expected: behind, ..gateway };
-        let established = tokio::time::timeout(patience, self.0.establish.inner_tunnel(&inner, near)).await;
-        let (tunnel, drive) =
-            match established.unwrap_or(Err(Error::OutOfPatience { peer, patience, connected: true })) {
-                Ok(established) => established,
-                Err(error) => return Err(NotCarried::before_all(error, connection).behind(peer)),
-            };
         self.0.tunnels.spawn(run(drive, outer));
         let opened = open(&tunnel, connect_behind, connection, moved).await;
         opened.map_err(|not_carried| not_carried.behind(peer))
+    }
+
+    /// Brings up a tunnel inside a stream of the gateway's.
+    async fn nest(
+        &self,
+        (gateway, patience): (Key, Duration),
+        connect: Connect,
+        behind: Vec<SpiffeId>,
+    ) -> Result<(Opened, Arc<Tunnel>, impl Future<Output = ()> + Send + use<>), Error> {
+        let (near, far) = Socket::pipe().map_err(|error| Error::Pipe(error.to_string()))?;
+        let (peer, until) = (gateway.peer, Instant::now() + 2 * patience);
+        let late = |patience| move |_| Error::OutOfPatience { peer, patience, connected: true };
+        let behind_it = |error| Error::Behind { gateway: peer, source: Box::new(error) };
+        // What a tunnel adds is not the application's.
+        let uncounted = Arc::default();
+        let outer = self.carry((&gateway, patience), connect, (far, Vec::new()), &uncounted);
+        let outer = timeout_at(until, outer).await.map_err(late(2 * patience))?;
+        let outer = outer.map_err(|NotCarried { error, .. }| {
+            // Then it is there, and does not lead where we want.
+            let answered = matches!(error, Error::Status { .. });
+            if answered { behind_it(error) } else { error }
+        })?;
+        let (key, until) = (Key { expected: behind, ..gateway }, until.min(Instant::now() + patience));
+        let inner = timeout_at(until, self.0.establish.inner_tunnel(&key, near)).await;
+        let (tunnel, drive) = inner.map_err(late(patience)).flatten().map_err(behind_it)?;
+        Ok((outer, tunnel, drive))
     }
 }
 
@@ -104,12 +118,12 @@ async fn run(drive: impl Future<Output = ()> + Send, outer: Opened) {
             tokio::time::timeout(LAST_BYTES, carried).await.ok()
         }
         ended = &mut carried => {
-            // The pipe is closed, which ends the inner tunnel.
+            // The pipe is closed, which ends the inner tunnel; what it still brings does not need the gateway.
+            drop(place);
             drive.await;
             Some(ended)
         }
     };
-    drop(place);
     if let Some(Err(error)) = ended {
         tracing::debug!(%error, "the stream through a gateway was broken off");
     }

@@ -102,7 +102,7 @@ fn eligible(
     let known = |(it, reach): &Candidate<'_>| match reach {
         Ok(Reach::At(to)) => known(it, *to),
         Ok(Reach::Through(_)) | Err(Refusal::HostnameNotResolved { .. }) => Reputation::Good,
-        Err(_) => Reputation::SetAside,
+        Err(_) => Reputation::NoWay,
     };
     let first = |wanted: &dyn Fn(Reputation) -> bool| {
         let mut left = tiers.iter().map(|tier| tier.iter().filter(|it| wanted(known(it))));
@@ -111,8 +111,9 @@ fn eligible(
         });
         found.unwrap_or_default()
     };
-    let good = first(&|it| it == Reputation::Good);
-    if good.is_empty() { first(&|it| it != Reputation::Tried) } else { good }
+    let tiers = [Reputation::Good, Reputation::SetAside, Reputation::NoWay];
+    let tiers = tiers.map(|worst| first(&|it| it <= worst));
+    tiers.into_iter().find(|tier| !tier.is_empty()).unwrap_or_default()
 }
 
 /// Chooses an endpoint, and finds the way to it.
