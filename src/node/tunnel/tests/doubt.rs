@@ -8,6 +8,16 @@ use crate::tunnel::client::NotCarried;
 /// How long connections here wait for a tunnel.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// A server, its cable, and a tunnel through it that works.
+async fn over_a_cable() -> (Server, Cable, Pool, Key) {
+    let authority = TestAuthority::new("one");
+    let server = Server::start(&authority, echo).await;
+    let cable = Cable::to(server.address).await;
+    let (pool, key) = (pool(&authority, config(&[]).tunnel), key_of(cable.address));
+    open(&pool, &key).await.unwrap().echoes("it works").await;
+    (server, cable, pool, key)
+}
+
 async fn carry_for_a_moment(pool: &Pool, key: &Key) -> Result<Opened, NotCarried> {
     let (_, near) = pair(Buffers::Usual).await;
     soon(pool.carry((key, PATIENCE), connect(), (near.into(), Vec::new()), &Arc::default())).await
@@ -15,11 +25,7 @@ async fn carry_for_a_moment(pool: &Pool, key: &Key) -> Result<Opened, NotCarried
 
 #[tokio::test]
 async fn a_tunnel_whose_peer_seems_to_have_gone_takes_nobody_new_until_it_is_heard_again() {
-    let authority = TestAuthority::new("one");
-    let server = Server::start(&authority, echo).await;
-    let cable = Cable::to(server.address).await;
-    let (pool, key) = (pool(&authority, config(&[]).tunnel), key_of(cable.address));
-    open(&pool, &key).await.unwrap().echoes("it works").await;
+    let (server, cable, pool, key) = over_a_cable().await;
     cable.is(How::Stuck);
     // The first one cannot know.
     let first = tokio::spawn({
@@ -69,11 +75,7 @@ async fn a_peer_that_takes_long_to_answer_is_not_in_doubt_as_long_as_it_is_there
 
 #[tokio::test]
 async fn who_has_said_nothing_is_carried_again_when_its_tunnel_turns_out_to_be_gone() {
-    let authority = TestAuthority::new("one");
-    let server = Server::start(&authority, echo).await;
-    let cable = Cable::to(server.address).await;
-    let (pool, key) = (pool(&authority, config(&[]).tunnel), key_of(cable.address));
-    open(&pool, &key).await.unwrap().echoes("it works").await;
+    let (server, cable, pool, key) = over_a_cable().await;
     cable.is(How::Stuck);
     let opening = tokio::spawn({
         let (pool, key) = (pool.clone(), key.clone());
