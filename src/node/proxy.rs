@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use culvert_core::identity::SpiffeId;
 use culvert_core::route;
 use culvert_core::workload::Workload;
+use culvert_process::exit::Chain;
 use culvert_sys::netns::Netns;
 use tokio::sync::Semaphore;
 
@@ -55,6 +57,10 @@ pub(crate) struct Proxy {
     netns: Option<Arc<Netns>>,
 }
 
+/// How long to wait before SOCKS listeners are opened again.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// Names the control plane is asked for at a time because of what peers of one pod ask for. Each is given up at the demand deadline.
 const ASKING: usize = 64;
 
@@ -89,8 +95,8 @@ pub(crate) fn start(
     guard: Guard,
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
-    let open_socks = || socks::Listeners::open(netns.as_deref(), &shared.socket);
-    let socks = shared.socks.then(open_socks).transpose()?;
+    let socks =
+        shared.socks.then(|| (socks::Listeners::open(netns.as_deref(), &shared.socket), shared.socket));
     let (proxy, resolver) = assemble(shared, pod, netns, listeners.transparent);
     let serve_dns = resolver.serve(guard.clone());
     Ok(async move {
@@ -155,7 +161,10 @@ fn dns_of(shared: &Shared, pod: &PodInfo, netns: Option<&Arc<Netns>>, dialer: &D
     })
 }
 
-async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<socks::Listeners>), guard: Guard) {
+/// The SOCKS listeners of a pod, or why there are none yet; and how to open them.
+type Socks = (Result<socks::Listeners, capture::Error>, SocketConfig);
+
+async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<Socks>), guard: Guard) {
     let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), Arc::clone(&proxy));
     let connections = async {
         tokio::join!(
@@ -182,12 +191,32 @@ async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<socks::
     }
 }
 
-async fn serve_socks(proxy: &Arc<Proxy>, listeners: Option<socks::Listeners>, guard: &Guard) {
-    let Some(listeners) = listeners else { return };
+async fn serve_socks(proxy: &Arc<Proxy>, socks: Option<Socks>, guard: &Guard) {
+    let Some(socks) = socks else { return };
+    let listeners = tokio::select! {
+        listeners = open_at_last(proxy, socks) => listeners,
+        () = guard.draining() => return,
+    };
     let (proxy, negotiations) = (Arc::clone(proxy), Arc::default());
     let each =
         move |captured, guard| flow::socks(Arc::clone(&proxy), Arc::clone(&negotiations), captured, guard);
     listeners.each(guard.clone(), each).await;
+}
+
+/// Opens listeners again and again until that works: an application may have the port. Nothing else of the pod waits for them.
+async fn open_at_last(proxy: &Proxy, (mut opened, socket): Socks) -> socks::Listeners {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match opened {
+            Ok(listeners) => return listeners,
+            Err(error) => error,
+        };
+        let PodInfo { name, namespace, .. } = &proxy.pod;
+        tracing::warn!(pod = name, namespace, error = %Chain(&error), retry = ?pause, "no SOCKS in this pod");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        opened = socks::Listeners::open(proxy.netns.as_deref(), &socket);
+    }
 }
 
 impl Proxy {

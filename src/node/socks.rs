@@ -25,7 +25,7 @@ use crate::drain::Guard;
 mod answer;
 mod names;
 
-pub(crate) use answer::{CONNECTED, leave};
+pub(crate) use answer::{CONNECTED, leave, tells_more};
 pub(crate) use names::addresses;
 
 /// Where clients ask.

@@ -157,6 +157,14 @@ impl Error {
         }
     }
 
+    /// Whether somebody has decided that it shall not be.
+    fn is_denial(&self) -> bool {
+        if let Self::Behind { source, .. } = self {
+            return source.is_denial();
+        }
+        matches!(self, Self::Status { status: 401 | 403, .. })
+    }
+
     /// Whether all that is known is that nobody has answered in time.
     fn is_silence(&self) -> bool {
         matches!(

@@ -79,7 +79,7 @@ fn shared() -> Shared {
         socket: config.socket,
         tunnel: config.tunnel,
         telling: config.telling,
-        socks: config.socks,
+        socks: true,
         set_aside: Default::default(),
         dns: Dns::new(config.dns),
     }
@@ -221,6 +221,27 @@ async fn a_pod_that_cannot_be_served_is_set_aside_and_tried_again() {
     })
     .await;
     assert!(is_served(&taken));
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_at_the_port_of_socks_does_without_it_and_without_nothing_else() {
+    let agent = Agent::start("socks");
+    let (channel, one) = (agent.session().await, pod());
+    let squatter = one.run(|| std::net::TcpListener::bind(("0.0.0.0", crate::socks::PORT)).unwrap()).unwrap();
+    assert_eq!(ask(&channel, add("one"), Some(&one)).await, "");
+    assert!(is_served(&one));
+    drop(squatter);
+    let speaks = || {
+        let connected = std::net::TcpStream::connect(("127.0.0.1", crate::socks::PORT));
+        connected.is_ok()
+    };
+    soon(async {
+        while !one.run(speaks).unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     agent.stop().await;
 }
 

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use culvert_core::refusal::{Missing, Refusal};
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long all attempts may take together.
 const ALL_DEADLINE: Duration = ESTABLISH_DEADLINE;
 
-/// How long it may take to find out what is missing for a way, for one connection.
+/// How long it may take to find out what is missing for a way, for all that one connection needs.
 const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often what is missing for a way is found out: a waypoint, the gateway to it, and their addresses may be.
@@ -51,16 +52,47 @@ pub(super) struct Wanted<'a> {
     pub(super) again: bool,
     /// Whether it may be had at another address yet.
     pub(super) elsewhere: bool,
-    /// When it was first tried.
-    pub(super) began: Instant,
+    /// How long all of that takes.
+    pub(super) clock: &'a Clock,
     /// The application, when it waits to hear that it is connected.
     pub(super) waiting: Option<&'a Arc<Waiting>>,
 }
 
-impl Wanted<'_> {
+/// How long attempts have taken, and how long it took to find out what is missing for them: each has a deadline of its own.
+#[derive(Debug)]
+pub(super) struct Clock {
+    began: Instant,
+    /// In milliseconds.
+    looking: AtomicU64,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { began: Instant::now(), looking: AtomicU64::new(0) }
+    }
+
     /// Whether there is time for another attempt.
     pub(super) fn is_in_time(&self) -> bool {
-        self.began.elapsed() < ALL_DEADLINE
+        !self.left().is_zero()
+    }
+
+    /// What is left for attempts.
+    fn left(&self) -> Duration {
+        let took = self.began.elapsed().saturating_sub(self.looked());
+        ALL_DEADLINE.saturating_sub(took)
+    }
+
+    fn looked(&self) -> Duration {
+        Duration::from_millis(self.looking.load(Ordering::Relaxed))
+    }
+
+    /// Gives something to find out the time that is left for that; nothing when it was not enough.
+    async fn look<T>(&self, find_out: impl Future<Output = T>) -> Option<T> {
+        let began = Instant::now();
+        let found = tokio::time::timeout(LOOK_UP_DEADLINE.saturating_sub(self.looked()), find_out).await;
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.looking.fetch_add(took, Ordering::Relaxed);
+        found.ok()
     }
 }
 
@@ -116,8 +148,6 @@ pub(super) struct Attempts<'a> {
     asked: Vec<GatewayAddress>,
     /// Where hosts are, as far as that was asked.
     hosts: Vec<(Arc<str>, LookedUp)>,
-    /// How long that has taken.
-    looking: Duration,
     /// The last one is the one at hand.
     tried: Vec<Endpoint>,
     /// Whether there is another one than those.
@@ -133,7 +163,6 @@ impl<'a> Attempts<'a> {
             entropy: rand::random(),
             asked: Vec::new(),
             hosts: Vec::new(),
-            looking: Duration::ZERO,
             tried: Vec::new(),
             more: false,
         }
@@ -142,7 +171,8 @@ impl<'a> Attempts<'a> {
     /// The first way.
     pub(super) async fn first(&mut self) -> Result<Route, Failure> {
         let destination = self.wanted.destination.ip();
-        self.proxy.mesh.know_address(&self.local.workload.network, destination).await?;
+        let know = self.proxy.mesh.know_address(&self.local.workload.network, destination);
+        self.wanted.clock.look(know).await.transpose()?;
         let route = self.find().await?;
         self.take(&route);
         Ok(route)
@@ -157,8 +187,7 @@ impl<'a> Attempts<'a> {
             self.proxy.set_aside.failed(last, Instant::now());
         }
         let Some(connection) = again else { return Next::Over(Failed { failure, of_endpoint, again }) };
-        let in_time = self.took() < ALL_DEADLINE;
-        let found = if self.more && in_time { self.find().await.ok() } else { None };
+        let found = if self.more && self.wanted.clock.is_in_time() { self.find().await.ok() } else { None };
         match found {
             // The mesh may have changed since the last attempt: what is not another endpoint is not tried.
             Some(route) if self.is_new(&route) => {
@@ -172,12 +201,9 @@ impl<'a> Attempts<'a> {
 
     /// Finds a way. What has to be found out for that has a deadline of its own, for all attempts together.
     async fn find(&mut self) -> Result<Route, Failure> {
-        let began = Instant::now();
-        let left = LOOK_UP_DEADLINE.saturating_sub(self.looking);
-        let found = tokio::time::timeout(left, self.find_out()).await;
-        self.looking += began.elapsed();
+        let clock = self.wanted.clock;
         // In the end what is known has to do.
-        found.unwrap_or_else(|_| Ok(self.route()?))
+        clock.look(self.find_out()).await.unwrap_or_else(|| Ok(self.route()?))
     }
 
     /// Finds a way, and what the mesh state lacks for that: waypoints, gateways, the addresses of hosts.
@@ -218,17 +244,12 @@ impl<'a> Attempts<'a> {
 
     /// How long to wait for the way at hand. Without another one, what is waited for has a deadline of its own.
     pub(super) fn patience(&self) -> Duration {
-        let left = ALL_DEADLINE.saturating_sub(self.took());
+        let left = self.wanted.clock.left();
         match (self.more || self.wanted.elsewhere, self.is_retry()) {
             (true, _) => left.min(PATIENCE),
             (false, false) => 2 * ALL_DEADLINE,
             (false, true) => left,
         }
-    }
-
-    /// How long attempts have taken so far.
-    fn took(&self) -> Duration {
-        self.wanted.began.elapsed().saturating_sub(self.looking)
     }
 
     /// Whether something else was tried before the way at hand.

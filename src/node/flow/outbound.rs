@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
 use culvert_core::identity::SpiffeId;
@@ -15,7 +14,7 @@ use culvert_core::workload::Workload;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::attempts::{Attempts, Connection, Failed, Next, Wanted};
+use super::attempts::{Attempts, Clock, Connection, Failed, Next, Wanted};
 use super::{carry, cut, relay};
 use crate::capture::Captured;
 use crate::deliver::dial;
@@ -37,14 +36,8 @@ pub(crate) fn outbound(
     let begun = Box::pin(async move {
         let mut report = Report::of(Direction::Outbound, &captured);
         let Captured { stream, client, destination } = captured;
-        let wanted = Wanted {
-            client,
-            destination,
-            again: false,
-            elsewhere: false,
-            began: Instant::now(),
-            waiting: None,
-        };
+        let (again, elsewhere, clock) = (false, false, &Clock::start());
+        let wanted = Wanted { client, destination, again, elsewhere, clock, waiting: None };
         let connection = Connection { socket: stream, said: Vec::new() };
         let result = begin(&proxy, wanted, connection, &mut report).await;
         (report, result.map_err(|failed| failed.failure))

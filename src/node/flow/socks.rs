@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
 use culvert_core::socks::Target;
 use culvert_core::workload::Workload;
 use tokio::net::TcpStream;
 
-use super::attempts::{Connection, Failed, Wanted};
+use super::attempts::{Clock, Connection, Failed, Wanted};
 use super::outbound::{Begun, begin, to_its_end};
 use crate::capture::Captured;
 use crate::drain::Guard;
@@ -84,21 +83,40 @@ async fn connect(
         Target::Name { host, port } => socks::addresses(&proxy.hosts, (host, *port), client).await?,
     };
     let (mut connection, mut others) = (Connection { socket: stream, said: Vec::new() }, others.into_iter());
-    let (mut again, began) = (false, Instant::now());
+    let (mut again, clock) = (false, Clock::start());
+    let mut telling: Option<(Failure, SocketAddr)> = None;
     loop {
         let destination = on_loopback(next);
+        report.begin_attempt();
         report.destination = destination;
         let client = as_others_see_it(&local.workload, client, destination);
         let elsewhere = others.len() > 0;
-        let wanted = Wanted { client, destination, again, elsewhere, began, waiting: Some(waiting) };
+        let wanted = Wanted { client, destination, again, elsewhere, clock: &clock, waiting: Some(waiting) };
         let Failed { failure, again: returned, .. } = match begin(proxy, wanted, connection, report).await {
             Ok(begun) => return Ok(begun),
             Err(failed) => failed,
         };
-        let other = others.next().filter(|_| wanted.is_in_time());
-        let (Some(other), Some(returned)) = (other, returned) else { return Err(failure) };
+        let other = others.next().filter(|_| clock.is_in_time());
+        let (Some(other), Some(returned)) = (other, returned) else {
+            return Err(most_telling(telling, failure, report));
+        };
         tracing::debug!(error = %failure, %other, "an address could not be reached; trying another one");
+        if telling.as_ref().is_none_or(|(known, _)| socks::tells_more(&failure, known)) {
+            telling = Some((failure, report.destination));
+        }
         (next, connection, again) = (other, returned, true);
+    }
+}
+
+/// What is said of several addresses that could not be reached: the first that says more than that nothing leads there.
+fn most_telling(before: Option<(Failure, SocketAddr)>, last: Failure, report: &mut Report) -> Failure {
+    match before {
+        Some((known, at)) if !socks::tells_more(&last, &known) => {
+            report.begin_attempt();
+            report.destination = at;
+            known
+        }
+        _ => last,
     }
 }
 

@@ -114,11 +114,11 @@ fn is_hearsay(workload: &Workload) -> bool {
     workload.uid.is_empty()
 }
 
-/// What labels say of a workload, as one name.
+/// What labels say of a workload, as one name: no two workloads have the same, because no line breaks are in what peers say.
 fn told(it: &Workload) -> String {
     [&it.cluster_id, &it.namespace, &it.workload_name, &it.canonical_name, &it.canonical_revision]
         .map(|it| &**it)
-        .join("/")
+        .join("\n")
 }
 
 fn service(report: &Report) -> [Label; 3] {
@@ -161,5 +161,11 @@ mod tests {
             (0..5000).map(|nth| value(&labels(&format!("shop {nth}"), true), "source_app")).collect();
         assert!(all.len() <= 1001 && all.contains(UNKNOWN), "{} names", all.len());
         assert_eq!(value(&labels("shop", true), "source_app"), "shop", "who has a name keeps it");
+        let name = |names: [&str; 2]| {
+            let [namespace, canonical_name] = names.map(str::to_owned);
+            told(&Baggage { namespace, canonical_name, ..Baggage::default() }.workload())
+        };
+        assert_ne!(name(["a/b", "c"]), name(["a", "b/c"]));
+        assert_ne!(name(["a", ""]), name(["", "a"]));
     }
 }

@@ -45,6 +45,14 @@ fn answer(failure: &Failure) -> Option<Vec<u8>> {
     Some(reply.bytes().to_vec())
 }
 
+/// Whether a failure says more than another one does: that nothing leads somewhere is often only because of an address of a family
+/// that is not used there.
+pub(crate) fn tells_more(failure: &Failure, than: &Failure) -> bool {
+    let nowhere = Reply::NetworkUnreachable.bytes();
+    let leads_nowhere = |failure: &Failure| answer(failure).is_some_and(|answer| answer == nowhere);
+    leads_nowhere(than) && !leads_nowhere(failure)
+}
+
 fn of_refusal(refusal: &Refusal) -> Reply {
     match refusal {
         Refusal::Loop { .. } | Refusal::OwnPort { .. } | Refusal::Denied(_) => Reply::NotAllowed,
@@ -154,6 +162,16 @@ mod tests {
 
     fn tunnelled(status: u16) -> Failure {
         tunnel::Error::Status { peer: "10.0.0.1:15008".parse().unwrap(), status, hint: "" }.into()
+    }
+
+    #[test]
+    fn that_nothing_leads_somewhere_is_told_only_when_nothing_else_is_known() {
+        let nowhere = || dialled(io::ErrorKind::NetworkUnreachable);
+        let refused = || dialled(io::ErrorKind::ConnectionRefused);
+        assert!(tells_more(&refused(), &nowhere()));
+        assert!(!tells_more(&nowhere(), &refused()));
+        assert!(!tells_more(&tunnelled(503), &refused()), "the first of two is told");
+        assert!(!tells_more(&nowhere(), &nowhere()));
     }
 
     #[test]

@@ -218,6 +218,11 @@ impl NotCarried {
         Self { error, again: Some(connection), unseen: true }
     }
 
+    /// Asking somebody else would go around a decision.
+    pub(super) fn for_good(error: Error) -> Self {
+        Self { error, again: None, unseen: false }
+    }
+
     /// Whoever was asked is behind a gateway.
     pub(super) fn behind(self, gateway: SocketAddr) -> Self {
         Self { error: Error::Behind { gateway, source: Box::new(self.error) }, ..self }

@@ -41,7 +41,7 @@ pub(crate) struct Met {
 
 impl Pool {
     /// Has a connection carried to whom a gateway leads to. The gateway must be reached within `patience`, they within as long again, and
-    /// all of it within twice that.
+    /// both within twice that. Their answer has a deadline of its own.
     pub(crate) async fn carry_through(
         &self,
         (nested, patience): (Nested, Duration),
@@ -56,6 +56,7 @@ impl Pool {
         // Until the inner tunnel is up, the application has not been heard at all.
         let (outer, tunnel, drive) = match self.nest((gateway, patience), connect, behind).await {
             Ok(nested) => nested,
+            Err(error) if error.is_denial() => return Err(NotCarried::for_good(error)),
             Err(error) => return Err(NotCarried::before_all(error, connection)),
         };
         self.0.tunnels.spawn(run(drive, outer));
