@@ -21,6 +21,7 @@ use crate::stream::{Broken, Early};
 use crate::tunnel::Carried;
 
 mod attempts;
+mod clock;
 mod inbound;
 mod outbound;
 mod socks;

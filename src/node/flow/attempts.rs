@@ -5,7 +5,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use culvert_core::refusal::{Missing, Refusal};
@@ -13,12 +12,13 @@ use culvert_core::route::{self, Known, Reputation, Route};
 use culvert_core::workload::{GatewayAddress, Workload};
 use tokio::net::TcpStream;
 
+use super::clock::{ALL_DEADLINE, Clock};
 use crate::dns::hosts;
 use crate::outcome::Failure;
 use crate::proxy::{Local, Proxy};
 use crate::set_aside::Endpoint;
+use crate::tunnel;
 use crate::tunnel::client::NotCarried;
-use crate::tunnel::{self, ESTABLISH_DEADLINE};
 use crate::waiting::Waiting;
 
 /// Endpoints that are tried for one connection.
@@ -26,12 +26,6 @@ const MOST_ATTEMPTS: usize = 3;
 
 /// How long an endpoint may take while there is another one: far more than a handshake takes across an ocean.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long all attempts may take together.
-const ALL_DEADLINE: Duration = ESTABLISH_DEADLINE;
-
-/// How long it may take to find out what is missing for a way, for all that one connection needs.
-const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often what is missing for a way is found out: a waypoint, the gateway to it, and their addresses may be.
 const MOST_LOOK_UPS: usize = 6;
@@ -56,44 +50,6 @@ pub(super) struct Wanted<'a> {
     pub(super) clock: &'a Clock,
     /// The application, when it waits to hear that it is connected.
     pub(super) waiting: Option<&'a Arc<Waiting>>,
-}
-
-/// How long attempts have taken, and how long it took to find out what is missing for them: each has a deadline of its own.
-#[derive(Debug)]
-pub(super) struct Clock {
-    began: Instant,
-    /// In milliseconds.
-    looking: AtomicU64,
-}
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        Self { began: Instant::now(), looking: AtomicU64::new(0) }
-    }
-
-    /// Whether there is time for another attempt.
-    pub(super) fn is_in_time(&self) -> bool {
-        !self.left().is_zero()
-    }
-
-    /// What is left for attempts.
-    fn left(&self) -> Duration {
-        let took = self.began.elapsed().saturating_sub(self.looked());
-        ALL_DEADLINE.saturating_sub(took)
-    }
-
-    fn looked(&self) -> Duration {
-        Duration::from_millis(self.looking.load(Ordering::Relaxed))
-    }
-
-    /// Gives something to find out the time that is left for that; nothing when it was not enough.
-    async fn look<T>(&self, find_out: impl Future<Output = T>) -> Option<T> {
-        let began = Instant::now();
-        let found = tokio::time::timeout(LOOK_UP_DEADLINE.saturating_sub(self.looked()), find_out).await;
-        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.looking.fetch_add(took, Ordering::Relaxed);
-        found.ok()
-    }
 }
 
 /// An attempt that failed; the connection is there when another one may be made.

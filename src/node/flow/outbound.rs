@@ -14,7 +14,8 @@ use culvert_core::workload::Workload;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::attempts::{Attempts, Clock, Connection, Failed, Next, Wanted};
+use super::attempts::{Attempts, Connection, Failed, Next, Wanted};
+use super::clock::Clock;
 use super::{carry, cut, relay};
 use crate::capture::Captured;
 use crate::deliver::dial;

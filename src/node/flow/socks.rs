@@ -7,7 +7,8 @@ use culvert_core::socks::Target;
 use culvert_core::workload::Workload;
 use tokio::net::TcpStream;
 
-use super::attempts::{Clock, Connection, Failed, Wanted};
+use super::attempts::{Connection, Failed, Wanted};
+use super::clock::Clock;
 use super::outbound::{Begun, begin, to_its_end};
 use crate::capture::Captured;
 use crate::drain::Guard;
