@@ -2,7 +2,7 @@
 //!
 //! In go the wanted pods and the packet rules, out comes the table the node sessions read. One task owns all state;
 //! blocking work runs beside it, at most [`WIDTH`] pods at once. Rules are in and verified before a pod is published.
-//! When it leaves, new connections pass before it is taken back, and the rest of the rules goes when nodes have had time
+//! When it leaves, or moves, new connections pass before it is taken back, and the rest of the rules goes when nodes have had time
 //! to end what they carry: it is not refused, and nothing that was captured goes on in plaintext. A pod that fails is
 //! quarantined alone and retried. It does not talk to nodes.
 
@@ -33,7 +33,7 @@ mod tests;
 mod view;
 
 use job::{Done, Job, Kind};
-use plan::{Action, Step, Withdrawal};
+use plan::{Action, Departure, Step};
 use state::{Hold, Pod, Pods, Reason, Work};
 
 /// Pods being worked on at once.
@@ -160,7 +160,7 @@ impl Enrolment {
 
     fn take(&mut self, Step { uid, action }: Step) -> bool {
         match action {
-            Action::Program(..) | Action::Release | Action::Withdraw(..) if self.jobs.len() >= WIDTH => {
+            Action::Program(..) | Action::Release(_) | Action::Withdraw(_) if self.jobs.len() >= WIDTH => {
                 return false;
             }
             Action::Program(spec, netns) => {
@@ -171,7 +171,7 @@ impl Enrolment {
                 }
                 self.start(&uid, Kind::Program);
             }
-            Action::Release => self.start(&uid, Kind::Release),
+            Action::Release(why) => self.start(&uid, Kind::Release(why)),
             Action::Withdraw(why) => self.start(&uid, Kind::Withdraw(why)),
             Action::Refuse(spec, reason) => {
                 let pod = self.pods.entry(uid).or_insert_with(|| Pod::new(spec.clone()));
@@ -198,8 +198,7 @@ impl Enrolment {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         let netns = pod.hold.netns().map(|netns| netns.id().to_string());
         warn!(pod = %pod.spec.workload, %uid, netns, "network namespace was replaced or removed");
-        pod.hold = Hold::Nothing;
-        pod.trouble = None;
+        pod.let_go();
     }
 
     fn rename(&mut self, uid: &Uid, spec: PodSpec) {
@@ -215,6 +214,7 @@ impl Enrolment {
 
     /// Takes in what a job has done.
     fn finish(&mut self, done: Done) {
+        let parted = self.parted();
         let Some(pod) = self.pods.get_mut(&done.uid) else { return };
         pod.work = Work::Idle;
         match (done.kind, done.result) {
@@ -225,19 +225,27 @@ impl Enrolment {
                     warn!(pod = %pod.spec.workload, %uid, drift, "packet rules had drifted and were repaired");
                 }
             }
-            (
-                Kind::Program | Kind::Verify | Kind::Release | Kind::Withdraw(Withdrawal::Leave),
-                Err(reason),
-            ) => {
+            (Kind::Release(_), Ok(_)) => released(pod, parted),
+            (Kind::Withdraw(Departure::Move), Ok(_)) => pod.let_go(),
+            (Kind::Release(Departure::Move) | Kind::Withdraw(Departure::Move), Err(reason)) => {
+                stuck(pod, &reason);
+            }
+            (Kind::Program | Kind::Verify | Kind::Release(_) | Kind::Withdraw(_), Err(reason)) => {
                 quarantine(pod, &reason);
             }
-            (Kind::Release, Ok(_)) => released(pod),
-            (Kind::Withdraw(Withdrawal::Leave), Ok(_)) => {
+            (Kind::Withdraw(Departure::Leave), Ok(_)) => {
                 info!(pod = %pod.spec.workload, uid = %done.uid, "pod left");
                 self.pods.remove(&done.uid);
             }
-            (Kind::Withdraw(Withdrawal::Move), result) => moved(pod, &result),
         }
+    }
+
+    /// Until when nodes have ended the connections of a pod that is released by now. Those that wait for the first table hear of
+    /// it with that.
+    fn parted(&self) -> Instant {
+        let now = Instant::now();
+        let told = if self.published.borrow().is_some() { now } else { self.first_pass_ends.max(now) };
+        told + PARTING
     }
 
     /// Starts to verify all enrolled pods, unless the last round is still going on.
@@ -292,15 +300,19 @@ impl Enrolment {
     }
 
     async fn end(mut self, exit: Exit) -> Result<(), cleanup::Error> {
-        let finish = async { while self.jobs.join_next().await.is_some() {} };
+        let finish = async {
+            while let Some(Ok(done)) = self.jobs.join_next().await {
+                self.finish(done);
+            }
+        };
         if tokio::time::timeout(EXIT_WAIT, finish).await.is_err() {
             warn!("work on some pods did not end in time; it is repeated at the next start");
         }
         let deadline = Instant::now() + cleanup::DEADLINE;
         if exit == Exit::RemoveRules {
-            let enrolled = |pod: &Pod| matches!(pod.hold, Hold::Enrolled(_));
+            let captured = |pod: &Pod| matches!(pod.hold, Hold::Touched(_) | Hold::Enrolled(_));
             // A pod that cannot be released cannot be cleaned up either, and that is reported.
-            let _ = self.undo(Kind::Release, enrolled, deadline).await;
+            let _ = self.undo(Kind::Release(Departure::Leave), captured, deadline).await;
         }
         let parted = self.pods.values().filter_map(|pod| match pod.hold {
             Hold::Released(_, until) => Some(until),
@@ -310,7 +322,7 @@ impl Enrolment {
             sleep_until(parted).await;
         }
         let left = |pod: &Pod| exit == Exit::RemoveRules || matches!(pod.hold, Hold::Released(..));
-        let result = self.undo(Kind::Withdraw(Withdrawal::Leave), left, deadline).await;
+        let result = self.undo(Kind::Withdraw(Departure::Leave), left, deadline).await;
         debug!(left = self.pods.len(), "cleaned up");
         result
     }
@@ -329,10 +341,10 @@ impl Enrolment {
     }
 
     fn undone(&mut self, done: &Done) {
-        let uid = &done.uid;
+        let (uid, parted) = (&done.uid, self.parted());
         match (done.kind, self.pods.get_mut(uid)) {
-            (Kind::Release, Some(pod)) => released(pod),
-            (Kind::Release | Kind::Program | Kind::Verify | Kind::Withdraw(_), _) => {
+            (Kind::Release(_), Some(pod)) => released(pod, parted),
+            (Kind::Release(_) | Kind::Program | Kind::Verify | Kind::Withdraw(_), _) => {
                 self.pods.remove(uid);
             }
         }
@@ -359,18 +371,15 @@ fn enrolled(pod: &mut Pod) {
     info!(pod = %pod.spec.workload, uid = %pod.spec.uid, netns, "pod enrolled");
 }
 
-fn released(pod: &mut Pod) {
+fn released(pod: &mut Pod, parted: Instant) {
     if let Some(netns) = pod.hold.netns().map(Arc::clone) {
-        pod.hold = Hold::Released(netns, Instant::now() + PARTING);
+        pod.hold = Hold::Released(netns, parted);
     }
     pod.trouble = None;
 }
 
-fn moved(pod: &mut Pod, result: &Result<Vec<String>, Reason>) {
-    if let Err(reason) = result {
-        let (pod, uid) = (&pod.spec.workload, &pod.spec.uid);
-        error!(%pod, %uid, reason = %Chain(reason), "packet rules stay in the namespace the pod has left");
-    }
-    pod.hold = Hold::Nothing;
-    pod.trouble = None;
+fn stuck(pod: &mut Pod, reason: &Reason) {
+    let (workload, uid) = (&pod.spec.workload, &pod.spec.uid);
+    error!(pod = %workload, %uid, reason = %Chain(reason), "packet rules stay in the namespace the pod has left");
+    pod.let_go();
 }

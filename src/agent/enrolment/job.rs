@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use culvert_sys::netns::Netns;
 
-use super::plan::Withdrawal;
+use super::plan::Departure;
 use super::state::Reason;
 use crate::pod::Uid;
 use crate::rules::{Cause, PacketRules};
@@ -28,9 +28,9 @@ pub(crate) enum Kind {
     /// Rules compared, and repaired where they differ.
     Verify,
     /// No new connections captured.
-    Release,
+    Release(Departure),
     /// Rules out.
-    Withdraw(Withdrawal),
+    Withdraw(Departure),
 }
 
 /// How a job ended.
@@ -64,7 +64,7 @@ impl Job {
                 }
                 Ok(drift)
             }
-            Kind::Release => rules.release(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
+            Kind::Release(_) => rules.release(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
             Kind::Withdraw(_) => rules.remove(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
         }
     }
@@ -81,7 +81,7 @@ impl Kind {
     fn failed(self, cause: Cause) -> Reason {
         match self {
             Self::Program | Self::Verify => Reason::Program(cause),
-            Self::Release | Self::Withdraw(_) => Reason::Remove(cause),
+            Self::Release(_) | Self::Withdraw(_) => Reason::Remove(cause),
         }
     }
 }

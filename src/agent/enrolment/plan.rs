@@ -28,9 +28,9 @@ pub(crate) enum Action {
     /// Put the rules in, or right.
     Program(PodSpec, Arc<Netns>),
     /// Let new connections pass; then nodes are told to let go of the others.
-    Release,
-    /// Take the rules out, then let the namespace go.
-    Withdraw(Withdrawal),
+    Release(Departure),
+    /// Take the rest of the rules out, then let the namespace go.
+    Withdraw(Departure),
     /// Let the namespace go as it is: it is no longer the pod's. Whatever still runs there stays captured.
     Abandon,
     /// Tell the nodes who the pod is now.
@@ -41,12 +41,13 @@ pub(crate) enum Action {
     Forget,
 }
 
-/// Why rules are taken out.
+/// Why a pod parts with a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Withdrawal {
-    /// The pod left the file. Repeated until it succeeds.
+pub(crate) enum Departure {
+    /// The pod left the file. Each step is repeated until it succeeds.
     Leave,
-    /// The file names another namespace for the pod. Tried once, so that the new one is not kept waiting.
+    /// The file names another namespace for the pod. Each step is tried once, so that the new one is not kept waiting; what
+    /// cannot be taken out stays, and the nodes let go of the pod all the same.
     Move,
 }
 
@@ -80,11 +81,17 @@ fn leave(pod: &Pod, now: Instant) -> Option<Action> {
     match (pod.work, &pod.hold) {
         (Work::Busy, _) => None,
         (Work::Idle, Hold::Nothing) => Some(Action::Forget),
-        (Work::Idle, Hold::Enrolled(_)) => pod.due(now).then_some(Action::Release),
-        (Work::Idle, Hold::Released(_, until)) if now < *until => None,
-        (Work::Idle, Hold::Touched(_) | Hold::Released(..)) => {
-            pod.due(now).then_some(Action::Withdraw(Withdrawal::Leave))
-        }
+        (Work::Idle, _) => part(pod, Departure::Leave, now).filter(|_| pod.due(now)),
+    }
+}
+
+/// The next step out of the namespace the pod is in: the rules that keep track of its connections stay until every node had
+/// time to end those.
+fn part(pod: &Pod, why: Departure, now: Instant) -> Option<Action> {
+    match &pod.hold {
+        Hold::Nothing => None,
+        Hold::Touched(_) | Hold::Enrolled(_) => Some(Action::Release(why)),
+        Hold::Released(_, until) => (now >= *until).then_some(Action::Withdraw(why)),
     }
 }
 
@@ -106,7 +113,7 @@ fn go_on<'w>(
     match &wish.found {
         Ok(found) if found.id() == held.id() => settle(wish, pod, held, now),
         Err(missing) if !missing.is_gone() => None,
-        _ if wish.spec.netns != pod.spec.netns => Some(Action::Withdraw(Withdrawal::Move)),
+        _ if wish.spec.netns != pod.spec.netns => part(pod, Departure::Move, now),
         _ => Some(Action::Abandon),
     }
 }

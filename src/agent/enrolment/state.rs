@@ -4,8 +4,9 @@
 //!             rules programmed         new connections         rules out, or the
 //!             and verified             are let pass            namespace is gone
 //!   Nothing ──▶ Touched ──────▶ Enrolled ────────▶ Released ─────────▶ Nothing
-//!                  │                │                  │
-//!                  └──── trouble ◀──┴──────────────────┘   retried; an enrolled pod in trouble stays enrolled
+//!                │ │                │              ▲   │
+//!                │ └──── trouble ◀──┴──────────────┼───┘   retried; an enrolled pod in trouble stays enrolled
+//!                └─────────────────────────────────┘
 //! ```
 
 use std::collections::BTreeMap;
@@ -40,7 +41,7 @@ pub(crate) struct Pod {
 pub(crate) enum Hold {
     /// None: nothing of ours is anywhere.
     Nothing,
-    /// Rules may be in, and no node has been told.
+    /// Rules may be in, and no node has been told. One may serve the pod all the same, from before this agent was.
     Touched(Arc<Netns>),
     /// Rules are in, and the nodes have been told.
     Enrolled(Arc<Enrolled>),
@@ -109,6 +110,12 @@ impl Pod {
         };
         self.trouble = Some(Trouble { text, backoff, node: reason.unserved() });
         news
+    }
+
+    /// Has nothing more to do with the namespace the pod was in.
+    pub(crate) fn let_go(&mut self) {
+        self.hold = Hold::Nothing;
+        self.trouble = None;
     }
 
     /// Whether the pod may be tried (again) by now.

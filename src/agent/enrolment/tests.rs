@@ -117,7 +117,7 @@ async fn rules_are_in_and_verified_before_a_node_hears_of_the_pod() {
     let a = netns();
     let mut lab = Lab::start(&[pod("a", &a)]);
     lab.told("serve a").await;
-    assert_eq!(lab.rules.log()[..2], ["apply shop/a, untold", "verify shop/a, untold"]);
+    assert_eq!(lab.rules.log()[..2], ["apply shop/a, nothing told", "verify shop/a, nothing told"]);
     assert_eq!(lab.entry("a").netns.id(), a.id());
     assert!(lab.rules.are_in(a.id()));
 }
@@ -222,6 +222,43 @@ async fn a_pod_that_comes_back_while_it_leaves_is_enrolled_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_back_is_nobodys_to_keep_until_it_is_enrolled_anew() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.file(&[]);
+    lab.told("").await;
+    lab.rules.hold_back(a.id());
+    lab.file(&[pod("a", &a)]);
+    lab.rules.called("apply", 2).await;
+    let told = words(&lab.table.borrow());
+    lab.rules.let_go();
+    assert_eq!(told, "");
+    lab.told("serve a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_back_at_exit_keeps_its_rules() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.file(&[]);
+    lab.told("").await;
+    lab.rules.hold_back(a.id());
+    lab.file(&[pod("a", &a)]);
+    lab.rules.called("apply", 2).await;
+    let rules = Arc::clone(&lab.rules);
+    let finish = async {
+        // The enrolment hears of the exit first.
+        tokio::task::yield_now().await;
+        rules.let_go();
+    };
+    let ((rules, result), ()) = tokio::join!(lab.end(Exit::LeaveRules), finish);
+    result.unwrap();
+    assert!(rules.are_in(a.id()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_is_leaving_at_exit_leaves() {
     let (a, b) = (netns(), netns());
     let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
@@ -295,10 +332,62 @@ async fn a_pod_that_moves_leaves_no_rules_behind() {
     let mut lab = Lab::start(&[pod("a", &old)]);
     lab.told("serve a").await;
     lab.file(&[pod("a", &new)]);
-    lab.rules.called("apply", 2).await;
+    // Nor is a node that comes just then to keep it.
+    lab.told("").await;
+    let told = Instant::now();
+    assert!(lab.rules.are_in(old.id()) && lab.rules.count("remove") == 0);
+    lab.rules.called("remove", 1).await;
+    assert!(told.elapsed() >= PARTING, "{:?}", told.elapsed());
     lab.told("serve a").await;
     assert_eq!(lab.entry("a").netns.id(), new.id());
     assert!(!lab.rules.are_in(old.id()) && lab.rules.are_in(new.id()));
+    let order = ["release shop/a, told", "remove shop/a, untold", "apply shop/a, untold"];
+    assert_eq!(lab.rules.log()[2..5], order);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_moves_does_not_wait_for_what_cannot_be_taken_out_and_that_keeps_track_of_its_connections()
+{
+    let (old, new) = (netns(), netns());
+    let mut lab = Lab::start(&[pod("a", &old)]);
+    lab.told("serve a").await;
+    lab.rules.fail(old.id());
+    lab.file(&[pod("a", &new)]);
+    lab.rules.called("apply", 2).await;
+    lab.told("serve a").await;
+    assert_eq!(lab.entry("a").netns.id(), new.id());
+    assert!(lab.rules.are_in(old.id()));
+    assert_eq!((lab.rules.count("release"), lab.rules.count("remove")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantined_pod_that_leaves_is_released_too_for_a_node_may_serve_it_from_before() {
+    let a = netns();
+    let mut lab = Lab::start_with(&[pod("a", &a)], |rules| rules.drift(a.id(), 1000));
+    lab.told("keep a").await;
+    lab.file(&[]);
+    lab.rules.called("release", 1).await;
+    let released = Instant::now();
+    lab.rules.called("remove", 1).await;
+    assert!(released.elapsed() >= PARTING, "{:?}", released.elapsed());
+    assert_eq!(words(&lab.table.borrow()), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_do_not_go_before_nodes_have_been_told_anything() {
+    let (a, b) = (netns(), netns());
+    let lab = Lab::start_with(&[pod("a", &a), pod("b", &b)], |rules| rules.hold_back(b.id()));
+    lab.rules.called("verify", 1).await;
+    lab.file(&[pod("b", &b)]);
+    lab.rules.called("release", 1).await;
+    // The clock does not run by itself while a call is held back.
+    while lab.rules.count("remove") == 0 {
+        tokio::time::advance(RETRY_PACE).await;
+        tokio::task::yield_now().await;
+    }
+    lab.rules.let_go();
+    let removed = lab.rules.log().into_iter().find(|line| line.starts_with("remove"));
+    assert_eq!(removed.unwrap(), "remove shop/a, untold");
 }
 
 #[tokio::test(start_paused = true)]
@@ -396,6 +485,7 @@ async fn cleanup_takes_back_what_a_quarantined_pod_may_have() {
     let (rules, result) = lab.end(Exit::RemoveRules).await;
     result.unwrap();
     assert!(!rules.are_in(a.id()));
+    assert_eq!((rules.count("release"), rules.count("remove")), (1, 1));
 }
 
 #[test]

@@ -12,10 +12,13 @@ pub(super) fn settled(wanted: &[Wanted], pods: &Pods) -> bool {
     wanted.iter().all(|wish| pods.get(&wish.spec.uid).is_some_and(tried))
 }
 
-/// Enrolled pods are served, also when they are to leave, until what they begin passes without a node. Pods that could be served,
-/// but are not enrolled yet, are kept as they are.
+/// Enrolled pods are served, also when they are to leave, until what they begin passes without a node; from then on by nobody,
+/// a node that comes just then included. Pods that could be served, but are not enrolled yet, are kept as they are.
 pub(super) fn table(wanted: &[Wanted], pods: &Pods) -> Table {
-    let omitted = |pod: &Pod| pod.trouble.as_ref().is_some_and(|trouble| trouble.node == Unserved::Omit);
+    let omitted = |pod: &Pod| {
+        matches!(pod.hold, Hold::Released(..))
+            || pod.trouble.as_ref().is_some_and(|trouble| trouble.node == Unserved::Omit)
+    };
     let kept = wanted.iter().map(|wish| &wish.spec.uid).filter(|uid| !pods.get(*uid).is_some_and(omitted));
     let mut table: Table = kept.map(|uid| (uid.clone(), Entry::Keep)).collect();
     for (uid, pod) in pods {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backoff::Backoff;
+use crate::enrolment::PARTING;
 use crate::enrolment::state::{Trouble, Unserved};
 use crate::namespaces::survey;
 use crate::pod::{NetnsSource, Workload};
@@ -53,6 +54,12 @@ impl Scene {
         self.has(uid, Hold::Enrolled(Arc::new(enrolled)))
     }
 
+    /// The pod has been released, and nodes have this long yet.
+    fn has_released(self, uid: &str, netns: &Arc<Netns>, yet: Duration) -> Self {
+        let until = self.now + yet;
+        self.has(uid, Hold::Released(Arc::clone(netns), until))
+    }
+
     fn change(mut self, uid: &str, change: impl FnOnce(&mut Pod, Instant)) -> Self {
         change(self.pods.get_mut(uid).unwrap(), self.now);
         self
@@ -69,9 +76,10 @@ impl Scene {
 fn word(action: &Action) -> &'static str {
     match action {
         Action::Program(..) => "program",
-        Action::Release => "release",
-        Action::Withdraw(Withdrawal::Leave) => "leave",
-        Action::Withdraw(Withdrawal::Move) => "move",
+        Action::Release(Departure::Leave) => "release",
+        Action::Release(Departure::Move) => "release to move",
+        Action::Withdraw(Departure::Leave) => "leave",
+        Action::Withdraw(Departure::Move) => "move",
         Action::Abandon => "abandon",
         Action::Rename(_) => "rename",
         Action::Refuse(_, Reason::Namespace { .. }) => "lost",
@@ -98,6 +106,11 @@ fn busy(pod: &mut Pod, _: Instant) {
     pod.work = Work::Busy;
 }
 
+/// Its last place was another one than the file names.
+fn elsewhere(pod: &mut Pod, _: Instant) {
+    pod.spec.netns = NetnsSource::Process(1);
+}
+
 #[test]
 fn new_pods_are_programmed_and_enrolled_ones_are_left_alone() {
     let (a, b) = (netns(), netns());
@@ -109,22 +122,18 @@ fn new_pods_are_programmed_and_enrolled_ones_are_left_alone() {
 fn pods_that_left_the_file_are_released_and_withdrawn_and_then_forgotten() {
     let a = netns();
     Scene::new().has_enrolled("a", &a).check(&["release a"]);
-    let released = |scene: Scene, wait| {
-        let until = scene.now + wait;
-        scene.has("a", Hold::Released(Arc::clone(&a), until))
-    };
-    released(Scene::new(), Duration::from_millis(1)).check(&[]);
-    released(Scene::new(), Duration::ZERO).check(&["leave a"]);
-    Scene::new().has("a", Hold::Touched(Arc::clone(&a))).check(&["leave a"]);
+    Scene::new().has_released("a", &a, PARTING).check(&[]);
+    Scene::new().has_released("a", &a, Duration::ZERO).check(&["leave a"]);
+    // A node may serve it from before the agent was.
+    Scene::new().has("a", Hold::Touched(Arc::clone(&a))).check(&["release a"]);
     Scene::new().has("a", Hold::Nothing).check(&["forget a"]);
 }
 
 #[test]
 fn a_pod_that_is_back_before_its_rules_are_out_is_programmed_again() {
     let a = netns();
-    let scene = Scene::new().wants("a", &a);
-    let until = scene.now + Duration::from_secs(1);
-    scene.has("a", Hold::Released(Arc::clone(&a), until)).check(&["program a"]);
+    Scene::new().wants("a", &a).has_released("a", &a, PARTING).check(&["program a"]);
+    Scene::new().wants("a", &a).has_released("a", &a, Duration::ZERO).check(&["program a"]);
 }
 
 #[test]
@@ -141,7 +150,10 @@ fn trouble_waits_until_it_is_due() {
     touched().wants("a", &a).change("a", in_trouble).check(&[]);
     touched().wants("a", &a).change("a", due).check(&["program a"]);
     touched().change("a", in_trouble).check(&[]);
-    touched().change("a", due).check(&["leave a"]);
+    touched().change("a", due).check(&["release a"]);
+    let released = || Scene::new().has_released("a", &a, Duration::ZERO);
+    released().change("a", in_trouble).check(&[]);
+    released().change("a", due).check(&["leave a"]);
     let nothing = || Scene::new().has("a", Hold::Nothing).wants("a", &a);
     nothing().change("a", in_trouble).check(&[]);
     nothing().change("a", due).check(&["program a"]);
@@ -159,9 +171,24 @@ fn another_namespace_behind_the_same_path_is_a_replaced_pod() {
 #[test]
 fn another_path_that_leads_elsewhere_is_a_moved_pod() {
     let (old, new) = (netns(), netns());
-    let elsewhere = |pod: &mut Pod, _: Instant| pod.spec.netns = NetnsSource::Process(1);
-    Scene::new().wants("a", &new).has_enrolled("a", &old).change("a", elsewhere).check(&["move a"]);
-    Scene::new().wants("a", &old).has_enrolled("a", &old).change("a", elsewhere).check(&["rename a"]);
+    let moved = |scene: Scene| scene.change("a", elsewhere);
+    moved(Scene::new().wants("a", &new).has_enrolled("a", &old)).check(&["release to move a"]);
+    moved(Scene::new().wants_lost("a").has_enrolled("a", &old)).check(&["release to move a"]);
+    moved(Scene::new().wants("a", &old).has_enrolled("a", &old)).check(&["rename a"]);
+}
+
+#[test]
+fn a_moved_pod_keeps_what_tracks_its_connections_until_nodes_had_time_to_end_them() {
+    let (old, new) = (netns(), netns());
+    let moved = |scene: Scene| scene.wants("a", &new).change("a", elsewhere);
+    let touched = || Scene::new().has("a", Hold::Touched(Arc::clone(&old)));
+    moved(touched()).check(&["release to move a"]);
+    moved(Scene::new().has_released("a", &old, Duration::from_nanos(1))).check(&[]);
+    let released = || Scene::new().has_released("a", &old, Duration::ZERO);
+    moved(released()).check(&["move a"]);
+    // What went wrong in the old place does not keep the new one waiting.
+    moved(touched()).change("a", in_trouble).check(&["release to move a"]);
+    moved(released()).change("a", in_trouble).check(&["move a"]);
 }
 
 #[test]
@@ -202,18 +229,23 @@ fn a_namespace_belongs_to_the_first_pod_in_the_file() {
 fn the_next_pod_waits_until_the_last_one_has_left_the_namespace() {
     let a = netns();
     Scene::new().wants("new", &a).has_enrolled("old", &a).check(&["release old"]);
-    let scene = Scene::new().wants("new", &a);
-    let until = scene.now + Duration::from_secs(1);
-    scene.has("old", Hold::Released(Arc::clone(&a), until)).check(&[]);
+    Scene::new().wants("new", &a).has_released("old", &a, PARTING).check(&[]);
+    Scene::new().wants("new", &a).has_released("old", &a, Duration::ZERO).check(&["leave old"]);
     Scene::new().wants("new", &a).has_enrolled("old", &a).change("old", busy).check(&[]);
 }
 
 #[test]
 fn two_pods_may_swap_their_namespaces() {
     let (a, b) = (netns(), netns());
-    let moved = |pod: &mut Pod, _: Instant| pod.spec.netns = NetnsSource::Process(1);
-    let swapped = Scene::new().wants("a", &b).wants("b", &a).has_enrolled("a", &a).has_enrolled("b", &b);
-    swapped.change("a", moved).change("b", moved).check(&["move a", "move b"]);
-    let empty = Scene::new().wants("a", &b).wants("b", &a).has("a", Hold::Nothing).has("b", Hold::Nothing);
+    let swap = || Scene::new().wants("a", &b).wants("b", &a);
+    let moved = |scene: Scene| scene.change("a", elsewhere).change("b", elsewhere);
+    let enrolled = swap().has_enrolled("a", &a).has_enrolled("b", &b);
+    moved(enrolled).check(&["release to move a", "release to move b"]);
+    let released = swap().has_released("a", &a, Duration::ZERO).has_released("b", &b, PARTING);
+    moved(released).check(&["move a"]);
+    // The first one out waits for the other.
+    let waiting = swap().has("a", Hold::Nothing).has_released("b", &b, PARTING);
+    moved(waiting).check(&[]);
+    let empty = swap().has("a", Hold::Nothing).has("b", Hold::Nothing);
     empty.check(&["program a", "program b"]);
 }

@@ -83,9 +83,13 @@ impl Fake {
     fn call(&self, call: &str, pod: &str, id: NetnsId) -> Result<MutexGuard<'_, State>, Cause> {
         let served =
             |entry: &Entry| matches!(entry, Entry::Serve(served) if served.workload.to_string() == pod);
-        let told = self.table.borrow().as_ref().is_some_and(|table| table.values().any(served));
+        let told = match self.table.borrow().as_ref() {
+            None => "nothing told",
+            Some(table) if table.values().any(served) => "told",
+            Some(_) => "untold",
+        };
         let mut state = self.state();
-        state.log.push(format!("{call} {pod}, {}", if told { "told" } else { "untold" }));
+        state.log.push(format!("{call} {pod}, {told}"));
         state.at_once += 1;
         state.most_at_once = state.most_at_once.max(state.at_once);
         drop(state);
