@@ -1,6 +1,8 @@
 //! Pods join and leave the mesh while it runs; nobody else notices, and those that leave are as if never touched.
 
-use culvert_lab::{Pod, PodSpec, Program, wait_until};
+use std::fs;
+
+use culvert_lab::{Node, Pod, PodSpec, Program, wait_until};
 
 use crate::harness::cluster::{Cluster, ECHO, serve_all};
 use crate::harness::kernel::traces_of_capture;
@@ -8,12 +10,18 @@ use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange_on,
 
 /// A cluster, and all programs of its nodes.
 fn start(name: &str) -> (Cluster, Vec<Program>) {
+    start_with(name, "")
+}
+
+/// One whose agents use this kind of iptables.
+fn start_with(name: &str, backend: &str) -> (Cluster, Vec<Program>) {
     let cluster = Cluster::without_mesh(name).unwrap();
     let lab = &cluster.lab;
     lab.enrol_all(&[&cluster.client, &cluster.server]).unwrap();
     let mut programs = vec![lab.start_control().unwrap()];
     for node in [&cluster.one, &cluster.two] {
-        programs.push(lab.start_agent(node).unwrap());
+        let launch = lab.agent_launch(node).unwrap().env("FORCE_IPTABLES_BINARY", backend);
+        programs.push(lab.start_agent_as(node, launch).unwrap());
         programs.push(lab.start_node(node).unwrap());
     }
     (cluster, programs)
@@ -89,36 +97,82 @@ fn connections_to_a_pod_that_leaves_break_and_others_go_on() {
     assert_untouched(&programs);
 }
 
-/// Its applications still have connections that they believe to be with others, and that are not any more.
 #[test]
 fn connections_of_a_pod_that_leaves_break_at_both_ends_and_nothing_of_them_is_sent_in_clear() {
-    let marker = b"not in clear, please";
     for backend in ["nft", "legacy"] {
-        let cluster = Cluster::without_mesh(&format!("leaves-{backend}")).unwrap();
-        let Cluster { lab, one, two, client, server, outsider, .. } = &cluster;
-        lab.enrol_all(&[client, server]).unwrap();
-        lab.start_control().unwrap();
-        for node in [one, two] {
-            let launch = lab.agent_launch(node).unwrap().env("FORCE_IPTABLES_BINARY", backend);
-            lab.start_agent_as(node, launch).unwrap();
-            lab.start_node(node).unwrap();
-        }
-        let mut open = Vec::new();
-        for (from, to) in [(server, client), (server, outsider), (outsider, server)] {
-            for ip in to.ips() {
-                let mut stream = from.connect((ip, ECHO), SOON).unwrap();
-                assert_alive(&mut stream, b"before");
-                open.push((from.name(), ip, stream));
-            }
-        }
-        let wire = lab.wire(one, two).unwrap();
-        lab.unenrol(server).unwrap();
-        for (from, to, stream) in open {
-            assert_eq!(exchange_on(stream, marker), Ending::Reset, "{backend}: {from} -> {to}");
-        }
-        assert!(!wire.stop().unwrap().contains(marker), "sent in clear with {backend}");
-        wait_until_untouched(server);
+        let (cluster, _) = start_with(&format!("leaves-{backend}"), backend);
+        assert_silent(&cluster, || cluster.lab.unenrol(&cluster.server).unwrap());
+        wait_until_untouched(&cluster.server);
     }
+}
+
+#[test]
+fn connections_of_a_pod_that_moves_break_at_both_ends_and_nothing_of_them_is_sent_in_clear() {
+    for backend in ["nft", "legacy"] {
+        let (cluster, programs) = start_with(&format!("moves-{backend}"), backend);
+        let Cluster { lab, two, server, .. } = &cluster;
+        let next = lab.pod(two, PodSpec::new("next")).unwrap();
+        let position = programs[4].log_position();
+        assert_silent(&cluster, || {
+            give_namespace(two, server, &next);
+            let served = || [15001, 15006, 15008].iter().any(|port| server.listens(*port).unwrap());
+            wait_until(SOON, "the pod has left", || !server.is_captured() && !served()).unwrap();
+        });
+        wait_until_untouched(server);
+        programs[4].wait_for_log_since(position, "serving pod", SOON).unwrap();
+        assert!(next.is_captured() && next.listens(15008).unwrap());
+        assert_untouched(&programs);
+    }
+}
+
+#[test]
+fn an_agent_that_dies_while_a_pod_leaves_has_nothing_sent_in_clear_and_the_next_one_takes_the_pod_back() {
+    let (cluster, mut programs) = start("dies");
+    let Cluster { lab, two, client, server, .. } = &cluster;
+    let agent = programs.remove(3);
+    assert_silent(&cluster, || {
+        lab.unenrol(server).unwrap();
+        agent.kill_hard().unwrap();
+    });
+    lab.start_agent(two).unwrap();
+    assert_echo(client, (server.ip4(), ECHO), b"not in the mesh");
+    lab.enrol(server).unwrap();
+    assert_echo(client, (server.ip4(), ECHO), b"in the mesh again");
+    lab.unenrol(server).unwrap();
+    wait_until_untouched(server);
+    assert_untouched(&programs);
+}
+
+/// Has the server part with its namespace in the middle of connections that its applications, and those of others, believe to be
+/// with each other. Fails unless they break, and without a word on the wire.
+#[track_caller]
+fn assert_silent(cluster: &Cluster, part: impl FnOnce()) {
+    let marker = b"not in clear, please";
+    let Cluster { lab, one, two, client, server, outsider, .. } = cluster;
+    let mut open = Vec::new();
+    for (from, to) in [(server, client), (server, outsider), (outsider, server)] {
+        for ip in to.ips() {
+            let mut stream = from.connect((ip, ECHO), SOON).unwrap();
+            assert_alive(&mut stream, b"before");
+            open.push((from.name(), ip, stream));
+        }
+    }
+    let wire = lab.wire(one, two).unwrap();
+    part();
+    for (from, to, stream) in open {
+        assert_eq!(exchange_on(stream, marker), Ending::Reset, "{}: {from} -> {to}", lab.evidence());
+    }
+    assert!(!wire.stop().unwrap().contains(marker), "sent in clear");
+}
+
+/// Has the agent of a node look for a pod where another one is.
+fn give_namespace(node: &Node, pod: &Pod, other: &Pod) {
+    let [old, new] = [pod, other].map(|pod| pod.netns().path().display().to_string());
+    let text = fs::read_to_string(node.pods_file()).unwrap();
+    assert!(text.contains(&old), "{text}");
+    let next = node.pods_file().with_extension("next");
+    fs::write(&next, text.replace(&old, &new)).unwrap();
+    fs::rename(next, node.pods_file()).unwrap();
 }
 
 #[test]
