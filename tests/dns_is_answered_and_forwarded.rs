@@ -9,9 +9,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use culvert_lab::http;
-use rig::{Rig, dig, look_up, run, shared};
+use rig::{Rig, look_up, shared};
 
+use crate::harness::command::run;
 use crate::harness::metrics::counter;
+use crate::harness::nameserver::dig;
 use crate::harness::talk::SOON;
 
 const WEB: &str = "web.default.svc.cluster.local";

@@ -1,18 +1,20 @@
 //! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
-//! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, and questions to the [`kernel`].
+//! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, any other
+//! [`command`] in a pod, and questions to the [`kernel`].
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
 //! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
 //! tunnel what no client would.
 //!
 //! Programs nobody here wrote are peers: [`envoy`], [`h2_waypoint`], [`node_http2`] and [`nghttpx`]; some have to be
-//! [`installed`]. What waypoints of ours are told in front of a connection is [`proxied`].
+//! [`installed`]. One is a [`nameserver`]. What waypoints of ours are told in front of a connection is [`proxied`].
 
 pub(crate) mod ads;
 pub(crate) mod authority;
 pub(crate) mod calls;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
+pub(crate) mod command;
 pub(crate) mod endpoint;
 pub(crate) mod envoy;
 pub(crate) mod frames;

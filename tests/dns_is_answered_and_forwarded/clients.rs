@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use super::rig::{run, shared};
+use super::rig::shared;
 use super::{SOON, WEB};
+use crate::harness::command::run;
 
 /// What a client has understood of an answer: code, flags, and records without their times.
 type Understood = (String, BTreeSet<String>, BTreeSet<String>);

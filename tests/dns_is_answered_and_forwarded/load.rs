@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::rig::{Rig, run};
+use super::rig::Rig;
 use super::{SOON, WEB};
+use crate::harness::command::run;
 use crate::harness::kernel::belongings;
 
 /// Names of others that are asked for in turn: far more answers than a pod's cache has room for.

@@ -2,18 +2,15 @@
 //! dig and the C library.
 
 use std::net::IpAddr;
-use std::process::Command;
 use std::sync::Arc;
 
-use culvert_lab::{Error, Lab, Launch, Node, Pod, PodSpec, Program, Section, Service, ServiceSpec};
-use culvert_sys::child::{die_with_parent, start_in};
+use culvert_lab::{Error, Lab, Node, Pod, PodSpec, Program, Section, Service, ServiceSpec};
 
 use crate::harness::cluster::{lab, start_next};
+use crate::harness::command::run;
+use crate::harness::nameserver::{self, dig};
 use crate::harness::shared::Shared;
 use crate::harness::talk::SOON;
-
-/// A client takes longer only when it is stuck.
-const PATIENCE: &str = "20";
 
 /// One node, on it two pods in the mesh, and two nameservers that disagree.
 pub(super) struct Rig {
@@ -102,56 +99,19 @@ impl Rig {
     }
 }
 
-/// Asks `server` as dig does, from any pod.
-pub(super) fn dig(pod: &Pod, server: IpAddr, words: &str) -> Result<String, String> {
-    let server = format!("@{server}");
-    let mut all = vec!["dig", &server, "+tries=1", "+timeout=9", "+nocookie"];
-    all.extend(words.split_whitespace());
-    run(pod, &all)
-}
-
 impl Nameserver {
-    /// One that asks another one about everything.
-    pub(super) fn forwarding(lab: &Lab, pod: &Pod, to: IpAddr) -> Result<Program, Error> {
-        let launch = Launch::new("forwarding", "dnsmasq", pod.netns())
-            .arg("--keep-in-foreground")
-            .arg("--conf-file=/dev/null")
-            .arg("--pid-file=")
-            .arg("--user=root")
-            .arg("--no-resolv")
-            .arg("--no-hosts")
-            .arg(format!("--server={to}"))
-            .arg("--log-queries")
-            .arg("--log-facility=-");
-        let program = lab.start(launch)?;
-        program.wait_for_log("started", SOON)?;
-        Ok(program)
-    }
-
     /// One that knows `known.example`, to which it gives `address`, some other names there, all under `load.example`, and nobody
     /// else's.
     fn start(lab: &Lab, node: &Node, name: &str, address: &str) -> Result<Self, Error> {
         let pod = lab.pod(node, PodSpec::new(name))?;
         let many = (0..100).map(|last| format!("--host-record=many.example,198.51.100.{last}"));
-        let launch = Launch::new(name, "dnsmasq", pod.netns())
-            .arg("--keep-in-foreground")
-            .arg("--conf-file=/dev/null")
-            .arg("--pid-file=")
-            .arg("--user=root")
-            .arg("--no-resolv")
-            .arg("--no-hosts")
-            .arg("--local=/example/")
-            .arg("--local=/local/")
-            .arg("--local-ttl=300")
-            .arg(format!("--address=/load.example/{address}"))
-            .arg(format!("--host-record=known.example,{address},2001:db8::1"))
-            .arg("--txt-record=known.example,a text")
-            .arg("--mx-host=known.example,mail.example,10")
-            .arg("--log-queries")
-            .arg("--log-facility=-");
-        let launch = many.fold(launch, Launch::arg);
-        let program = lab.start(launch)?;
-        program.wait_for_log("started", SOON)?;
+        let records = [
+            format!("--address=/load.example/{address}"),
+            format!("--host-record=known.example,{address},2001:db8::1"),
+            "--txt-record=known.example,a text".to_owned(),
+            "--mx-host=known.example,mail.example,10".to_owned(),
+        ];
+        let program = nameserver::start(lab, &pod, records.into_iter().chain(many))?;
         Ok(Self { pod, program })
     }
 
@@ -171,24 +131,8 @@ impl Nameserver {
 
     /// The queries for a name it has had: who asked.
     pub(super) fn queries(&self, name: &str) -> Vec<IpAddr> {
-        let text = self.program.log_text();
-        let asked =
-            text.lines().filter(|line| line.contains("query[") && line.contains(&format!(" {name} from ")));
-        asked.filter_map(|line| line.rsplit_once(" from ")?.1.trim().parse().ok()).collect()
+        nameserver::queries(&self.program, name)
     }
-}
-
-/// Runs a program in a pod to its end; gives back what it said, as an error when it failed.
-pub(super) fn run(pod: &Pod, words: &[&str]) -> Result<String, String> {
-    let mut command = Command::new("timeout");
-    command.arg(PATIENCE).args(words);
-    start_in(&mut command, pod.netns()).unwrap();
-    let output = die_with_parent(&mut command).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(said);
-    }
-    Err(format!("{} {said}{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Looks a name up as programs do, through the C library, with the nameserver and the search list Kubernetes gives a pod.

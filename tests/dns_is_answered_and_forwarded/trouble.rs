@@ -5,8 +5,9 @@ use std::net::{IpAddr, UdpSocket};
 use culvert_lab::{PodSpec, http};
 
 use super::SOON;
-use super::rig::{Nameserver, Rig, dig};
+use super::rig::Rig;
 use crate::harness::cluster::{ECHO, serve_all};
+use crate::harness::nameserver::{self, dig};
 use crate::harness::talk::assert_echo;
 
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
@@ -37,7 +38,7 @@ fn a_pod_whose_dns_port_is_taken_keeps_its_connections_and_gets_its_dns_later() 
 #[test]
 fn a_captured_nameserver_asks_its_own_upstream() {
     let rig = Rig::start("dns-captured-server").unwrap();
-    let _forwarding = Nameserver::forwarding(&rig.lab, &rig.neighbour, rig.other.ip4()).unwrap();
+    let _forwarding = nameserver::forward(&rig.lab, &rig.neighbour, rig.other.ip4()).unwrap();
     let server: IpAddr = rig.neighbour.ip4().into();
     for transport in ["+notcp", "+tcp"] {
         assert_eq!(rig.dig_short(server, &format!("known.example A {transport}")), ["192.0.2.2"]);

@@ -6,14 +6,13 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use culvert_lab::{Node, Pod, Program};
-use culvert_sys::child::{die_with_parent, start_in};
 use culvert_sys::netns::Netns;
+
+use super::command::output_in;
 
 /// Both backends of both families; those that are not in use have nothing to show.
 const SAVES: [&str; 4] =
     ["iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"];
-/// A tool that takes longer is stuck.
-const PATIENCE: &str = "20";
 
 /// A line that a rule can be recognised by, and how many packets it has seen.
 pub(crate) type Rules = BTreeMap<String, u64>;
@@ -26,21 +25,17 @@ fn run(pod: &Pod, words: &[&str]) -> (bool, String) {
 
 #[track_caller]
 fn run_in(netns: &Netns, words: &[&str]) -> (bool, String) {
-    let mut command = Command::new("timeout");
-    command.arg(PATIENCE).args(words);
-    start_in(&mut command, netns).unwrap();
-    let output = die_with_parent(&mut command).output().unwrap();
+    let output = output_in(netns, words);
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Descriptors, and bytes of memory of its own, that a program has.
 #[track_caller]
 pub(crate) fn belongings(program: &Program) -> (usize, u64) {
-    let process = format!("/proc/{}", program.pid());
-    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    (fs::read_dir(format!("{process}/fd")).unwrap().count(), kilobytes * 1024)
+    (open_files(program), kilobytes * 1024)
 }
 
 /// The packet rules of a pod in all tables of all families, with their counters.

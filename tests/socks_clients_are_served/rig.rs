@@ -7,6 +7,7 @@ use std::sync::Arc;
 use culvert_lab::{Behaviour, Error, Launch, Pod, PodSpec, Program, Section, Service, ServiceSpec};
 
 use crate::harness::cluster::{Cluster, serve_all};
+use crate::harness::command::run;
 use crate::harness::kernel::drop_all_input;
 use crate::harness::nameserver;
 use crate::harness::shared::Shared;
@@ -110,7 +111,7 @@ impl Rig {
     /// Runs curl in the client; gives back what it wrote, as an error when it failed.
     pub(super) fn curl(&self, words: &[&str]) -> Result<String, String> {
         let curl = ["curl", "--silent", "--show-error", "--include", "--noproxy", ""];
-        nameserver::run(&self.cluster.client, &[&curl, words].concat())
+        run(&self.cluster.client, &[&curl, words].concat())
     }
 
     /// The client asks; it must be connected.
