@@ -3,14 +3,14 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use culvert_lab::{Behaviour, Pod, Server, bulk};
 use culvert_sys::tcp;
 
 use crate::harness::cluster::{Cluster, ECHO, shared};
-use crate::harness::talk::{Ending, SOON, assert_alive, exchange, exchange_on, read_to_end};
+use crate::harness::talk::{Ending, SOON, assert_alive, exchange, exchange_on, read_to_end, reporting};
 
 /// Who can talk to whom: through a tunnel to the other node and on the same one, and in plaintext out of the mesh and
 /// into it.
@@ -29,14 +29,7 @@ fn application<T: Send + 'static>(
     pod: &Pod,
     serve: impl Fn(TcpStream) -> T + Send + Sync + 'static,
 ) -> (Server, Receiver<T>) {
-    let (report, reports) = channel();
-    let report = std::sync::Mutex::new(report);
-    let behaviour = Behaviour::custom(move |stream| {
-        let made = serve(stream);
-        // The test may have failed and gone.
-        let _ = report.lock().unwrap().send(made);
-        Ok(())
-    });
+    let (behaviour, reports) = reporting(serve);
     (cluster.lab.serve(pod, 0, behaviour).unwrap(), reports)
 }
 

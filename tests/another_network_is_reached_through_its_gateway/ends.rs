@@ -2,13 +2,12 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
 use culvert_lab::{Behaviour, Service, bulk};
 use culvert_sys::tcp;
 
-use crate::harness::talk::{Ending, SOON, exchange_on, read_to_end};
+use crate::harness::talk::{Ending, SOON, exchange_on, read_to_end, reporting};
 
 use super::envoy::{Rig, rig};
 use super::rig::PORT;
@@ -19,14 +18,7 @@ fn application<T: Send + 'static>(
     name: &str,
     serve: impl Fn(TcpStream) -> T + Send + Sync + 'static,
 ) -> (Service, Receiver<T>) {
-    let (report, reports) = channel();
-    let report = Mutex::new(report);
-    let behaviour = Behaviour::custom(move |stream| {
-        let made = serve(stream);
-        // The test may have failed and gone.
-        let _ = report.lock().unwrap().send(made);
-        Ok(())
-    });
+    let (behaviour, reports) = reporting(serve);
     (rig.networks.application(name, behaviour).0, reports)
 }
 

@@ -3,15 +3,13 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use culvert_lab::{Behaviour, Program};
 
 use crate::harness::cluster::{ECHO, service_port};
 use crate::harness::kernel::established_at;
-use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange_on, read_to_end};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange_on, read_to_end, reporting};
 
 use super::envoy::start_gateway;
 use super::rig::{Networks, PORT};
@@ -32,13 +30,9 @@ fn a_crash_of_the_gateway_is_an_error_not_an_end() {
     lab.wait_until(SOON, "the server has the question", || silent_application.accepted() == 1).unwrap();
     let mut flooded = client.connect((flood.ip4(), PORT), SOON).unwrap();
     flooded.read_exact(&mut [0; 1 << 20]).unwrap();
-    let (report, heard) = channel();
-    let report = Mutex::new(report);
-    let listener = Behaviour::custom(move |mut stream| {
-        stream.write_all(b"!")?;
-        // Fails when the test has failed and gone.
-        let _ = report.lock().unwrap().send(read_to_end(&mut stream));
-        Ok(())
+    let (listener, heard) = reporting(|mut stream| {
+        stream.write_all(b"!").unwrap();
+        read_to_end(&mut stream)
     });
     let (listening, _) = networks.application("listening", listener);
     let mut telling = client.connect((listening.ip4(), PORT), SOON).unwrap();

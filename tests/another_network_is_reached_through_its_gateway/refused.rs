@@ -1,17 +1,16 @@
 //! There is the way through the gateway to those a service vouches for, and no other: the client is reset, the log says why, and
 //! whoever should not hear a byte does not.
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use culvert_lab::{Behaviour, Pod, PodSpec, Server, Service, ServiceSpec};
 
 use crate::harness::cluster::Family;
 use crate::harness::h2_waypoint::{Way, Waypoint};
 use crate::harness::shared::Shared;
-use crate::harness::talk::{Ending, SOON, assert_echo, exchange_on};
+use crate::harness::talk::{Ending, SOON, assert_echo, exchange_on, reporting};
 
 use super::rig::{
     Networks, PORT, assert_says, at, authority, behind, called, gate, gate_service, unused_port, vouching,
@@ -36,7 +35,13 @@ impl Far {
     /// Behind a gateway, with other keys of the service.
     #[track_caller]
     fn new(rig: &Networks, name: &str, gateway: &str, keys: impl FnOnce(&Pod) -> String) -> Self {
-        let spec = PodSpec::new(name).service_account(name).mesh_keys(&behind(gateway));
+        Self::placed(rig, name, &behind(gateway), keys)
+    }
+
+    /// With these keys of the pod, and others of the service.
+    #[track_caller]
+    fn placed(rig: &Networks, name: &str, place: &str, keys: impl FnOnce(&Pod) -> String) -> Self {
+        let spec = PodSpec::new(name).service_account(name).mesh_keys(place);
         let pod = rig.lab.pod(&rig.there, spec).unwrap();
         let application = rig.lab.serve(&pod, 0, Behaviour::Echo).unwrap();
         let service = ServiceSpec::new(name).port(PORT, application.port()).mesh_keys(&keys(&pod));
@@ -112,16 +117,8 @@ fn a_gateway_without_pods_is_not_gone_around() {
 #[test]
 fn a_network_without_a_gateway_is_not_reached_in_some_other_way() {
     let rig = rig();
-    let pod = PodSpec::new("island").service_account("island").mesh_keys("network: west");
-    let pod = rig.lab.pod(&rig.there, pod).unwrap();
-    let application = rig.lab.serve(&pod, 0, Behaviour::Echo).unwrap();
-    let keys = vouching(&[&pod.identity()]);
-    let service = ServiceSpec::new("island").port(PORT, application.port()).mesh_keys(&keys);
-    let service = rig.lab.service(service, &[&pod]).unwrap();
-    rig.lab.enrol(&pod).unwrap();
-    let line = refused(&rig, (service.ip4(), PORT).into());
-    assert_says(&line, &["reason=\"no_gateway\"", "network `west`"]);
-    assert_eq!(application.accepted(), 0);
+    let island = Far::placed(&rig, "island", "network: west", |pod| vouching(&[&pod.identity()]));
+    assert_says(&island.refused(&rig), &["reason=\"no_gateway\"", "network `west`"]);
 }
 
 #[test]
@@ -197,18 +194,15 @@ fn whoever_does_not_prove_who_they_are_hears_not_a_byte_of_what_was_said() {
     let rig = rig();
     let pod = gate_pod(&rig, "gate-gullible");
     let far = Far::vouched(&rig, "overheard", &at(pod.ip4()));
-    let (report, heard) = channel();
-    let report = Mutex::new(report);
-    let listener = Behaviour::custom(move |mut stream| {
+    let (listener, heard) = reporting(|mut stream| {
         let mut bytes = Vec::new();
         let mut piece = [0; 4096];
         // Until the client loses patience, or answers what makes no sense to it.
-        let taken = stream.read(&mut piece)?;
+        let taken = stream.read(&mut piece).unwrap();
         bytes.extend_from_slice(&piece[..taken]);
-        io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\n\r\n")?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let _ = stream.read_to_end(&mut bytes);
-        let _ = report.lock().unwrap().send(bytes);
-        Ok(())
+        bytes
     });
     let listener = rig.lab.serve(&rig.gate, 0, listener).unwrap();
     let _gate = rig.lead(&pod, &[far.way_to((rig.gate.ip4(), listener.port()))]);

@@ -2,9 +2,11 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use culvert_lab::{Pod, bulk};
+use culvert_lab::{Behaviour, Pod, bulk};
 
 /// How long an application waits for anything.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -116,6 +118,21 @@ pub(crate) fn assert_download(from: &Pod, to: SocketAddr, bytes: u64) {
     let mut stream = from.connect(to, SOON).unwrap();
     let received = bulk::receive(&mut stream).unwrap();
     assert_eq!(received, bulk::Digest::of_pattern(bytes), "{to} -> {}", from.name());
+}
+
+/// What an application does that serves each connection in some way, and what it made of each.
+pub(crate) fn reporting<T: Send + 'static>(
+    serve: impl Fn(TcpStream) -> T + Send + Sync + 'static,
+) -> (Behaviour, Receiver<T>) {
+    let (report, reports) = channel();
+    let report = Mutex::new(report);
+    let behaviour = Behaviour::custom(move |stream| {
+        let made = serve(stream);
+        // The test may have failed and gone.
+        let _ = report.lock().unwrap().send(made);
+        Ok(())
+    });
+    (behaviour, reports)
 }
 
 /// Sends bulk data to an echo and takes it back at the same time.

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use culvert_lab::{Behaviour, Pod, Server};
@@ -12,7 +12,7 @@ use culvert_sys::tcp;
 use super::rig::{Rig, shared};
 use crate::harness::cluster::{ECHO, next_launch};
 use crate::harness::socks::{PLACES, SOCKS, answer, ask, asking, hello, to_address};
-use crate::harness::talk::{Ending, SOON, assert_alive, read_to_end};
+use crate::harness::talk::{Ending, SOON, assert_alive, read_to_end, reporting};
 
 /// In the mesh and outside.
 fn both(rig: &Rig) -> [&Pod; 2] {
@@ -25,13 +25,9 @@ fn application(
     pod: &Pod,
     begin: impl Fn(&mut TcpStream) + Send + Sync + 'static,
 ) -> (Server, Receiver<Ending>) {
-    let (report, reports) = channel();
-    let report = std::sync::Mutex::new(report);
-    let behaviour = Behaviour::custom(move |mut stream| {
+    let (behaviour, reports) = reporting(move |mut stream| {
         begin(&mut stream);
-        // The test may have failed and gone.
-        let _ = report.lock().unwrap().send(read_to_end(&mut stream));
-        Ok(())
+        read_to_end(&mut stream)
     });
     (rig.cluster.lab.serve(pod, 0, behaviour).unwrap(), reports)
 }
