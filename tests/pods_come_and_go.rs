@@ -1,6 +1,7 @@
 //! Pods join and leave the mesh while it runs; nobody else notices, and those that leave are as if never touched.
 
 use std::fs;
+use std::io::Write as _;
 
 use culvert_lab::{Node, Pod, PodSpec, Program, wait_until};
 
@@ -140,6 +141,26 @@ fn an_agent_that_dies_while_a_pod_leaves_has_nothing_sent_in_clear_and_the_next_
     assert_echo(client, (server.ip4(), ECHO), b"in the mesh again");
     lab.unenrol(server).unwrap();
     wait_until_untouched(server);
+    assert_untouched(&programs);
+}
+
+#[test]
+fn a_pod_keeps_what_tracks_its_connections_while_a_node_that_hangs_carries_them() {
+    let (cluster, programs) = start("hangs");
+    let Cluster { lab, one, two, client, server, .. } = &cluster;
+    let (agent, node) = (&programs[3], &programs[4]);
+    let mut stream = server.connect((client.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut stream, b"before");
+    let (position, wire) = (agent.log_position(), lab.wire(one, two).unwrap());
+    node.pause().unwrap();
+    fs::write(two.pods_file(), "pods: []\n").unwrap();
+    agent.wait_for_log_since(position, "are still carried", SOON).unwrap();
+    let marker = b"not in clear, please";
+    stream.write_all(marker).unwrap();
+    assert!(!wire.stop().unwrap().contains(marker), "sent in clear");
+    node.resume().unwrap();
+    assert_eq!(read_to_end(&mut stream), Ending::Reset);
+    wait_until(SOON * 3, "nothing of capture is left", || traces_of_capture(server).is_empty()).unwrap();
     assert_untouched(&programs);
 }
 

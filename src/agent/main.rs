@@ -29,6 +29,7 @@ mod namespaces;
 mod pod;
 mod pods_file;
 mod rules;
+mod sockets;
 mod table;
 mod unheard;
 mod zds;

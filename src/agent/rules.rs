@@ -7,6 +7,7 @@ use std::fmt;
 use culvert_sys::netns::Netns;
 use ebpf_free_iptables::{Iptables, Plan};
 
+use crate::sockets;
 use crate::unheard::Unheard;
 
 /// Why a call failed.
@@ -25,6 +26,9 @@ pub(crate) trait PacketRules: Send + Sync {
 
     /// Sees whether somebody takes what the rules of an enrolled pod capture, and says so if not.
     fn look_after(&self, pod: &str, netns: &Netns);
+
+    /// Whether connections that were captured are still carried. Without the rules, what is said on them would go out as it is.
+    fn carries(&self, netns: &Netns) -> Result<bool, Cause>;
 
     /// Takes out all that [`PacketRules::apply`] put in. Succeeds when nothing is there.
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
@@ -58,6 +62,10 @@ impl PacketRules for IptablesRules {
         if let Some(unheard) = &self.unheard {
             unheard.look(pod, netns);
         }
+    }
+
+    fn carries(&self, netns: &Netns) -> Result<bool, Cause> {
+        Ok(sockets::carries_connections(netns)?)
     }
 
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {

@@ -3,13 +3,13 @@
 //! In goes a pod's namespace; out comes a warning, when there is nobody: the node that serves the pod does not take queries, or
 //! none serves it. Queries are lost then, and nothing else would say so: the rules are right.
 
-use std::fs;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use culvert_sys::netns::Netns;
 use ebpf_free_iptables::DNS_PORT;
+
+use crate::sockets;
 
 /// Time between two warnings: mostly it concerns all pods or none.
 const PAUSE: Duration = Duration::from_secs(600);
@@ -23,7 +23,7 @@ pub(crate) struct Unheard {
 impl Unheard {
     /// Looks at a pod, and warns.
     pub(crate) fn look(&self, pod: &str, netns: &Netns) {
-        match netns.run(is_heard).and_then(|heard| heard) {
+        match sockets::takes_queries(netns) {
             Ok(true) => {}
             Ok(false) if self.may_warn(Instant::now()) => tracing::warn!(
                 pod,
@@ -46,39 +46,9 @@ impl Unheard {
     }
 }
 
-/// Whether there is a socket for the queries in the namespace of the calling thread.
-fn is_heard() -> io::Result<bool> {
-    Ok(has_port(&fs::read_to_string("/proc/thread-self/net/udp")?, DNS_PORT))
-}
-
-/// Reads the table of `proc_net_udp(5)`.
-fn has_port(table: &str, port: u16) -> bool {
-    let end = format!(":{port:04X}");
-    table
-        .lines()
-        .skip(1)
-        .any(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&end)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pod_is_heard_while_somebody_has_the_port() {
-        let netns = Netns::create().unwrap();
-        let heard = || netns.run(is_heard).unwrap().unwrap();
-        assert!(!heard());
-        // Queries are sent from ports too.
-        let bind =
-            |port: u16| netns.run(move || std::net::UdpSocket::bind(("0.0.0.0", port))).unwrap().unwrap();
-        let other = bind(DNS_PORT + 1);
-        assert!(!heard());
-        let socket = bind(DNS_PORT);
-        assert!(heard());
-        drop((socket, other));
-        assert!(!heard());
-    }
 
     #[test]
     fn it_is_said_now_and_then() {

@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Verify,
     /// No new connections captured.
     Release(Departure),
-    /// Rules out.
+    /// Rules out, when no connection depends on them.
     Withdraw(Departure),
 }
 
@@ -65,6 +65,7 @@ impl Job {
                 Ok(drift)
             }
             Kind::Release(_) => rules.release(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
+            Kind::Withdraw(_) if rules.carries(&self.netns).map_err(failed)? => Err(Reason::Carried),
             Kind::Withdraw(_) => rules.remove(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
         }
     }

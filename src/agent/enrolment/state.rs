@@ -94,6 +94,11 @@ pub(crate) enum Reason {
     Unsteady { drift: Vec<String> },
     #[error("packet rules cannot be removed; see why iptables fails in the pod's network namespace")]
     Remove(#[source] Cause),
+    #[error(
+        "connections that were captured are still carried, and without the packet rules what is said on them would go out in \
+         plaintext; see why the node does not end them"
+    )]
+    Carried,
 }
 
 impl Pod {
@@ -146,7 +151,7 @@ impl Reason {
     fn unserved(&self) -> Unserved {
         match self {
             Self::Namespace { .. } | Self::Host { .. } | Self::Shared { .. } => Unserved::Omit,
-            Self::Program(_) | Self::Unsteady { .. } | Self::Remove(_) => Unserved::Keep,
+            Self::Program(_) | Self::Unsteady { .. } | Self::Remove(_) | Self::Carried => Unserved::Keep,
         }
     }
 }

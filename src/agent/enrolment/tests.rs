@@ -208,6 +208,33 @@ async fn rules_that_cannot_be_removed_are_tried_again_until_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rules_stay_for_as_long_as_connections_depend_on_them() {
+    let (a, b) = (netns(), netns());
+    let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
+    lab.told("serve a, serve b").await;
+    lab.rules.carry(a.id(), true);
+    lab.file(&[]);
+    lab.rules.called("remove", 1).await;
+    tokio::time::sleep(100 * PARTING).await;
+    assert!(lab.rules.are_in(a.id()) && !lab.rules.are_in(b.id()));
+    lab.rules.carry(a.id(), false);
+    lab.rules.called("remove", 2).await;
+    lab.end(Exit::LeaveRules).await.1.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_moves_while_connections_depend_on_its_rules_leaves_them_behind() {
+    let (old, new) = (netns(), netns());
+    let mut lab = Lab::start(&[pod("a", &old)]);
+    lab.told("serve a").await;
+    lab.rules.carry(old.id(), true);
+    lab.file(&[pod("a", &new)]);
+    lab.rules.called("apply", 2).await;
+    lab.told("serve a").await;
+    assert!(lab.rules.are_in(old.id()) && lab.rules.count("remove") == 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_comes_back_while_it_leaves_is_enrolled_anew() {
     let a = netns();
     let mut lab = Lab::start(&[pod("a", &a)]);

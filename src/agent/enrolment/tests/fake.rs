@@ -18,6 +18,7 @@ struct State {
     rules: HashSet<NetnsId>,
     failing: HashSet<NetnsId>,
     held_back: HashSet<NetnsId>,
+    carrying: HashSet<NetnsId>,
     /// How many times a namespace will be found to differ.
     drifting: HashMap<NetnsId, u32>,
     log: Vec<String>,
@@ -40,6 +41,16 @@ impl Fake {
 
     pub(super) fn drift(&self, id: NetnsId, times: u32) {
         self.state().drifting.insert(id, times);
+    }
+
+    /// Somebody carries connections in this namespace, or nobody any more.
+    pub(super) fn carry(&self, id: NetnsId, carries: bool) {
+        let mut state = self.state();
+        if carries {
+            state.carrying.insert(id)
+        } else {
+            state.carrying.remove(&id)
+        };
     }
 
     /// Calls for this namespace wait until [`Fake::let_go`].
@@ -123,6 +134,10 @@ impl PacketRules for Fake {
     fn look_after(&self, pod: &str, netns: &Netns) {
         // What comes of it is not the enrolment's.
         drop(self.call("look after", pod, netns.id()));
+    }
+
+    fn carries(&self, netns: &Netns) -> Result<bool, Cause> {
+        Ok(self.state().carrying.contains(&netns.id()))
     }
 
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {

@@ -1,0 +1,116 @@
+//! The sockets in a pod's namespace, as the kernel lists them: who takes what the rules capture, and what is still carried.
+//!
+//! In go port numbers, out come yes and no. Whose sockets they are is not looked at.
+
+use std::fs;
+use std::io;
+
+use culvert_sys::netns::Netns;
+use ebpf_free_iptables::{DNS_PORT, INBOUND_PORT, OUTBOUND_PORT, TUNNEL_PORT};
+
+/// Where captured connections end, and the tunnels in which others come to the pod.
+const CAPTURED: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, TUNNEL_PORT];
+
+const TIME_WAIT: &str = "06";
+const LISTEN: &str = "0A";
+
+/// Whether somebody takes captured queries.
+pub(crate) fn takes_queries(netns: &Netns) -> io::Result<bool> {
+    let table = netns.run(|| table("udp"))??;
+    Ok(sockets(&table).any(|socket| socket.port == DNS_PORT))
+}
+
+/// Whether somebody carries connections that were captured.
+pub(crate) fn carries_connections(netns: &Netns) -> io::Result<bool> {
+    let tables = netns.run(|| ["tcp", "tcp6"].map(table))?;
+    for table in tables {
+        let carried = |socket: Socket<'_>| {
+            CAPTURED.contains(&socket.port) && ![TIME_WAIT, LISTEN].contains(&socket.state)
+        };
+        if sockets(&table?).any(carried) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Reads a table of the namespace of the calling thread; one of a version of IP the kernel does not have is empty.
+fn table(name: &str) -> io::Result<String> {
+    match fs::read_to_string(format!("/proc/thread-self/net/{name}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        table => table,
+    }
+}
+
+/// A line of a table.
+struct Socket<'t> {
+    /// The local one.
+    port: u16,
+    state: &'t str,
+}
+
+/// Reads `number: local-address:port remote-address:port state`, in hexadecimal, below a line of headings (`proc_net_tcp.rst`).
+fn sockets(table: &str) -> impl Iterator<Item = Socket<'_>> {
+    table.lines().skip(1).filter_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (_, port) = words.next()?.rsplit_once(':')?;
+        Some(Socket { port: u16::from_str_radix(port, 16).ok()?, state: words.nth(1)? })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+    use std::process::Command;
+
+    use culvert_sys::tcp;
+
+    use super::*;
+
+    /// A namespace whose loopback interface is up.
+    fn netns() -> Netns {
+        let netns = Netns::create().unwrap();
+        let up = || Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
+        assert!(netns.run(up).unwrap().success());
+        netns
+    }
+
+    #[test]
+    fn queries_are_taken_while_somebody_has_the_port() {
+        let netns = Netns::create().unwrap();
+        let taken = || takes_queries(&netns).unwrap();
+        assert!(!taken());
+        // Queries are sent from ports too.
+        let bind = |port: u16| netns.run(move || UdpSocket::bind(("0.0.0.0", port))).unwrap().unwrap();
+        let other = bind(DNS_PORT + 1);
+        assert!(!taken());
+        let socket = bind(DNS_PORT);
+        assert!(taken());
+        drop((socket, other));
+        assert!(!taken());
+    }
+
+    #[test]
+    fn connections_are_carried_from_when_they_come_in_until_they_are_over() {
+        let netns = netns();
+        let carried = || carries_connections(&netns).unwrap();
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            for port in CAPTURED {
+                let listener = netns.run(|| TcpListener::bind((ip, port))).unwrap().unwrap();
+                assert!(!carried(), "nobody has come");
+                let client = netns.run(|| TcpStream::connect((ip, port))).unwrap().unwrap();
+                assert!(carried(), "{ip} {port}: it waits to be accepted");
+                let (server, _) = listener.accept().unwrap();
+                drop((client, listener));
+                assert!(carried(), "{ip} {port}: one end is left");
+                tcp::reset_on_close(&server).unwrap();
+                drop(server);
+                assert!(!carried(), "{ip} {port}: it is over");
+            }
+        }
+        let listener = netns.run(|| TcpListener::bind("127.0.0.1:0")).unwrap().unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _other = netns.run(|| TcpStream::connect(("127.0.0.1", port))).unwrap().unwrap();
+        assert!(!carried(), "it is the application's");
+    }
+}
