@@ -79,7 +79,7 @@ impl Fake {
         self.state().most_at_once
     }
 
-    /// Waits until a call has been made this often.
+    /// Waits until a call has been made this often. The last one may still be at work.
     pub(super) async fn called(&self, call: &str, times: usize) {
         let mut calls = self.calls.subscribe();
         let enough = calls.wait_for(|_| self.count(call) >= times);
