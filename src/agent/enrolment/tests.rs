@@ -29,6 +29,15 @@ impl Lab {
         Self::start_with(pods, |_| {})
     }
 
+    /// One whose pod `a` was served, and is about to leave.
+    async fn with_released(netns: &Netns) -> Self {
+        let mut lab = Self::start(&[pod("a", netns)]);
+        lab.told("serve a").await;
+        lab.file(&[]);
+        lab.told("").await;
+        lab
+    }
+
     fn start_with(pods: &[PodSpec], prepare: impl FnOnce(&Fake)) -> Self {
         let (published, table) = watch::channel(None);
         let (desired, wishes) = watch::channel(Desired::from(pods));
@@ -191,10 +200,7 @@ async fn a_pod_whose_new_connections_cannot_be_let_pass_stays_served_until_they_
 #[tokio::test(start_paused = true)]
 async fn rules_that_cannot_be_removed_are_tried_again_until_they_are() {
     let a = netns();
-    let mut lab = Lab::start(&[pod("a", &a)]);
-    lab.told("serve a").await;
-    lab.file(&[]);
-    lab.told("").await;
+    let lab = Lab::with_released(&a).await;
     lab.rules.fail(a.id());
     lab.rules.called("remove", 3).await;
     assert!(lab.rules.are_in(a.id()));
@@ -251,10 +257,7 @@ async fn a_pod_that_comes_back_while_it_leaves_is_enrolled_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_comes_back_is_nobodys_to_keep_until_it_is_enrolled_anew() {
     let a = netns();
-    let mut lab = Lab::start(&[pod("a", &a)]);
-    lab.told("serve a").await;
-    lab.file(&[]);
-    lab.told("").await;
+    let mut lab = Lab::with_released(&a).await;
     lab.rules.hold_back(a.id());
     lab.file(&[pod("a", &a)]);
     lab.rules.called("apply", 2).await;
@@ -267,10 +270,7 @@ async fn a_pod_that_comes_back_is_nobodys_to_keep_until_it_is_enrolled_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_comes_back_at_exit_keeps_its_rules() {
     let a = netns();
-    let mut lab = Lab::start(&[pod("a", &a)]);
-    lab.told("serve a").await;
-    lab.file(&[]);
-    lab.told("").await;
+    let lab = Lab::with_released(&a).await;
     lab.rules.hold_back(a.id());
     lab.file(&[pod("a", &a)]);
     lab.rules.called("apply", 2).await;
