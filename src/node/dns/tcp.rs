@@ -1,4 +1,7 @@
 //! Queries over TCP: each behind its length, answered in the order in which there are answers (RFC 7766 §7).
+//!
+//! Clients that ask and do not read must not fill the memory of the node. So the messages of a pod share some, a connection has
+//! only few of them, and an answer that nobody takes is not kept for long.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ask::framed;
 use super::handler::{Handler, Step};
@@ -19,11 +22,13 @@ use crate::tasks::Tasks;
 
 /// Connections of one pod at the same time.
 pub(super) const CONNECTIONS: usize = 256;
-/// Queries of a connection that may wait for answers; more are not read.
-const PIPELINED: usize = 32;
+/// Queries of a connection that may wait for answers, or whose answers may wait to be read; more are not read.
+const PIPELINED: usize = 8;
+/// Memory of one pod for queries that wait for answers, and answers that wait to be read, in KiB.
+const MEMORY: usize = 4096;
 /// How long a client may take for its next query.
 const QUERY_DEADLINE: Duration = Duration::from_secs(5);
-/// How long a client may take to accept an answer.
+/// How long a client may take to accept an answer, from when it is there.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Serves the connections of one pod.
@@ -31,11 +36,12 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) struct Server {
     handler: Arc<Handler>,
     connections: Arc<Semaphore>,
+    memory: Memory,
 }
 
 impl Server {
     pub(super) fn new(handler: Arc<Handler>) -> Self {
-        Self { handler, connections: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self { handler, connections: Arc::new(Semaphore::new(CONNECTIONS)), memory: Memory::of(MEMORY) }
     }
 
     /// Serves a connection until the client has no more queries, or takes too long, or a drain begins; in each case what was
@@ -54,7 +60,8 @@ impl Server {
         };
         let (reader, writer) = captured.stream.into_split();
         let (answers, queue) = mpsc::channel(PIPELINED);
-        let connection = Connection { handler: self.handler, wanted, tasks: Tasks::default(), answers };
+        let (handler, memory) = (self.handler, self.memory);
+        let connection = Connection { handler, wanted, tasks: Tasks::default(), memory, answers };
         let served = tokio::try_join!(connection.read(reader, guard), write(writer, queue));
         if let Err(error) = served {
             tracing::debug!(%client, %error, "a connection with queries broke");
@@ -62,11 +69,63 @@ impl Server {
     }
 }
 
+/// Memory for messages, counted in KiB.
+#[derive(Debug, Clone)]
+struct Memory(Arc<Semaphore>);
+
+impl Memory {
+    fn of(kib: usize) -> Self {
+        Self(Arc::new(Semaphore::new(kib)))
+    }
+
+    /// Waits for memory, for a message that is not there yet.
+    async fn wait(&self, bytes: u16) -> OwnedSemaphorePermit {
+        let memory = Arc::clone(&self.0).acquire_many_owned(kib(bytes.into())).await;
+        memory.expect("it is never closed")
+    }
+
+    /// Takes memory for a message that is there. To wait with it would be to keep it.
+    fn take(&self, bytes: usize) -> io::Result<OwnedSemaphorePermit> {
+        let none = |_| io::Error::other("too many answers for this pod wait to be read");
+        Arc::clone(&self.0).try_acquire_many_owned(kib(bytes)).map_err(none)
+    }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
 struct Connection {
     handler: Arc<Handler>,
     wanted: Wanted,
     tasks: Tasks,
-    answers: mpsc::Sender<Vec<u8>>,
+    memory: Memory,
+    /// An error ends the connection.
+    answers: mpsc::Sender<io::Result<Answer>>,
+}
+
+/// A query that was read.
+struct Asked {
+    query: Vec<u8>,
+    memory: OwnedSemaphorePermit,
+    /// Its place among those of the connection.
+    place: OwnedSemaphorePermit,
+}
+
+/// An answer that waits to be read by the client.
+struct Answer {
+    framed: Vec<u8>,
+    until: Instant,
+    _memory: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Answer {
+    fn new(message: &[u8], memory: &Memory, place: OwnedSemaphorePermit) -> io::Result<Self> {
+        let memory = memory.take(message.len())?;
+        let until = Instant::now() + ANSWER_DEADLINE;
+        Ok(Self { framed: framed(message)?, until, _memory: memory, _place: place })
+    }
 }
 
 impl Connection {
@@ -76,15 +135,14 @@ impl Connection {
         loop {
             let next = async {
                 let place = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
-                let query = timeout(QUERY_DEADLINE, read_query(&mut reader)).await.ok()??;
-                Some((place, query))
+                timeout(QUERY_DEADLINE, self.read_query(&mut reader, place)).await.ok()?
             };
             let next = tokio::select! {
                 next = next => next,
                 () = guard.draining() => None,
             };
             match next {
-                Some((place, query)) => self.begin(query, place).await,
+                Some(asked) => self.begin(asked).await,
                 None => break,
             }
         }
@@ -92,37 +150,51 @@ impl Connection {
         Ok(())
     }
 
-    async fn begin(&self, query: Vec<u8>, place: OwnedSemaphorePermit) {
-        let answers = self.answers.clone();
+    /// The next query; `None` at the end, however it came.
+    async fn read_query(&self, reader: &mut OwnedReadHalf, place: OwnedSemaphorePermit) -> Option<Asked> {
+        let length = reader.read_u16().await.ok()?;
+        let memory = self.memory.wait(length).await;
+        let mut query = vec![0; length.into()];
+        reader.read_exact(&mut query).await.ok()?;
+        Some(Asked { query, memory, place })
+    }
+
+    async fn begin(&self, asked: Asked) {
+        let Asked { query, memory: of_query, place } = asked;
+        let (answers, memory) = (self.answers.clone(), self.memory.clone());
         match self.handler.begin(query, Transport::Tcp) {
-            // Fails when the connection broke; then nothing is read any more.
-            Step::Done(Some(answer)) => drop(answers.send(answer).await),
             Step::Done(None) => {}
+            Step::Done(Some(answer)) => {
+                drop(of_query);
+                // Fails when the connection broke; then nothing is read any more.
+                let _ = answers.send(Answer::new(&answer, &memory, place)).await;
+            }
             Step::Forward(pending) => {
                 let (handler, wanted) = (Arc::clone(&self.handler), self.wanted);
                 self.tasks.spawn(async move {
-                    if let Some(answer) = handler.finish(pending, wanted).await {
+                    let answer = handler.finish(pending, wanted).await;
+                    drop(of_query);
+                    if let Some(answer) = answer {
+                        let answer = Answer::new(&answer, &memory, place);
                         let _ = answers.send(answer).await;
                     }
-                    drop(place);
                 });
             }
         }
     }
 }
 
-/// The next query; `None` at the end, however it came.
-async fn read_query(reader: &mut OwnedReadHalf) -> Option<Vec<u8>> {
-    let length = reader.read_u16().await.ok()?;
-    let mut query = vec![0; length.into()];
-    reader.read_exact(&mut query).await.ok()?;
-    Some(query)
-}
-
 /// Sends answers until there can be no more.
-async fn write(mut writer: OwnedWriteHalf, mut answers: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+async fn write(
+    mut writer: OwnedWriteHalf,
+    mut answers: mpsc::Receiver<io::Result<Answer>>,
+) -> io::Result<()> {
     while let Some(answer) = answers.recv().await {
-        timeout(ANSWER_DEADLINE, writer.write_all(&framed(&answer)?)).await??;
+        let answer = answer?;
+        timeout_at(answer.until, writer.write_all(&answer.framed)).await??;
     }
     writer.shutdown().await
 }
+
+#[cfg(test)]
+mod tests;

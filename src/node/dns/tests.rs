@@ -20,7 +20,7 @@ use resolv_conf::Content;
 use upstream::{Upstream, a, address, reply};
 
 /// A service with virtual addresses, and one host outside the cluster.
-const MESH: &str = "
+pub(super) const MESH: &str = "
 workloads:
 - {uid: client, name: client, namespace: ns1, serviceAccount: sa, workloadIps: [10.0.0.1], canonicalName: shop}
 services:
@@ -37,7 +37,7 @@ fn settings() -> Settings {
 }
 
 /// A handler without a namespace of its own; `servers` are asked when clients have not chosen.
-fn handler(mesh: &str, servers: &[&Upstream]) -> Arc<Handler> {
+pub(super) fn handler(mesh: &str, servers: &[&Upstream]) -> Arc<Handler> {
     let servers = servers.iter().map(|server| server.address).collect();
     let upstream = Servers { servers, timeout: Duration::from_secs(1), attempts: 1 };
     let pod = PodInfo { name: "client".into(), namespace: "ns1".into(), service_account: "sa".into() };
