@@ -78,6 +78,23 @@ pub(crate) enum Error {
     Connect { server: SocketAddr, source: dial::Error },
 }
 
+impl Error {
+    /// The server that did not answer, if it is the fault of one.
+    pub(super) fn server(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Silent { server, .. } | Self::Unreachable { server, .. } | Self::Connect { server, .. } => {
+                Some(*server)
+            }
+            Self::NobodyToAsk
+            | Self::TooLate
+            | Self::TooMany
+            | Self::GivenUp
+            | Self::Unreadable
+            | Self::NotKnown => None,
+        }
+    }
+}
+
 impl Upstream {
     /// The server the client has chosen.
     pub(super) fn chosen(server: SocketAddr) -> Self {

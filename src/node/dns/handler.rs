@@ -128,12 +128,13 @@ impl Handler {
             Err(error) => return failed(&error),
         };
         if let Some(answer) = self.others.kept(query, &upstream) {
+            self.others.is_still_wanted(wanted);
             return (self.passed_on(query, answer), Outcome::Cached);
         }
         match asked(self.others.ask(query, upstream, transport), account).await {
             Ok(answer) => {
-                if let Some(server) = self.others.chosen(wanted).filter(|_| wire::is_settled(&answer)) {
-                    self.others.was_of_help(server);
+                if wire::is_settled(&answer) {
+                    self.others.was_of_help(wanted);
                 }
                 (self.passed_on(query, answer), Outcome::Forwarded)
             }

@@ -4,12 +4,13 @@
 //! listeners too, where the pod's own queries are not captured.
 //!
 //! ```text
-//! name ─▶ known: still fresh? ─▶ addresses
-//!           └─ no ─▶ resolve: A and AAAA at once, one lookup for all who ask ─▶ known
+//! name ─▶ whom to ask ─▶ known from them: still fresh? ─▶ addresses
+//!                          └─ no ─▶ resolve: A and AAAA at once, one lookup for all who ask ─▶ known
 //! ```
 //!
-//! - **Who is asked**: the server the pod has asked lately, if that was of help, else those of the node's `/etc/resolv.conf`;
-//!   from inside the pod, like everything that is forwarded for it.
+//! - **Who is asked**: the server the pod has chosen, if that was of help (see `others::choice`), else those of the node's
+//!   `/etc/resolv.conf`; from inside the pod, like everything that is forwarded for it. What one server said is not given when
+//!   another is to be asked, and holds for no longer than the choice of that server.
 //! - **What is believed**: addresses no connection to another host can go to are left out. A name must not lead to the pod's own
 //!   loopback address, where its proxy and whatever trusts the pod listens. Addresses of private networks and the link-local ones
 //!   of IPv4 are allowed: that is where such hosts are, and the pod could dial them anyway.
@@ -28,12 +29,13 @@ use super::account;
 use super::ask;
 use super::flights::Flights;
 use super::handler::Handler;
+use super::others::Usual;
 
 mod answer;
 mod known;
 mod resolve;
 
-use known::Known;
+use known::{Asked, Known};
 use resolve::DEADLINE;
 
 /// How long somebody who could have stale addresses waits for fresh ones (RFC 8767 §5).
@@ -47,7 +49,7 @@ pub(crate) struct Hosts(Arc<Inner>);
 struct Inner {
     handler: Arc<Handler>,
     known: Arc<Known>,
-    lookups: Flights<Arc<str>, Found>,
+    lookups: Flights<Asked, Found>,
 }
 
 /// The addresses of a host, at least one; or why there are none.
@@ -113,9 +115,10 @@ impl Hosts {
     }
 
     #[cfg(test)]
-    pub(super) fn remember(&self, name: &str, address: IpAddr, life: Duration) {
+    pub(super) async fn remember(&self, name: &str, address: IpAddr, life: Duration) {
         let said = Ok(Arc::from([address]));
-        let _ = self.0.known.take(name.into(), resolve::Finding { said, life });
+        let servers = self.0.handler.others.usual().await.upstream.servers;
+        let _ = self.0.known.take(Asked { name: name.into(), servers }, resolve::Finding { said, life });
     }
 
     /// What nameservers say of the host of a workload that has only a name. A name that is not complete (without a dot at its end)
@@ -167,24 +170,26 @@ impl Hosts {
             return answer::usable(&name.into(), vec![address]);
         }
         let name: Arc<str> = name.to_ascii_lowercase().into();
-        match self.0.known.find(&name) {
+        let usual = self.0.handler.others.usual().await;
+        let asked = Asked { name, servers: Arc::clone(&usual.upstream.servers) };
+        match self.0.known.find(&asked) {
             Some(known::Entry { said, is_fresh: true }) => said,
             Some(known::Entry { said, is_fresh: false }) => {
-                timeout(PATIENCE, self.ask(name)).await.unwrap_or(said)
+                timeout(PATIENCE, self.ask(asked, usual)).await.unwrap_or(said)
             }
-            None => self.ask(name).await,
+            None => self.ask(asked, usual).await,
         }
     }
 
-    /// Asks, together with all who want to know the same.
-    async fn ask(&self, name: Arc<str>) -> Found {
+    /// Asks, together with all who want to know the same of the same servers.
+    async fn ask(&self, asked: Asked, usual: Usual) -> Found {
         let (handler, known) = (Arc::clone(&self.0.handler), Arc::clone(&self.0.known));
-        let host = Arc::clone(&name);
+        let (flight, name) = (asked.clone(), Arc::clone(&asked.name));
         let work = async move {
-            let finding = resolve::resolve(&handler, &host).await;
-            known.take(host, finding)
+            let finding = resolve::resolve(&handler, usual, &asked.name).await;
+            known.take(asked, finding)
         };
-        let found = self.0.lookups.join(Arc::clone(&name), work).await;
+        let found = self.0.lookups.join(flight, work).await;
         found.unwrap_or(Err(Error::GivenUp { name }))
     }
 }

@@ -4,11 +4,10 @@
 //! asked at all is decided elsewhere, and so is what a client is told.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use super::ask::{Error, Messenger, ONCE_TIMEOUT, Upstream};
 use super::cache::{Cache, Key};
@@ -17,12 +16,13 @@ use super::message::{Query, Transport};
 use super::resolv_conf::{Content, ResolvConf};
 use super::wire;
 
+mod choice;
+
+use choice::Choice;
+
 /// Queries of one pod that may wait for other servers at the same time, and those of them that differ: each has a socket.
 pub(super) const WAITING: usize = 1024;
 pub(super) const ASKED: usize = 256;
-/// How long the server a pod has chosen last is taken for the one it would choose. Pods do not change their mind often, and a
-/// server that somebody tried by hand must not stay for ever.
-const CHOICE: Duration = Duration::from_secs(600);
 
 /// Whom a client wanted to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,14 @@ pub(super) enum Wanted {
     Anybody,
     /// That is not known. To ask somebody else could be to ask the client itself, who asked for others.
     NotKnown,
+}
+
+/// Whom to ask when there is no client.
+#[derive(Debug)]
+pub(super) struct Usual {
+    pub(super) upstream: Upstream,
+    /// For how long at most that is so.
+    pub(super) holds: Duration,
 }
 
 /// What other servers say to one pod.
@@ -46,8 +54,7 @@ pub(super) struct Others {
     asked: Arc<Semaphore>,
     /// Where this pod is listened for: asking there would be asking ourselves.
     own_addresses: Vec<SocketAddr>,
-    /// The server the pod has chosen last that was of help, and when.
-    chosen: Mutex<Option<(SocketAddr, Instant)>>,
+    choice: Choice,
 }
 
 /// Queries with the same of these are answered alike, to the letter.
@@ -73,7 +80,7 @@ impl Others {
             waiting: Semaphore::new(WAITING),
             asked: Arc::new(Semaphore::new(ASKED)),
             own_addresses,
-            chosen: Mutex::default(),
+            choice: Choice::default(),
         }
     }
 
@@ -90,29 +97,27 @@ impl Others {
         match self.chosen(wanted) {
             Some(server) => Ok(Upstream::chosen(server)),
             None if wanted == Wanted::NotKnown => Err(Error::NotKnown),
-            None => self.of_node().await,
+            None => Ok(self.of_node(self.resolv_conf().await?)),
         }
     }
 
-    /// Whom to ask when there is no client: whom the pod has asked lately, or else whom the node would ask.
-    pub(super) async fn usual(&self) -> Result<Upstream, Error> {
-        let chosen = *self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        match chosen.filter(|(_, at)| at.elapsed() < CHOICE) {
-            Some((server, _)) => Ok(Upstream::chosen(server)),
-            None => self.of_node().await,
+    /// Whom to ask when there is no client: whom the pod has chosen, or else whom the node would ask.
+    pub(super) async fn usual(&self) -> Usual {
+        match self.choice.server() {
+            Some((server, holds)) => Usual { upstream: Upstream::chosen(server), holds },
+            None => Usual { upstream: self.of_node(self.resolv_conf.read().await), holds: Duration::MAX },
         }
     }
 
-    async fn of_node(&self) -> Result<Upstream, Error> {
-        let mut upstream = self.resolv_conf().await?.upstream;
+    fn of_node(&self, Content { mut upstream, .. }: Content) -> Upstream {
         if upstream.servers.iter().any(|server| self.own_addresses.contains(server)) {
             let others = upstream.servers.iter().filter(|server| !self.own_addresses.contains(server));
             upstream.servers = others.copied().collect();
         }
-        Ok(upstream)
+        upstream
     }
 
-    /// What the file says. Reading it is waiting too.
+    /// What the file says, for a client. Reading it is waiting too.
     async fn resolv_conf(&self) -> Result<Content, Error> {
         if let Some(content) = self.resolv_conf.fresh() {
             return Ok(content);
@@ -122,13 +127,22 @@ impl Others {
     }
 
     /// The names that may be meant by one that is not complete, in the order in which they are tried.
-    pub(super) async fn completed(&self, name: &str) -> Result<Vec<String>, Error> {
-        Ok(self.resolv_conf().await?.search.completed(name))
+    pub(super) async fn completed(&self, name: &str) -> Vec<String> {
+        self.resolv_conf.read().await.search.completed(name)
     }
 
-    /// Says that a server the pod has chosen was of help.
-    pub(super) fn was_of_help(&self, chosen: SocketAddr) {
-        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some((chosen, Instant::now()));
+    /// Says that the server a client wanted to ask was of help.
+    pub(super) fn was_of_help(&self, wanted: Wanted) {
+        if let Some(server) = self.chosen(wanted) {
+            self.choice.was_of_help(server);
+        }
+    }
+
+    /// Says that a client wanted to ask a server what that had answered before.
+    pub(super) fn is_still_wanted(&self, wanted: Wanted) {
+        if let Some(server) = self.chosen(wanted) {
+            self.choice.is_still_wanted(server);
+        }
     }
 
     /// What they said to this query before, if that still holds.
@@ -158,7 +172,13 @@ impl Others {
             cache.keep(key, &answer);
             Ok(answer.into())
         });
-        said.await.unwrap_or(Err(Error::GivenUp)).map(|answer| answer.to_vec())
+        let said = said.await.unwrap_or(Err(Error::GivenUp));
+        if let Err(error) = &said
+            && let Some(server) = error.server()
+        {
+            self.choice.has_failed(server);
+        }
+        said.map(|answer| answer.to_vec())
     }
 
     /// Sends a message that is no query to whom it is for, once: it may change something there.

@@ -1,8 +1,10 @@
 //! What is known of hosts, and for how long.
 //!
-//! In go findings as they are made; out comes the last one of a host, with whether that still holds. It asks nobody.
+//! In go findings as they are made; out comes the last one of a host from the servers that would be asked, with whether that
+//! still holds. It asks nobody.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,15 +20,22 @@ const STALE: Duration = Duration::from_secs(3600);
 /// How long nobody is asked again who did not answer, while there are stale addresses (RFC 8767 §5).
 const PAUSE_WHILE_STALE: Duration = Duration::from_secs(30);
 
+/// A host, and who is asked for it, in order: another server may know another world.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) name: Arc<str>,
+    pub(super) servers: Arc<[SocketAddr]>,
+}
+
 /// What is known of hosts.
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<Store>);
 
 #[derive(Debug, Default)]
 struct Store {
-    hosts: HashMap<Arc<str>, Host>,
-    /// The names in the order in which they came.
-    ages: BTreeMap<u64, Arc<str>>,
+    hosts: HashMap<Asked, Host>,
+    /// The hosts in the order in which they came.
+    ages: BTreeMap<u64, Asked>,
     next: u64,
 }
 
@@ -48,23 +57,23 @@ pub(super) struct Entry {
 
 impl Known {
     /// What is known of a host: something that holds, or addresses that have held.
-    pub(super) fn find(&self, name: &str) -> Option<Entry> {
+    pub(super) fn find(&self, asked: &Asked) -> Option<Entry> {
         let mut store = self.lock();
-        let host = store.hosts.get(name)?;
+        let host = store.hosts.get(asked)?;
         let now = Instant::now();
         if host.until <= now {
-            store.remove(name);
+            store.remove(asked);
             return None;
         }
         Some(Entry { said: host.said.clone(), is_fresh: now < host.fresh_until })
     }
 
     /// Takes a finding; gives what is said now. A failure leaves addresses in place that may still be given.
-    pub(super) fn take(&self, name: Arc<str>, finding: Finding) -> Found {
+    pub(super) fn take(&self, asked: Asked, finding: Finding) -> Found {
         let Finding { said, life } = finding;
         let (mut store, now) = (self.lock(), Instant::now());
         if said.as_ref().is_err_and(|error| !error.is_settled())
-            && let Some(host) = store.hosts.get_mut(&name)
+            && let Some(host) = store.hosts.get_mut(&asked)
             && host.said.is_ok()
             && now < host.until
         {
@@ -73,7 +82,7 @@ impl Known {
         }
         let fresh_until = now + life;
         let until = if said.is_ok() { fresh_until + STALE } else { fresh_until };
-        store.insert(name, Host { said: said.clone(), fresh_until, until, age: 0 });
+        store.insert(asked, Host { said: said.clone(), fresh_until, until, age: 0 });
         said
     }
 
@@ -83,12 +92,12 @@ impl Known {
 }
 
 impl Store {
-    fn insert(&mut self, name: Arc<str>, mut host: Host) {
-        self.remove(&name);
+    fn insert(&mut self, asked: Asked, mut host: Host) {
+        self.remove(&asked);
         host.age = self.next;
         self.next += 1;
-        self.ages.insert(host.age, Arc::clone(&name));
-        self.hosts.insert(name, host);
+        self.ages.insert(host.age, asked.clone());
+        self.hosts.insert(asked, host);
         if self.hosts.len() > MOST_HOSTS
             && let Some((_, oldest)) = self.ages.pop_first()
         {
@@ -96,8 +105,8 @@ impl Store {
         }
     }
 
-    fn remove(&mut self, name: &str) {
-        if let Some(host) = self.hosts.remove(name) {
+    fn remove(&mut self, asked: &Asked) {
+        if let Some(host) = self.hosts.remove(asked) {
             self.ages.remove(&host.age);
         }
     }
@@ -109,6 +118,14 @@ mod tests {
     use super::*;
 
     const LIFE: Duration = Duration::from_secs(10);
+
+    fn host(name: &str) -> Asked {
+        Asked { name: name.into(), servers: Arc::new(["192.0.2.53:53".parse().unwrap()]) }
+    }
+
+    fn web() -> Asked {
+        host("web")
+    }
 
     fn addresses(last: u8) -> Finding {
         let address = std::net::IpAddr::from([192, 0, 2, last]);
@@ -125,7 +142,7 @@ mod tests {
 
     /// The last part of the address that is known, and whether it is fresh.
     fn find(known: &Known) -> Option<(u8, bool)> {
-        let Entry { said, is_fresh } = known.find("web")?;
+        let Entry { said, is_fresh } = known.find(&web())?;
         let std::net::IpAddr::V4(ip) = said.ok()?[0] else { panic!() };
         Some((ip.octets()[3], is_fresh))
     }
@@ -138,7 +155,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn addresses_are_fresh_then_stale_then_gone() {
         let known = Known::default();
-        known.take("web".into(), addresses(1)).unwrap();
+        known.take(web(), addresses(1)).unwrap();
         tokio::time::advance(LIFE - Duration::from_millis(1)).await;
         assert_eq!(find(&known), Some((1, true)));
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -151,22 +168,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_answer_is_left_alone_for_a_while_and_stale_addresses_are_given() {
         let known = Known::default();
-        known.take("web".into(), addresses(1)).unwrap();
+        known.take(web(), addresses(1)).unwrap();
         tokio::time::advance(LIFE).await;
-        known.take("web".into(), failure()).unwrap();
+        known.take(web(), failure()).unwrap();
         assert_eq!(find(&known), Some((1, true)));
         tokio::time::advance(PAUSE_WHILE_STALE).await;
         assert_eq!(find(&known), Some((1, false)));
-        known.take("web".into(), addresses(2)).unwrap();
+        known.take(web(), addresses(2)).unwrap();
         assert_eq!(find(&known), Some((2, true)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_do_not_make_addresses_live_for_ever() {
         let known = Known::default();
-        known.take("web".into(), addresses(1)).unwrap();
+        known.take(web(), addresses(1)).unwrap();
         let mut rounds = 0;
-        while known.take("web".into(), failure()).is_ok() {
+        while known.take(web(), failure()).is_ok() {
             tokio::time::advance(PAUSE_WHILE_STALE).await;
             rounds += 1;
             assert!(rounds < 1000);
@@ -177,22 +194,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn that_there_is_no_such_host_is_believed_at_once() {
         let known = Known::default();
-        known.take("web".into(), addresses(1)).unwrap();
+        known.take(web(), addresses(1)).unwrap();
         tokio::time::advance(LIFE).await;
-        known.take("web".into(), no_such_host()).unwrap_err();
-        assert!(known.find("web").unwrap().said.is_err());
+        known.take(web(), no_such_host()).unwrap_err();
+        assert!(known.find(&web()).unwrap().said.is_err());
         tokio::time::advance(LIFE).await;
-        assert!(known.find("web").is_none());
+        assert!(known.find(&web()).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_so_many_hosts_are_remembered_and_the_oldest_goes_first() {
         let known = Known::default();
         for number in 0..=MOST_HOSTS {
-            known.take(format!("host{number}").into(), addresses(1)).unwrap();
-            known.take(format!("host{number}").into(), addresses(1)).unwrap();
+            known.take(host(&format!("host{number}")), addresses(1)).unwrap();
+            known.take(host(&format!("host{number}")), addresses(1)).unwrap();
         }
-        assert!(known.find("host0").is_none() && known.find("host1").is_some());
+        assert!(known.find(&host("host0")).is_none() && known.find(&host("host1")).is_some());
         assert_eq!(size(&known), (MOST_HOSTS, MOST_HOSTS));
     }
 }

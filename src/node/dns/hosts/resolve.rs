@@ -14,6 +14,7 @@ use super::{Error, Found};
 use crate::dns::ask::{self, Upstream};
 use crate::dns::handler::Handler;
 use crate::dns::message::{Query, Transport};
+use crate::dns::others::Usual;
 use crate::dns::own;
 
 /// How long a lookup may take in all.
@@ -38,20 +39,22 @@ pub(super) struct Finding {
     pub(super) life: Duration,
 }
 
-/// Looks a host up, completing its name if that is not complete.
-pub(super) async fn resolve(handler: &Handler, name: &Arc<str>) -> Finding {
-    let found = timeout(DEADLINE, search(handler, name)).await;
+/// Looks a host up, completing its name if that is not complete. Nothing holds for longer than the choice of whom to ask.
+pub(super) async fn resolve(handler: &Handler, usual: Usual, name: &Arc<str>) -> Finding {
+    let Usual { upstream, holds } = usual;
+    let found = timeout(DEADLINE, search(handler, upstream, name)).await;
     let found = found.unwrap_or_else(|_| Err(Error::TooLate { name: Arc::clone(name) }));
-    found.unwrap_or_else(|error| Finding { said: Err(error), life: FAILURE_HOLDS })
+    let Finding { said, life } =
+        found.unwrap_or_else(|error| Finding { said: Err(error), life: FAILURE_HOLDS });
+    Finding { said, life: life.min(holds) }
 }
 
 /// Looks for a host under each name that may be meant; an error when somebody does not answer. Others are not tried then: they
 /// would be other hosts.
-async fn search(handler: &Handler, name: &Arc<str>) -> Result<Finding, Error> {
-    let failed = |error| unanswered(name, error);
-    let upstream = within_deadline(handler.others.usual().await.map_err(failed)?);
+async fn search(handler: &Handler, upstream: Upstream, name: &Arc<str>) -> Result<Finding, Error> {
+    let upstream = within_deadline(upstream);
     let mut last = None;
-    for complete in handler.others.completed(name).await.map_err(failed)? {
+    for complete in handler.others.completed(name).await {
         let is_plain = complete.bytes().all(|byte| byte.is_ascii_graphic());
         let Some(complete) = own::name(&complete).filter(|_| is_plain) else { continue };
         let host = Host { handler, upstream: &upstream, name, complete };
@@ -189,6 +192,16 @@ mod tests {
             (nothing(), Some(900), 60),
         ] {
             assert_eq!(holding(said, life).life.as_secs(), expected, "{life:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_finding_holds_no_longer_than_whom_to_ask() {
+        let handler = crate::dns::tests::handler(crate::dns::tests::MESH, &[]);
+        for (holds, expected) in [(FAILURE_HOLDS / 2, FAILURE_HOLDS / 2), (Duration::MAX, FAILURE_HOLDS)] {
+            let nobody = Upstream { servers: Arc::new([]), timeout: SERVER_DEADLINE, attempts: 1 };
+            let finding = resolve(&handler, Usual { upstream: nobody, holds }, &"web".into()).await;
+            assert_eq!(finding.life, expected);
         }
     }
 

@@ -206,6 +206,24 @@ async fn the_server_the_pod_has_chosen_is_asked_if_it_was_of_help() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_tried_once_is_not_asked_for_all_and_what_it_said_is_not_given() {
+    let (chosen, tried) = (knows(&["db.example."]).await, knows(&[]).await);
+    let handler = handler(MESH, &[]);
+    let txt = |name| query(name, RecordType::TXT);
+    ask(&handler, &txt("any.example."), Some(chosen.address)).await;
+    let hosts = Hosts::new(Arc::clone(&handler));
+    ask(&handler, &txt("any.example."), Some(tried.address)).await;
+    assert_eq!(of_workload(&hosts, "db.example").await.unwrap(), BOTH);
+    // When the first is not there any more, the other one takes its place, and what it says.
+    let address = chosen.address;
+    drop(chosen);
+    let failed = ask(&handler, &txt("new.example."), Some(address)).await;
+    assert_eq!(failed.metadata.response_code, ResponseCode::ServFail);
+    ask(&handler, &txt("new.example."), Some(tried.address)).await;
+    assert_eq!(of_workload(&hosts, "db.example").await.unwrap_err().reason(), "host_unknown");
+}
+
+#[tokio::test]
 async fn when_nobody_answers_the_reason_is_told_and_soon_asked_again() {
     let silent = Upstream::start(|_, _| Vec::new()).await;
     let none = of_workload(&hosts(&[]), "db.example").await.unwrap_err();
@@ -224,12 +242,12 @@ async fn while_nobody_answers_a_host_is_where_it_was() {
     let silent = Upstream::start(|_, _| Vec::new()).await;
     // As the file says, asking takes as long as it may.
     let hosts_of_slow = Hosts::new(Arc::new(searching("options attempts:5", &[&silent])));
-    hosts_of_slow.remember("db.example", "192.0.2.9".parse().unwrap(), Duration::ZERO);
+    hosts_of_slow.remember("db.example", "192.0.2.9".parse().unwrap(), Duration::ZERO).await;
     let before = std::time::Instant::now();
     assert_eq!(of_workload(&hosts_of_slow, "db.example").await.unwrap(), ["192.0.2.9"]);
     assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
     let hosts = hosts(&[&silent]);
-    hosts.remember("db.example", "192.0.2.9".parse().unwrap(), Duration::ZERO);
+    hosts.remember("db.example", "192.0.2.9".parse().unwrap(), Duration::ZERO).await;
     assert_eq!(of_workload(&hosts, "db.example").await.unwrap(), ["192.0.2.9"]);
     let asked = silent.asked();
     let before = std::time::Instant::now();
@@ -242,7 +260,7 @@ async fn a_host_that_has_moved_is_where_it_is_said_to_be() {
     let server = knows(&["db.example."]).await;
     let hosts = hosts(&[&server]);
     for name in ["db.example", "gone.example"] {
-        hosts.remember(name, "192.0.2.9".parse().unwrap(), Duration::ZERO);
+        hosts.remember(name, "192.0.2.9".parse().unwrap(), Duration::ZERO).await;
     }
     assert_eq!(of_workload(&hosts, "db.example").await.unwrap(), BOTH);
     assert_eq!(of_workload(&hosts, "gone.example").await.unwrap_err().reason(), "host_unknown");
