@@ -107,6 +107,12 @@ impl Error {
             | Self::GivenUp { .. } => false,
         }
     }
+
+    /// Whether nobody was asked in the first place.
+    fn is_our_doing(&self) -> bool {
+        matches!(self, Self::Unanswered { source, .. }
+            if matches!(**source, ask::Error::TooMany | ask::Error::GivenUp))
+    }
 }
 
 impl Hosts {

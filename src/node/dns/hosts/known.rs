@@ -2,6 +2,10 @@
 //!
 //! In go findings as they are made; out comes the last one of a host from the servers that would be asked, with whether that
 //! still holds. It asks nobody.
+//!
+//! A pod makes names up as it likes where it may name hosts itself. They must not push out the addresses its connections go to:
+//! where there are too many hosts, those without addresses go first. And what is our own doing says nothing of a host, so it is
+//! not kept.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -10,10 +14,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Found;
 use super::resolve::Finding;
+use super::{Error, Found};
 
-/// Hosts that are remembered for one pod. A pod makes names up as it likes where it may name hosts itself.
+/// Hosts that are remembered for one pod.
 const MOST_HOSTS: usize = 1024;
 /// How long addresses may be given after they should have been asked for anew.
 const STALE: Duration = Duration::from_secs(3600);
@@ -34,9 +38,16 @@ pub(super) struct Known(Mutex<Store>);
 #[derive(Debug, Default)]
 struct Store {
     hosts: HashMap<Asked, Host>,
-    /// The hosts in the order in which they came.
-    ages: BTreeMap<u64, Asked>,
+    /// The hosts in the order in which they go when there are too many.
+    ages: BTreeMap<Age, Asked>,
     next: u64,
+}
+
+/// When a host goes: before those with addresses if it has none, then the oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    has_addresses: bool,
+    number: u64,
 }
 
 #[derive(Debug)]
@@ -45,7 +56,7 @@ struct Host {
     fresh_until: Instant,
     /// Addresses may be given until then.
     until: Instant,
-    age: u64,
+    age: Age,
 }
 
 /// What was found out last.
@@ -72,17 +83,24 @@ impl Known {
     pub(super) fn take(&self, asked: Asked, finding: Finding) -> Found {
         let Finding { said, life } = finding;
         let (mut store, now) = (self.lock(), Instant::now());
+        let is_our_doing = said.as_ref().is_err_and(Error::is_our_doing);
         if said.as_ref().is_err_and(|error| !error.is_settled())
             && let Some(host) = store.hosts.get_mut(&asked)
             && host.said.is_ok()
             && now < host.until
         {
-            host.fresh_until = now + PAUSE_WHILE_STALE;
+            if !is_our_doing {
+                host.fresh_until = now + PAUSE_WHILE_STALE;
+            }
             return host.said.clone();
+        }
+        if is_our_doing {
+            return said;
         }
         let fresh_until = now + life;
         let until = if said.is_ok() { fresh_until + STALE } else { fresh_until };
-        store.insert(asked, Host { said: said.clone(), fresh_until, until, age: 0 });
+        let age = Age { has_addresses: said.is_ok(), number: store.next };
+        store.insert(asked, Host { said: said.clone(), fresh_until, until, age });
         said
     }
 
@@ -92,9 +110,8 @@ impl Known {
 }
 
 impl Store {
-    fn insert(&mut self, asked: Asked, mut host: Host) {
+    fn insert(&mut self, asked: Asked, host: Host) {
         self.remove(&asked);
-        host.age = self.next;
         self.next += 1;
         self.ages.insert(host.age, asked.clone());
         self.hosts.insert(asked, host);
@@ -114,8 +131,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Error;
     use super::*;
+    use crate::dns::ask;
 
     const LIFE: Duration = Duration::from_secs(10);
 
@@ -211,5 +228,38 @@ mod tests {
         }
         assert!(known.find(&host("host0")).is_none() && known.find(&host("host1")).is_some());
         assert_eq!(size(&known), (MOST_HOSTS, MOST_HOSTS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hosts_without_addresses_push_out_nobody_who_has_some() {
+        let known = Known::default();
+        known.take(web(), addresses(1)).unwrap();
+        for number in 0..=MOST_HOSTS {
+            let finding = if number % 2 == 0 { failure() } else { no_such_host() };
+            known.take(host(&format!("host{number}")), finding).unwrap_err();
+        }
+        assert_eq!(find(&known), Some((1, true)));
+        let last = host(&format!("host{MOST_HOSTS}"));
+        assert!(known.find(&host("host1")).is_none() && known.find(&last).is_some());
+        assert_eq!(size(&known), (MOST_HOSTS, MOST_HOSTS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_our_own_doing_is_not_kept_and_puts_nothing_off() {
+        let known = Known::default();
+        let ours = |source| {
+            let said = Err(Error::Unanswered { name: "web".into(), source: Arc::new(source) });
+            Finding { said, life: LIFE }
+        };
+        for source in [ask::Error::TooMany, ask::Error::GivenUp] {
+            known.take(web(), ours(source)).unwrap_err();
+        }
+        assert_eq!(size(&known), (0, 0));
+        known.take(web(), ours(ask::Error::TooLate)).unwrap_err();
+        assert_eq!(size(&known), (1, 1));
+        known.take(web(), addresses(1)).unwrap();
+        tokio::time::advance(LIFE).await;
+        known.take(web(), ours(ask::Error::TooMany)).unwrap();
+        assert_eq!(find(&known), Some((1, false)));
     }
 }
