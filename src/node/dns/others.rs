@@ -17,12 +17,13 @@ use super::resolv_conf::{Content, ResolvConf};
 use super::wire;
 
 mod choice;
+mod sockets;
 
 use choice::Choice;
+use sockets::{For, Sockets};
 
-/// Queries of one pod that may wait for other servers at the same time, and those of them that differ: each has a socket.
+/// Queries of one pod's clients that may wait for other servers at the same time.
 pub(super) const WAITING: usize = 1024;
-pub(super) const ASKED: usize = 256;
 
 /// Whom a client wanted to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub(super) struct Others {
     cache: Arc<Cache>,
     asking: Flights<Flight, Result<Arc<[u8]>, Error>>,
     pub(super) waiting: Semaphore,
-    asked: Arc<Semaphore>,
+    sockets: Sockets,
     /// Where this pod is listened for: asking there would be asking ourselves.
     own_addresses: Vec<SocketAddr>,
     choice: Choice,
@@ -64,6 +65,8 @@ struct Flight {
     /// The question as it was written.
     question: Box<[u8]>,
     transport: Transport,
+    /// Whether there is a place to ask from is another matter for each.
+    whom: For,
 }
 
 impl Others {
@@ -78,7 +81,7 @@ impl Others {
             cache: Arc::default(),
             asking: Flights::default(),
             waiting: Semaphore::new(WAITING),
-            asked: Arc::new(Semaphore::new(ASKED)),
+            sockets: Sockets::default(),
             own_addresses,
             choice: Choice::default(),
         }
@@ -150,7 +153,7 @@ impl Others {
         self.cache.find(&Key::new(query, &upstream.servers)?, &query.wire)
     }
 
-    /// Asks, together with all who ask the same, and keeps what is said.
+    /// Asks for a client, together with all who ask the same, and keeps what is said.
     pub(super) async fn ask(
         &self,
         query: &Query,
@@ -158,16 +161,31 @@ impl Others {
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
         let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
+        self.ask_for(For::Client, query, upstream, transport).await
+    }
+
+    /// Asks for a host, likewise.
+    pub(super) async fn ask_for_host(&self, query: &Query, upstream: Upstream) -> Result<Vec<u8>, Error> {
+        self.ask_for(For::Host, query, upstream, Transport::Udp).await
+    }
+
+    async fn ask_for(
+        &self,
+        whom: For,
+        query: &Query,
+        upstream: Upstream,
+        transport: Transport,
+    ) -> Result<Vec<u8>, Error> {
         let key = Key::new(query, &upstream.servers);
         let Some((key, question)) = key.zip(wire::question(&query.wire)) else {
-            let _asked = self.asked.try_acquire().map_err(|_| Error::TooMany)?;
+            let _place = self.sockets.place(whom).await?;
             return self.messenger.ask(&upstream, &query.wire, transport).await;
         };
-        let flight = Flight { key: key.clone(), question: question.as_written(), transport };
+        let flight = Flight { key: key.clone(), question: question.as_written(), transport, whom };
         let (messenger, cache) = (self.messenger.clone(), Arc::clone(&self.cache));
-        let (asked, message) = (Arc::clone(&self.asked), query.wire.clone());
+        let (sockets, message) = (self.sockets.clone(), query.wire.clone());
         let said = self.asking.join(flight, async move {
-            let _asked = asked.try_acquire().map_err(|_| Error::TooMany)?;
+            let _place = sockets.place(whom).await?;
             let answer = messenger.ask(&upstream, &message, transport).await?;
             cache.keep(key, &answer);
             Ok(answer.into())
@@ -189,7 +207,7 @@ impl Others {
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
         let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
-        let _asked = self.asked.try_acquire().map_err(|_| Error::TooMany)?;
+        let _place = self.sockets.place(For::Client).await?;
         self.messenger.send(server, ONCE_TIMEOUT, operation, transport).await
     }
 }

@@ -13,7 +13,7 @@ use super::answer::{self, Told};
 use super::{Error, Found};
 use crate::dns::ask::{self, Upstream};
 use crate::dns::handler::Handler;
-use crate::dns::message::{Query, Transport};
+use crate::dns::message::Query;
 use crate::dns::others::Usual;
 use crate::dns::own;
 
@@ -146,7 +146,7 @@ impl Host<'_> {
         let answer = match handler.others.kept(query, upstream) {
             Some(kept) => kept,
             None => {
-                let asked = handler.others.ask(query, (*upstream).clone(), Transport::Udp).await;
+                let asked = handler.others.ask_for_host(query, (*upstream).clone()).await;
                 asked.map_err(|error| unanswered(self.name, error))?
             }
         };

@@ -206,6 +206,16 @@ async fn the_server_the_pod_has_chosen_is_asked_if_it_was_of_help() {
 }
 
 #[tokio::test]
+async fn a_pod_that_asks_a_lot_by_itself_keeps_no_host_from_being_found() {
+    let server = knows(&["db.example."]).await;
+    let handler = handler(MESH, &[&server]);
+    let all = u32::try_from(others::WAITING).unwrap();
+    let _waiting = handler.others.waiting.try_acquire_many(all).unwrap();
+    let hosts = Hosts::new(Arc::clone(&handler));
+    assert_eq!(of_workload(&hosts, "db.example").await.unwrap(), BOTH);
+}
+
+#[tokio::test]
 async fn a_server_that_was_tried_once_is_not_asked_for_all_and_what_it_said_is_not_given() {
     let (chosen, tried) = (knows(&["db.example."]).await, knows(&[]).await);
     let handler = handler(MESH, &[]);
