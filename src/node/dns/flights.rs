@@ -36,22 +36,38 @@ impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Fl
 
     fn begin(&self, key: K, work: impl Future<Output = V> + Send + 'static) -> watch::Receiver<Option<V>> {
         let mut begun = self.begun.lock();
-        // Whatever panicked has left its place behind.
-        let running = begun.get(&key).filter(|outcome| outcome.has_changed().is_ok());
-        if let Some(outcome) = running {
+        if let Some(outcome) = begun.get(&key) {
             return outcome.clone();
         }
         let (tell, outcome) = watch::channel(None);
         begun.insert(key.clone(), outcome.clone());
         drop(begun);
-        let begun = Arc::clone(&self.begun);
+        let flight = Flight { begun: Arc::clone(&self.begun), key };
         self.tasks.spawn(async move {
-            let value = work.await;
-            begun.lock().remove(&key);
+            // Its place is free before anybody is told how it ended, also if that is by a panic.
+            let value = flight.with(work).await;
             // Fails when nobody waits any more.
             let _ = tell.send(Some(value));
         });
         outcome
+    }
+}
+
+/// Work that is being done. It is not any more when this is dropped.
+struct Flight<K: Eq + Hash, V> {
+    begun: Arc<Begun<K, V>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V> Flight<K, V> {
+    async fn with(self, work: impl Future<Output = V>) -> V {
+        work.await
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Flight<K, V> {
+    fn drop(&mut self) {
+        self.begun.lock().remove(&self.key);
     }
 }
 
@@ -94,6 +110,7 @@ mod tests {
     async fn a_panic_is_told_to_those_who_wait_and_does_not_stay() {
         let flights = Flights::<_, u8>::default();
         assert_eq!(flights.join("key", async { panic!("on purpose") }).await, None);
+        assert!(flights.begun.lock().is_empty());
         assert_eq!(flights.join("key", async { 7 }).await, Some(7));
     }
 }
