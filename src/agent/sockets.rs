@@ -16,18 +16,19 @@ const LISTEN: &str = "0A";
 
 /// Whether somebody takes captured queries.
 pub(crate) fn takes_queries(netns: &Netns) -> io::Result<bool> {
-    let table = netns.run(|| table("udp"))??;
-    Ok(sockets(&table).any(|socket| socket.port == DNS_PORT))
+    any_of(netns, ["udp", "udp6"], |socket| socket.port == DNS_PORT)
 }
 
 /// Whether somebody carries connections that were captured.
 pub(crate) fn carries_connections(netns: &Netns) -> io::Result<bool> {
-    let tables = netns.run(|| ["tcp", "tcp6"].map(table))?;
-    for table in tables {
-        let carried = |socket: Socket<'_>| {
-            CAPTURED.contains(&socket.port) && ![TIME_WAIT, LISTEN].contains(&socket.state)
-        };
-        if sockets(&table?).any(carried) {
+    any_of(netns, ["tcp", "tcp6"], |socket| {
+        CAPTURED.contains(&socket.port) && ![TIME_WAIT, LISTEN].contains(&socket.state)
+    })
+}
+
+fn any_of(netns: &Netns, tables: [&str; 2], wanted: impl Fn(Socket<'_>) -> bool) -> io::Result<bool> {
+    for table in netns.run(|| tables.map(table))? {
+        if sockets(&table?).any(&wanted) {
             return Ok(true);
         }
     }

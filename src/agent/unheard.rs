@@ -2,6 +2,9 @@
 //!
 //! In goes a pod's namespace; out comes a warning, when there is nobody: the node that serves the pod does not take queries, or
 //! none serves it. Queries are lost then, and nothing else would say so: the rules are right.
+//!
+//! What is looked at is whether a UDP socket of either family has the port. Whose it is, at which address, and whether there is
+//! one for TCP too is not: the node opens all of them or none, and opens none of IPv6 in a pod without it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
