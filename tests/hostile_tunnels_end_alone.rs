@@ -173,7 +173,7 @@ const ATTACKS: &[Attack] = &[
         rogue.send_raw(&[22, 3, 3, 0, 5, 0, 0, 0, 1, 0]);
     }),
     attack("new keys without end", End::Alert(AlertDescription::UnexpectedMessage), |_, rogue| {
-        (0..200).for_each(|_| rogue.update_keys());
+        (0..70).for_each(|_| rogue.update_keys());
     }),
 ];
 
