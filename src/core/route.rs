@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::hbone::Authority;
 use crate::identity::SpiffeId;
+use crate::refusal::{Missing, Refusal};
 use crate::service::Service;
 use crate::workload::{GatewayAddress, Workload};
 
@@ -96,6 +97,14 @@ pub trait Known {
 
     /// Whether the mesh state has all that can be found out about a waypoint or gateway.
     fn has_asked_for(&self, gateway: &GatewayAddress) -> bool;
+
+    /// Whether something could still be found out, so that there would perhaps be a way.
+    fn may_find_out(&self, refusal: &Refusal) -> bool {
+        refusal.missing().is_some_and(|missing| match missing {
+            Missing::Gateway(reference) => !self.has_asked_for(&reference),
+            Missing::Addresses(host) => self.addresses(&host).is_none(),
+        })
+    }
 }
 
 /// Whoever has seen nothing yet.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::refusal::{Missing, Refusal};
+use crate::refusal::Refusal;
 use crate::service::{IpFamilies, Service};
 use crate::snapshot::Snapshot;
 use crate::workload::{GatewayAddress, Workload};
@@ -147,10 +147,6 @@ impl Call<'_> {
 
     /// What could be found out is worth to be drawn: only then it is.
     fn no_way_yet(&self, refusal: &Refusal) -> Reputation {
-        let unknown = refusal.missing().is_some_and(|missing| match missing {
-            Missing::Gateway(reference) => !self.known.has_asked_for(&reference),
-            Missing::Addresses(host) => self.known.addresses(&host).is_none(),
-        });
-        if unknown { Reputation::Good } else { Reputation::NoWay }
+        if self.known.may_find_out(refusal) { Reputation::Good } else { Reputation::NoWay }
     }
 }

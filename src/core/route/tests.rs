@@ -32,10 +32,6 @@ impl<F: Fn(&Workload, SocketAddr) -> Reputation> Known for F {
     }
 }
 
-fn good(_: &Workload, _: SocketAddr) -> Reputation {
-    Reputation::Good
-}
-
 /// Gives a call of what can be reached from another workload.
 fn call<'c>(
     snapshot: &'c Snapshot,
@@ -52,7 +48,7 @@ fn call<'c>(
 /// `tunnel <peer> <authority> <workload> <service>`, `gateway <peer> <authority> <gateway> <workload>`, or the reason of the refusal;
 /// `-` where there is none.
 fn way(snapshot: &Snapshot, source: &str, destination: &str, entropy: u64) -> String {
-    match routed(snapshot, source, destination, entropy, &good) {
+    match routed(snapshot, source, destination, entropy, &Newcomer) {
         Ok(route) => short(route),
         Err(refusal) => refusal.reason().to_owned(),
     }

@@ -227,10 +227,7 @@ impl<'a> Attempts<'a> {
     fn may_go_on(&self) -> bool {
         match self.route() {
             Ok(other) => self.is_new(&other),
-            Err(refusal) => refusal.missing().is_some_and(|missing| match missing {
-                Missing::Addresses(host) => self.addresses(&host).is_none(),
-                Missing::Gateway(reference) => !self.has_asked_for(&reference),
-            }),
+            Err(refusal) => self.may_find_out(&refusal),
         }
     }
 

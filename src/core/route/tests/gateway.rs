@@ -139,7 +139,7 @@ fn a_gateway_nobody_has_asked_for_gets_its_share_so_that_somebody_does() {
     };
     let count =
         |known: &dyn Known| (0..100).filter(|&entropy| reason(entropy, known) == "unknown_gateway").count();
-    assert_eq!((count(&Curious), count(&good)), (50, 0));
+    assert_eq!((count(&Curious), count(&Newcomer)), (50, 0));
 }
 
 #[test]
@@ -171,7 +171,8 @@ services: [{{name: s, namespace: n, hostname: s, vips: [/10.1.0.1], ports: {{80:
 #[test]
 fn who_may_be_at_either_end() {
     let mesh = snapshot(MESH);
-    let Ok(Route::Gateway { expected, behind, .. }) = routed(&mesh, "client", "10.1.0.1:80", 0, &good) else {
+    let Ok(Route::Gateway { expected, behind, .. }) = routed(&mesh, "client", "10.1.0.1:80", 0, &Newcomer)
+    else {
         panic!("not through a gateway")
     };
     let text = |ids: Vec<SpiffeId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -194,7 +195,8 @@ fn a_gateway_that_is_not_there_refuses() {
 #[test]
 fn a_waypoint_on_another_network_is_asked_for_the_service_through_the_gateway() {
     check("10.1.0.7:80", "gateway 192.0.2.9:15009 guarded:80 at-gate gate-w");
-    let Ok(Route::Gateway { behind, .. }) = routed(&snapshot(MESH), "client", "10.1.0.7:80", 0, &good) else {
+    let Ok(Route::Gateway { behind, .. }) = routed(&snapshot(MESH), "client", "10.1.0.7:80", 0, &Newcomer)
+    else {
         panic!("not through a gateway")
     };
     assert_eq!(behind.iter().map(ToString::to_string).collect::<Vec<_>>(), ["spiffe://d/ns/n/sa/gate"]);
@@ -203,7 +205,7 @@ fn a_waypoint_on_another_network_is_asked_for_the_service_through_the_gateway() 
 #[test]
 fn an_address_is_not_asked_for_on_another_network() {
     check("10.0.0.4:80", "waypoint_not_ready");
-    let refusal = routed(&snapshot(MESH), "client", "10.0.0.4:80", 0, &good).unwrap_err();
+    let refusal = routed(&snapshot(MESH), "client", "10.0.0.4:80", 0, &Newcomer).unwrap_err();
     let why = std::error::Error::source(&refusal).unwrap().to_string();
     assert!(
         why.starts_with("gate-w is on network `west`, and a gateway is asked for services by name"),
@@ -213,9 +215,8 @@ fn an_address_is_not_asked_for_on_another_network() {
 
 #[test]
 fn what_is_missing_is_the_gateway() {
-    use crate::refusal::Missing;
     let missing =
-        |destination| routed(&snapshot(MESH), "client", destination, 0, &good).unwrap_err().missing();
+        |destination| routed(&snapshot(MESH), "client", destination, 0, &Newcomer).unwrap_err().missing();
     let Some(Missing::Gateway(gateway)) = missing("10.1.0.5:80") else { panic!("nothing is missing") };
     assert_eq!(gateway.to_string(), "n/nobody port 15008");
     assert_eq!(missing("10.1.0.3:80"), None);

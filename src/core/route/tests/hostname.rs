@@ -61,7 +61,7 @@ fn check(destination: &str, known: &dyn Known, expected: &[&str]) {
 fn a_name_is_asked_for_before_it_leads_anywhere() {
     check("10.1.0.1:5432", &Looked(None, &[]), &["hostname_not_resolved"]);
     let refusal = routed(&snapshot(MESH), "client", "10.1.0.1:5432", 0, &Looked(None, &[])).unwrap_err();
-    assert_eq!(refusal.missing(), Some(crate::refusal::Missing::Addresses("db.example.com".into())));
+    assert_eq!(refusal.missing(), Some(Missing::Addresses("db.example.com".into())));
     check("10.1.0.4:80", &Looked(None, &[]), &["tcp 10.0.0.9:8080 both n/both"]);
 }
 

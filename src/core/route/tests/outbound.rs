@@ -164,7 +164,7 @@ fn connections_to_the_proxy_itself_are_refused() {
 fn expected(destination: &str) -> Vec<String> {
     let snapshot = snapshot(MESH);
     let client = snapshot.workload("client").unwrap();
-    match outbound(&snapshot, client, destination.parse().unwrap(), 0, &good).unwrap() {
+    match outbound(&snapshot, client, destination.parse().unwrap(), 0, &Newcomer).unwrap() {
         Route::Tunnel { expected, .. } => expected.iter().map(ToString::to_string).collect(),
         Route::Passthrough { .. } | Route::Gateway { .. } => {
             panic!("{destination} is not reached through a tunnel")

@@ -112,13 +112,20 @@ fn what_comes_from_the_waypoint_itself_goes_on_to_its_destination() {
 fn the_peer_is_the_waypoint_or_who_its_service_vouches_for() {
     let mesh = snapshot(MESH);
     let client = mesh.workload("client").unwrap();
-    let expected =
-        |destination: &str| match outbound(&mesh, client, destination.parse().unwrap(), 0, &good).unwrap() {
-            Route::Tunnel { expected, .. } => expected.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            Route::Passthrough { .. } | Route::Gateway { .. } => {
-                panic!("{destination} is not reached through a tunnel")
-            }
-        };
+    let expected = |destination: &str| match outbound(
+        &mesh,
+        client,
+        destination.parse().unwrap(),
+        0,
+        &Newcomer,
+    )
+    .unwrap()
+    {
+        Route::Tunnel { expected, .. } => expected.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        Route::Passthrough { .. } | Route::Gateway { .. } => {
+            panic!("{destination} is not reached through a tunnel")
+        }
+    };
     let (gate, old) = ("spiffe://cluster.local/ns/n/sa/gate", "spiffe://cluster.local/ns/n/sa/old-gate");
     assert_eq!(expected("10.1.0.1:80"), [gate, old]);
     assert_eq!(expected("10.0.0.4:80"), [gate], "not who stands behind it");
@@ -128,7 +135,7 @@ fn the_peer_is_the_waypoint_or_who_its_service_vouches_for() {
 fn a_refusal_says_what_is_wrong_with_the_waypoint() {
     let mesh = snapshot(MESH);
     let client = mesh.workload("client").unwrap();
-    let refusal = outbound(&mesh, client, "10.0.0.7:80".parse().unwrap(), 0, &good).unwrap_err();
+    let refusal = outbound(&mesh, client, "10.0.0.7:80".parse().unwrap(), 0, &Newcomer).unwrap_err();
     assert!(refusal.to_string().starts_with("closed is behind waypoint "), "{refusal}");
     let why = std::error::Error::source(&refusal).unwrap().to_string();
     assert!(why.contains("no endpoint of service n/idle can take the connection"), "{why}");

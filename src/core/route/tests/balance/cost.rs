@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::*;
+use crate::route::Newcomer;
 use crate::route::Reputation;
 use crate::route::balance::choose;
-use crate::route::tests::{call, good};
+use crate::route::tests::call;
 use crate::service::{BalanceMode, LoadBalancer, Preference};
 use crate::store::{Locality, Resource, Store};
 use crate::workload::{Name, Place, PortMap};
@@ -48,7 +49,10 @@ fn destination() -> SocketAddr {
 
 fn connect(snapshot: &Snapshot, client: &Workload, entropy: u64) -> Arc<Workload> {
     let backed = snapshot.backed("n/s").unwrap();
-    choose(&call(snapshot, client, destination(), entropy, &good), backed, destination()).unwrap().0.clone()
+    choose(&call(snapshot, client, destination(), entropy, &Newcomer), backed, destination())
+        .unwrap()
+        .0
+        .clone()
 }
 
 /// Counts the endpoints that are looked at for one connection.

@@ -7,10 +7,11 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::refusal::Refusal;
+use crate::route::Newcomer;
 use crate::route::Reputation;
 use crate::route::balance::{choose, lineup};
 use crate::route::reach::{Call, Reach};
-use crate::route::tests::{call, good};
+use crate::route::tests::call;
 use crate::service::{BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Service};
 use crate::snapshot::Snapshot;
 use crate::snapshot::services::Backed;
@@ -262,7 +263,7 @@ impl World {
             let entropy = self
                 .one(&[0, 1, 2, 3, u64::MAX])
                 .wrapping_add(self.rng.random::<u64>() >> self.one(&[0, 32, 60]));
-            let call = call(snapshot, &client, to, entropy, &good);
+            let call = call(snapshot, &client, to, entropy, &Newcomer);
             let chosen = chosen(backed, &call).map(|(workload, reach)| (workload.uid.to_string(), reach));
             assert_eq!(chosen, scan(backed, &call), "{client:?} to {to} of {:?}", backed.service());
         }
@@ -327,7 +328,7 @@ fn consecutive_entropy_gives_each_endpoint_exactly_its_capacity() {
         let snapshot = world.store.snapshot();
         let backed = snapshot.backed(SERVICE).unwrap();
         let (client, to) = world.call();
-        let call = |entropy| call(&snapshot, &client, to, entropy, &good);
+        let call = |entropy| call(&snapshot, &client, to, entropy, &Newcomer);
         let Some(best) = tiers(backed, &call(0)).ok().and_then(|tiers| tiers.into_iter().next()) else {
             continue;
         };
