@@ -80,10 +80,10 @@ impl Establish {
     pub(super) async fn inner_tunnel(
         &self,
         key: &Key,
+        certificate: &Certificate,
         carried: Socket,
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
-        let certificate = self.certificate(key).await?;
-        let (secured, proof) = in_time(key, secure(key, &certificate, carried)).await?;
+        let (secured, proof) = in_time(key, secure(key, certificate, carried)).await?;
         Ok(self.begin(key, secured, proof, Life::Single))
     }
 

@@ -15,6 +15,7 @@ use culvert_core::identity::SpiffeId;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Opened, Pool};
+use crate::identity::Certificate;
 use crate::stream::{LAST_BYTES, Moved};
 use crate::tunnel::client::{Connection, NotCarried, Tunnel};
 use crate::tunnel::socket::Socket;
@@ -50,15 +51,17 @@ impl Pool {
     ) -> Result<(Opened, Met), NotCarried> {
         let Nested { gateway, connect, behind, connect_behind } = nested;
         let peer = gateway.peer;
-        if let Err(error) = self.0.establish.certificate(&gateway).await {
-            return Err(NotCarried::before_all(error, connection));
-        }
-        // Until the inner tunnel is up, the application has not been heard at all.
-        let (outer, tunnel, drive) = match self.nest((gateway, patience), connect, behind).await {
-            Ok(nested) => nested,
-            Err(error) if error.is_denial() => return Err(NotCarried::for_good(error)),
+        let certificate = match self.0.establish.certificate(&gateway).await {
+            Ok(certificate) => certificate,
             Err(error) => return Err(NotCarried::before_all(error, connection)),
         };
+        // Until the inner tunnel is up, the application has not been heard at all.
+        let (outer, tunnel, drive) =
+            match self.nest((gateway, patience), connect, (behind, &certificate)).await {
+                Ok(nested) => nested,
+                Err(error) if error.is_denial() => return Err(NotCarried::for_good(error)),
+                Err(error) => return Err(NotCarried::before_all(error, connection)),
+            };
         self.0.tunnels.spawn(run(drive, outer));
         let opened = open(&tunnel, connect_behind, connection, moved).await;
         opened.map_err(|not_carried| not_carried.behind(peer))
@@ -69,7 +72,7 @@ impl Pool {
         &self,
         (gateway, patience): (Key, Duration),
         connect: Connect,
-        behind: Vec<SpiffeId>,
+        (behind, certificate): (Vec<SpiffeId>, &Certificate),
     ) -> Result<(Opened, Arc<Tunnel>, impl Future<Output = ()> + Send + use<>), Error> {
         let (near, far) = Socket::pipe().map_err(|error| Error::Pipe(error.to_string()))?;
         let (peer, until) = (gateway.peer, Instant::now() + 2 * patience);
@@ -85,7 +88,7 @@ impl Pool {
             if answered { behind_it(error) } else { error }
         })?;
         let (key, until) = (Key { expected: behind, ..gateway }, until.min(Instant::now() + patience));
-        let inner = timeout_at(until, self.0.establish.inner_tunnel(&key, near)).await;
+        let inner = timeout_at(until, self.0.establish.inner_tunnel(&key, certificate, near)).await;
         let (tunnel, drive) = inner.map_err(late(patience)).flatten().map_err(behind_it)?;
         Ok((outer, tunnel, drive))
     }
