@@ -60,6 +60,24 @@ pub(crate) enum Error {
     Listen { port: u16, source: io::Error },
 }
 
+/// How long to wait before listeners of a pod that could not be opened are tried again.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Opens listeners again and again, with growing pauses, until that works. `open` is told the pause that follows when it does not;
+/// for the `first` attempt, which was made already, that was [`FIRST_PAUSE`].
+pub(crate) async fn open_at_last<T>(first: Option<T>, open: impl Fn(Duration) -> Option<T>) -> T {
+    let (mut opened, mut pause) = (first, FIRST_PAUSE);
+    loop {
+        if let Some(opened) = opened {
+            return opened;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        opened = open(pause);
+    }
+}
+
 impl Listener {
     /// Opens the port for tunnels alone, in the current network namespace.
     pub(crate) fn open_tunnel(socket: &SocketConfig) -> Result<Self, Error> {

@@ -28,7 +28,7 @@ use culvert_sys::netns::Netns;
 use culvert_sys::tcp::{Listen, Transparent};
 use tokio::net::UdpSocket;
 
-use crate::capture::{self, Error};
+use crate::capture::{self, Error, FIRST_PAUSE};
 use crate::config::SocketConfig;
 use crate::deliver::dial::Dialer;
 use crate::drain::Guard;
@@ -67,10 +67,6 @@ pub(crate) struct Config {
     /// Whether the process is in the network namespace of the pod, so that both mean the same by a loopback address.
     pub(crate) dedicated: bool,
 }
-
-/// How long to wait before listeners are tried again that could not be opened.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Where queries are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,18 +173,15 @@ impl OfPod {
     pub(crate) fn serve(self, guard: Guard) -> impl Future<Output = ()> + use<> {
         let first = self.try_open(FIRST_PAUSE);
         async move {
-            let (mut listeners, mut pause) = (first, FIRST_PAUSE);
-            while listeners.is_none() && self.capture.is_some() {
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = guard.draining() => return,
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                listeners = self.try_open(pause);
+            if self.capture.is_none() {
+                return;
             }
-            if let Some(listeners) = listeners {
-                listeners.serve(guard).await;
-            }
+            let listeners = tokio::select! {
+                biased;
+                listeners = capture::open_at_last(first, |pause| self.try_open(pause)) => listeners,
+                () = guard.draining() => return,
+            };
+            listeners.serve(guard).await;
         }
     }
 

@@ -11,7 +11,7 @@ use culvert_sys::netns::{Netns, NetnsId};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::capture;
+use crate::capture::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::drain::{self, Drain};
 use crate::proxy::{self, PodInfo, Shared};
 use crate::state::{PodState, State};
@@ -58,9 +58,6 @@ pub(crate) enum Error {
     #[error("cannot serve pod {pod}: pod {other} is already served in the same network namespace")]
     SharedNamespace { pod: String, other: String },
 }
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Lets what is under way in a pod finish until the deadline.
 async fn end(pod: PodInfo, drain: Drain, task: JoinHandle<()>, deadline: Duration) {

@@ -12,7 +12,7 @@ use culvert_sys::netns::Netns;
 use tokio::sync::Semaphore;
 
 use crate::admission::{Gate, Telling};
-use crate::capture::{self, Listener, Listeners};
+use crate::capture::{self, FIRST_PAUSE, Listener, Listeners};
 use crate::config::{SocketConfig, TunnelConfig};
 use crate::deliver::dial::Dialer;
 use crate::dns::hosts::Hosts;
@@ -57,10 +57,6 @@ pub(crate) struct Proxy {
     netns: Option<Arc<Netns>>,
 }
 
-/// How long to wait before SOCKS listeners are opened again.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
 /// Names the control plane is asked for at a time because of what peers of one pod ask for. Each is given up at the demand deadline.
 const ASKING: usize = 64;
 
@@ -95,9 +91,9 @@ pub(crate) fn start(
     guard: Guard,
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
-    let socks =
-        shared.socks.then(|| (socks::Listeners::open(netns.as_deref(), &shared.socket), shared.socket));
     let (proxy, resolver) = assemble(shared, pod, netns, listeners.transparent);
+    let socks = shared.socks.then(|| try_socks(&proxy, &shared.socket, FIRST_PAUSE));
+    let socks = socks.map(|first| (first, shared.socket));
     let serve_dns = resolver.serve(guard.clone());
     Ok(async move {
         tokio::join!(serve(proxy, (listeners, socks), guard), serve_dns);
@@ -161,8 +157,8 @@ fn dns_of(shared: &Shared, pod: &PodInfo, netns: Option<&Arc<Netns>>, dialer: &D
     })
 }
 
-/// The SOCKS listeners of a pod, or why there are none yet; and how to open them.
-type Socks = (Result<socks::Listeners, capture::Error>, SocketConfig);
+/// The SOCKS listeners of a pod, if they could be opened; and how to open them.
+type Socks = (Option<socks::Listeners>, SocketConfig);
 
 async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<Socks>), guard: Guard) {
     let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), Arc::clone(&proxy));
@@ -192,9 +188,10 @@ async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<Socks>)
 }
 
 async fn serve_socks(proxy: &Arc<Proxy>, socks: Option<Socks>, guard: &Guard) {
-    let Some(socks) = socks else { return };
+    let Some((first, socket)) = socks else { return };
     let listeners = tokio::select! {
-        listeners = open_at_last(proxy, socks) => listeners,
+        biased;
+        listeners = capture::open_at_last(first, |pause| try_socks(proxy, &socket, pause)) => listeners,
         () = guard.draining() => return,
     };
     let (proxy, negotiations) = (Arc::clone(proxy), Arc::default());
@@ -203,20 +200,15 @@ async fn serve_socks(proxy: &Arc<Proxy>, socks: Option<Socks>, guard: &Guard) {
     listeners.each(guard.clone(), each).await;
 }
 
-/// Opens listeners again and again until that works: an application may have the port. Nothing else of the pod waits for them.
-async fn open_at_last(proxy: &Proxy, (mut opened, socket): Socks) -> socks::Listeners {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let error = match opened {
-            Ok(listeners) => return listeners,
-            Err(error) => error,
-        };
-        let PodInfo { name, namespace, .. } = &proxy.pod;
-        tracing::warn!(pod = name, namespace, error = %Chain(&error), retry = ?pause, "no SOCKS in this pod");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        opened = socks::Listeners::open(proxy.netns.as_deref(), &socket);
-    }
+/// Opens the SOCKS listeners. An application may have the port; nothing else of the pod waits for them.
+fn try_socks(proxy: &Proxy, socket: &SocketConfig, retry: Duration) -> Option<socks::Listeners> {
+    let opened = socks::Listeners::open(proxy.netns.as_deref(), socket);
+    let PodInfo { name, namespace, .. } = &proxy.pod;
+    opened
+        .inspect_err(|error| {
+            tracing::warn!(pod = name, namespace, error = %Chain(error), ?retry, "no SOCKS in this pod");
+        })
+        .ok()
 }
 
 impl Proxy {
