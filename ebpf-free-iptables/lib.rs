@@ -43,8 +43,8 @@ pub use binary::{Iptables, NoTool, Search, Unfit};
 pub use drift::{Difference, Drift, RuleDifference, Wrong};
 pub use error::{Error, RemoveError};
 pub use plan::{
-    DNS_PORT, INBOUND_PORT, MARK_MASK, MAX_VIRTUAL_INTERFACES, OUTBOUND_PORT, Options, PACKET_MARK, Plan,
-    RETURN_MARK, ROUTE_TABLE, RULE_PRIORITY, TUNNEL_PORT,
+    DNS_PORT, INBOUND_PORT, MARK_MASK, MAX_VIRTUAL_INTERFACES, OUTBOUND_PORT, Options, PACKET_MARK, Passed,
+    Plan, RETURN_MARK, ROUTE_TABLE, RULE_PRIORITY, TUNNEL_PORT,
 };
 pub use policy_route::Object;
 pub use rule::{Chain, Family, Table};

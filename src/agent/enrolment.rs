@@ -355,7 +355,8 @@ impl Enrolment {
 
 fn job(uid: &Uid, pod: &Pod, kind: Kind) -> Option<Job> {
     let netns = Arc::clone(pod.hold.netns()?);
-    Some(Job { uid: uid.clone(), kind, pod: pod.spec.workload.to_string(), netns })
+    let (pod, capture) = (pod.spec.workload.to_string(), Arc::clone(&pod.spec.capture));
+    Some(Job { uid: uid.clone(), kind, pod, netns, capture })
 }
 
 fn quarantine(pod: &mut Pod, reason: &Reason) {

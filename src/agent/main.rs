@@ -13,17 +13,20 @@ use culvert_process::exit::{self, Failure};
 use culvert_process::follow::Follower;
 use culvert_process::{log, signal};
 use culvert_sys::limits;
-use ebpf_free_iptables::{Iptables, Options, PACKET_MARK, Plan};
+use ebpf_free_iptables::{Iptables, Options, PACKET_MARK};
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::enrolment::{Enrolment, Exit};
 use crate::namespaces::Host;
+use crate::pod::Capture;
 use crate::rules::{IptablesRules, PacketRules};
 use crate::unheard::Unheard;
 use crate::zds::server;
 
 mod backoff;
+mod board;
+mod cluster;
 mod enrolment;
 mod namespaces;
 mod pod;
@@ -91,9 +94,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(Error::System("the runtime", error)))?;
-    let options = Options { dns: args.dns, ..Options::default() };
-    let rules =
-        IptablesRules { iptables, plan: Plan::new(&options), unheard: args.dns.then(Unheard::default) };
+    let rules = IptablesRules { iptables, unheard: Unheard::default() };
     let result = runtime.block_on(run(args, Arc::new(rules)));
     runtime.shutdown_timeout(SHUTDOWN);
     result
@@ -104,7 +105,9 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
     let host = Host::find().map_err(|error| Failure::runtime(Error::Host(error)))?;
     let (follower, text) = Follower::open(&args.pods)
         .map_err(|source| Failure::runtime(Error::PodsFile { path: args.pods.clone(), source }))?;
-    let pods = pods_file::parse(&args.pods, &text).map_err(Failure::runtime)?;
+    let rules_of_all = Options { dns: args.dns, ..Options::default() };
+    let capture = Arc::new(Capture { rules: rules_of_all, ..Capture::default() });
+    let pods = pods_file::parse(&args.pods, &text, &capture).map_err(Failure::runtime)?;
     // Nodes may connect from here on; they wait for their snapshot until the pods have been programmed.
     let listener = server::bind(&args.socket).map_err(Failure::runtime)?;
     info!(pods = pods.len(), socket = %args.socket.display(), "listening for nodes");
@@ -121,7 +124,7 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
     let result = tokio::select! {
         result = enrolment => result,
         // Never ends by itself while the enrolment listens.
-        () = pods_file::follow(follower, desired) => Ok(()),
+        () = pods_file::follow(follower, &capture, desired) => Ok(()),
     };
     // The table has ended with the enrolment, and so do the sessions.
     if let Err(error) = nodes.await {

@@ -74,6 +74,7 @@ fn open(source: &NetnsSource) -> io::Result<Netns> {
     match source {
         NetnsSource::Process(pid) => Netns::of_process(*pid),
         NetnsSource::Path(path) => open_file(path),
+        NetnsSource::Found(_) => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
     fn spec(netns: NetnsSource) -> PodSpec {
         let workload =
             Workload { name: "web".into(), namespace: "shop".into(), service_account: "web".into() };
-        PodSpec { uid: "u".into(), workload, netns }
+        PodSpec { uid: "u".into(), workload, netns, capture: Arc::default() }
     }
 
     fn look(netns: NetnsSource) -> Result<Arc<Netns>, Missing> {

@@ -1,11 +1,16 @@
-//! What a pod is to the agent: its UID, who it is in Kubernetes, and where its network namespace is found.
+//! What a pod is to the agent: its UID, who it is in Kubernetes, where its network namespace is found, and what of its traffic
+//! is captured.
 //!
 //! Plain values; nothing here opens or checks anything.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use ebpf_free_iptables::Options;
 
 /// A pod's Kubernetes UID, which everything is keyed by: names are reused, UIDs are not. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +62,9 @@ pub(crate) enum NetnsSource {
     Path(PathBuf),
     /// It is the one this process lives in.
     Process(u32),
+    /// It is the one the container runtime has named for the pod, or else that of the pod's processes, with these addresses. Without
+    /// addresses only the runtime is believed.
+    Found(Arc<[IpAddr]>),
 }
 
 impl fmt::Display for NetnsSource {
@@ -64,8 +72,18 @@ impl fmt::Display for NetnsSource {
         match self {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Process(pid) => write!(f, "/proc/{pid}/ns/net"),
+            Self::Found(_) => f.write_str("the pod's sandbox"),
         }
     }
+}
+
+/// What of a pod's traffic is captured, and which plaintext comes in all the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Capture {
+    /// What the packet rules do.
+    pub(crate) rules: Options,
+    /// The ports kubelet probes, at which the node may let the host in.
+    pub(crate) probe_ports: BTreeSet<u16>,
 }
 
 /// One pod that shall be in the mesh.
@@ -74,4 +92,5 @@ pub(crate) struct PodSpec {
     pub(crate) uid: Uid,
     pub(crate) workload: Workload,
     pub(crate) netns: NetnsSource,
+    pub(crate) capture: Arc<Capture>,
 }

@@ -16,7 +16,7 @@ use serde_saphyr::{MessageFormatter as _, Spanned};
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use crate::pod::{NetnsSource, PodSpec, Uid, Workload};
+use crate::pod::{Capture, NetnsSource, PodSpec, Uid, Workload};
 
 #[cfg(test)]
 mod tests;
@@ -85,7 +85,7 @@ fn pid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Err
 }
 
 /// Reads the text of a pods file. `file` is only named in errors.
-pub(crate) fn parse(file: &Path, text: &str) -> Result<Desired, Error> {
+pub(crate) fn parse(file: &Path, text: &str, capture: &Arc<Capture>) -> Result<Desired, Error> {
     let wrong = |line, reason| Error { file: file.to_owned(), line, reason };
     let options = serde_saphyr::options! { with_snippet: false };
     let raw: RawFile = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -97,7 +97,7 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Desired, Error> {
     let mut pods = Vec::with_capacity(raw.pods.len());
     for Spanned { value: raw, referenced, .. } in raw.pods {
         let line = referenced.line();
-        let pod = validate(raw).map_err(|reason| wrong(line, reason))?;
+        let pod = validate(raw, capture).map_err(|reason| wrong(line, reason))?;
         if let Some(first) = first_use.insert(pod.uid.clone(), line) {
             let (uid, pod) = (pod.uid.to_string(), pod.workload.name);
             return Err(wrong(line, Reason::DuplicateUid { pod, uid, first }));
@@ -107,7 +107,7 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Desired, Error> {
     Ok(pods.into())
 }
 
-fn validate(raw: RawPod) -> Result<PodSpec, Reason> {
+fn validate(raw: RawPod, capture: &Arc<Capture>) -> Result<PodSpec, Reason> {
     let limits = [
         ("uid", &raw.uid, 253),
         ("name", &raw.name, 253),
@@ -121,7 +121,7 @@ fn validate(raw: RawPod) -> Result<PodSpec, Reason> {
     let netns = namespace(&raw)?;
     let workload =
         Workload { name: raw.name, namespace: raw.namespace, service_account: raw.service_account };
-    Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns })
+    Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns, capture: Arc::clone(capture) })
 }
 
 /// The limits also keep every message about a pod within the packet size of the node protocol; the characters would
@@ -157,17 +157,17 @@ fn namespace(raw: &RawPod) -> Result<NetnsSource, Reason> {
 }
 
 /// Hands on each new version of the file for as long as anybody listens.
-pub(crate) async fn follow(mut file: Follower, desired: watch::Sender<Desired>) {
+pub(crate) async fn follow(mut file: Follower, capture: &Arc<Capture>, desired: watch::Sender<Desired>) {
     while !desired.is_closed() {
         let text = file.changed().await;
-        reload(file.path(), text, &desired);
+        reload(file.path(), text, capture, &desired);
     }
 }
 
 /// Takes a new version over, or leaves everything as it is and says why.
-fn reload(file: &Path, text: io::Result<String>, desired: &watch::Sender<Desired>) {
+fn reload(file: &Path, text: io::Result<String>, capture: &Arc<Capture>, desired: &watch::Sender<Desired>) {
     let parsed = match &text {
-        Ok(text) => parse(file, text).map_err(|error| Chain(&error).to_string()),
+        Ok(text) => parse(file, text, capture).map_err(|error| Chain(&error).to_string()),
         Err(error) => Err(format!("{}: cannot be read: {error}", file.display())),
     };
     match parsed {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use culvert_sys::netns::Netns;
-use ebpf_free_iptables::{Iptables, Plan};
+use ebpf_free_iptables::{Iptables, Options, Plan};
 
 use crate::sockets;
 use crate::unheard::Unheard;
@@ -16,16 +16,16 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Programs one pod's rules. `pod` is only named in errors and logs.
 pub(crate) trait PacketRules: Send + Sync {
     /// Puts the rules in, or right. Does nothing when they are in place.
-    fn apply(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
+    fn apply(&self, pod: &str, netns: &Netns, options: &Options) -> Result<(), Cause>;
 
     /// Compares the kernel with what shall be there; each difference in words.
-    fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause>;
+    fn verify(&self, pod: &str, netns: &Netns, options: &Options) -> Result<Vec<String>, Cause>;
 
     /// Lets connections pass that begin from here on; those that were captured before stay so.
     fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
 
     /// Sees whether somebody takes what the rules of an enrolled pod capture, and says so if not.
-    fn look_after(&self, pod: &str, netns: &Netns);
+    fn look_after(&self, pod: &str, netns: &Netns, options: &Options);
 
     /// Whether connections that were captured are still carried. Without the rules, what is said on them would go out as it is.
     fn carries(&self, netns: &Netns) -> Result<bool, Cause>;
@@ -34,23 +34,21 @@ pub(crate) trait PacketRules: Send + Sync {
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
 }
 
-/// The same plan for every pod, by iptables.
+/// By iptables.
 pub(crate) struct IptablesRules {
     pub(crate) iptables: Iptables,
-    pub(crate) plan: Plan,
-    /// `None` when queries are not captured.
-    pub(crate) unheard: Option<Unheard>,
+    pub(crate) unheard: Unheard,
 }
 
 impl PacketRules for IptablesRules {
-    fn apply(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
-        let applied = self.iptables.apply(pod, netns, &self.plan)?;
+    fn apply(&self, pod: &str, netns: &Netns, options: &Options) -> Result<(), Cause> {
+        let applied = self.iptables.apply(pod, netns, &Plan::new(options))?;
         tracing::debug!(pod, netns = %netns.id(), ?applied, "rules applied");
         Ok(())
     }
 
-    fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause> {
-        let drift = self.iptables.verify(pod, netns, &self.plan)?;
+    fn verify(&self, pod: &str, netns: &Netns, options: &Options) -> Result<Vec<String>, Cause> {
+        let drift = self.iptables.verify(pod, netns, &Plan::new(options))?;
         Ok(drift.iter().map(ToString::to_string).collect())
     }
 
@@ -58,9 +56,9 @@ impl PacketRules for IptablesRules {
         Ok(self.iptables.release(pod, netns)?)
     }
 
-    fn look_after(&self, pod: &str, netns: &Netns) {
-        if let Some(unheard) = &self.unheard {
-            unheard.look(pod, netns);
+    fn look_after(&self, pod: &str, netns: &Netns, options: &Options) {
+        if options.dns {
+            self.unheard.look(pod, netns);
         }
     }
 

@@ -8,7 +8,7 @@ use culvert_sys::netns::Netns;
 
 use super::plan::Departure;
 use super::state::Reason;
-use crate::pod::Uid;
+use crate::pod::{Capture, Uid};
 use crate::rules::{Cause, PacketRules};
 
 /// One job.
@@ -19,6 +19,7 @@ pub(crate) struct Job {
     /// The pod's name, for the rules' own errors.
     pub(crate) pod: String,
     pub(crate) netns: Arc<Netns>,
+    pub(crate) capture: Arc<Capture>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +57,9 @@ impl Job {
         match self.kind {
             Kind::Program => self.program(rules).map(|()| Vec::new()),
             Kind::Verify => {
-                let drift = rules.verify(&self.pod, &self.netns).map_err(failed)?;
+                let drift = rules.verify(&self.pod, &self.netns, &self.capture.rules).map_err(failed)?;
                 if drift.is_empty() {
-                    rules.look_after(&self.pod, &self.netns);
+                    rules.look_after(&self.pod, &self.netns, &self.capture.rules);
                 } else {
                     self.program(rules)?;
                 }
@@ -72,8 +73,8 @@ impl Job {
 
     fn program(&self, rules: &dyn PacketRules) -> Result<(), Reason> {
         let failed = |cause| self.kind.failed(cause);
-        rules.apply(&self.pod, &self.netns).map_err(failed)?;
-        let drift = rules.verify(&self.pod, &self.netns).map_err(failed)?;
+        rules.apply(&self.pod, &self.netns, &self.capture.rules).map_err(failed)?;
+        let drift = rules.verify(&self.pod, &self.netns, &self.capture.rules).map_err(failed)?;
         if drift.is_empty() { Ok(()) } else { Err(Reason::Unsteady { drift }) }
     }
 }

@@ -94,7 +94,7 @@ fn pod(uid: &str, netns: &Netns) -> PodSpec {
 
 fn pod_at(uid: &str, path: PathBuf) -> PodSpec {
     let workload = Workload { name: uid.into(), namespace: "shop".into(), service_account: uid.into() };
-    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path) }
+    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path), capture: Arc::default() }
 }
 
 /// A path that can be made to lead to one namespace and then to another.

@@ -15,7 +15,7 @@ pods:
 ";
 
 fn read(text: &str) -> Result<Desired, String> {
-    parse(Path::new("/etc/pods.yaml"), text).map_err(|error| Chain(&error).to_string())
+    parse(Path::new("/etc/pods.yaml"), text, &Arc::default()).map_err(|error| Chain(&error).to_string())
 }
 
 /// The good file with its first pod changed, and what is said about it.
@@ -127,10 +127,10 @@ fn what_is_not_a_pods_file_is_told_with_its_line() {
 fn a_bad_version_is_rejected_whole_and_the_pods_in_force_stay() {
     let file = Path::new("/etc/pods.yaml");
     let (desired, seen) = watch::channel(read(GOOD).unwrap());
-    reload(file, Ok(GOOD.replacen("uid: 81a4", "uid: ''", 1)), &desired);
-    reload(file, Err(io::ErrorKind::NotFound.into()), &desired);
+    reload(file, Ok(GOOD.replacen("uid: 81a4", "uid: ''", 1)), &Arc::default(), &desired);
+    reload(file, Err(io::ErrorKind::NotFound.into()), &Arc::default(), &desired);
     assert!(!seen.has_changed().unwrap());
-    reload(file, Ok("pods: []".into()), &desired);
+    reload(file, Ok("pods: []".into()), &Arc::default(), &desired);
     assert!(seen.has_changed().unwrap());
     assert_eq!(seen.borrow().len(), 0);
 }
@@ -141,7 +141,7 @@ async fn a_changed_file_is_read_again() {
     std::fs::write(&path, GOOD).unwrap();
     let (follower, text) = Follower::open(&path).unwrap();
     let (desired, mut seen) = watch::channel(read(&text).unwrap());
-    let following = tokio::spawn(follow(follower, desired));
+    let following = tokio::spawn(async move { follow(follower, &Arc::default(), desired).await });
     std::fs::write(&path, "pods: []").unwrap();
     tokio::time::timeout(std::time::Duration::from_secs(10), seen.changed()).await.unwrap().unwrap();
     assert_eq!(seen.borrow().len(), 0);

@@ -23,7 +23,7 @@ fn netns() -> Arc<Netns> {
 
 fn spec(uid: &str, path: &str) -> PodSpec {
     let workload = Workload { name: uid.into(), namespace: "shop".into(), service_account: uid.into() };
-    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path.into()) }
+    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path.into()), capture: Arc::default() }
 }
 
 impl Scene {

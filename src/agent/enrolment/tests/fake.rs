@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
+use ebpf_free_iptables::Options;
+
 use super::*;
 use crate::rules::Cause;
 
@@ -112,12 +114,12 @@ impl Fake {
 }
 
 impl PacketRules for Fake {
-    fn apply(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
+    fn apply(&self, pod: &str, netns: &Netns, _: &Options) -> Result<(), Cause> {
         self.call("apply", pod, netns.id())?.rules.insert(netns.id());
         Ok(())
     }
 
-    fn verify(&self, pod: &str, netns: &Netns) -> Result<Vec<String>, Cause> {
+    fn verify(&self, pod: &str, netns: &Netns, _: &Options) -> Result<Vec<String>, Cause> {
         let mut state = self.call("verify", pod, netns.id())?;
         let times = state.drifting.get(&netns.id()).copied().unwrap_or(0);
         state.drifting.insert(netns.id(), times.saturating_sub(1));
@@ -131,7 +133,7 @@ impl PacketRules for Fake {
         self.call("release", pod, netns.id()).map(drop)
     }
 
-    fn look_after(&self, pod: &str, netns: &Netns) {
+    fn look_after(&self, pod: &str, netns: &Netns, _: &Options) {
         // What comes of it is not the enrolment's.
         drop(self.call("look after", pod, netns.id()));
     }
