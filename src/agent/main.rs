@@ -28,6 +28,7 @@ mod backoff;
 mod board;
 mod cluster;
 mod enrolment;
+mod handed;
 mod namespaces;
 mod pod;
 mod pods_file;
