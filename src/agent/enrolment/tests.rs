@@ -12,7 +12,9 @@ use super::*;
 use crate::pod::{NetnsSource, Workload};
 use crate::table::{Entry, Subscriber, Table};
 
+mod exit;
 mod fake;
+mod leaving;
 use fake::Fake;
 
 /// An enrolment at work.
@@ -132,30 +134,6 @@ async fn rules_are_in_and_verified_before_a_node_hears_of_the_pod() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_connections_pass_before_a_node_hears_that_a_pod_leaves_and_the_rules_go_when_it_had_time() {
-    let (a, b) = (netns(), netns());
-    let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
-    lab.told("serve a, serve b").await;
-    let held: Weak<Netns> = Arc::downgrade(&lab.entry("a").netns);
-    lab.file(&[pod("b", &b)]);
-    lab.told("serve b").await;
-    let told = Instant::now();
-    assert!(lab.rules.log().contains(&"release shop/a, told".to_owned()));
-    assert!(lab.rules.are_in(a.id()) && lab.rules.count("remove") == 0);
-    lab.rules.called("remove", 1).await;
-    assert!(lab.rules.log().contains(&"remove shop/a, untold".to_owned()));
-    assert!(told.elapsed() >= PARTING, "{:?}", told.elapsed());
-    // With the last word about the pod its namespace is let go.
-    let gone = async {
-        while held.strong_count() > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(600), gone).await.expect("the namespace is released");
-    assert!(!lab.rules.are_in(a.id()) && lab.rules.are_in(b.id()));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_pod_that_fails_is_quarantined_alone_and_retried() {
     let (a, b) = (netns(), netns());
     let mut lab = Lab::start_with(&[pod("a", &a), pod("b", &b)], |rules| rules.fail(a.id()));
@@ -182,119 +160,6 @@ async fn attempts_grow_apart() {
     // 1 + 2 + 4 + 8 s.
     let waited = started.elapsed().as_secs();
     assert!((15..20).contains(&waited), "{waited} s");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_whose_new_connections_cannot_be_let_pass_stays_served_until_they_are() {
-    let a = netns();
-    let mut lab = Lab::start(&[pod("a", &a)]);
-    lab.told("serve a").await;
-    lab.rules.fail(a.id());
-    lab.file(&[]);
-    lab.rules.called("release", 2).await;
-    assert_eq!(words(&lab.table.borrow()), "serve a");
-    lab.rules.mend(a.id());
-    lab.told("").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn rules_that_cannot_be_removed_are_tried_again_until_they_are() {
-    let a = netns();
-    let lab = Lab::with_released(&a).await;
-    lab.rules.fail(a.id());
-    lab.rules.called("remove", 3).await;
-    assert!(lab.rules.are_in(a.id()));
-    lab.rules.mend(a.id());
-    let gone = async {
-        while lab.rules.are_in(a.id()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(600), gone).await.expect("the rules are out");
-}
-
-#[tokio::test(start_paused = true)]
-async fn rules_stay_for_as_long_as_connections_depend_on_them() {
-    let (a, b) = (netns(), netns());
-    let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
-    lab.told("serve a, serve b").await;
-    lab.rules.carry(a.id(), true);
-    lab.file(&[]);
-    lab.rules.called("remove", 1).await;
-    tokio::time::sleep(100 * PARTING).await;
-    assert!(lab.rules.are_in(a.id()) && !lab.rules.are_in(b.id()));
-    lab.rules.carry(a.id(), false);
-    lab.rules.called("remove", 2).await;
-    lab.end(Exit::LeaveRules).await.1.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_moves_while_connections_depend_on_its_rules_leaves_them_behind() {
-    let (old, new) = (netns(), netns());
-    let mut lab = Lab::start(&[pod("a", &old)]);
-    lab.told("serve a").await;
-    lab.rules.carry(old.id(), true);
-    lab.file(&[pod("a", &new)]);
-    lab.rules.called("apply", 2).await;
-    lab.told("serve a").await;
-    assert!(lab.rules.are_in(old.id()) && lab.rules.count("remove") == 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_comes_back_while_it_leaves_is_enrolled_anew() {
-    let a = netns();
-    let mut lab = Lab::start(&[pod("a", &a)]);
-    lab.told("serve a").await;
-    let before = lab.entry("a");
-    lab.file(&[]);
-    lab.told("").await;
-    lab.file(&[pod("a", &a)]);
-    lab.told("serve a").await;
-    assert!(!Arc::ptr_eq(&before, &lab.entry("a")), "nodes have let go of it");
-    assert_eq!((lab.rules.count("apply"), lab.rules.count("remove")), (2, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_comes_back_is_nobodys_to_keep_until_it_is_enrolled_anew() {
-    let a = netns();
-    let mut lab = Lab::with_released(&a).await;
-    lab.rules.hold_back(a.id());
-    lab.file(&[pod("a", &a)]);
-    lab.rules.called("apply", 2).await;
-    let told = words(&lab.table.borrow());
-    lab.rules.let_go();
-    assert_eq!(told, "");
-    lab.told("serve a").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_comes_back_at_exit_keeps_its_rules() {
-    let a = netns();
-    let lab = Lab::with_released(&a).await;
-    lab.rules.hold_back(a.id());
-    lab.file(&[pod("a", &a)]);
-    lab.rules.called("apply", 2).await;
-    let rules = Arc::clone(&lab.rules);
-    let finish = async {
-        // The enrolment hears of the exit first.
-        tokio::task::yield_now().await;
-        rules.let_go();
-    };
-    let ((rules, result), ()) = tokio::join!(lab.end(Exit::LeaveRules), finish);
-    result.unwrap();
-    assert!(rules.are_in(a.id()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_is_leaving_at_exit_leaves() {
-    let (a, b) = (netns(), netns());
-    let mut lab = Lab::start(&[pod("a", &a), pod("b", &b)]);
-    lab.told("serve a, serve b").await;
-    lab.file(&[pod("b", &b)]);
-    lab.told("serve b").await;
-    let (rules, result) = lab.end(Exit::LeaveRules).await;
-    result.unwrap();
-    assert!(!rules.are_in(a.id()) && rules.are_in(b.id()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,96 +190,6 @@ async fn an_enrolled_pod_that_cannot_be_repaired_stays_enrolled_and_is_retried()
     lab.rules.mend(a.id());
     lab.rules.called("verify", lab.rules.count("verify") + 2).await;
     assert!(lab.rules.are_in(a.id()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replaced_namespace_is_enrolled_and_the_old_one_stays_captured() {
-    let (old, new) = (netns(), netns());
-    let link = Link::new("replaced", &old);
-    let mut lab = Lab::start(&[pod_at("a", link.0.clone())]);
-    lab.told("serve a").await;
-    let before = lab.entry("a");
-    link.lead_to(&new);
-    let other = |table: &Option<Arc<Table>>| matches!(table.as_ref().unwrap().get("a"), Some(Entry::Serve(pod)) if pod.netns.id() == new.id());
-    timeout(Duration::from_secs(600), lab.table.wait_for(other)).await.unwrap().unwrap();
-    assert_eq!(before.netns.id(), old.id());
-    assert!(lab.rules.are_in(old.id()) && lab.rules.are_in(new.id()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_whose_namespace_is_gone_is_withdrawn_until_it_is_back() {
-    let a = netns();
-    let link = Link::new("gone", &a);
-    let mut lab = Lab::start(&[pod_at("a", link.0.clone())]);
-    lab.told("serve a").await;
-    std::fs::remove_file(&link.0).unwrap();
-    lab.told("").await;
-    link.lead_to(&a);
-    lab.told("serve a").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_moves_leaves_no_rules_behind() {
-    let (old, new) = (netns(), netns());
-    let mut lab = Lab::start(&[pod("a", &old)]);
-    lab.told("serve a").await;
-    lab.file(&[pod("a", &new)]);
-    // Nor is a node that comes just then to keep it.
-    lab.told("").await;
-    let told = Instant::now();
-    assert!(lab.rules.are_in(old.id()) && lab.rules.count("remove") == 0);
-    lab.rules.called("remove", 1).await;
-    assert!(told.elapsed() >= PARTING, "{:?}", told.elapsed());
-    lab.told("serve a").await;
-    assert_eq!(lab.entry("a").netns.id(), new.id());
-    assert!(!lab.rules.are_in(old.id()) && lab.rules.are_in(new.id()));
-    let order = ["release shop/a, told", "remove shop/a, untold", "apply shop/a, untold"];
-    assert_eq!(lab.rules.log()[2..5], order);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pod_that_moves_does_not_wait_for_what_cannot_be_taken_out_and_that_keeps_track_of_its_connections()
-{
-    let (old, new) = (netns(), netns());
-    let mut lab = Lab::start(&[pod("a", &old)]);
-    lab.told("serve a").await;
-    lab.rules.fail(old.id());
-    lab.file(&[pod("a", &new)]);
-    lab.rules.called("apply", 2).await;
-    lab.told("serve a").await;
-    assert_eq!(lab.entry("a").netns.id(), new.id());
-    assert!(lab.rules.are_in(old.id()));
-    assert_eq!((lab.rules.count("release"), lab.rules.count("remove")), (1, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quarantined_pod_that_leaves_is_released_too_for_a_node_may_serve_it_from_before() {
-    let a = netns();
-    let mut lab = Lab::start_with(&[pod("a", &a)], |rules| rules.drift(a.id(), 1000));
-    lab.told("keep a").await;
-    lab.file(&[]);
-    lab.rules.called("release", 1).await;
-    let released = Instant::now();
-    lab.rules.called("remove", 1).await;
-    assert!(released.elapsed() >= PARTING, "{:?}", released.elapsed());
-    assert_eq!(words(&lab.table.borrow()), "");
-}
-
-#[tokio::test(start_paused = true)]
-async fn rules_do_not_go_before_nodes_have_been_told_anything() {
-    let (a, b) = (netns(), netns());
-    let lab = Lab::start_with(&[pod("a", &a), pod("b", &b)], |rules| rules.hold_back(b.id()));
-    lab.rules.called("verify", 1).await;
-    lab.file(&[pod("b", &b)]);
-    lab.rules.called("release", 1).await;
-    // The clock does not run by itself while a call is held back.
-    while lab.rules.count("remove") == 0 {
-        tokio::time::advance(RETRY_PACE).await;
-        tokio::task::yield_now().await;
-    }
-    lab.rules.let_go();
-    let removed = lab.rules.log().into_iter().find(|line| line.starts_with("remove"));
-    assert_eq!(removed.unwrap(), "remove shop/a, untold");
 }
 
 #[tokio::test(start_paused = true)]
@@ -471,48 +246,6 @@ async fn few_pods_are_worked_on_at_once() {
     let all = (0..10).map(|n| format!("serve {n}")).collect::<Vec<_>>().join(", ");
     lab.told(&all).await;
     assert_eq!(lab.rules.most_at_once(), WIDTH);
-}
-
-#[tokio::test(start_paused = true)]
-async fn rules_stay_at_exit_unless_told_otherwise() {
-    let a = netns();
-    let mut lab = Lab::start(&[pod("a", &a)]);
-    lab.told("serve a").await;
-    let (rules, result) = lab.end(Exit::LeaveRules).await;
-    result.unwrap();
-    assert!(rules.are_in(a.id()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn cleanup_goes_through_all_pods_and_collects_the_errors() {
-    let spaces = [netns(), netns(), netns()];
-    let mut lab = Lab::start(&[pod("a", &spaces[0]), pod("b", &spaces[1]), pod("c", &spaces[2])]);
-    lab.told("serve a, serve b, serve c").await;
-    lab.rules.fail(spaces[0].id());
-    lab.rules.fail(spaces[2].id());
-    let table = lab.table.clone();
-    let (rules, result) = lab.end(Exit::RemoveRules).await;
-    let error = result.unwrap_err().to_string();
-    assert!(error.starts_with("packet rules of 2 of 3 pods could not be removed; "), "{error}");
-    assert!(error.contains("pod shop/a (a): ") && error.contains("pod shop/c (c): "), "{error}");
-    assert!(!error.contains("shop/b"), "{error}");
-    assert!(!rules.are_in(spaces[1].id()));
-    let order = ["release shop/b, told", "remove shop/b, untold"];
-    let of_b: Vec<_> = rules.log().into_iter().filter(|line| order.contains(&line.as_str())).collect();
-    assert_eq!(of_b, order);
-    assert_eq!(words(&table.borrow()), "serve a, serve c");
-}
-
-#[tokio::test(start_paused = true)]
-async fn cleanup_takes_back_what_a_quarantined_pod_may_have() {
-    let a = netns();
-    let mut lab = Lab::start_with(&[pod("a", &a)], |rules| rules.drift(a.id(), 1000));
-    lab.told("keep a").await;
-    assert!(lab.rules.are_in(a.id()));
-    let (rules, result) = lab.end(Exit::RemoveRules).await;
-    result.unwrap();
-    assert!(!rules.are_in(a.id()));
-    assert_eq!((rules.count("release"), rules.count("remove")), (1, 1));
 }
 
 #[test]
