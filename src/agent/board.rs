@@ -51,6 +51,20 @@ pub(crate) enum State {
     Leaving,
 }
 
+impl State {
+    /// One word for it, as in metrics and answers.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Awaited => "awaited",
+            Self::Programming => "programming",
+            Self::Enrolled => "enrolled",
+            Self::Impaired { .. } => "impaired",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
 impl Status {
     /// Whether its traffic is captured, verified, and taken by a node.
     pub(crate) fn is_protected(&self) -> bool {

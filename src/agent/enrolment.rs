@@ -1,7 +1,7 @@
-//! Enrols pods: keeps the rules in each pod's namespace and the published table equal to what the pods file wants.
+//! Enrols pods: keeps the rules in each pod's namespace and the published table equal to what is wished for.
 //!
-//! In go the wanted pods and the packet rules, out comes the table the node sessions read. One task owns all state;
-//! blocking work runs beside it, at most [`WIDTH`] pods at once. Rules are in and verified before a pod is published.
+//! In go the wishes and the packet rules, out come the table the node sessions read, the board that says what has become of each
+//! pod, and what people should be told. One task owns all state; blocking work runs beside it, at most [`WIDTH`] pods at once. Rules are in and verified before a pod is published.
 //! When it leaves, or moves, new connections pass before it is taken back, and the rest of the rules goes when nodes have had time
 //! to end what they carry: it is not refused, and nothing that was captured goes on in plaintext. A pod that fails is
 //! quarantined alone and retried. It does not talk to nodes.
@@ -13,28 +13,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_process::exit::Chain;
-use tokio::sync::watch;
+use culvert_sys::netns::Netns;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use crate::namespaces::{self, Host, Wanted};
-use crate::pod::{PodSpec, Uid};
-use crate::pods_file::Desired;
+use crate::board::{Board, Occurrence};
+use crate::handed::Handed;
+use crate::namespaces::{self, Host};
+use crate::pod::{Desired, PodSpec, Uid};
 use crate::rules::PacketRules;
 use crate::table::{Enrolled, Publisher};
 
 pub(crate) mod cleanup;
 mod exit;
 mod job;
+mod notice;
 mod plan;
 mod state;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use job::{Done, Job, Kind};
-use plan::{Action, Departure, Step};
+use job::{Done, Found, Job, Kind};
+use plan::{Action, Departure, Looked, Step};
 use state::{Hold, Pod, Pods, Reason, Work};
 
 /// Pods being worked on at once.
@@ -61,13 +64,25 @@ pub(crate) enum Exit {
     RemoveRules,
 }
 
+/// What the enrolment works with.
+pub(crate) struct Tools {
+    pub(crate) rules: Arc<dyn PacketRules>,
+    pub(crate) host: Host,
+    pub(crate) handed: Handed,
+}
+
+/// Where the enrolment says what it does.
+pub(crate) struct Outlets {
+    pub(crate) table: Publisher,
+    pub(crate) board: watch::Sender<Arc<Board>>,
+    pub(crate) occurrences: mpsc::Sender<Occurrence>,
+}
+
 /// The owner of the pods.
 pub(crate) struct Enrolment {
-    rules: Arc<dyn PacketRules>,
-    host: Host,
-    published: Publisher,
-    /// What the file wants, with the namespaces as last seen.
-    wanted: Vec<Wanted>,
+    tools: Tools,
+    outlets: Outlets,
+    looked: Looked,
     pods: Pods,
     jobs: JoinSet<Done>,
     /// Enrolled pods this round has still to verify.
@@ -76,16 +91,23 @@ pub(crate) struct Enrolment {
 }
 
 impl Enrolment {
-    pub(crate) fn new(rules: Arc<dyn PacketRules>, host: Host, published: Publisher) -> Self {
+    pub(crate) fn new(tools: Tools, outlets: Outlets) -> Self {
         Self {
-            rules,
-            host,
-            published,
-            wanted: Vec::new(),
+            tools,
+            outlets,
+            looked: Looked::default(),
             pods: Pods::new(),
             jobs: JoinSet::new(),
             unverified: VecDeque::new(),
             first_pass_ends: Instant::now() + FIRST_PASS,
+        }
+    }
+
+    /// Takes over pods in which something of ours was found. What is not wished for is taken out again.
+    pub(crate) fn adopt(&mut self, found: Vec<(PodSpec, Arc<Netns>)>) {
+        for (spec, netns) in found {
+            let uid = spec.uid.clone();
+            self.pods.insert(uid, Pod { hold: Hold::Touched(netns), ..Pod::new(spec) });
         }
     }
 
@@ -98,6 +120,7 @@ impl Enrolment {
         let mut exit = pin!(exit);
         let mut round = interval_at(Instant::now() + VERIFY_EVERY, VERIFY_EVERY);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut handed = self.tools.handed.changes();
         let mut specs = Arc::clone(&desired.borrow_and_update());
         self.look(&specs).await;
         let exit = loop {
@@ -110,6 +133,7 @@ impl Enrolment {
                     self.hurry();
                     self.look(&specs).await;
                 }
+                Ok(()) = handed.changed() => self.look(&specs).await,
                 Some(Ok(done)) = self.jobs.join_next() => self.finish(done),
                 _ = round.tick() => {
                     self.look(&specs).await;
@@ -126,9 +150,10 @@ impl Enrolment {
         let netns = |pod: &Pod| pod.hold.netns().map(Arc::clone);
         let held: BTreeMap<_, _> =
             self.pods.iter().filter_map(|(uid, pod)| Some((uid.clone(), netns(pod)?))).collect();
-        let specs = Arc::clone(specs);
-        let survey = tokio::task::spawn_blocking(move || namespaces::survey(&specs, &held));
-        self.wanted = survey.await.expect("a survey does not panic and is not cancelled");
+        let (wishes, others) = (Arc::clone(specs), specs.others.clone());
+        let survey = tokio::task::spawn_blocking(move || namespaces::survey(&wishes.pods, &held));
+        let wanted = survey.await.expect("a survey does not panic and is not cancelled");
+        self.looked = Looked { wanted, others };
     }
 
     /// A changed file may have cured any pod.
@@ -148,7 +173,7 @@ impl Enrolment {
 
     /// Returns whether anything changed, so that there may be a next step.
     fn take_steps(&mut self) -> bool {
-        let steps = plan::plan(&self.wanted, &self.pods, &self.host, Instant::now());
+        let steps = plan::plan(&self.looked, &self.pods, &self.tools.host, Instant::now());
         let mut changed = false;
         for step in steps {
             changed |= self.take(step);
@@ -172,9 +197,9 @@ impl Enrolment {
             Action::Release(why) => self.start(&uid, Kind::Release(why)),
             Action::Withdraw(why) => self.start(&uid, Kind::Withdraw(why)),
             Action::Refuse(spec, reason) => {
-                let pod = self.pods.entry(uid).or_insert_with(|| Pod::new(spec.clone()));
+                let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(spec.clone()));
                 pod.spec = spec;
-                quarantine(pod, &reason);
+                self.quarantine(&uid, &reason);
             }
             Action::Abandon => self.abandon(&uid),
             Action::Rename(spec) => self.rename(&uid, spec),
@@ -189,7 +214,7 @@ impl Enrolment {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         let Some(job) = job(uid, pod, kind) else { return };
         pod.work = Work::Busy;
-        self.jobs.spawn(job.run(Arc::clone(&self.rules)));
+        self.jobs.spawn(job.run(Arc::clone(&self.tools.rules)));
     }
 
     fn abandon(&mut self, uid: &Uid) {
@@ -216,25 +241,18 @@ impl Enrolment {
         let Some(pod) = self.pods.get_mut(&done.uid) else { return };
         pod.work = Work::Idle;
         match (done.kind, done.result) {
-            (Kind::Program, Ok(_)) => enrolled(pod),
-            (Kind::Verify, Ok(drift)) => {
-                if !drift.is_empty() {
-                    let (uid, drift) = (&done.uid, drift.join("; "));
-                    warn!(pod = %pod.spec.workload, %uid, drift, "packet rules had drifted and were repaired");
-                }
-            }
+            (Kind::Program, Ok(found)) => self.enrolled(&done.uid, &found),
+            (Kind::Verify, Ok(Found::Drift(differences))) => self.drifted(&done.uid, &differences),
+            (Kind::Verify, Ok(Found::AsPlanned | Found::Nothing)) => {}
             (Kind::Release(_), Ok(_)) => released(pod, parted),
             (Kind::Withdraw(Departure::Move), Ok(_)) => pod.let_go(),
             (Kind::Release(Departure::Move) | Kind::Withdraw(Departure::Move), Err(reason)) => {
                 stuck(pod, &reason);
             }
             (Kind::Program | Kind::Verify | Kind::Release(_) | Kind::Withdraw(_), Err(reason)) => {
-                quarantine(pod, &reason);
+                self.quarantine(&done.uid, &reason);
             }
-            (Kind::Withdraw(Departure::Leave), Ok(_)) => {
-                info!(pod = %pod.spec.workload, uid = %done.uid, "pod left");
-                self.pods.remove(&done.uid);
-            }
+            (Kind::Withdraw(Departure::Leave), Ok(_)) => self.left(&done.uid),
         }
     }
 
@@ -242,7 +260,7 @@ impl Enrolment {
     /// it with that.
     fn parted(&self) -> Instant {
         let now = Instant::now();
-        let told = if self.published.borrow().is_some() { now } else { self.first_pass_ends.max(now) };
+        let told = if self.outlets.table.borrow().is_some() { now } else { self.first_pass_ends.max(now) };
         told + PARTING
     }
 
@@ -277,18 +295,23 @@ impl Enrolment {
             (Work::Idle, None, Hold::Released(_, until)) => Some(*until),
             (Work::Idle | Work::Busy, ..) => None,
         };
-        let first_pass = self.published.borrow().is_none().then_some(self.first_pass_ends);
+        let first_pass = self.outlets.table.borrow().is_none().then_some(self.first_pass_ends);
         let next = self.pods.values().filter_map(retry).chain(first_pass).min();
         next.unwrap_or(now + VERIFY_EVERY).max(now + RETRY_PACE)
     }
 
     fn publish(&self) {
-        let known = self.published.borrow().is_some();
-        if !known && !view::settled(&self.wanted, &self.pods) && Instant::now() < self.first_pass_ends {
-            return;
+        let known = self.outlets.table.borrow().is_some();
+        let is_settled = || view::settled(&self.looked.wanted, &self.pods);
+        if known || is_settled() || Instant::now() >= self.first_pass_ends {
+            self.publish_table();
         }
-        let table = view::table(&self.wanted, &self.pods);
-        self.published.send_if_modified(|current| {
+        self.publish_board();
+    }
+
+    fn publish_table(&self) {
+        let table = view::table(&self.looked.wanted, &self.pods);
+        self.outlets.table.send_if_modified(|current| {
             let changed = current.as_ref().is_none_or(|current| **current != table);
             if changed {
                 *current = Some(Arc::new(table));
@@ -302,19 +325,6 @@ fn job(uid: &Uid, pod: &Pod, kind: Kind) -> Option<Job> {
     let netns = Arc::clone(pod.hold.netns()?);
     let (pod, capture) = (pod.spec.workload.to_string(), Arc::clone(&pod.spec.capture));
     Some(Job { uid: uid.clone(), kind, pod, netns, capture })
-}
-
-fn quarantine(pod: &mut Pod, reason: &Reason) {
-    if pod.quarantine(reason, Instant::now()) {
-        error!(pod = %pod.spec.workload, uid = %pod.spec.uid, reason = %Chain(reason), "pod quarantined");
-    }
-}
-
-fn enrolled(pod: &mut Pod) {
-    pod.trouble = None;
-    pod.hold.enrol(&pod.spec.workload);
-    let netns = pod.hold.netns().map(|netns| netns.id().to_string());
-    info!(pod = %pod.spec.workload, uid = %pod.spec.uid, netns, "pod enrolled");
 }
 
 fn released(pod: &mut Pod, parted: Instant) {

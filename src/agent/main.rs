@@ -14,10 +14,11 @@ use culvert_process::follow::Follower;
 use culvert_process::{log, signal};
 use culvert_sys::limits;
 use ebpf_free_iptables::{Iptables, Options, PACKET_MARK};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use crate::enrolment::{Enrolment, Exit};
+use crate::enrolment::{Enrolment, Exit, Outlets, Tools};
+use crate::handed::Handed;
 use crate::namespaces::Host;
 use crate::pod::Capture;
 use crate::rules::{IptablesRules, PacketRules};
@@ -111,7 +112,7 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
     let pods = pods_file::parse(&args.pods, &text, &capture).map_err(Failure::runtime)?;
     // Nodes may connect from here on; they wait for their snapshot until the pods have been programmed.
     let listener = server::bind(&args.socket).map_err(Failure::runtime)?;
-    info!(pods = pods.len(), socket = %args.socket.display(), "listening for nodes");
+    info!(pods = pods.pods.len(), socket = %args.socket.display(), "listening for nodes");
 
     let (desired, wishes) = watch::channel(pods);
     let (published, table) = watch::channel(None);
@@ -121,7 +122,10 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
         info!(signal, cleanup = args.cleanup, "stopping");
         if args.cleanup { Exit::RemoveRules } else { Exit::LeaveRules }
     };
-    let enrolment = Enrolment::new(rules, host, published).run(wishes, exit);
+    let (board, _) = watch::channel(Arc::default());
+    let (occurrences, _) = mpsc::channel(1);
+    let tools = Tools { rules, host, handed: Handed::default() };
+    let enrolment = Enrolment::new(tools, Outlets { table: published, board, occurrences }).run(wishes, exit);
     let result = tokio::select! {
         result = enrolment => result,
         // Never ends by itself while the enrolment listens.

@@ -34,6 +34,13 @@ impl Missing {
     }
 }
 
+impl Missing {
+    /// Whether it is only a matter of time: the pod has not been started yet.
+    pub(crate) fn is_awaited(&self) -> bool {
+        false
+    }
+}
+
 impl From<io::Error> for Missing {
     fn from(error: io::Error) -> Self {
         Self(Arc::new(error))
@@ -94,7 +101,7 @@ mod tests {
     fn spec(netns: NetnsSource) -> PodSpec {
         let workload =
             Workload { name: "web".into(), namespace: "shop".into(), service_account: "web".into() };
-        PodSpec { uid: "u".into(), workload, netns, capture: Arc::default() }
+        PodSpec { uid: "u".into(), workload, netns, capture: Arc::default(), claimed: false }
     }
 
     fn look(netns: NetnsSource) -> Result<Arc<Netns>, Missing> {

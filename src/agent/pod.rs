@@ -67,6 +67,16 @@ pub(crate) enum NetnsSource {
     Found(Arc<[IpAddr]>),
 }
 
+impl NetnsSource {
+    /// Whether somebody says where the pod is, so that it moves when they say otherwise; one that is found elsewhere was made anew.
+    pub(crate) fn is_named(&self) -> bool {
+        match self {
+            Self::Path(_) | Self::Process(_) => true,
+            Self::Found(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for NetnsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,4 +103,39 @@ pub(crate) struct PodSpec {
     pub(crate) workload: Workload,
     pub(crate) netns: NetnsSource,
     pub(crate) capture: Arc<Capture>,
+    /// Whether others believe that it is in the mesh.
+    pub(crate) claimed: bool,
 }
+
+/// What is wanted of the pods of this node, from whoever says so: a file, or the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// The pods that shall be in the mesh, in order of precedence.
+    pub(crate) pods: Vec<PodSpec>,
+    /// What is known of all others.
+    pub(crate) others: Others,
+}
+
+/// The pods that shall not be in the mesh.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// Each may be running: what is no longer wanted has to be taken out of it.
+    #[default]
+    Unknown,
+    /// These are there; every other one is gone, or is about to go, and nothing is to be done in it. Where it is not gone yet, what was
+    /// captured stays so.
+    Known(BTreeSet<Uid>),
+}
+
+impl Others {
+    /// Whether a pod that is not wanted may still be running outside the mesh.
+    pub(crate) fn may_run(&self, uid: &Uid) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Known(there) => there.contains(uid),
+        }
+    }
+}
+
+/// As the enrolment is told.
+pub(crate) type Desired = Arc<Wishes>;

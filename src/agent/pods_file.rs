@@ -16,13 +16,10 @@ use serde_saphyr::{MessageFormatter as _, Spanned};
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use crate::pod::{Capture, NetnsSource, PodSpec, Uid, Workload};
+use crate::pod::{Capture, Desired, NetnsSource, Others, PodSpec, Uid, Wishes, Workload};
 
 #[cfg(test)]
 mod tests;
-
-/// The pods that shall be in the mesh, in the order of the file.
-pub(crate) type Desired = Arc<[PodSpec]>;
 
 /// A pods file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +101,7 @@ pub(crate) fn parse(file: &Path, text: &str, capture: &Arc<Capture>) -> Result<D
         }
         pods.push(pod);
     }
-    Ok(pods.into())
+    Ok(Arc::new(Wishes { pods, others: Others::Unknown }))
 }
 
 fn validate(raw: RawPod, capture: &Arc<Capture>) -> Result<PodSpec, Reason> {
@@ -121,7 +118,13 @@ fn validate(raw: RawPod, capture: &Arc<Capture>) -> Result<PodSpec, Reason> {
     let netns = namespace(&raw)?;
     let workload =
         Workload { name: raw.name, namespace: raw.namespace, service_account: raw.service_account };
-    Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns, capture: Arc::clone(capture) })
+    Ok(PodSpec {
+        uid: Uid::from(raw.uid.as_str()),
+        workload,
+        netns,
+        capture: Arc::clone(capture),
+        claimed: false,
+    })
 }
 
 /// The limits also keep every message about a pod within the packet size of the node protocol; the characters would
@@ -172,7 +175,7 @@ fn reload(file: &Path, text: io::Result<String>, capture: &Arc<Capture>, desired
     };
     match parsed {
         Ok(pods) => {
-            info!(file = %file.display(), pods = pods.len(), "pods file reloaded");
+            info!(file = %file.display(), pods = pods.pods.len(), "pods file reloaded");
             desired.send_replace(pods);
         }
         Err(reason) => error!(%reason, "pods file rejected, the pods in force stay"),

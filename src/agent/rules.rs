@@ -5,7 +5,7 @@
 use std::fmt;
 
 use culvert_sys::netns::Netns;
-use ebpf_free_iptables::{Iptables, Options, Plan};
+use ebpf_free_iptables::{Applied, Iptables, Options, Plan};
 
 use crate::sockets;
 use crate::unheard::Unheard;
@@ -16,7 +16,7 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Programs one pod's rules. `pod` is only named in errors and logs.
 pub(crate) trait PacketRules: Send + Sync {
     /// Puts the rules in, or right. Does nothing when they are in place.
-    fn apply(&self, pod: &str, netns: &Netns, options: &Options) -> Result<(), Cause>;
+    fn apply(&self, pod: &str, netns: &Netns, options: &Options) -> Result<Applied, Cause>;
 
     /// Compares the kernel with what shall be there; each difference in words.
     fn verify(&self, pod: &str, netns: &Netns, options: &Options) -> Result<Vec<String>, Cause>;
@@ -41,10 +41,10 @@ pub(crate) struct IptablesRules {
 }
 
 impl PacketRules for IptablesRules {
-    fn apply(&self, pod: &str, netns: &Netns, options: &Options) -> Result<(), Cause> {
+    fn apply(&self, pod: &str, netns: &Netns, options: &Options) -> Result<Applied, Cause> {
         let applied = self.iptables.apply(pod, netns, &Plan::new(options))?;
         tracing::debug!(pod, netns = %netns.id(), ?applied, "rules applied");
-        Ok(())
+        Ok(applied)
     }
 
     fn verify(&self, pod: &str, netns: &Netns, options: &Options) -> Result<Vec<String>, Cause> {

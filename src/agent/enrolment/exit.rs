@@ -50,7 +50,7 @@ impl Enrolment {
         which: impl Fn(&Pod) -> bool,
         deadline: Instant,
     ) -> Result<(), cleanup::Error> {
-        let rules = Arc::clone(&self.rules);
+        let rules = Arc::clone(&self.tools.rules);
         let jobs =
             self.pods.iter().filter(|(_, pod)| which(pod)).filter_map(|(uid, pod)| job(uid, pod, kind));
         cleanup::run(jobs.collect(), rules, (WIDTH, deadline), |done| self.undone(done)).await
@@ -64,7 +64,7 @@ impl Enrolment {
                 self.pods.remove(uid);
             }
         }
-        self.wanted.retain(|wish| wish.spec.uid != *uid);
+        self.looked.wanted.retain(|wish| wish.spec.uid != *uid);
         self.publish();
     }
 }

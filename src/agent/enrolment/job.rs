@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use culvert_sys::netns::Netns;
+use ebpf_free_iptables::Applied;
 
 use super::plan::Departure;
 use super::state::Reason;
@@ -39,8 +40,18 @@ pub(crate) enum Kind {
 pub(crate) struct Done {
     pub(crate) uid: Uid,
     pub(crate) kind: Kind,
-    /// The drift that was found and repaired.
-    pub(crate) result: Result<Vec<String>, Reason>,
+    pub(crate) result: Result<Found, Reason>,
+}
+
+/// What was in the namespace before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// What should be.
+    AsPlanned,
+    /// Something else, in words; it was repaired.
+    Drift(Vec<String>),
+    /// Nothing of ours: it has been put in.
+    Nothing,
 }
 
 impl Job {
@@ -52,30 +63,40 @@ impl Job {
         Done { uid, kind, result }
     }
 
-    fn work(&self, rules: &dyn PacketRules) -> Result<Vec<String>, Reason> {
+    fn work(&self, rules: &dyn PacketRules) -> Result<Found, Reason> {
         let failed = |cause| self.kind.failed(cause);
         match self.kind {
-            Kind::Program => self.program(rules).map(|()| Vec::new()),
-            Kind::Verify => {
-                let drift = rules.verify(&self.pod, &self.netns, &self.capture.rules).map_err(failed)?;
-                if drift.is_empty() {
-                    rules.look_after(&self.pod, &self.netns, &self.capture.rules);
-                } else {
-                    self.program(rules)?;
-                }
-                Ok(drift)
+            Kind::Program => self.program(rules),
+            Kind::Verify => self.verify(rules),
+            Kind::Release(_) => {
+                rules.release(&self.pod, &self.netns).map(|()| Found::AsPlanned).map_err(failed)
             }
-            Kind::Release(_) => rules.release(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
             Kind::Withdraw(_) if rules.carries(&self.netns).map_err(failed)? => Err(Reason::Carried),
-            Kind::Withdraw(_) => rules.remove(&self.pod, &self.netns).map(|()| Vec::new()).map_err(failed),
+            Kind::Withdraw(_) => {
+                rules.remove(&self.pod, &self.netns).map(|()| Found::AsPlanned).map_err(failed)
+            }
         }
     }
 
-    fn program(&self, rules: &dyn PacketRules) -> Result<(), Reason> {
-        let failed = |cause| self.kind.failed(cause);
-        rules.apply(&self.pod, &self.netns, &self.capture.rules).map_err(failed)?;
-        let drift = rules.verify(&self.pod, &self.netns, &self.capture.rules).map_err(failed)?;
-        if drift.is_empty() { Ok(()) } else { Err(Reason::Unsteady { drift }) }
+    fn verify(&self, rules: &dyn PacketRules) -> Result<Found, Reason> {
+        let options = &self.capture.rules;
+        let drift = rules.verify(&self.pod, &self.netns, options).map_err(|cause| self.kind.failed(cause))?;
+        if drift.is_empty() {
+            rules.look_after(&self.pod, &self.netns, options);
+            return Ok(Found::AsPlanned);
+        }
+        self.program(rules)?;
+        Ok(Found::Drift(drift))
+    }
+
+    fn program(&self, rules: &dyn PacketRules) -> Result<Found, Reason> {
+        let (failed, options) = (|cause| self.kind.failed(cause), &self.capture.rules);
+        let applied = rules.apply(&self.pod, &self.netns, options).map_err(failed)?;
+        let drift = rules.verify(&self.pod, &self.netns, options).map_err(failed)?;
+        if !drift.is_empty() {
+            return Err(Reason::Unsteady { drift });
+        }
+        Ok(if applied == Applied::Installed { Found::Nothing } else { Found::AsPlanned })
     }
 }
 

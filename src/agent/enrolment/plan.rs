@@ -11,10 +11,17 @@ use tokio::time::Instant;
 
 use super::state::{Hold, Pod, Pods, Reason, Work};
 use crate::namespaces::{Host, Wanted};
-use crate::pod::{PodSpec, Uid};
+use crate::pod::{Others, PodSpec, Uid};
 
 #[cfg(test)]
 mod tests;
+
+/// What is wanted, with the namespaces as last seen.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) others: Others,
+}
 
 /// One step for one pod.
 #[derive(Debug)]
@@ -37,7 +44,7 @@ pub(crate) enum Action {
     Rename(PodSpec),
     /// Quarantine the pod without an attempt.
     Refuse(PodSpec, Reason),
-    /// The pod left the file, and nothing of ours is left in it.
+    /// The pod is wanted no more, and nothing of ours is left in it.
     Forget,
 }
 
@@ -52,13 +59,14 @@ pub(crate) enum Departure {
 }
 
 /// What to do next.
-pub(crate) fn plan(wanted: &[Wanted], pods: &Pods, host: &Host, now: Instant) -> Vec<Step> {
+pub(crate) fn plan(looked: &Looked, pods: &Pods, host: &Host, now: Instant) -> Vec<Step> {
+    let wanted = &looked.wanted;
     let wishes: BTreeMap<&Uid, &Wanted> = wanted.iter().map(|wish| (&wish.spec.uid, wish)).collect();
     let mut steps = Vec::new();
     let mut step = |uid: &Uid, action| steps.push(Step { uid: uid.clone(), action });
     for (uid, pod) in pods {
         if !wishes.contains_key(uid)
-            && let Some(action) = leave(pod, now)
+            && let Some(action) = leave(pod, looked.others.may_run(uid), now)
         {
             step(uid, action);
         }
@@ -77,10 +85,12 @@ pub(crate) fn plan(wanted: &[Wanted], pods: &Pods, host: &Host, now: Instant) ->
     steps
 }
 
-fn leave(pod: &Pod, now: Instant) -> Option<Action> {
+/// A pod that is gone takes its rules with it; if something of it still runs, what was captured stays refused.
+fn leave(pod: &Pod, may_run: bool, now: Instant) -> Option<Action> {
     match (pod.work, &pod.hold) {
         (Work::Busy, _) => None,
         (Work::Idle, Hold::Nothing) => Some(Action::Forget),
+        (Work::Idle, _) if !may_run => Some(Action::Abandon),
         (Work::Idle, _) => part(pod, Departure::Leave, now).filter(|_| pod.due(now)),
     }
 }
@@ -113,18 +123,21 @@ fn go_on<'w>(
     match &wish.found {
         Ok(found) if found.id() == held.id() => settle(wish, pod, held, now),
         Err(missing) if !missing.is_gone() => None,
-        _ if wish.spec.netns != pod.spec.netns => part(pod, Departure::Move, now),
+        _ if wish.spec.netns.is_named() && wish.spec.netns != pod.spec.netns => {
+            part(pod, Departure::Move, now)
+        }
         _ => Some(Action::Abandon),
     }
 }
 
 /// The pod is where it was.
 fn settle(wish: &Wanted, pod: &Pod, held: &Arc<Netns>, now: Instant) -> Option<Action> {
-    if wish.spec != pod.spec {
+    let recaptured = wish.spec.capture.rules != pod.spec.capture.rules;
+    if wish.spec != pod.spec && !recaptured {
         return Some(Action::Rename(wish.spec.clone()));
     }
     let released = matches!(pod.hold, Hold::Released(..));
-    let again = (released || pod.trouble.is_some()) && pod.due(now);
+    let again = recaptured || ((released || pod.trouble.is_some()) && pod.due(now));
     again.then(|| Action::Program(wish.spec.clone(), Arc::clone(held)))
 }
 
@@ -133,6 +146,7 @@ fn attempt<'w>(wish: &'w Wanted, owners: &mut Owners<'w>, host: &Host) -> Option
     let spec = wish.spec.clone();
     let from = spec.netns.clone();
     let netns = match &wish.found {
+        Err(missing) if missing.is_awaited() => return None,
         Err(missing) => {
             return Some(Action::Refuse(spec, Reason::Namespace { from, source: missing.clone() }));
         }

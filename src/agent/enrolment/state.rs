@@ -28,12 +28,14 @@ pub(crate) type Pods = BTreeMap<Uid, Pod>;
 /// One pod.
 #[derive(Debug)]
 pub(crate) struct Pod {
-    /// What the file said when the pod was last worked on.
+    /// What was wished for when the pod was last worked on.
     pub(crate) spec: PodSpec,
     pub(crate) hold: Hold,
     pub(crate) work: Work,
     /// Why the pod is quarantined, if it is.
     pub(crate) trouble: Option<Trouble>,
+    /// How often its rules had to be repaired.
+    pub(crate) repairs: u64,
 }
 
 /// The namespace the pod's rules are in. Holding it keeps its id from being reused.
@@ -60,7 +62,7 @@ pub(crate) enum Work {
 /// A quarantined pod's reason and next attempt.
 #[derive(Debug)]
 pub(crate) struct Trouble {
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
     pub(crate) backoff: Backoff,
     /// Whether a node that serves the pod shall go on.
     pub(crate) node: Unserved,
@@ -103,12 +105,12 @@ pub(crate) enum Reason {
 
 impl Pod {
     pub(crate) fn new(spec: PodSpec) -> Self {
-        Self { spec, hold: Hold::Nothing, work: Work::Idle, trouble: None }
+        Self { spec, hold: Hold::Nothing, work: Work::Idle, trouble: None, repairs: 0 }
     }
 
     /// Records a failure; returns whether it is news.
     pub(crate) fn quarantine(&mut self, reason: &Reason, now: Instant) -> bool {
-        let text = Chain(reason).to_string();
+        let text: Arc<str> = Chain(reason).to_string().into();
         let (backoff, news) = match &self.trouble {
             Some(old) => (old.backoff.again(now), old.text != text),
             None => (Backoff::begin(now), true),

@@ -9,12 +9,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::pod::{NetnsSource, Workload};
+use crate::board::Boards;
+use crate::pod::{NetnsSource, Others, Wishes, Workload};
 use crate::table::{Entry, Subscriber, Table};
 
 mod exit;
 mod fake;
 mod leaving;
+mod notice;
 use fake::Fake;
 
 /// An enrolment at work.
@@ -22,6 +24,9 @@ struct Lab {
     rules: Arc<Fake>,
     desired: watch::Sender<Desired>,
     table: Subscriber,
+    handed: Handed,
+    boards: Boards,
+    occurred: mpsc::Receiver<Occurrence>,
     exit: oneshot::Sender<Exit>,
     running: JoinHandle<Result<(), cleanup::Error>>,
 }
@@ -41,19 +46,28 @@ impl Lab {
     }
 
     fn start_with(pods: &[PodSpec], prepare: impl FnOnce(&Fake)) -> Self {
+        Self::prepared(pods, prepare, Vec::new())
+    }
+
+    fn prepared(pods: &[PodSpec], prepare: impl FnOnce(&Fake), adopted: Vec<(PodSpec, Arc<Netns>)>) -> Self {
         let (published, table) = watch::channel(None);
-        let (desired, wishes) = watch::channel(Desired::from(pods));
+        let (desired, wishes) = watch::channel(wishes_for(pods));
         let (exit, exited) = oneshot::channel();
         let rules = Arc::new(Fake::new(table.clone()));
         prepare(&rules);
-        let enrolment = Enrolment::new(rules.clone(), Host::find().unwrap(), published);
+        let tools = Tools { rules: rules.clone(), host: Host::find().unwrap(), handed: Handed::default() };
+        let handed = tools.handed.clone();
+        let (board, boards) = watch::channel(Arc::default());
+        let (occurrences, occurred) = mpsc::channel(1000);
+        let mut enrolment = Enrolment::new(tools, Outlets { table: published, board, occurrences });
+        enrolment.adopt(adopted);
         let exit_asked = async { exited.await.unwrap() };
         let running = tokio::spawn(enrolment.run(wishes, exit_asked));
-        Self { rules, desired, table, exit, running }
+        Self { rules, desired, table, handed, boards, occurred, exit, running }
     }
 
     fn file(&self, pods: &[PodSpec]) {
-        self.desired.send_replace(pods.into());
+        self.desired.send_replace(wishes_for(pods));
     }
 
     /// Waits until nodes would be told exactly this.
@@ -86,6 +100,10 @@ fn words(table: &Option<Arc<Table>>) -> String {
     table.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
+fn wishes_for(pods: &[PodSpec]) -> Desired {
+    Arc::new(Wishes { pods: pods.to_vec(), others: Others::Unknown })
+}
+
 fn netns() -> Netns {
     Netns::create().expect("tests run as root")
 }
@@ -96,7 +114,13 @@ fn pod(uid: &str, netns: &Netns) -> PodSpec {
 
 fn pod_at(uid: &str, path: PathBuf) -> PodSpec {
     let workload = Workload { name: uid.into(), namespace: "shop".into(), service_account: uid.into() };
-    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path), capture: Arc::default() }
+    PodSpec {
+        uid: uid.into(),
+        workload,
+        netns: NetnsSource::Path(path),
+        capture: Arc::default(),
+        claimed: false,
+    }
 }
 
 /// A path that can be made to lead to one namespace and then to another.

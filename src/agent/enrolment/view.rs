@@ -1,15 +1,21 @@
-//! The pods as nodes shall see them: a pure function of what the file wants and what is.
+//! The pods as nodes and people shall see them: pure functions of what is wanted and what is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use super::plan::Looked;
 use super::state::{Hold, Pod, Pods, Unserved};
-use crate::namespaces::Wanted;
+use crate::board::{Board, State, Status};
+use crate::namespaces::{Missing, Wanted};
+use crate::pod::{NetnsSource, PodSpec, Uid};
 use crate::table::{Entry, Table};
 
 /// Whether each wanted pod has been tried once.
 pub(super) fn settled(wanted: &[Wanted], pods: &Pods) -> bool {
     let tried = |pod: &Pod| pod.trouble.is_some() || matches!(pod.hold, Hold::Enrolled(_));
-    wanted.iter().all(|wish| pods.get(&wish.spec.uid).is_some_and(tried))
+    let awaited = |wish: &Wanted| wish.found.as_ref().is_err_and(Missing::is_awaited);
+    wanted.iter().all(|wish| pods.get(&wish.spec.uid).map_or_else(|| awaited(wish), tried))
 }
 
 /// Enrolled pods are served, also when they are to leave, until what they begin passes without a node; from then on by nobody,
@@ -27,4 +33,57 @@ pub(super) fn table(wanted: &[Wanted], pods: &Pods) -> Table {
         }
     }
     table
+}
+
+/// What has become of each pod. A state that lasts keeps its beginning.
+pub(super) fn board(looked: &Looked, pods: &Pods, before: &Board) -> Board {
+    let wanted: BTreeSet<&Uid> = looked.wanted.iter().map(|wish| &wish.spec.uid).collect();
+    let awaited = looked.wanted.iter().filter(|wish| !pods.contains_key(&wish.spec.uid));
+    let awaited = awaited.map(|wish| status(&wish.spec, None, before));
+    let worked_on =
+        pods.iter().map(|(uid, pod)| status(&pod.spec, Some((pod, wanted.contains(uid))), before));
+    awaited.chain(worked_on).collect()
+}
+
+fn status(spec: &PodSpec, pod: Option<(&Pod, bool)>, before: &Board) -> (Uid, Arc<Status>) {
+    let state = pod.map_or(State::Awaited, |(pod, is_wanted)| state(pod, is_wanted));
+    let old = before.get(&spec.uid);
+    let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
+    let addresses = match &spec.netns {
+        NetnsSource::Found(addresses) => Arc::clone(addresses),
+        NetnsSource::Path(_) | NetnsSource::Process(_) => Arc::default(),
+    };
+    let status = Status {
+        workload: spec.workload.clone(),
+        addresses,
+        capture: Arc::clone(&spec.capture),
+        state,
+        since,
+        netns: pod.and_then(|(pod, _)| pod.hold.netns()).map(|netns| netns.id()),
+        nodes: 0,
+        repairs: pod.map_or(0, |(pod, _)| pod.repairs),
+    };
+    (spec.uid.clone(), Arc::new(status))
+}
+
+fn state(pod: &Pod, is_wanted: bool) -> State {
+    let reason = pod.trouble.as_ref().map(|trouble| Arc::clone(&trouble.text));
+    match (&pod.hold, reason) {
+        (Hold::Released(..), _) => State::Leaving,
+        (_, _) if !is_wanted => State::Leaving,
+        (Hold::Enrolled(_), Some(reason)) => State::Impaired { reason },
+        (Hold::Enrolled(_), None) => State::Enrolled,
+        (Hold::Nothing | Hold::Touched(_), Some(reason)) => State::Quarantined { reason },
+        (Hold::Nothing | Hold::Touched(_), None) => State::Programming,
+    }
+}
+
+/// How many pods are in which state.
+pub(super) fn count(board: &Board) {
+    const STATES: [&str; 6] = ["awaited", "programming", "enrolled", "impaired", "quarantined", "leaving"];
+    for state in STATES {
+        let pods = board.values().filter(|status| status.state.name() == state).count();
+        metrics::gauge!("culvert_agent_pods", "state" => state)
+            .set(u32::try_from(pods).map_or(f64::MAX, f64::from));
+    }
 }

@@ -27,7 +27,7 @@ fn check(from: &str, to: &str, sentence: &str) {
 #[test]
 fn a_good_file_is_read_in_its_order() {
     let pods = read(GOOD).unwrap();
-    let [client, server] = &pods[..] else { panic!("{pods:?}") };
+    let [client, server] = &pods.pods[..] else { panic!("{pods:?}") };
     assert_eq!(client.uid, "7d0f0e4e".into());
     assert_eq!(client.workload.to_string(), "default/client-1");
     assert_eq!(client.workload.service_account, "client");
@@ -37,7 +37,7 @@ fn a_good_file_is_read_in_its_order() {
 
 #[test]
 fn no_pods_are_fine_when_said_so() {
-    assert_eq!(read("pods: []\n").unwrap().len(), 0);
+    assert_eq!(read("pods: []\n").unwrap().pods.len(), 0);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_bad_version_is_rejected_whole_and_the_pods_in_force_stay() {
     assert!(!seen.has_changed().unwrap());
     reload(file, Ok("pods: []".into()), &Arc::default(), &desired);
     assert!(seen.has_changed().unwrap());
-    assert_eq!(seen.borrow().len(), 0);
+    assert_eq!(seen.borrow().pods.len(), 0);
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_changed_file_is_read_again() {
     let following = tokio::spawn(async move { follow(follower, &Arc::default(), desired).await });
     std::fs::write(&path, "pods: []").unwrap();
     tokio::time::timeout(std::time::Duration::from_secs(10), seen.changed()).await.unwrap().unwrap();
-    assert_eq!(seen.borrow().len(), 0);
+    assert_eq!(seen.borrow().pods.len(), 0);
     following.abort();
     std::fs::remove_file(&path).unwrap();
 }

@@ -2,17 +2,19 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use ebpf_free_iptables::Options;
+
 use super::*;
 use crate::backoff::Backoff;
 use crate::enrolment::PARTING;
 use crate::enrolment::state::{Trouble, Unserved};
 use crate::namespaces::survey;
-use crate::pod::{NetnsSource, Workload};
+use crate::pod::{Capture, NetnsSource, Workload};
 use crate::table::Enrolled;
 
 /// Pods and wishes under construction; the namespaces are real, and empty.
 struct Scene {
-    wanted: Vec<Wanted>,
+    looked: Looked,
     pods: Pods,
     now: Instant,
 }
@@ -23,23 +25,29 @@ fn netns() -> Arc<Netns> {
 
 fn spec(uid: &str, path: &str) -> PodSpec {
     let workload = Workload { name: uid.into(), namespace: "shop".into(), service_account: uid.into() };
-    PodSpec { uid: uid.into(), workload, netns: NetnsSource::Path(path.into()), capture: Arc::default() }
+    PodSpec {
+        uid: uid.into(),
+        workload,
+        netns: NetnsSource::Path(path.into()),
+        capture: Arc::default(),
+        claimed: false,
+    }
 }
 
 impl Scene {
     fn new() -> Self {
-        Self { wanted: Vec::new(), pods: Pods::new(), now: Instant::now() }
+        Self { looked: Looked::default(), pods: Pods::new(), now: Instant::now() }
     }
 
     /// The file has the pod at `/UID`, which leads to `netns`.
     fn wants(mut self, uid: &str, netns: &Arc<Netns>) -> Self {
-        self.wanted.push(Wanted { spec: spec(uid, &format!("/{uid}")), found: Ok(Arc::clone(netns)) });
+        self.looked.wanted.push(Wanted { spec: spec(uid, &format!("/{uid}")), found: Ok(Arc::clone(netns)) });
         self
     }
 
     /// The file has the pod at a path that leads nowhere.
     fn wants_lost(mut self, uid: &str) -> Self {
-        self.wanted.extend(survey(&[spec(uid, "/there/is/none")], &BTreeMap::new()));
+        self.looked.wanted.extend(survey(&[spec(uid, "/there/is/none")], &BTreeMap::new()));
         self
     }
 
@@ -67,7 +75,7 @@ impl Scene {
 
     /// Asks for the plan, and puts it in words.
     fn check(&self, expected: &[&str]) {
-        let steps = plan(&self.wanted, &self.pods, &Host::find().unwrap(), self.now);
+        let steps = plan(&self.looked, &self.pods, &Host::find().unwrap(), self.now);
         let steps: Vec<_> = steps.iter().map(|step| format!("{} {}", word(&step.action), step.uid)).collect();
         assert_eq!(steps, expected);
     }
@@ -127,6 +135,30 @@ fn pods_that_left_the_file_are_released_and_withdrawn_and_then_forgotten() {
     // A node may serve it from before the agent was.
     Scene::new().has("a", Hold::Touched(Arc::clone(&a))).check(&["release a"]);
     Scene::new().has("a", Hold::Nothing).check(&["forget a"]);
+}
+
+#[test]
+fn a_pod_that_is_gone_is_abandoned_and_nothing_is_done_in_it() {
+    let a = netns();
+    let known = |there: &[&str]| Others::Known(there.iter().map(|uid| Uid::from(*uid)).collect());
+    let mut scene = Scene::new().has_enrolled("a", &a).has_enrolled("b", &netns());
+    scene.looked.others = known(&["a"]);
+    scene.check(&["release a", "abandon b"]);
+    let mut scene = Scene::new().has_released("a", &a, Duration::from_secs(1));
+    scene.looked.others = known(&[]);
+    scene.check(&["abandon a"]);
+}
+
+#[test]
+fn a_pod_that_shall_be_captured_otherwise_is_programmed_and_one_whose_probes_changed_is_told() {
+    let a = netns();
+    let mut scene = Scene::new().wants("a", &a).has_enrolled("a", &a);
+    let rules = Options { dns: true, ..Options::default() };
+    scene.looked.wanted[0].spec.capture = Arc::new(Capture { rules, ..Capture::default() });
+    scene.check(&["program a"]);
+    let probes = Capture { probe_ports: [80].into(), ..Capture::default() };
+    scene.looked.wanted[0].spec.capture = Arc::new(probes);
+    scene.check(&["rename a"]);
 }
 
 #[test]
@@ -203,7 +235,7 @@ fn a_namespace_that_cannot_be_looked_at_for_a_moment_changes_nothing() {
     let a = netns();
     let mut scene = Scene::new().wants("a", &a).has_enrolled("a", &a);
     // EMFILE: the agent is out of descriptors.
-    scene.wanted[0].found = Err(io::Error::from_raw_os_error(24).into());
+    scene.looked.wanted[0].found = Err(io::Error::from_raw_os_error(24).into());
     scene.check(&[]);
 }
 

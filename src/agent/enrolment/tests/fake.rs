@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use ebpf_free_iptables::Options;
+use ebpf_free_iptables::{Applied, Options};
 
 use super::*;
 use crate::rules::Cause;
@@ -65,6 +65,11 @@ impl Fake {
         self.gate.notify_all();
     }
 
+    /// An agent that was here before has done so.
+    pub(super) fn put_in(&self, id: NetnsId) {
+        self.state().rules.insert(id);
+    }
+
     pub(super) fn are_in(&self, id: NetnsId) -> bool {
         self.state().rules.contains(&id)
     }
@@ -114,9 +119,9 @@ impl Fake {
 }
 
 impl PacketRules for Fake {
-    fn apply(&self, pod: &str, netns: &Netns, _: &Options) -> Result<(), Cause> {
-        self.call("apply", pod, netns.id())?.rules.insert(netns.id());
-        Ok(())
+    fn apply(&self, pod: &str, netns: &Netns, _: &Options) -> Result<Applied, Cause> {
+        let new = self.call("apply", pod, netns.id())?.rules.insert(netns.id());
+        Ok(if new { Applied::Installed } else { Applied::Unchanged })
     }
 
     fn verify(&self, pod: &str, netns: &Netns, _: &Options) -> Result<Vec<String>, Cause> {

@@ -1,0 +1,87 @@
+//! What people are told of a pod: log lines, occurrences, counters, and the board.
+//!
+//! In go the results of jobs, out come words. An occurrence nobody has room for is counted and lost: the work does not wait.
+
+use std::sync::Arc;
+
+use culvert_process::exit::Chain;
+use metrics::counter;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::job::Found;
+use super::state::{Hold, Pod, Reason};
+use super::{Enrolment, view};
+use crate::board::{Occurrence, What};
+use crate::pod::Uid;
+
+impl Enrolment {
+    /// A pod's rules are in and verified.
+    pub(super) fn enrolled(&mut self, uid: &Uid, found: &Found) {
+        let is_first_pass = self.outlets.table.borrow().is_none();
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.trouble = None;
+        let is_new = !matches!(pod.hold, Hold::Enrolled(_));
+        pod.hold.enrol(&pod.spec.workload);
+        let netns = pod.hold.netns().map(|netns| netns.id());
+        let handed = self.tools.handed.of(uid).map(|netns| netns.id());
+        let was_plain = *found == Found::Nothing && handed != netns && (pod.spec.claimed || is_first_pass);
+        if was_plain {
+            warn!(pod = %pod.spec.workload, %uid, "pod was running in plaintext, and is captured from here on");
+            counter!("culvert_agent_pods_found_in_plaintext_total").increment(1);
+            self.tell(uid, What::FoundInPlaintext);
+        }
+        if is_new && let Some(pod) = self.pods.get(uid) {
+            let netns = netns.map(|netns| netns.to_string());
+            info!(pod = %pod.spec.workload, %uid, netns, "pod enrolled");
+            counter!("culvert_agent_pods_enrolled_total").increment(1);
+            self.tell(uid, What::Enrolled);
+        }
+    }
+
+    /// A pod's rules were not as they should be, and were repaired.
+    pub(super) fn drifted(&mut self, uid: &Uid, differences: &[String]) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.repairs += 1;
+        let differences = differences.join("; ");
+        warn!(pod = %pod.spec.workload, %uid, drift = differences, "packet rules had drifted and were repaired");
+        counter!("culvert_agent_drift_repaired_total").increment(1);
+        self.tell(uid, What::Drifted { differences });
+    }
+
+    /// A pod is in trouble; the same trouble again is no news.
+    pub(super) fn quarantine(&mut self, uid: &Uid, reason: &Reason) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        counter!("culvert_agent_pod_failures_total").increment(1);
+        if pod.quarantine(reason, Instant::now()) {
+            let reason = Chain(reason).to_string();
+            error!(pod = %pod.spec.workload, %uid, reason, "pod quarantined");
+            self.tell(uid, What::Quarantined { reason });
+        }
+    }
+
+    /// Nothing of ours is left in a pod.
+    pub(super) fn left(&mut self, uid: &Uid) {
+        self.tell(uid, What::Left);
+        if let Some(pod) = self.pods.remove(uid) {
+            info!(pod = %pod.spec.workload, %uid, "pod left");
+        }
+    }
+
+    fn tell(&self, uid: &Uid, what: What) {
+        let Some(Pod { spec, .. }) = self.pods.get(uid) else { return };
+        let occurrence = Occurrence { uid: uid.clone(), workload: spec.workload.clone(), what };
+        if self.outlets.occurrences.try_send(occurrence).is_err() {
+            counter!("culvert_agent_occurrences_lost_total").increment(1);
+        }
+    }
+
+    pub(super) fn publish_board(&self) {
+        let before = Arc::clone(&self.outlets.board.borrow());
+        let board = view::board(&self.looked, &self.pods, &before);
+        if board != *before {
+            view::count(&board);
+            self.outlets.board.send_replace(Arc::new(board));
+        }
+    }
+}
