@@ -12,12 +12,14 @@
 //! - [`child`]: processes that start in a namespace and die with their parent
 //! - [`tap`]: reading every packet of an interface
 //! - [`ethernet`]: interfaces whose wire is a descriptor
+//! - [`listening`]: the ports somebody listens on
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
 pub mod conntrack;
 pub mod ethernet;
 pub mod limits;
+pub mod listening;
 pub mod netns;
 pub mod seqpacket;
 pub mod stream;
