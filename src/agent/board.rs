@@ -30,6 +30,8 @@ pub(crate) struct Status {
     pub(crate) netns: Option<NetnsId>,
     /// Nodes that have said that they serve it where it is.
     pub(crate) nodes: usize,
+    /// Why a node does not serve it, in the node's words.
+    pub(crate) refusal: Option<Arc<str>>,
     /// How often its rules had to be repaired.
     pub(crate) repairs: u64,
 }

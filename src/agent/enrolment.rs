@@ -24,6 +24,7 @@ use crate::handed::Handed;
 use crate::namespaces::{self, Host};
 use crate::pod::{Desired, PodSpec, Uid};
 use crate::rules::PacketRules;
+use crate::served::Served;
 use crate::table::{Enrolled, Publisher};
 
 pub(crate) mod cleanup;
@@ -35,6 +36,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watching;
 
 use job::{Done, Found, Job, Kind};
 use plan::{Action, Departure, Looked, Step};
@@ -51,6 +53,9 @@ const FIRST_PASS: Duration = Duration::from_secs(10);
 
 /// How long nodes get to end the connections of a pod that leaves. They do so as soon as they hear of it.
 const PARTING: Duration = Duration::from_secs(1);
+
+/// Changes nobody has looked into yet; whoever has more to say waits.
+const CHANGES: usize = 64;
 
 /// Time between two rounds of retries, at least.
 const RETRY_PACE: Duration = Duration::from_millis(200);
@@ -69,6 +74,7 @@ pub(crate) struct Tools {
     pub(crate) rules: Arc<dyn PacketRules>,
     pub(crate) host: Host,
     pub(crate) handed: Handed,
+    pub(crate) served: Served,
 }
 
 /// Where the enrolment says what it does.
@@ -87,6 +93,8 @@ pub(crate) struct Enrolment {
     jobs: JoinSet<Done>,
     /// Enrolled pods this round has still to verify.
     unverified: VecDeque<Uid>,
+    /// Enrolled pods in whose namespaces something has changed.
+    changed: (mpsc::Sender<Uid>, mpsc::Receiver<Uid>),
     first_pass_ends: Instant,
 }
 
@@ -99,6 +107,7 @@ impl Enrolment {
             pods: Pods::new(),
             jobs: JoinSet::new(),
             unverified: VecDeque::new(),
+            changed: mpsc::channel(CHANGES),
             first_pass_ends: Instant::now() + FIRST_PASS,
         }
     }
@@ -120,7 +129,7 @@ impl Enrolment {
         let mut exit = pin!(exit);
         let mut round = interval_at(Instant::now() + VERIFY_EVERY, VERIFY_EVERY);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut handed = self.tools.handed.changes();
+        let (mut handed, mut served) = (self.tools.handed.changes(), self.tools.served.changes());
         let mut specs = Arc::clone(&desired.borrow_and_update());
         self.look(&specs).await;
         let exit = loop {
@@ -134,6 +143,8 @@ impl Enrolment {
                     self.look(&specs).await;
                 }
                 Ok(()) = handed.changed() => self.look(&specs).await,
+                Ok(()) = served.changed() => {}
+                Some(uid) = self.changed.1.recv() => self.unverified.push_front(uid),
                 Some(Ok(done)) = self.jobs.join_next() => self.finish(done),
                 _ = round.tick() => {
                     self.look(&specs).await;
@@ -241,9 +252,16 @@ impl Enrolment {
         let Some(pod) = self.pods.get_mut(&done.uid) else { return };
         pod.work = Work::Idle;
         match (done.kind, done.result) {
-            (Kind::Program, Ok(found)) => self.enrolled(&done.uid, &found),
+            (Kind::Program, Ok(found)) => {
+                self.enrolled(&done.uid, &found);
+                self.watch(&done.uid);
+            }
             (Kind::Verify, Ok(Found::Drift(differences))) => self.drifted(&done.uid, &differences),
-            (Kind::Verify, Ok(Found::AsPlanned | Found::Nothing)) => {}
+            (Kind::Verify, Ok(Found::Intact { fingerprint, taken })) => {
+                pod.intact = Some(fingerprint);
+                self.untaken(&done.uid, !taken);
+            }
+            (Kind::Verify, Ok(Found::Ours | Found::Nothing)) => {}
             (Kind::Release(_), Ok(_)) => released(pod, parted),
             (Kind::Withdraw(Departure::Move), Ok(_)) => pod.let_go(),
             (Kind::Release(Departure::Move) | Kind::Withdraw(Departure::Move), Err(reason)) => {
@@ -323,11 +341,12 @@ impl Enrolment {
 
 fn job(uid: &Uid, pod: &Pod, kind: Kind) -> Option<Job> {
     let netns = Arc::clone(pod.hold.netns()?);
-    let (pod, capture) = (pod.spec.workload.to_string(), Arc::clone(&pod.spec.capture));
-    Some(Job { uid: uid.clone(), kind, pod, netns, capture })
+    let (name, capture) = (pod.spec.workload.to_string(), Arc::clone(&pod.spec.capture));
+    Some(Job { uid: uid.clone(), kind, pod: name, netns, capture, intact: pod.intact })
 }
 
 fn released(pod: &mut Pod, parted: Instant) {
+    pod.watch = None;
     if let Some(netns) = pod.hold.netns().map(Arc::clone) {
         pod.hold = Hold::Released(netns, parted);
     }

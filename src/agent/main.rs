@@ -22,6 +22,7 @@ use crate::handed::Handed;
 use crate::namespaces::Host;
 use crate::pod::Capture;
 use crate::rules::{IptablesRules, PacketRules};
+use crate::served::Served;
 use crate::unheard::Unheard;
 use crate::zds::server;
 
@@ -34,6 +35,7 @@ mod namespaces;
 mod pod;
 mod pods_file;
 mod rules;
+mod served;
 mod sockets;
 mod table;
 mod unheard;
@@ -124,7 +126,7 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
     };
     let (board, _) = watch::channel(Arc::default());
     let (occurrences, _) = mpsc::channel(1);
-    let tools = Tools { rules, host, handed: Handed::default() };
+    let tools = Tools { rules, host, handed: Handed::default(), served: Served::default() };
     let enrolment = Enrolment::new(tools, Outlets { table: published, board, occurrences }).run(wishes, exit);
     let result = tokio::select! {
         result = enrolment => result,

@@ -4,14 +4,24 @@
 
 use std::fmt;
 
+use culvert_sys::listening;
 use culvert_sys::netns::Netns;
 use ebpf_free_iptables::{Applied, Iptables, Options, Plan};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 
-use crate::sockets;
+use crate::sockets::{self, CAPTURED};
 use crate::unheard::Unheard;
 
 /// Why a call failed.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What [`PacketRules::fingerprint`] gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint(pub(crate) u64);
+
+/// What [`PacketRules::changes`] gives.
+pub(crate) type Changes = BoxStream<'static, ()>;
 
 /// Programs one pod's rules. `pod` is only named in errors and logs.
 pub(crate) trait PacketRules: Send + Sync {
@@ -24,8 +34,14 @@ pub(crate) trait PacketRules: Send + Sync {
     /// Lets connections pass that begin from here on; those that were captured before stay so.
     fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause>;
 
-    /// Sees whether somebody takes what the rules of an enrolled pod capture, and says so if not.
-    fn look_after(&self, pod: &str, netns: &Netns, options: &Options);
+    /// Whether somebody takes what the rules of an enrolled pod capture.
+    fn is_taken(&self, pod: &str, netns: &Netns, options: &Options) -> Result<bool, Cause>;
+
+    /// A number that stays the same for as long as nothing of what [`PacketRules::verify`] compares has changed. Cheap.
+    fn fingerprint(&self, netns: &Netns) -> Result<Fingerprint, Cause>;
+
+    /// Yields whenever something changes that [`PacketRules::verify`] may be interested in; ends when that cannot be told any more.
+    fn changes(&self, netns: &Netns) -> Result<Changes, Cause>;
 
     /// Whether connections that were captured are still carried. Without the rules, what is said on them would go out as it is.
     fn carries(&self, netns: &Netns) -> Result<bool, Cause>;
@@ -56,10 +72,21 @@ impl PacketRules for IptablesRules {
         Ok(self.iptables.release(pod, netns)?)
     }
 
-    fn look_after(&self, pod: &str, netns: &Netns, options: &Options) {
+    fn is_taken(&self, pod: &str, netns: &Netns, options: &Options) -> Result<bool, Cause> {
         if options.dns {
             self.unheard.look(pod, netns);
         }
+        let listening = listening::tcp_ports(netns)?;
+        Ok(CAPTURED.iter().all(|port| listening.contains(port)))
+    }
+
+    fn fingerprint(&self, netns: &Netns) -> Result<Fingerprint, Cause> {
+        Err(format!("namespace {} has no fingerprint", netns.id()).into())
+    }
+
+    fn changes(&self, netns: &Netns) -> Result<Changes, Cause> {
+        let _ = netns;
+        Ok(futures::stream::pending().boxed())
     }
 
     fn carries(&self, netns: &Netns) -> Result<bool, Cause> {

@@ -9,7 +9,7 @@ use culvert_sys::netns::Netns;
 use ebpf_free_iptables::{DNS_PORT, INBOUND_PORT, OUTBOUND_PORT, TUNNEL_PORT};
 
 /// Where captured connections end, and the tunnels in which others come to the pod.
-const CAPTURED: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, TUNNEL_PORT];
+pub(crate) const CAPTURED: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, TUNNEL_PORT];
 
 const TIME_WAIT: &str = "06";
 const LISTEN: &str = "0A";

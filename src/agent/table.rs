@@ -36,6 +36,13 @@ pub(crate) struct Enrolled {
     pub(crate) netns: Arc<Netns>,
 }
 
+impl Enrolled {
+    /// Another enrolment that says the same: nodes drop the pod and are told of it anew.
+    pub(crate) fn again(&self) -> Self {
+        Self { workload: self.workload.clone(), netns: Arc::clone(&self.netns) }
+    }
+}
+
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

@@ -10,7 +10,7 @@ use ebpf_free_iptables::Applied;
 use super::plan::Departure;
 use super::state::Reason;
 use crate::pod::{Capture, Uid};
-use crate::rules::{Cause, PacketRules};
+use crate::rules::{Cause, Fingerprint, PacketRules};
 
 /// One job.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Job {
     pub(crate) pod: String,
     pub(crate) netns: Arc<Netns>,
     pub(crate) capture: Arc<Capture>,
+    /// How the namespace looked when all was last as it should be.
+    pub(crate) intact: Option<Fingerprint>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +48,14 @@ pub(crate) struct Done {
 /// What was in the namespace before.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// What should be.
-    AsPlanned,
-    /// Something else, in words; it was repaired.
-    Drift(Vec<String>),
+    /// Something of ours, more or less.
+    Ours,
     /// Nothing of ours: it has been put in.
     Nothing,
+    /// All that should be, and that is how it looks. Whether somebody takes what is captured is another matter.
+    Intact { fingerprint: Fingerprint, taken: bool },
+    /// Something else than what should be, in words; it was repaired.
+    Drift(Vec<String>),
 }
 
 impl Job {
@@ -68,25 +72,25 @@ impl Job {
         match self.kind {
             Kind::Program => self.program(rules),
             Kind::Verify => self.verify(rules),
-            Kind::Release(_) => {
-                rules.release(&self.pod, &self.netns).map(|()| Found::AsPlanned).map_err(failed)
-            }
+            Kind::Release(_) => rules.release(&self.pod, &self.netns).map(|()| Found::Ours).map_err(failed),
             Kind::Withdraw(_) if rules.carries(&self.netns).map_err(failed)? => Err(Reason::Carried),
-            Kind::Withdraw(_) => {
-                rules.remove(&self.pod, &self.netns).map(|()| Found::AsPlanned).map_err(failed)
-            }
+            Kind::Withdraw(_) => rules.remove(&self.pod, &self.netns).map(|()| Found::Ours).map_err(failed),
         }
     }
 
+    /// What looks as it did when all was well need not be compared: thousands of comparisons a minute are what a full node costs.
     fn verify(&self, rules: &dyn PacketRules) -> Result<Found, Reason> {
-        let options = &self.capture.rules;
-        let drift = rules.verify(&self.pod, &self.netns, options).map_err(|cause| self.kind.failed(cause))?;
-        if drift.is_empty() {
-            rules.look_after(&self.pod, &self.netns, options);
-            return Ok(Found::AsPlanned);
+        let (failed, options) = (|cause| self.kind.failed(cause), &self.capture.rules);
+        let fingerprint = rules.fingerprint(&self.netns).map_err(failed)?;
+        if self.intact != Some(fingerprint) {
+            let drift = rules.verify(&self.pod, &self.netns, options).map_err(failed)?;
+            if !drift.is_empty() {
+                self.program(rules)?;
+                return Ok(Found::Drift(drift));
+            }
         }
-        self.program(rules)?;
-        Ok(Found::Drift(drift))
+        let taken = rules.is_taken(&self.pod, &self.netns, options).map_err(failed)?;
+        Ok(Found::Intact { fingerprint, taken })
     }
 
     fn program(&self, rules: &dyn PacketRules) -> Result<Found, Reason> {
@@ -96,7 +100,7 @@ impl Job {
         if !drift.is_empty() {
             return Err(Reason::Unsteady { drift });
         }
-        Ok(if applied == Applied::Installed { Found::Nothing } else { Found::AsPlanned })
+        Ok(if applied == Applied::Installed { Found::Nothing } else { Found::Ours })
     }
 }
 

@@ -15,6 +15,9 @@ use super::{Enrolment, view};
 use crate::board::{Occurrence, What};
 use crate::pod::Uid;
 
+/// Looks in a row at which nobody listens, until that counts: a node may be about to be replaced.
+const UNTAKEN: u32 = 2;
+
 impl Enrolment {
     /// A pod's rules are in and verified.
     pub(super) fn enrolled(&mut self, uid: &Uid, found: &Found) {
@@ -49,6 +52,31 @@ impl Enrolment {
         self.tell(uid, What::Drifted { differences });
     }
 
+    /// What a pod's rules capture is taken by nobody, or by somebody again. While no node says that it serves the pod that is nothing
+    /// new; if one does, it has lost its listeners, and is told of the pod anew.
+    pub(super) fn untaken(&mut self, uid: &Uid, untaken: bool) {
+        let nodes = self.nodes(uid);
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.untaken = if untaken && nodes > 0 { pod.untaken + 1 } else { 0 };
+        if pod.untaken < UNTAKEN {
+            return;
+        }
+        pod.untaken = 0;
+        if let Hold::Enrolled(enrolled) = &pod.hold {
+            pod.hold = Hold::Enrolled(Arc::new(enrolled.again()));
+        }
+        let differences = "nobody listens for captured connections, though a node serves the pod";
+        warn!(pod = %pod.spec.workload, %uid, "{differences}; the node is told anew");
+        counter!("culvert_agent_listeners_lost_total").increment(1);
+        self.tell(uid, What::Drifted { differences: differences.into() });
+    }
+
+    /// How many nodes say that they serve the pod where it is.
+    fn nodes(&self, uid: &Uid) -> usize {
+        let netns = self.pods.get(uid).and_then(|pod| pod.hold.netns());
+        netns.map_or(0, |netns| self.tools.served.of(uid, netns.id()))
+    }
+
     /// A pod is in trouble; the same trouble again is no news.
     pub(super) fn quarantine(&mut self, uid: &Uid, reason: &Reason) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
@@ -78,7 +106,7 @@ impl Enrolment {
 
     pub(super) fn publish_board(&self) {
         let before = Arc::clone(&self.outlets.board.borrow());
-        let board = view::board(&self.looked, &self.pods, &before);
+        let board = view::board(&self.looked, &self.pods, &self.tools.served, &before);
         if board != *before {
             view::count(&board);
             self.outlets.board.send_replace(Arc::new(board));

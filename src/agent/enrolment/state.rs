@@ -16,10 +16,11 @@ use culvert_process::exit::Chain;
 use culvert_sys::netns::{Netns, NetnsId};
 use tokio::time::Instant;
 
+use super::watching::Watch;
 use crate::backoff::Backoff;
 use crate::namespaces::Missing;
 use crate::pod::{NetnsSource, PodSpec, Uid, Workload};
-use crate::rules::Cause;
+use crate::rules::{Cause, Fingerprint};
 use crate::table::Enrolled;
 
 /// All pods by UID.
@@ -36,6 +37,12 @@ pub(crate) struct Pod {
     pub(crate) trouble: Option<Trouble>,
     /// How often its rules had to be repaired.
     pub(crate) repairs: u64,
+    /// How its namespace looked when all was last as it should be.
+    pub(crate) intact: Option<Fingerprint>,
+    /// Looks in a row at which nobody took what is captured, though a node says that it serves the pod.
+    pub(crate) untaken: u32,
+    /// Says when something changes in its namespace.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// The namespace the pod's rules are in. Holding it keeps its id from being reused.
@@ -105,7 +112,16 @@ pub(crate) enum Reason {
 
 impl Pod {
     pub(crate) fn new(spec: PodSpec) -> Self {
-        Self { spec, hold: Hold::Nothing, work: Work::Idle, trouble: None, repairs: 0 }
+        Self {
+            spec,
+            hold: Hold::Nothing,
+            work: Work::Idle,
+            trouble: None,
+            repairs: 0,
+            intact: None,
+            untaken: 0,
+            watch: None,
+        }
     }
 
     /// Records a failure; returns whether it is news.
@@ -121,8 +137,7 @@ impl Pod {
 
     /// Has nothing more to do with the namespace the pod was in.
     pub(crate) fn let_go(&mut self) {
-        self.hold = Hold::Nothing;
-        self.trouble = None;
+        *self = Self { repairs: self.repairs, ..Self::new(self.spec.clone()) };
     }
 
     /// Whether the pod may be tried (again) by now.

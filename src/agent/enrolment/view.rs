@@ -9,6 +9,7 @@ use super::state::{Hold, Pod, Pods, Unserved};
 use crate::board::{Board, State, Status};
 use crate::namespaces::{Missing, Wanted};
 use crate::pod::{NetnsSource, PodSpec, Uid};
+use crate::served::Served;
 use crate::table::{Entry, Table};
 
 /// Whether each wanted pod has been tried once.
@@ -36,16 +37,20 @@ pub(super) fn table(wanted: &[Wanted], pods: &Pods) -> Table {
 }
 
 /// What has become of each pod. A state that lasts keeps its beginning.
-pub(super) fn board(looked: &Looked, pods: &Pods, before: &Board) -> Board {
+pub(super) fn board(looked: &Looked, pods: &Pods, served: &Served, before: &Board) -> Board {
     let wanted: BTreeSet<&Uid> = looked.wanted.iter().map(|wish| &wish.spec.uid).collect();
     let awaited = looked.wanted.iter().filter(|wish| !pods.contains_key(&wish.spec.uid));
-    let awaited = awaited.map(|wish| status(&wish.spec, None, before));
+    let awaited = awaited.map(|wish| status(&wish.spec, None, (served, before)));
     let worked_on =
-        pods.iter().map(|(uid, pod)| status(&pod.spec, Some((pod, wanted.contains(uid))), before));
+        pods.iter().map(|(uid, pod)| status(&pod.spec, Some((pod, wanted.contains(uid))), (served, before)));
     awaited.chain(worked_on).collect()
 }
 
-fn status(spec: &PodSpec, pod: Option<(&Pod, bool)>, before: &Board) -> (Uid, Arc<Status>) {
+fn status(
+    spec: &PodSpec,
+    pod: Option<(&Pod, bool)>,
+    (served, before): (&Served, &Board),
+) -> (Uid, Arc<Status>) {
     let state = pod.map_or(State::Awaited, |(pod, is_wanted)| state(pod, is_wanted));
     let old = before.get(&spec.uid);
     let since = old.filter(|old| old.state == state).map_or_else(SystemTime::now, |old| old.since);
@@ -53,14 +58,16 @@ fn status(spec: &PodSpec, pod: Option<(&Pod, bool)>, before: &Board) -> (Uid, Ar
         NetnsSource::Found(addresses) => Arc::clone(addresses),
         NetnsSource::Path(_) | NetnsSource::Process(_) => Arc::default(),
     };
+    let netns = pod.and_then(|(pod, _)| pod.hold.netns()).map(|netns| netns.id());
     let status = Status {
         workload: spec.workload.clone(),
         addresses,
         capture: Arc::clone(&spec.capture),
         state,
         since,
-        netns: pod.and_then(|(pod, _)| pod.hold.netns()).map(|netns| netns.id()),
-        nodes: 0,
+        netns,
+        nodes: netns.map_or(0, |netns| served.of(&spec.uid, netns)),
+        refusal: netns.and_then(|netns| served.refusal(&spec.uid, netns)),
         repairs: pod.map_or(0, |(pod, _)| pod.repairs),
     };
     (spec.uid.clone(), Arc::new(status))

@@ -5,8 +5,11 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use ebpf_free_iptables::{Applied, Options};
 
+use futures::StreamExt as _;
+use futures::channel::mpsc::UnboundedSender;
+
 use super::*;
-use crate::rules::Cause;
+use crate::rules::{Cause, Changes, Fingerprint};
 
 pub(super) struct Fake {
     table: Subscriber,
@@ -21,6 +24,10 @@ struct State {
     failing: HashSet<NetnsId>,
     held_back: HashSet<NetnsId>,
     carrying: HashSet<NetnsId>,
+    untaken: HashSet<NetnsId>,
+    watched: HashMap<NetnsId, UnboundedSender<()>>,
+    /// Makes a namespace in which something changed look otherwise.
+    drifts: u64,
     /// How many times a namespace will be found to differ.
     drifting: HashMap<NetnsId, u32>,
     log: Vec<String>,
@@ -42,7 +49,19 @@ impl Fake {
     }
 
     pub(super) fn drift(&self, id: NetnsId, times: u32) {
-        self.state().drifting.insert(id, times);
+        let mut state = self.state();
+        state.drifting.insert(id, times);
+        state.drifts += 1000;
+    }
+
+    /// The kernel says that something has changed there; whether anybody listens.
+    pub(super) fn notify(&self, id: NetnsId) -> bool {
+        self.state().watched.get(&id).is_some_and(|watch| watch.unbounded_send(()).is_ok())
+    }
+
+    /// Nobody takes what is captured in this namespace any more.
+    pub(super) fn leave_untaken(&self, id: NetnsId) {
+        self.state().untaken.insert(id);
     }
 
     /// Somebody carries connections in this namespace, or nobody any more.
@@ -138,9 +157,20 @@ impl PacketRules for Fake {
         self.call("release", pod, netns.id()).map(drop)
     }
 
-    fn look_after(&self, pod: &str, netns: &Netns, _: &Options) {
-        // What comes of it is not the enrolment's.
-        drop(self.call("look after", pod, netns.id()));
+    fn is_taken(&self, pod: &str, netns: &Netns, _: &Options) -> Result<bool, Cause> {
+        Ok(!self.call("look after", pod, netns.id())?.untaken.contains(&netns.id()))
+    }
+
+    fn fingerprint(&self, netns: &Netns) -> Result<Fingerprint, Cause> {
+        let state = self.state();
+        let drifting = state.drifting.get(&netns.id()).copied().unwrap_or(0);
+        Ok(Fingerprint(state.drifts + u64::from(drifting) + u64::from(state.failing.contains(&netns.id()))))
+    }
+
+    fn changes(&self, netns: &Netns) -> Result<Changes, Cause> {
+        let (tell, told) = futures::channel::mpsc::unbounded();
+        self.state().watched.insert(netns.id(), tell);
+        Ok(told.boxed())
     }
 
     fn carries(&self, netns: &Netns) -> Result<bool, Cause> {

@@ -1,0 +1,60 @@
+//! Enrolled pods are looked at for as long as they live.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_looks_as_it_did_when_all_was_well_is_not_compared_again() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.rules.called("look after", 10).await;
+    // Once with the programming, and once in the first round.
+    assert_eq!(lab.rules.count("verify"), 2);
+    lab.rules.drift(a.id(), 1);
+    lab.rules.called("apply", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_the_kernel_tells_of_does_not_wait_for_the_next_round() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.rules.called("look after", 1).await;
+    lab.rules.drift(a.id(), 1);
+    let drifted = Instant::now();
+    assert!(lab.rules.notify(a.id()), "somebody listens");
+    lab.rules.called("apply", 2).await;
+    assert!(drifted.elapsed() < VERIFY_EVERY / 10, "{:?}", drifted.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_listens_for_changes_in_a_pod_that_has_left() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.file(&[]);
+    lab.told("").await;
+    let deaf = async {
+        while lab.rules.notify(a.id()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(600), deaf).await.expect("the watch ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_says_it_serves_a_pod_and_does_not_listen_is_told_anew() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    let before = lab.entry("a");
+    lab.rules.leave_untaken(a.id());
+    lab.rules.called("look after", 5).await;
+    assert!(Arc::ptr_eq(&before, &lab.entry("a")), "no node has said so yet");
+    let _says_so = lab.served.serves(&"a".into(), a.id());
+    let anew = |table: &Option<Arc<Table>>| {
+        let entry = table.as_ref().and_then(|table| table.get("a"));
+        matches!(entry, Some(Entry::Serve(pod)) if !Arc::ptr_eq(pod, &before) && pod.netns.id() == a.id())
+    };
+    timeout(Duration::from_secs(600), lab.table.wait_for(anew)).await.expect("it is told anew").unwrap();
+}
