@@ -199,8 +199,9 @@ fn of_rule(chain: &str, rule: String, wrong: Wrong) -> RuleDifference {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
     use crate::parse::Saved;
-    use crate::plan::{Options, Plan};
+    use crate::plan::Plan;
 
     /// Edits the nat table of a namespace that is as planned, and compares the sentences.
     fn check(edit: impl Fn(&str) -> String, expected: &[&str]) {

@@ -5,13 +5,14 @@
 //! and how often this is verified is not decided here.
 //!
 //! ```text
-//! Options ─▶ plan ─▶ script ─▶ tool ─▶ kernel
+//! options ─▶ plan ─▶ script ─▶ tool ─▶ kernel
 //!              │       ▲        │
 //!              ▼       │        ▼
 //!            drift ◀─ observe ◀ parse
 //! ```
 //!
-//! - `plan`: which rules, as values (`rule`); `script`: as text for `iptables-restore` (`render`)
+//! - `options`: what of a pod is captured; `plan`: the rules that takes, as values (`rule`); `script`: as text for
+//!   `iptables-restore` (`render`)
 //! - `binary`: which iptables programs; `tool`: running them (`run`); `parse`: reading what they print
 //! - `policy_route`: the policy rule and route, by netlink (`netlink`)
 //! - `observe`, `drift`: what is there, and how it differs
@@ -27,6 +28,7 @@ mod error;
 mod kernel;
 mod netlink;
 mod observe;
+mod options;
 mod parse;
 mod plan;
 mod policy_route;
@@ -42,9 +44,10 @@ pub use apply::Applied;
 pub use binary::{Iptables, NoTool, Search, Unfit};
 pub use drift::{Difference, Drift, RuleDifference, Wrong};
 pub use error::{Error, RemoveError};
+pub use options::{Options, Passed};
 pub use plan::{
-    DNS_PORT, INBOUND_PORT, MARK_MASK, MAX_VIRTUAL_INTERFACES, OUTBOUND_PORT, Options, PACKET_MARK, Passed,
-    Plan, RETURN_MARK, ROUTE_TABLE, RULE_PRIORITY, TUNNEL_PORT,
+    DNS_PORT, INBOUND_PORT, MARK_MASK, MAX_VIRTUAL_INTERFACES, OUTBOUND_PORT, PACKET_MARK, Plan, RETURN_MARK,
+    ROUTE_TABLE, RULE_PRIORITY, TUNNEL_PORT,
 };
 pub use policy_route::Object;
 pub use rule::{Chain, Family, Table};

@@ -264,7 +264,8 @@ fn number(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Options, Plan};
+    use crate::options::Options;
+    use crate::plan::Plan;
     use crate::rule::Family;
 
     #[test]

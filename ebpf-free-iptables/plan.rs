@@ -15,12 +15,10 @@
 //! - With DNS capture, queries go to 15053, and the proxy's own queries live in a conntrack zone of their own so that
 //!   they cannot collide with the application's.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-
 use crate::error::Error;
+use crate::options::Options;
 use crate::rule::{Action, Chain, Family, Field, InterfaceName, Masked, Match, Protocol, Rule, Table};
 
 /// The mark on every packet the proxy sends.
@@ -48,50 +46,6 @@ const DNS: u16 = 53;
 const PROXY_DNS_ZONE: u16 = 1;
 const PROXY: Masked = Masked { value: PACKET_MARK, mask: MARK_MASK };
 const RETURNING: Masked = Masked { value: RETURN_MARK, mask: MARK_MASK };
-
-/// A pod's switches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Capture DNS queries too.
-    pub dns: bool,
-    /// Capture plaintext inbound connections. `false` is ingress mode: clients reach the application directly.
-    pub inbound: bool,
-    /// Interfaces inside the pod whose incoming traffic really is outbound: virtual machines, nested containers.
-    pub virtual_interfaces: Vec<String>,
-    /// Capture IPv6 too.
-    pub ipv6: bool,
-    /// What passes uncaptured.
-    pub passed: Passed,
-    /// The address kubelet's probes seem to come from; they are not captured.
-    pub probe_v4: Ipv4Addr,
-    /// The same for IPv6.
-    pub probe_v6: Ipv6Addr,
-}
-
-/// Traffic that passes as if the pod were not in the mesh. Sorted and without duplicates, so that equal wishes are equal values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Passed {
-    /// Destination ports of connections the pod makes.
-    pub outbound_ports: BTreeSet<u16>,
-    /// Destination ports of connections to the pod.
-    pub inbound_ports: BTreeSet<u16>,
-    /// Destinations of connections the pod makes.
-    pub outbound_networks: BTreeSet<IpNet>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            dns: false,
-            inbound: true,
-            virtual_interfaces: Vec::new(),
-            ipv6: true,
-            passed: Passed::default(),
-            probe_v4: Ipv4Addr::new(169, 254, 7, 127),
-            probe_v6: Ipv6Addr::new(0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff),
-        }
-    }
-}
 
 /// What a pod's namespace should hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -126,7 +126,8 @@ impl Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Options, Plan};
+    use crate::options::Options;
+    use crate::plan::Plan;
     use crate::rule::Family;
 
     fn saved(text: &str) -> Saved {
