@@ -49,6 +49,14 @@ impl Iptables {
         if let Err(cause) = change(pod, &states) {
             return Err(undo(pod, &states, cause));
         }
+        if !plan.reserved().is_empty() {
+            let ports = plan.reserved();
+            tracing::warn!(
+                pod = pod.name,
+                ?ports,
+                "ports of the proxy cannot pass uncaptured and stay captured"
+            );
+        }
         tracing::info!(pod = pod.name, ?applied, differences, "capture rules programmed");
         Ok(applied)
     }

@@ -53,6 +53,18 @@ pub enum Error {
         /// How many.
         count: usize,
     },
+    /// The pod names more traffic that shall pass than it may.
+    #[error("pod {pod}: {count} {what} that shall pass uncaptured are more than the {most} a pod may have")]
+    Passed {
+        /// Its namespace and name.
+        pod: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A rule was refused, by the tool or by the kernel.
     #[error("pod {pod}: {family}: {program} refused {}table {table}: {said}", rule_of(.rule.as_ref()))]
     Refused {

@@ -5,6 +5,9 @@
 //! and comments are dropped, and whether the rules are the right ones is decided in [`crate::drift`].
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use crate::rule::{Action, Chain, Field, InterfaceName, Masked, Match, Protocol, Rule, Sense, Table};
 
@@ -190,8 +193,8 @@ impl<'w> Reader<'w> {
     fn field(&mut self, option: &str) -> Option<Field> {
         let value = self.word()?;
         Some(match option {
-            "-s" => Field::Source(host(value)?),
-            "-d" => Field::Destination(host(value)?),
+            "-s" => Field::Source(network(value)?),
+            "-d" => Field::Destination(network(value)?),
             "-i" => Field::InInterface(InterfaceName::parse(value)?),
             "-o" => Field::OutInterface(InterfaceName::parse(value)?),
             "-p" => Field::Protocol(protocol(value)?),
@@ -233,12 +236,9 @@ impl<'w> Reader<'w> {
     }
 }
 
-/// A single address, with or without the prefix length that says so.
-fn host(text: &str) -> Option<std::net::IpAddr> {
-    let (address, length) = text.split_once('/').unwrap_or((text, ""));
-    let address: std::net::IpAddr = address.parse().ok()?;
-    let whole = if address.is_ipv4() { "32" } else { "128" };
-    (length.is_empty() || length == whole).then_some(address)
+/// A network, or a single address with or without the prefix length that says so.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()))
 }
 
 fn protocol(text: &str) -> Option<Protocol> {
@@ -293,6 +293,10 @@ mod tests {
             "-p tcp -m tcp ! --dport 15008 -m mark ! --mark 0x539/0xfff -j RETURN",
             "-p tcp ! --dport 15008 -m mark ! --mark 1337/4095 -j RETURN",
         );
+        check("-d 10.0.0.0/8 -p tcp -j ACCEPT", "-d 10.1.2.3/8 -p tcp -j ACCEPT");
+        check("-d 2001:db8::/32 -p tcp -j ACCEPT", "-d 2001:db8::1/32 -p tcp -j ACCEPT");
+        check("-p tcp -j ACCEPT", "-d 0.0.0.0/0 -p tcp -j ACCEPT");
+        check("-p tcp -j ACCEPT", "-s ::/0 -p tcp -j ACCEPT");
         check("! -d ::1/128 -o lo -j ACCEPT", "-o lo ! -d ::1 -j ACCEPT");
         check("-p 17 -j CT --zone 1", "-p udp -j CT --zone 1");
         check(
@@ -308,7 +312,7 @@ mod tests {
             let rule = SavedRule::parse(printed);
             assert_eq!((rule.meaning, rule.target.as_deref()), (None, target), "{printed}");
         };
-        check("-s 10.0.0.0/8 -p tcp -j ACCEPT", Some("ACCEPT"));
+        check("-s 10.0.0.0/255.0.255.0 -p tcp -j ACCEPT", Some("ACCEPT"));
         check("-m comment --comment \"say -j \\\"DROP\\\" twice\" -j ISTIO_OUTPUT", Some("ISTIO_OUTPUT"));
         check("-p tcp -g ISTIO_PRERT", Some("ISTIO_PRERT"));
         check("-p tcp -m multiport --dports 1,2 -j REDIRECT --to-ports 15001", Some("REDIRECT"));

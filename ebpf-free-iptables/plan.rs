@@ -11,14 +11,17 @@
 //!   route (`policy_route.rs`) bends them back to `lo`, whatever foreign address they are for. Nothing else is
 //!   labelled, and the proxy's own packets inherit nothing: a packet whose mark changes is routed a second time, which
 //!   bulk traffic would pay for with a twentieth of its throughput.
-//! - Other TCP is redirected: outbound to 15001, inbound to 15006. 15008 is dialled directly and needs no rule.
+//! - Other TCP is redirected: outbound to 15001, inbound to 15006. 15008 is dialled directly and needs no rule. What shall
+//!   pass is accepted just before that.
 //! - With DNS capture, queries go to 15053, and the proxy's own queries live in a conntrack zone of their own so that
 //!   they cannot collide with the application's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{Excess, Options, Passed};
 use crate::rule::{Action, Chain, Family, Field, InterfaceName, Masked, Match, Protocol, Rule, Table};
 
 /// The mark on every packet the proxy sends.
@@ -54,6 +57,8 @@ pub struct Plan {
     v6: Option<FamilyPlan>,
     refused: Vec<String>,
     interfaces: usize,
+    excess: Option<Excess>,
+    reserved: Vec<u16>,
 }
 
 /// The tables of one IP version.
@@ -87,7 +92,14 @@ impl Plan {
         }
         let build = |facts: Facts| FamilyPlan::new(&facts, options, &interfaces);
         let v6 = options.ipv6.then(|| build(Facts::v6(options)));
-        Self { v4: build(Facts::v4(options)), v6, refused, interfaces: options.virtual_interfaces.len() }
+        Self {
+            v4: build(Facts::v4(options)),
+            v6,
+            refused,
+            interfaces: options.virtual_interfaces.len(),
+            excess: options.passed.excess(),
+            reserved: options.passed.reserved().collect(),
+        }
     }
 
     /// What `iptables-restore --noflush` would read to bring this plan to a namespace that has none of it; nothing
@@ -105,6 +117,11 @@ impl Plan {
         }
     }
 
+    /// The ports that stay captured although somebody wants them to pass.
+    pub(crate) fn reserved(&self) -> &[u16] {
+        &self.reserved
+    }
+
     /// Refuses a plan made from switches nobody can have meant.
     pub(crate) fn check(&self, pod: &str) -> Result<(), Error> {
         if let Some(name) = self.refused.first() {
@@ -113,6 +130,9 @@ impl Plan {
         if self.interfaces > MAX_VIRTUAL_INTERFACES {
             return Err(Error::Interfaces { pod: pod.to_owned(), count: self.interfaces });
         }
+        if let Some(Excess { what, count, most }) = self.excess {
+            return Err(Error::Passed { pod: pod.to_owned(), what, count, most });
+        }
         Ok(())
     }
 }
@@ -120,7 +140,7 @@ impl Plan {
 impl FamilyPlan {
     fn new(facts: &Facts, options: &Options, interfaces: &[InterfaceName]) -> Self {
         let mut tables = vec![mangle()];
-        if options.dns {
+        if options.captures_dns() {
             tables.push(raw());
         }
         tables.push(TablePlan {
@@ -148,17 +168,17 @@ impl TablePlan {
 /// What differs between the IP versions.
 struct Facts {
     family: Family,
-    loopback: IpAddr,
-    probe: IpAddr,
+    loopback: IpNet,
+    probe: IpNet,
 }
 
 impl Facts {
     fn v4(options: &Options) -> Self {
-        Self { family: Family::V4, loopback: Ipv4Addr::LOCALHOST.into(), probe: options.probe_v4.into() }
+        Self { family: Family::V4, loopback: host(Ipv4Addr::LOCALHOST), probe: host(options.probe_v4) }
     }
 
     fn v6(options: &Options) -> Self {
-        Self { family: Family::V6, loopback: Ipv6Addr::LOCALHOST.into(), probe: options.probe_v6.into() }
+        Self { family: Family::V6, loopback: host(Ipv6Addr::LOCALHOST), probe: host(options.probe_v6) }
     }
 }
 
@@ -186,6 +206,9 @@ fn nat_prerouting(facts: &Facts, options: &Options, interfaces: &[InterfaceName]
     }
     if options.inbound {
         rules.push(Rule::new(vec![tcp(), Match::is(Field::Source(facts.probe))], Action::Accept));
+        for port in options.passed.inbound() {
+            rules.push(passing(Field::DestinationPort(port)));
+        }
         let tunnel = Match::not(Field::DestinationPort(TUNNEL_PORT));
         let inbound = vec![tcp(), not_to(facts.loopback), tunnel, not_from_proxy()];
         rules.push(Rule::new(inbound, Action::Redirect(INBOUND_PORT)));
@@ -195,7 +218,7 @@ fn nat_prerouting(facts: &Facts, options: &Options, interfaces: &[InterfaceName]
 
 fn nat_output(facts: &Facts, options: &Options) -> Vec<Rule> {
     let mut rules = vec![Rule::new(vec![tcp(), Match::is(Field::Destination(facts.probe))], Action::Accept)];
-    if options.dns {
+    if options.captures_dns() {
         // Both protocols look at the interface: a resolver inside the pod (127.0.0.53, the pod's own address) is left
         // alone over TCP as it is over UDP.
         for protocol in [udp(), tcp()] {
@@ -208,9 +231,23 @@ fn nat_output(facts: &Facts, options: &Options) -> Vec<Rule> {
     let returning = vec![tcp(), Match::is(Field::Mark(RETURNING))];
     rules.push(Rule::new(returning, Action::Accept));
     rules.push(Rule::new(vec![local, not_to(facts.loopback)], Action::Accept));
+    // After DNS, which is captured wherever a query goes.
+    rules.extend(passed_outbound(facts.family, &options.passed));
     let outbound = vec![tcp(), not_to(facts.loopback), not_from_proxy()];
     rules.push(Rule::new(outbound, Action::Redirect(OUTBOUND_PORT)));
     rules
+}
+
+fn passed_outbound(family: Family, passed: &Passed) -> impl Iterator<Item = Rule> {
+    let ports = passed.outbound_ports.iter().copied().map(Field::DestinationPort);
+    let networks = passed.networks(family).into_iter().map(Field::Destination);
+    ports.chain(networks).map(passing)
+}
+
+/// Accepting leaves the other tables alone: whether replies come back to the proxy is decided there, by labels that
+/// what passes never gets.
+fn passing(what: Field) -> Rule {
+    Rule::new(vec![tcp(), Match::is(what)], Action::Accept)
 }
 
 fn tcp() -> Match {
@@ -229,8 +266,13 @@ fn not_from_proxy() -> Match {
     Match::not(Field::Mark(PROXY))
 }
 
-fn not_to(address: IpAddr) -> Match {
-    Match::not(Field::Destination(address))
+fn not_to(network: IpNet) -> Match {
+    Match::not(Field::Destination(network))
+}
+
+/// One address as a network.
+fn host(address: impl Into<IpAddr>) -> IpNet {
+    address.into().into()
 }
 
 fn loopback_interface() -> InterfaceName {

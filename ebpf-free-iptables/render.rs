@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
+
 use crate::rule::{Action, Field, Match, Protocol, Rule, Sense};
 
 impl fmt::Display for Rule {
@@ -23,8 +25,8 @@ impl fmt::Display for Match {
             f.write_str("! ")?;
         }
         match &self.field {
-            Field::Source(address) => write!(f, "-s {address}"),
-            Field::Destination(address) => write!(f, "-d {address}"),
+            Field::Source(network) => write!(f, "-s {}", written(*network)),
+            Field::Destination(network) => write!(f, "-d {}", written(*network)),
             Field::InInterface(name) => write!(f, "-i {name}"),
             Field::OutInterface(name) => write!(f, "-o {name}"),
             Field::Protocol(protocol) => write!(f, "-p {protocol}"),
@@ -35,6 +37,12 @@ impl fmt::Display for Match {
             Field::FromOpener => f.write_str("--ctdir ORIGINAL"),
         }
     }
+}
+
+/// A single address stands for itself.
+fn written(network: IpNet) -> String {
+    let single = network.prefix_len() == network.max_prefix_len();
+    if single { network.addr().to_string() } else { network.to_string() }
 }
 
 fn extension(field: &Field) -> &'static str {

@@ -4,7 +4,8 @@
 //! Nothing here knows which rules a pod gets ([`crate::plan`]) or talks to a tool.
 
 use std::fmt;
-use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 /// An IP version. Each has its own tables, tools and policy routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,8 +120,11 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// A rule in canonical form.
-    pub(crate) fn new(mut matches: Vec<Match>, action: Action) -> Self {
+    /// A rule in canonical form: networks without host bits, and no condition that every packet fulfils. The tools print
+    /// the rules they were given in this way.
+    pub(crate) fn new(matches: Vec<Match>, action: Action) -> Self {
+        let canonical = matches.into_iter().map(Match::canonical);
+        let mut matches: Vec<Match> = canonical.filter(|one| !one.is_always_true()).collect();
         matches.sort();
         Self { matches, action }
     }
@@ -154,6 +158,18 @@ impl Match {
     pub(crate) fn not(field: Field) -> Self {
         Self { field, sense: Sense::IsNot }
     }
+
+    fn canonical(mut self) -> Self {
+        if let Field::Source(network) | Field::Destination(network) = &mut self.field {
+            *network = network.trunc();
+        }
+        self
+    }
+
+    fn is_always_true(&self) -> bool {
+        let (Field::Source(network) | Field::Destination(network)) = &self.field else { return false };
+        self.sense == Sense::Is && network.prefix_len() == 0
+    }
 }
 
 /// Whether a condition must hold or must not.
@@ -166,8 +182,8 @@ pub(crate) enum Sense {
 /// What a condition looks at. The order of the variants is the order in which they are written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Field {
-    Source(IpAddr),
-    Destination(IpAddr),
+    Source(IpNet),
+    Destination(IpNet),
     InInterface(InterfaceName),
     OutInterface(InterfaceName),
     Protocol(Protocol),
@@ -261,6 +277,24 @@ mod tests {
         check("!eth0", false);
         check("\"eth0\"", false);
         check("ethé", false);
+    }
+
+    #[test]
+    fn networks_that_are_the_same_are_equal() {
+        let to = |network: &str| {
+            Rule::new(vec![Match::is(Field::Destination(network.parse().unwrap()))], Action::Accept)
+        };
+        assert_eq!(to("10.1.2.3/8"), to("10.0.0.0/8"));
+        assert_eq!(to("2001:db8::1/32"), to("2001:db8::/32"));
+        assert_ne!(to("10.1.2.3/32"), to("10.1.2.0/32"));
+        assert_eq!(to("10.1.2.3/0"), Rule::new(Vec::new(), Action::Accept));
+        assert_eq!(to("::/0"), Rule::new(Vec::new(), Action::Accept));
+    }
+
+    #[test]
+    fn a_condition_nothing_fulfils_stays() {
+        let nowhere = Match::not(Field::Destination("0.0.0.0/0".parse().unwrap()));
+        assert_eq!(Rule::new(vec![nowhere.clone()], Action::Accept).matches(), [nowhere]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rules of every variant, to the letter.
 
-use ebpf_free_iptables::{Family, Options, Plan};
+use ebpf_free_iptables::{Family, Options, Passed, Plan};
 
 #[track_caller]
 fn check(options: &Options, v4: &str, v6: &str) {
@@ -31,6 +31,36 @@ fn with_two_virtual_interfaces() {
     let virtual_interfaces = vec!["vnet0".to_owned(), "docker0".to_owned()];
     let options = Options { virtual_interfaces, ..Options::default() };
     check(&options, include_str!("golden/virtual.v4"), include_str!("golden/virtual.v6"));
+}
+
+#[test]
+fn with_traffic_that_passes() {
+    let options = Options { dns: true, passed: passed(), ..Options::default() };
+    check(&options, include_str!("golden/passed.v4"), include_str!("golden/passed.v6"));
+}
+
+#[test]
+fn in_ingress_mode_with_traffic_that_passes() {
+    let options = Options { inbound: false, passed: passed(), ..Options::default() };
+    check(&options, include_str!("golden/passed-ingress.v4"), include_str!("golden/passed-ingress.v6"));
+}
+
+fn passed() -> Passed {
+    Passed {
+        outbound_ports: [3306, 443].into(),
+        inbound_ports: [9090, 8080, 15001, 15006, 15008, 15053].into(),
+        outbound_networks: ["10.1.2.3/8", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/32", "fd00::7/128"]
+            .map(|network| network.parse().unwrap())
+            .into(),
+    }
+}
+
+#[test]
+fn port_53_that_passes_is_no_dns_capture() {
+    let passed = Passed { outbound_ports: [53].into(), ..Passed::default() };
+    let options = Options { dns: true, passed, ..Options::default() };
+    assert!(!options.captures_dns());
+    assert_eq!(Plan::new(&options), Plan::new(&Options { dns: false, ..options }));
 }
 
 #[test]

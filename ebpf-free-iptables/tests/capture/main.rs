@@ -8,4 +8,6 @@ mod golden;
 mod harness;
 mod idempotence;
 mod limits;
+mod passed;
 mod removal;
+mod talk;
