@@ -44,7 +44,7 @@ pub use apply::Applied;
 pub use binary::{Iptables, NoTool, Search, Unfit};
 pub use drift::{Difference, Drift, RuleDifference, Wrong};
 pub use error::{Error, RemoveError};
-pub use options::{MAX_PASSED_NETWORKS, MAX_PASSED_PORTS, Options, Passed};
+pub use options::{MAX_PASSED_NETWORKS, MAX_PASSED_PORTS, Options, Passed, ProbeSource};
 pub use plan::{
     DNS_PORT, INBOUND_PORT, MARK_MASK, MAX_VIRTUAL_INTERFACES, OUTBOUND_PORT, PACKET_MARK, Plan, RETURN_MARK,
     ROUTE_TABLE, RULE_PRIORITY, TUNNEL_PORT,

@@ -31,10 +31,27 @@ pub struct Options {
     pub ipv6: bool,
     /// What passes uncaptured.
     pub passed: Passed,
-    /// The address kubelet's probes seem to come from; they are not captured.
-    pub probe_v4: Ipv4Addr,
-    /// The same for IPv6.
-    pub probe_v6: Ipv6Addr,
+    /// Where kubelet's probes seem to come from; they are not captured. `None` when they come as they are.
+    pub probes: Option<ProbeSource>,
+}
+
+/// The addresses to which a node agent translates the source of kubelet's probes. Connections from and to them pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeSource {
+    /// For pods with IPv4.
+    pub v4: Ipv4Addr,
+    /// For pods with IPv6.
+    pub v6: Ipv6Addr,
+}
+
+impl Default for ProbeSource {
+    /// What existing node agents use.
+    fn default() -> Self {
+        Self {
+            v4: Ipv4Addr::new(169, 254, 7, 127),
+            v6: Ipv6Addr::new(0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff),
+        }
+    }
 }
 
 /// Traffic that passes as if the pod were not in the mesh. Sorted and without duplicates, so that equal wishes are equal values.
@@ -108,8 +125,7 @@ impl Default for Options {
             virtual_interfaces: Vec::new(),
             ipv6: true,
             passed: Passed::default(),
-            probe_v4: Ipv4Addr::new(169, 254, 7, 127),
-            probe_v6: Ipv6Addr::new(0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff),
+            probes: Some(ProbeSource::default()),
         }
     }
 }

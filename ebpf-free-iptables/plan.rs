@@ -169,16 +169,24 @@ impl TablePlan {
 struct Facts {
     family: Family,
     loopback: IpNet,
-    probe: IpNet,
+    probe: Option<IpNet>,
 }
 
 impl Facts {
     fn v4(options: &Options) -> Self {
-        Self { family: Family::V4, loopback: host(Ipv4Addr::LOCALHOST), probe: host(options.probe_v4) }
+        Self {
+            family: Family::V4,
+            loopback: host(Ipv4Addr::LOCALHOST),
+            probe: options.probes.map(|probes| host(probes.v4)),
+        }
     }
 
     fn v6(options: &Options) -> Self {
-        Self { family: Family::V6, loopback: host(Ipv6Addr::LOCALHOST), probe: host(options.probe_v6) }
+        Self {
+            family: Family::V6,
+            loopback: host(Ipv6Addr::LOCALHOST),
+            probe: options.probes.map(|probes| host(probes.v6)),
+        }
     }
 }
 
@@ -205,7 +213,7 @@ fn nat_prerouting(facts: &Facts, options: &Options, interfaces: &[InterfaceName]
         rules.push(Rule::new(arriving, Action::Return));
     }
     if options.inbound {
-        rules.push(Rule::new(vec![tcp(), Match::is(Field::Source(facts.probe))], Action::Accept));
+        rules.extend(facts.probe.map(|probe| passing(Field::Source(probe))));
         for port in options.passed.inbound() {
             rules.push(passing(Field::DestinationPort(port)));
         }
@@ -217,7 +225,8 @@ fn nat_prerouting(facts: &Facts, options: &Options, interfaces: &[InterfaceName]
 }
 
 fn nat_output(facts: &Facts, options: &Options) -> Vec<Rule> {
-    let mut rules = vec![Rule::new(vec![tcp(), Match::is(Field::Destination(facts.probe))], Action::Accept)];
+    let mut rules: Vec<Rule> =
+        facts.probe.map(|probe| passing(Field::Destination(probe))).into_iter().collect();
     if options.captures_dns() {
         // Both protocols look at the interface: a resolver inside the pod (127.0.0.53, the pod's own address) is left
         // alone over TCP as it is over UDP.

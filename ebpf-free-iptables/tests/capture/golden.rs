@@ -1,6 +1,8 @@
 //! The rules of every variant, to the letter.
 
-use ebpf_free_iptables::{Family, Options, Passed, Plan};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ebpf_free_iptables::{Family, Options, Passed, Plan, ProbeSource};
 
 #[track_caller]
 fn check(options: &Options, v4: &str, v6: &str) {
@@ -24,6 +26,23 @@ fn with_dns_capture() {
 fn in_ingress_mode() {
     let options = Options { inbound: false, ..Options::default() };
     check(&options, include_str!("golden/ingress.v4"), include_str!("golden/ingress.v6"));
+}
+
+#[test]
+fn without_a_source_of_probes() {
+    let options = Options { probes: None, ..Options::default() };
+    check(&options, include_str!("golden/no-probes.v4"), include_str!("golden/no-probes.v6"));
+}
+
+#[test]
+fn with_a_source_of_probes_of_ones_own() {
+    let probes =
+        ProbeSource { v4: Ipv4Addr::new(169, 254, 1, 1), v6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9) };
+    let plan = Plan::new(&Options { probes: Some(probes), ..Options::default() });
+    let (v4, v6) = (include_str!("golden/ordinary.v4"), include_str!("golden/ordinary.v6"));
+    let ordinary = ProbeSource::default();
+    assert_eq!(plan.render(Family::V4), Some(v4.replace(&ordinary.v4.to_string(), "169.254.1.1")));
+    assert_eq!(plan.render(Family::V6), Some(v6.replace(&ordinary.v6.to_string(), "fd00::9")));
 }
 
 #[test]

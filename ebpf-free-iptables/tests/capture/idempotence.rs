@@ -3,17 +3,24 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use ebpf_free_iptables::{Applied, Options, Plan};
+use ebpf_free_iptables::{Applied, Options, Passed, Plan};
 
 use crate::harness::{BACKENDS, POD, any_tools, everything, inside, pod, sentences, tools, word};
 
 /// Every combination of switches a pod can have.
 fn variants() -> Vec<Plan> {
     let virtual_interfaces = || vec!["vnet0".to_owned(), "tap+".to_owned()];
+    let passed = Passed {
+        outbound_ports: [443].into(),
+        inbound_ports: [9090].into(),
+        outbound_networks: ["10.0.0.0/8", "::/0"].map(|network| network.parse().unwrap()).into(),
+    };
     let options = [
         Options::default(),
         Options { dns: true, ..Options::default() },
         Options { inbound: false, ..Options::default() },
+        Options { probes: None, ..Options::default() },
+        Options { dns: true, passed, ..Options::default() },
         Options { dns: true, virtual_interfaces: virtual_interfaces(), ..Options::default() },
         Options {
             inbound: false,
