@@ -13,6 +13,7 @@
 //! - [`tap`]: reading every packet of an interface
 //! - [`ethernet`]: interfaces whose wire is a descriptor
 //! - [`listening`]: the ports somebody listens on
+//! - [`xtables`]: reading the tables of the legacy packet filters
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
@@ -26,3 +27,4 @@ pub mod stream;
 pub mod tap;
 pub mod tcp;
 pub mod udp;
+pub mod xtables;
