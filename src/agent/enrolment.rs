@@ -258,7 +258,7 @@ impl Enrolment {
             }
             (Kind::Verify, Ok(Found::Drift(differences))) => self.drifted(&done.uid, &differences),
             (Kind::Verify, Ok(Found::Intact { fingerprint, taken })) => {
-                pod.intact = Some(fingerprint);
+                pod.intact = fingerprint;
                 self.untaken(&done.uid, !taken);
             }
             (Kind::Verify, Ok(Found::Ours | Found::Nothing)) => {}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use culvert_sys::netns::Netns;
 use ebpf_free_iptables::Applied;
+use tracing::debug;
 
 use super::plan::Departure;
 use super::state::Reason;
@@ -53,7 +54,7 @@ pub(crate) enum Found {
     /// Nothing of ours: it has been put in.
     Nothing,
     /// All that should be, and that is how it looks. Whether somebody takes what is captured is another matter.
-    Intact { fingerprint: Fingerprint, taken: bool },
+    Intact { fingerprint: Option<Fingerprint>, taken: bool },
     /// Something else than what should be, in words; it was repaired.
     Drift(Vec<String>),
 }
@@ -81,8 +82,10 @@ impl Job {
     /// What looks as it did when all was well need not be compared: thousands of comparisons a minute are what a full node costs.
     fn verify(&self, rules: &dyn PacketRules) -> Result<Found, Reason> {
         let (failed, options) = (|cause| self.kind.failed(cause), &self.capture.rules);
-        let fingerprint = rules.fingerprint(&self.netns).map_err(failed)?;
-        if self.intact != Some(fingerprint) {
+        let fingerprint = rules.fingerprint(&self.netns);
+        let fingerprint =
+            fingerprint.inspect_err(|error| debug!(pod = self.pod, %error, "no fingerprint")).ok();
+        if fingerprint.is_none() || self.intact != fingerprint {
             let drift = rules.verify(&self.pod, &self.netns, options).map_err(failed)?;
             if !drift.is_empty() {
                 self.program(rules)?;
