@@ -1,9 +1,11 @@
 //! Whether a peer may come in, when it knocks and for as long as its connection lives.
 //!
 //! In go a pod's workload and what is known of the peer; out comes the policy that lets it in, or a denial. What the policies
-//! mean is decided in [`culvert_core::policy`]; this follows them as the mesh state changes.
+//! mean is decided in [`culvert_core::policy`]; this follows them as the mesh state changes. Kubelet's probes are let in beside
+//! the policies ([`probes`]).
 
 mod gate;
+mod probes;
 mod telling;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use crate::outcome::Failure;
 use crate::proxy::{Local, Proxy};
 
 pub(crate) use gate::Gate;
+pub(crate) use probes::{Probes, Recogniser};
 pub(crate) use telling::Telling;
 
 /// Whether the peer may come in; names the policy that lets it in.

@@ -121,11 +121,11 @@ impl Session<'_> {
         let request = request.map_err(|error| format!("failure to read message : {}", Chain(&error)))?;
         let misplaced = |what: &str| Err(format!("failure to process message : {what} after the snapshot"));
         match (request, &mut self.snapshot) {
-            (Request::Add { uid, pod, netns }, snapshot) => {
+            (Request::Add { uid, offered }, snapshot) => {
                 if let Some(named) = snapshot {
                     named.insert(uid.clone());
                 }
-                let added = self.pods.add(&uid, pod, netns);
+                let added = self.pods.add(&uid, offered);
                 added.map_err(|error| format!("failure to start proxy : {}", Chain(&error)))?;
             }
             (Request::Delete { uid }, Some(named)) => drop(named.remove(&uid)),

@@ -4,7 +4,7 @@
 //! outbound        captured ─▶ route ─▶ tunnel (or plain TCP) ─▶ splice; another endpoint when one cannot be reached
 //! asked by SOCKS  accept   ─▶ whom do they want? ─▶ name to addresses ─▶ as outbound; the client is told what came of it
 //! inbound tunnel  accept   ─▶ each CONNECT: where to ─▶ policy ─▶ dial the workload ─▶ splice
-//! inbound plain   captured ─▶ policy ─▶ dial the workload ─▶ splice
+//! inbound plain   captured ─▶ policy (not for kubelet's probes) ─▶ dial the workload ─▶ splice
 //! ```
 //! Each connection gives exactly one report. Any step that fails ends it there; a client whose connection was already
 //! accepted by the kernel is then reset, never closed as if all were well.
@@ -24,10 +24,12 @@ mod attempts;
 mod clock;
 mod inbound;
 mod outbound;
+mod plain;
 mod socks;
 
-pub(crate) use inbound::{inbound_plain, inbound_tunnel};
+pub(crate) use inbound::inbound_tunnel;
 pub(crate) use outbound::outbound;
+pub(crate) use plain::inbound_plain;
 pub(crate) use socks::socks;
 
 async fn cut(guard: &Guard) -> Failure {

@@ -10,6 +10,7 @@ use culvert_sys::limits;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
+use crate::admission::Recogniser;
 use crate::agent;
 use crate::capture;
 use crate::config::{Config, Mode as Serves, TrustConfig};
@@ -20,7 +21,7 @@ use crate::identity::revocation::Revocation;
 use crate::identity::{Identities, Trust, ca};
 use crate::mesh::{self, Mesh};
 use crate::pods::Pods;
-use crate::proxy::{self, PodInfo, Shared};
+use crate::proxy::{self, PodInfo, Shared, Whose};
 use crate::state::State;
 use crate::tasks::Tasks;
 use crate::{control_plane, xds};
@@ -213,7 +214,8 @@ async fn serve_workload(
 ) -> Result<(), Error> {
     let workload = format!("{}/{}", pod.namespace, pod.name);
     let (drain, guard) = drain::channel();
-    let serve = proxy::start(&shared, pod, None, guard);
+    let whose = Whose { pod, netns: None, probes: Recogniser::of_nothing() };
+    let serve = proxy::start(&shared, whose, guard);
     let serve = serve.map_err(|source| Error::Dedicated { workload: workload.clone(), source })?;
     let serving = Tasks::default();
     serving.spawn(serve);

@@ -27,6 +27,7 @@ pub(crate) use labels::describe as describe_metrics;
 
 const OPENED: &str = "istio_tcp_connections_opened_total";
 const CLOSED: &str = "istio_tcp_connections_closed_total";
+const PROBES: &str = "culvert_kubelet_probes_total";
 
 /// Seen from the pod this node serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +185,8 @@ pub(crate) struct Report {
     pub(crate) authority: Option<String>,
     /// The policy that let it in.
     pub(crate) policy: Option<Arc<str>>,
+    /// Whether it was let in as a probe of kubelet's. Those are counted apart: they are nobody's traffic.
+    pub(crate) probe: bool,
     moved: Arc<Moved>,
     /// Counts an end in order, once the connection is made: looked up once, because its labels are many.
     closed: Option<metrics::Counter>,
@@ -204,6 +207,7 @@ impl Report {
             asked: None,
             authority: None,
             policy: None,
+            probe: false,
             moved: Arc::default(),
             closed: None,
             result: Err(Failure::Drained),
@@ -228,7 +232,9 @@ impl Report {
 
     /// Says that the connection is made, and that all is known about both ends.
     pub(crate) fn opened(&mut self) {
-        self.name_counters();
+        if !self.probe {
+            self.name_counters();
+        }
         tracing::debug!(target: "access", { src.addr = %self.client, dst.addr = %self.destination }, "connection opened");
     }
 
@@ -252,6 +258,11 @@ impl Report {
     }
 
     fn count(&mut self) {
+        if self.probe {
+            let result = self.result.as_ref().err().map_or("ok", Failure::reason);
+            metrics::counter!(PROBES, vec![metrics::Label::new("result", result)]).increment(1);
+            return;
+        }
         self.moved.forth.tell();
         self.moved.back.tell();
         if self.closed.is_none() {
@@ -297,11 +308,17 @@ impl Report {
                     bytes_recv = received,
                     duration = format!("{}ms", self.started.elapsed().as_millis()),
                     policy = self.policy.as_deref(),
+                    probe = self.probe.then_some(true),
                     $($error)*
                 }, "connection complete")
             };
         }
+        // Kubelet asks each pod every few seconds, and reports what it finds itself.
         match &self.result {
+            Ok(()) if self.probe => line!(debug,),
+            Err(failure) if self.probe => {
+                line!(info, reason = failure.reason(), error = Chain(failure).to_string());
+            }
             Ok(()) => line!(info,),
             Err(failure) => line!(error, reason = failure.reason(), error = Chain(failure).to_string()),
         }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use culvert_process::exit::Chain;
 use culvert_sys::netns::{Netns, NetnsId};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::admission::{Probes, Recogniser};
 use crate::capture::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::drain::{self, Drain};
-use crate::proxy::{self, PodInfo, Shared};
+use crate::proxy::{self, PodInfo, Shared, Whose};
 use crate::state::{PodState, State};
 
 /// All pods, keyed by UID. One task owns this.
@@ -27,10 +29,20 @@ pub(crate) struct Pods {
     state: State,
 }
 
+/// A pod as the agent offers it: who it is and where, which makes it the same pod or another one, and what kubelet does to it, which
+/// does not.
+#[derive(Debug, Clone)]
+pub(crate) struct Offered {
+    pub(crate) pod: PodInfo,
+    pub(crate) netns: Arc<Netns>,
+    pub(crate) probes: Probes,
+}
+
 #[derive(Debug)]
 struct Running {
     pod: PodInfo,
     netns: NetnsId,
+    probes: watch::Sender<Probes>,
     drain: Drain,
     task: JoinHandle<()>,
 }
@@ -44,8 +56,7 @@ struct Own {
 
 #[derive(Debug)]
 struct Failed {
-    pod: PodInfo,
-    netns: Arc<Netns>,
+    offered: Offered,
     next: Instant,
     pause: Duration,
 }
@@ -67,6 +78,25 @@ async fn end(pod: PodInfo, drain: Drain, task: JoinHandle<()>, deadline: Duratio
     }
     // What did not let go when it was cut is ended here: nothing of a pod outlives its proxy.
     task.abort();
+}
+
+impl Running {
+    fn is(&self, offered: &Offered) -> bool {
+        self.netns == offered.netns.id() && self.pod == offered.pod
+    }
+
+    /// Takes over what kubelet does by now; connections that are no probes any more are judged by the policies.
+    fn hear_of_probes(&self, uid: &str, probes: Probes) {
+        self.probes.send_if_modified(|known| {
+            let changed = *known != probes;
+            if changed {
+                let PodInfo { name, namespace, .. } = &self.pod;
+                tracing::info!(uid, pod = name, namespace, ?probes, "kubelet probes the pod in another way");
+                *known = probes;
+            }
+            changed
+        });
+    }
 }
 
 impl Pods {
@@ -91,24 +121,28 @@ impl Pods {
         }
     }
 
-    /// Serves a pod. The same pod again changes nothing; the same UID in another namespace, or as another workload,
-    /// is served anew.
-    pub(crate) fn add(&mut self, uid: &str, pod: PodInfo, netns: Arc<Netns>) -> Result<(), Error> {
+    /// Serves a pod. Of the same pod again only what is said of its probes is taken over; the same UID in another namespace, or as
+    /// another workload, is served anew.
+    pub(crate) fn add(&mut self, uid: &str, offered: Offered) -> Result<(), Error> {
         match self.running.get(uid) {
-            Some(running) if running.netns == netns.id() && running.pod == pod => return Ok(()),
+            Some(running) if running.is(&offered) => {
+                running.hear_of_probes(uid, offered.probes);
+                return Ok(());
+            }
             Some(_) => self.stop(uid),
             None => {}
         }
-        let result = self.start(uid, &pod, &netns);
+        let result = self.start(uid, &offered);
         match &result {
             Ok(()) => drop(self.failed.remove(uid)),
-            Err(error) => self.set_aside(uid, pod, netns, error),
+            Err(error) => self.set_aside(uid, offered, error),
         }
         self.publish();
         result
     }
 
-    fn start(&mut self, uid: &str, pod: &PodInfo, netns: &Arc<Netns>) -> Result<(), Error> {
+    fn start(&mut self, uid: &str, offered: &Offered) -> Result<(), Error> {
+        let Offered { pod, netns, probes } = offered;
         let name = format!("{}/{}", pod.namespace, pod.name);
         let same = |running: &&Running| running.netns == netns.id();
         if let Some(other) = self.running.values().find(same) {
@@ -116,20 +150,24 @@ impl Pods {
             return Err(Error::SharedNamespace { pod: name, other });
         }
         let (drain, guard) = drain::channel();
-        let serve = proxy::start(&self.shared, pod.clone(), Some(Arc::clone(netns)), guard);
+        let probes = watch::Sender::new(probes.clone());
+        let whose =
+            Whose { pod: pod.clone(), netns: Some(Arc::clone(netns)), probes: Recogniser::of(&probes) };
+        let serve = proxy::start(&self.shared, whose, guard);
         let serve = serve.map_err(|source| Error::Start { pod: name, source })?;
         let task = tokio::spawn(serve);
-        self.running.insert(uid.to_owned(), Running { pod: pod.clone(), netns: netns.id(), drain, task });
+        let running = Running { pod: pod.clone(), netns: netns.id(), probes, drain, task };
+        self.running.insert(uid.to_owned(), running);
         metrics::counter!("workload_manager_proxies_started_total").increment(1);
         tracing::info!(uid, pod = pod.name, namespace = pod.namespace, netns = %netns.id(), "serving pod");
         Ok(())
     }
 
-    fn set_aside(&mut self, uid: &str, pod: PodInfo, netns: Arc<Netns>, error: &Error) {
+    fn set_aside(&mut self, uid: &str, offered: Offered, error: &Error) {
         let before = self.failed.get(uid).map(|failed| failed.pause);
         let pause = before.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
         tracing::error!(uid, error = %Chain(error), retry = ?pause, "pod set aside");
-        self.failed.insert(uid.to_owned(), Failed { pod, netns, next: Instant::now() + pause, pause });
+        self.failed.insert(uid.to_owned(), Failed { offered, next: Instant::now() + pause, pause });
     }
 
     /// Stops serving a pod at once; unknown UIDs are fine. What is under way gets no time: whoever takes the pod out takes its rules
@@ -173,10 +211,10 @@ impl Pods {
         let due = |failed: &Failed| failed.next <= Instant::now();
         let due: Vec<_> = self.failed.iter().filter(|(_, failed)| due(failed)).collect();
         let due: Vec<_> =
-            due.into_iter().map(|(uid, f)| (uid.clone(), f.pod.clone(), Arc::clone(&f.netns))).collect();
-        for (uid, pod, netns) in due {
+            due.into_iter().map(|(uid, failed)| (uid.clone(), failed.offered.clone())).collect();
+        for (uid, offered) in due {
             // A failure is logged and set aside again inside.
-            let _ = self.add(&uid, pod, netns);
+            let _ = self.add(&uid, offered);
         }
     }
 
@@ -211,7 +249,7 @@ impl Pods {
 
     fn publish(&self) {
         let up = self.running.iter().map(|(uid, running)| (uid, &running.pod, "Up"));
-        let pending = self.failed.iter().map(|(uid, failed)| (uid, &failed.pod, "Pending"));
+        let pending = self.failed.iter().map(|(uid, failed)| (uid, &failed.offered.pod, "Pending"));
         let state = |(uid, pod, state): (&String, &PodInfo, _)| PodState {
             uid: uid.clone(),
             pod: pod.clone(),

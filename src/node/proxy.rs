@@ -11,7 +11,7 @@ use culvert_process::exit::Chain;
 use culvert_sys::netns::Netns;
 use tokio::sync::Semaphore;
 
-use crate::admission::{Gate, Telling};
+use crate::admission::{Gate, Recogniser, Telling};
 use crate::capture::{self, FIRST_PAUSE, Listener, Listeners};
 use crate::config::{SocketConfig, TunnelConfig};
 use crate::deliver::dial::Dialer;
@@ -40,6 +40,7 @@ pub(crate) struct Proxy {
     pub(crate) pod: PodInfo,
     pub(crate) mesh: Mesh,
     pub(crate) gate: Gate,
+    pub(crate) probes: Recogniser,
     pub(crate) identities: Identities,
     pub(crate) tunnels: Pool,
     /// Of this pod alone: a network policy may keep it from what others reach.
@@ -82,16 +83,24 @@ pub(crate) struct Local {
     pub(crate) identity: SpiffeId,
 }
 
+/// Which pod a proxy is for.
+#[derive(Debug)]
+pub(crate) struct Whose {
+    pub(crate) pod: PodInfo,
+    /// `None`: the current network namespace.
+    pub(crate) netns: Option<Arc<Netns>>,
+    pub(crate) probes: Recogniser,
+}
+
 /// Opens a pod's listeners and returns what serves them until the guard drains. Once this returns, connections are
 /// accepted by the kernel and wait.
 pub(crate) fn start(
     shared: &Shared,
-    pod: PodInfo,
-    netns: Option<Arc<Netns>>,
+    whose: Whose,
     guard: Guard,
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
-    let listeners = Listeners::open(netns.as_deref(), shared.socket)?;
-    let (proxy, resolver) = assemble(shared, pod, netns, listeners.transparent);
+    let listeners = Listeners::open(whose.netns.as_deref(), shared.socket)?;
+    let (proxy, resolver) = assemble(shared, whose, listeners.transparent);
     let socks = shared.socks.then(|| try_socks(&proxy, &shared.socket, FIRST_PAUSE));
     let socks = socks.map(|first| (first, shared.socket));
     let serve_dns = resolver.serve(guard.clone());
@@ -107,7 +116,8 @@ pub(crate) fn start_own(
     guard: Guard,
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listener = Listener::open_tunnel(&shared.socket)?;
-    let (proxy, _) = assemble(shared, pod, None, false);
+    let whose = Whose { pod, netns: None, probes: Recogniser::of_nothing() };
+    let (proxy, _) = assemble(shared, whose, false);
     Ok(async move {
         let serving = Arc::clone(&proxy);
         let serve = move |captured, guard| flow::inbound_tunnel(Arc::clone(&serving), captured, guard);
@@ -119,12 +129,8 @@ pub(crate) fn start_own(
 }
 
 /// Puts together what the connections of one pod share.
-fn assemble(
-    shared: &Shared,
-    pod: PodInfo,
-    netns: Option<Arc<Netns>>,
-    keep_client_address: bool,
-) -> (Arc<Proxy>, dns::OfPod) {
+fn assemble(shared: &Shared, whose: Whose, keep_client_address: bool) -> (Arc<Proxy>, dns::OfPod) {
+    let Whose { pod, netns, probes } = whose;
     let dialer = Dialer::new(netns.clone(), shared.socket);
     let resolver = dns_of(shared, &pod, netns.as_ref(), &dialer);
     let establish =
@@ -132,6 +138,7 @@ fn assemble(
     let proxy = Proxy {
         set_aside: shared.set_aside.begin(pod.clone()),
         gate: Gate::new(pod.clone(), shared.mesh.clone(), shared.telling),
+        probes,
         pod,
         mesh: shared.mesh.clone(),
         identities: shared.identities.clone(),

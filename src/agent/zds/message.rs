@@ -51,6 +51,7 @@ impl Request {
                     name: workload.name,
                     namespace: workload.namespace,
                     service_account: workload.service_account,
+                    ..WorkloadInfo::default()
                 };
                 Payload::Add(AddWorkload { uid: uid.as_str().into(), workload_info: Some(info) })
             }

@@ -1,19 +1,23 @@
 //! One request of the node agent: bytes and descriptors in, a checked value out.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use culvert_proto::zds::{AddWorkload, WorkloadRequest, workload_request::Payload};
+use culvert_proto::zds::{AddWorkload, WorkloadInfo, WorkloadRequest, workload_request::Payload};
 use culvert_sys::netns::Netns;
 use culvert_sys::seqpacket::Packet;
 use prost::Message as _;
 
+use crate::admission::Probes;
+use crate::pods::Offered;
 use crate::proxy::PodInfo;
 
 /// What the agent wants.
 #[derive(Debug)]
 pub(super) enum Request {
-    Add { uid: String, pod: PodInfo, netns: Arc<Netns> },
+    Add { uid: String, offered: Offered },
     Keep { uid: String },
     Delete { uid: String },
     SnapshotSent,
@@ -58,12 +62,63 @@ impl Request {
         let (Some(fd), 1) = (fds.pop(), count) else { return Err(Error::OneDescriptor(count)) };
         let netns = Arc::new(Netns::from_fd(fd).map_err(Error::NotANamespace)?);
         let info = add.workload_info.ok_or_else(|| Error::NoInfo(add.uid.clone()))?;
+        let probes = probes(&info);
         let pod =
             PodInfo { name: info.name, namespace: info.namespace, service_account: info.service_account };
-        Ok(Self::Add { uid: add.uid, pod, netns })
+        Ok(Self::Add { uid: add.uid, offered: Offered { pod, netns, probes } })
     }
+}
+
+/// What makes no sense is left out, and so lets nobody in; the pod is served all the same.
+fn probes(info: &WorkloadInfo) -> Probes {
+    let port = |port: &u32| u16::try_from(*port).ok().filter(|port| *port != 0);
+    let ports: BTreeSet<u16> = info.probe_ports.iter().filter_map(port).collect();
+    let from: Vec<IpAddr> = info.host_addresses.iter().filter_map(|bytes| address(bytes)).collect();
+    if ports.len() < info.probe_ports.len() || from.len() < info.host_addresses.len() {
+        let WorkloadInfo { name, namespace, probe_ports, host_addresses, .. } = info;
+        tracing::warn!(
+            pod = name,
+            namespace,
+            ?probe_ports,
+            ?host_addresses,
+            "some facts of kubelet's probes make no sense"
+        );
+    }
+    Probes::new(ports, from)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 fn without(fds: Vec<OwnedFd>, request: Request) -> Result<Request, Error> {
     if fds.is_empty() { Ok(request) } else { Err(Error::NoDescriptor(fds.len())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_ports_and_addresses_of_either_family() {
+        let v6: IpAddr = "fd00::1".parse().unwrap();
+        let IpAddr::V6(bytes) = v6 else { unreachable!() };
+        let info = WorkloadInfo {
+            probe_ports: vec![8080, 65_535],
+            host_addresses: vec![vec![10, 0, 0, 1], bytes.octets().to_vec()],
+            ..WorkloadInfo::default()
+        };
+        assert_eq!(probes(&info), Probes::new([8080, 65_535].into(), [IpAddr::from([10, 0, 0, 1]), v6]));
+    }
+
+    #[test]
+    fn facts_that_make_no_sense_let_nobody_in() {
+        let info = WorkloadInfo {
+            probe_ports: vec![0, 65_536, 65_536 + 8080, u32::MAX],
+            host_addresses: vec![vec![], vec![10, 0, 0], vec![1; 5], vec![1; 17]],
+            ..WorkloadInfo::default()
+        };
+        assert_eq!(probes(&info), Probes::default());
+    }
 }

@@ -111,9 +111,13 @@ async fn becomes(pod: &Netns, served: bool) {
     .await;
 }
 
+fn info(uid: &str) -> WorkloadInfo {
+    let (namespace, service_account) = ("ns".into(), "sa".into());
+    WorkloadInfo { name: uid.into(), namespace, service_account, ..WorkloadInfo::default() }
+}
+
 fn add(uid: &str) -> Payload {
-    let info = WorkloadInfo { name: uid.into(), namespace: "ns".into(), service_account: "sa".into() };
-    Payload::Add(AddWorkload { uid: uid.into(), workload_info: Some(info) })
+    Payload::Add(AddWorkload { uid: uid.into(), workload_info: Some(info(uid)) })
 }
 
 fn delete(uid: &str) -> Payload {

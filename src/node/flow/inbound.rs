@@ -1,4 +1,4 @@
-//! Connections others make to the pod: streams of tunnels, and plaintext.
+//! Connections others make to the pod in tunnels.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -15,7 +15,7 @@ use culvert_core::workload::Workload;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::{carry, cut, relay};
+use super::{carry, cut};
 use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
@@ -233,39 +233,11 @@ fn called_service(proxy: &Proxy, local: &Workload, host: &str) -> Option<Arc<Ser
     local.services.get(&service.key()).is_some().then(|| Arc::clone(service))
 }
 
-/// Carries a plain connection somebody made to the pod.
-pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
-    let mut report = Report::of(Direction::Inbound, &captured);
-    let result = Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await;
-    report.end(result);
-}
-
-async fn carry_plain(
+pub(super) async fn dial_workload(
     proxy: &Proxy,
-    captured: Captured,
-    guard: &Guard,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let Captured { stream, client, destination } = captured;
-    if proxy.is_own_port(destination.port()) {
-        return Err(Refusal::OwnPort { port: destination.port() }.into());
-    }
-    if !proxy.owns(destination.ip()) {
-        return Err(Failure::NotOurAddress(destination));
-    }
-    let local = proxy.local().await?;
-    let snapshot = proxy.mesh.snapshot();
-    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), client.ip()).cloned();
-    report.to.workload = Some(Arc::clone(&local.workload));
-    let peer = Peer { identity: None, source: client, destination };
-    report.policy = admission::admit(proxy, &local, &peer).await?;
-    // The client's own port is in use by the very connection that was captured.
-    let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
-    report.opened();
-    relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
-}
-
-async fn dial_workload(proxy: &Proxy, peer: &Peer, client: SocketAddr) -> Result<TcpStream, Failure> {
+    peer: &Peer,
+    client: SocketAddr,
+) -> Result<TcpStream, Failure> {
     if proxy.keep_client_address {
         return Ok(proxy.dialer.connect_as(peer.destination, client).await?);
     }
@@ -295,7 +267,7 @@ async fn dial_announcing(
 }
 
 /// Resolves when an inbound connection must end early: it was cut, or the policies changed against it.
-async fn stop(proxy: &Proxy, local: &Local, peer: &Peer, guard: &Guard) -> Failure {
+pub(super) async fn stop(proxy: &Proxy, local: &Local, peer: &Peer, guard: &Guard) -> Failure {
     tokio::select! {
         failure = cut(guard) => failure,
         denial = admission::denied(proxy, local, peer) => Failure::PolicyChanged(denial),

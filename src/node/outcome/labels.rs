@@ -28,6 +28,10 @@ pub(crate) fn describe() {
         "Connections refused, denied, broken or drained, by reason (unstable)."
     );
     metrics::describe_counter!(
+        super::PROBES,
+        "Kubelet's probes, let in whatever the policies say, by what became of them (unstable)."
+    );
+    metrics::describe_counter!(
         COUNTED_DRY_RUNS,
         "What dry-run policies would have done, once for each connection and set of policies it lived under (unstable)."
     );

@@ -1,0 +1,82 @@
+//! Connections others make to the pod in plaintext: let in by the policies, or because they are kubelet's probes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use culvert_core::policy::Peer;
+use culvert_core::refusal::Refusal;
+use tokio::net::TcpStream;
+
+use super::inbound::{dial_workload, stop};
+use super::{cut, relay};
+use crate::admission;
+use crate::capture::Captured;
+use crate::drain::Guard;
+use crate::outcome::{Direction, Failure, Report};
+use crate::proxy::{PodInfo, Proxy};
+
+/// Carries a plain connection somebody made to the pod.
+pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let mut report = Report::of(Direction::Inbound, &captured);
+    let result = Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await;
+    report.end(result);
+}
+
+async fn carry_plain(
+    proxy: &Proxy,
+    captured: Captured,
+    guard: &Guard,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let Captured { stream, client, destination } = captured;
+    if proxy.is_own_port(destination.port()) {
+        return Err(Refusal::OwnPort { port: destination.port() }.into());
+    }
+    if !proxy.owns(destination.ip()) {
+        return Err(Failure::NotOurAddress(destination));
+    }
+    let peer = Peer { identity: None, source: client, destination };
+    if proxy.probes.knows(&peer) {
+        return Box::pin(carry_probe(proxy, stream, &peer, guard, report)).await;
+    }
+    let local = proxy.local().await?;
+    let snapshot = proxy.mesh.snapshot();
+    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), client.ip()).cloned();
+    report.to.workload = Some(Arc::clone(&local.workload));
+    report.policy = admission::admit(proxy, &local, &peer).await?;
+    // The client's own port is in use by the very connection that was captured.
+    let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
+    report.opened();
+    relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
+}
+
+/// Carries what kubelet asks of the pod. The mesh state is not waited for: no pod shall seem ill because a control plane is away.
+async fn carry_probe(
+    proxy: &Proxy,
+    stream: TcpStream,
+    peer: &Peer,
+    guard: &Guard,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    report.probe = true;
+    let PodInfo { name, namespace, service_account } = &proxy.pod;
+    report.to.workload = proxy.mesh.snapshot().local_workload(namespace, name, service_account).cloned();
+    let upstream = dial_workload(proxy, peer, SocketAddr::new(peer.source.ip(), 0)).await?;
+    report.opened();
+    relay(stream, upstream, report, stop_probe(proxy, peer, guard)).await
+}
+
+/// Resolves when a probe must end early: it was cut, or it is no probe any more and the policies do not let it in.
+async fn stop_probe(proxy: &Proxy, peer: &Peer, guard: &Guard) -> Failure {
+    let judged = async {
+        proxy.probes.no_longer_knows(peer).await;
+        match proxy.local().await {
+            Ok(local) => Failure::PolicyChanged(admission::denied(proxy, &local, peer).await),
+            Err(failure) => failure,
+        }
+    };
+    tokio::select! {
+        failure = cut(guard) => failure,
+        failure = judged => failure,
+    }
+}
