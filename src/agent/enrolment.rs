@@ -25,7 +25,7 @@ use crate::namespaces::{self, Host};
 use crate::pod::{Desired, PodSpec, Uid};
 use crate::rules::PacketRules;
 use crate::served::Served;
-use crate::table::{Enrolled, Publisher};
+use crate::table::{Enrolled, Probes, Publisher};
 
 pub(crate) mod cleanup;
 mod exit;
@@ -241,7 +241,8 @@ impl Enrolment {
             && enrolled.workload != spec.workload
         {
             let netns = Arc::clone(&enrolled.netns);
-            pod.hold = Hold::Enrolled(Arc::new(Enrolled { workload: spec.workload.clone(), netns }));
+            let enrolled = Enrolled::new(spec.workload.clone(), netns, Probes::default());
+            pod.hold = Hold::Enrolled(Arc::new(enrolled));
         }
         pod.spec = spec;
     }

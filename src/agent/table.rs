@@ -3,7 +3,8 @@
 //! Immutable once published. `None` stands for "not known yet": a snapshot sent before the first pass over the pods
 //! would make a running node drop the pods it serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use culvert_sys::netns::Netns;
@@ -29,20 +30,51 @@ pub(crate) enum Entry {
     Keep,
 }
 
-/// A pod whose packet rules are in place. Two entries are the same enrolment only when they are the same `Arc`.
+/// A pod whose packet rules are in place.
 #[derive(Debug)]
 pub(crate) struct Enrolled {
     pub(crate) workload: Workload,
     pub(crate) netns: Arc<Netns>,
+    pub(crate) probes: Probes,
+    /// What nodes do anew when it is another one. Only made by [`Self::new`].
+    enrolment: Arc<()>,
+}
+
+/// The most ports of one pod that nodes are told of; the lowest. Kubelet is not let in to others.
+pub(crate) const MOST_PROBE_PORTS: usize = 32;
+
+/// What kubelet does to a pod, which the node lets in in plaintext.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Probes {
+    pub(crate) ports: BTreeSet<u16>,
+    /// The addresses the host uses towards the pod.
+    pub(crate) from: Vec<IpAddr>,
 }
 
 impl Enrolled {
-    /// Another enrolment that says the same: nodes drop the pod and are told of it anew.
+    /// A new enrolment, though it may be of the same pod in the same namespace: nodes end what they do for the former.
+    pub(crate) fn new(workload: Workload, netns: Arc<Netns>, probes: Probes) -> Self {
+        Self { workload, netns, probes, enrolment: Arc::new(()) }
+    }
+
+    /// Another enrolment that says the same.
     pub(crate) fn again(&self) -> Self {
-        Self { workload: self.workload.clone(), netns: Arc::clone(&self.netns) }
+        Self::new(self.workload.clone(), Arc::clone(&self.netns), self.probes.clone())
+    }
+
+    /// The same enrolment, of which nodes are told other facts.
+    pub(crate) fn with_probes(&self, probes: Probes) -> Self {
+        let (workload, netns) = (self.workload.clone(), Arc::clone(&self.netns));
+        Self { workload, netns, probes, enrolment: Arc::clone(&self.enrolment) }
+    }
+
+    /// Whether nodes may go on with what they do for the other one.
+    pub(crate) fn is_same_enrolment(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.enrolment, &other.enrolment)
     }
 }
 
+/// Whether a node has to be told anything.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

@@ -21,7 +21,7 @@ use crate::backoff::Backoff;
 use crate::namespaces::Missing;
 use crate::pod::{NetnsSource, PodSpec, Uid, Workload};
 use crate::rules::{Cause, Fingerprint};
-use crate::table::Enrolled;
+use crate::table::{Enrolled, Probes};
 
 /// All pods by UID.
 pub(crate) type Pods = BTreeMap<Uid, Pod>;
@@ -159,7 +159,7 @@ impl Hold {
     pub(crate) fn enrol(&mut self, workload: &Workload) {
         if let Self::Touched(netns) | Self::Released(netns, _) = self {
             let (workload, netns) = (workload.clone(), Arc::clone(netns));
-            *self = Self::Enrolled(Arc::new(Enrolled { workload, netns }));
+            *self = Self::Enrolled(Arc::new(Enrolled::new(workload, netns, Probes::default())));
         }
     }
 }

@@ -6,6 +6,8 @@
 //!      │                                                       ▲
 //!      └──────────── Add ──▶ refused: Refused ──(again later)──┘
 //!
+//!   Add once more to Serving, when other facts are known of the same enrolment
+//!
 //!   Delete from any of them, as soon as the table no longer has what the node was told
 //! ```
 
@@ -54,7 +56,7 @@ impl Ledger {
             return None;
         }
         table.iter().find_map(|(uid, entry)| match entry {
-            Entry::Serve(pod) if self.wants_telling(uid, now) => {
+            Entry::Serve(pod) if self.wants_telling(uid, pod, now) => {
                 Some(Request::Add(uid.clone(), Arc::clone(pod)))
             }
             Entry::Serve(_) | Entry::Keep => None,
@@ -93,11 +95,12 @@ impl Ledger {
         self.0.values().filter_map(refused).min()
     }
 
-    fn wants_telling(&self, uid: &Uid, now: Instant) -> bool {
+    fn wants_telling(&self, uid: &Uid, pod: &Arc<Enrolled>, now: Instant) -> bool {
         match self.0.get(uid) {
             None | Some(Told::Kept) => true,
             Some(Told::Refused(_, backoff)) => backoff.due(now),
-            Some(Told::Serving(_)) => false,
+            // Of the same enrolment, or it would have been deleted: only what kubelet does to the pod has changed.
+            Some(Told::Serving(told)) => !Arc::ptr_eq(told, pod),
         }
     }
 }
@@ -106,7 +109,9 @@ impl Told {
     fn contradicts(&self, entry: Option<&Entry>) -> bool {
         match (self, entry) {
             (_, None) | (Self::Serving(_) | Self::Refused(..), Some(Entry::Keep)) => true,
-            (Self::Serving(old) | Self::Refused(old, _), Some(Entry::Serve(new))) => !Arc::ptr_eq(old, new),
+            (Self::Serving(old) | Self::Refused(old, _), Some(Entry::Serve(new))) => {
+                !old.is_same_enrolment(new)
+            }
             (Self::Kept, Some(_)) => false,
         }
     }
@@ -118,12 +123,20 @@ mod tests {
 
     use super::*;
     use crate::pod::Workload;
+    use crate::table::Probes;
 
     fn pod() -> Entry {
         let text = || "x".to_owned();
         let workload = Workload { name: text(), namespace: text(), service_account: text() };
         let netns = Arc::new(Netns::current().unwrap());
-        Entry::Serve(Arc::new(Enrolled { workload, netns }))
+        Entry::Serve(Arc::new(Enrolled::new(workload, netns, Probes::default())))
+    }
+
+    /// The same enrolment of the pod, probed at a port.
+    fn probed(entry: &Entry, port: u16) -> Entry {
+        let Entry::Serve(pod) = entry else { panic!("not served") };
+        let probes = Probes { ports: [port].into(), from: vec![[10, 0, 0, 1].into()] };
+        Entry::Serve(Arc::new(pod.with_probes(probes)))
     }
 
     /// Asks for the next request, answers it, and puts it in words.
@@ -171,6 +184,20 @@ mod tests {
     }
 
     #[test]
+    fn facts_that_change_are_told_and_nothing_is_deleted_for_them() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        let plain = pod();
+        let (one, two) = (probed(&plain, 1), probed(&plain, 2));
+        for entry in [plain, one, two] {
+            let table = Table::from([("a".into(), entry)]);
+            assert_eq!(step(&mut ledger, &table, now, Ok(())), "add");
+            assert_eq!(step(&mut ledger, &table, now, Ok(())), "nothing");
+        }
+        let anew = Table::from([("a".into(), probed(&pod(), 2))]);
+        assert_eq!(step(&mut ledger, &anew, now, Ok(())), "delete");
+    }
+
+    #[test]
     fn an_older_node_is_told_removals_only() {
         let (mut ledger, now) = (Ledger::default(), Instant::now());
         let (a, b) = (pod(), pod());
@@ -178,6 +205,8 @@ mod tests {
         let next = ledger.next(&Table::from([("b".into(), b.clone())]), Rank::Older, now);
         assert!(matches!(next, Some(Request::Delete(uid)) if uid == "a".into()));
         ledger.answered(&Request::Delete("a".into()), Ok(()), now);
-        assert!(ledger.next(&Table::from([("b".into(), b)]), Rank::Older, now).is_none());
+        assert!(ledger.next(&Table::from([("b".into(), b.clone())]), Rank::Older, now).is_none());
+        let facts = Table::from([("b".into(), probed(&b, 1))]);
+        assert!(ledger.next(&facts, Rank::Older, now).is_none());
     }
 }

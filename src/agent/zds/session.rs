@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::ledger::{Ledger, snapshot};
 use super::message::{self, PACKET_LIMIT, Request};
 use super::seats::{Rank, Seat, Seats};
-use crate::table::Subscriber;
+use crate::table::{MOST_PROBE_PORTS, Subscriber};
 
 #[cfg(test)]
 mod tests;
@@ -137,6 +137,9 @@ impl Session {
             Err(error) => return Err(Error::WrongAnswer(request, error)),
         };
         match &answer {
+            Ok(()) if request.leaves_out() => {
+                warn!(node = self.node, %request, ports = MOST_PROBE_PORTS, "more ports are probed than nodes can be told of; the highest ones are left out");
+            }
             Ok(()) => debug!(node = self.node, %request, "node did as told"),
             Err(error) => warn!(node = self.node, %request, error, "node refused"),
         }

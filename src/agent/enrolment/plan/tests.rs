@@ -10,7 +10,7 @@ use crate::enrolment::PARTING;
 use crate::enrolment::state::{Trouble, Unserved};
 use crate::namespaces::survey;
 use crate::pod::{Capture, NetnsSource, Workload};
-use crate::table::Enrolled;
+use crate::table::{Enrolled, Probes};
 
 /// Pods and wishes under construction; the namespaces are real, and empty.
 struct Scene {
@@ -58,7 +58,7 @@ impl Scene {
     }
 
     fn has_enrolled(self, uid: &str, netns: &Arc<Netns>) -> Self {
-        let enrolled = Enrolled { workload: spec(uid, "/").workload, netns: Arc::clone(netns) };
+        let enrolled = Enrolled::new(spec(uid, "/").workload, Arc::clone(netns), Probes::default());
         self.has(uid, Hold::Enrolled(Arc::new(enrolled)))
     }
 

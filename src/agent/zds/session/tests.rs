@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::pod::{Uid, Workload};
-use crate::table::{Enrolled, Entry, Publisher, Table};
+use crate::table::{Enrolled, Entry, Probes, Publisher, Table};
 
 /// The agent's side: a table the test writes.
 struct Agent {
@@ -29,7 +29,7 @@ struct Node {
 fn pod(name: &str) -> Entry {
     let workload = Workload { name: name.into(), namespace: "shop".into(), service_account: "sa".into() };
     let netns = Arc::new(Netns::create().expect("tests run as root"));
-    Entry::Serve(Arc::new(Enrolled { workload, netns }))
+    Entry::Serve(Arc::new(Enrolled::new(workload, netns, Probes::default())))
 }
 
 fn id(entry: &Entry) -> NetnsId {
