@@ -3,7 +3,7 @@
 //! A file is taken whole or not at all. Whether the namespaces it names exist is not looked at here: they come and
 //! go while the file stays the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::pod::{Capture, Desired, NetnsSource, Others, PodSpec, Uid, Wishes, Workload};
+use crate::table::MOST_PROBE_PORTS;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,10 @@ enum Reason {
     RelativePath { pod: String, path: String },
     #[error("pod `{pod}`: pid 0 is no process; write the number of a process of the pod")]
     NoProcess { pod: String },
+    #[error("pod `{pod}`: `{port}` in probePorts is no port; write numbers from 1 to 65535")]
+    NoPort { pod: String, port: String },
+    #[error("pod `{pod}`: probePorts has more than {MOST_PROBE_PORTS} ports; name those kubelet probes")]
+    TooManyPorts { pod: String },
     #[error("pod `{pod}`: uid `{uid}` is already used on line {first}; give each pod its own uid")]
     DuplicateUid { pod: String, uid: String, first: u64 },
 }
@@ -72,6 +77,8 @@ struct RawPod {
     netns: Option<String>,
     #[serde(default, deserialize_with = "pid")]
     pid: Option<u32>,
+    #[serde(default)]
+    probe_ports: Vec<String>,
 }
 
 /// Reads a process number; the library's own message would name a Rust type.
@@ -116,15 +123,15 @@ fn validate(raw: RawPod, capture: &Arc<Capture>) -> Result<PodSpec, Reason> {
         text(called, field, value, limit)?;
     }
     let netns = namespace(&raw)?;
+    let probe_ports = probe_ports(&raw)?;
+    let capture = if probe_ports == capture.probe_ports {
+        Arc::clone(capture)
+    } else {
+        Arc::new(Capture { probe_ports, ..Capture::clone(capture) })
+    };
     let workload =
         Workload { name: raw.name, namespace: raw.namespace, service_account: raw.service_account };
-    Ok(PodSpec {
-        uid: Uid::from(raw.uid.as_str()),
-        workload,
-        netns,
-        capture: Arc::clone(capture),
-        claimed: false,
-    })
+    Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns, capture, claimed: false })
 }
 
 /// The limits also keep every message about a pod within the packet size of the node protocol; the characters would
@@ -142,6 +149,19 @@ fn text(pod: &str, field: &'static str, value: &str, limit: usize) -> Result<(),
         Some(character) => Err(Reason::BadCharacter { pod: pod(), field, character }),
         None => Ok(()),
     }
+}
+
+fn probe_ports(raw: &RawPod) -> Result<BTreeSet<u16>, Reason> {
+    let port = |text: &String| {
+        let port = text.parse().ok().filter(|port| *port != 0);
+        let shown = || text.chars().take(20).flat_map(char::escape_debug).collect();
+        port.ok_or_else(|| Reason::NoPort { pod: raw.name.clone(), port: shown() })
+    };
+    let ports = raw.probe_ports.iter().map(port).collect::<Result<BTreeSet<_>, _>>()?;
+    if ports.len() > MOST_PROBE_PORTS {
+        return Err(Reason::TooManyPorts { pod: raw.name.clone() });
+    }
+    Ok(ports)
 }
 
 fn namespace(raw: &RawPod) -> Result<NetnsSource, Reason> {

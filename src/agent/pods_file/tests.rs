@@ -36,6 +36,23 @@ fn a_good_file_is_read_in_its_order() {
 }
 
 #[test]
+fn ports_that_kubelet_probes_are_the_pods_own() {
+    let with = |ports: &str| GOOD.replacen("pid: 4711", &format!("pid: 4711\n    probePorts: {ports}"), 1);
+    let pods = read(&with("[8080, 65535, 8080]")).unwrap();
+    let [client, server] = &pods[..] else { panic!("{pods:?}") };
+    assert_eq!(server.capture.probe_ports, [8080, 65_535].into());
+    assert!(client.capture.probe_ports.is_empty());
+    assert_eq!(server.capture.rules, client.capture.rules);
+    let ports = |count: u16| (1..=count).map(|port| port.to_string()).collect::<Vec<_>>().join(", ");
+    assert_eq!(read(&with(&format!("[{}]", ports(32)))).unwrap().len(), 2);
+    let complaint = read(&with(&format!("[{}]", ports(33)))).unwrap_err();
+    let expected =
+        "/etc/pods.yaml:7: pod `server-1`: probePorts has more than 32 ports; name those kubelet probes";
+    assert_eq!(complaint, expected);
+    assert!(read(&with("[70000]")).unwrap_err().contains("`70000` in probePorts is no port"));
+}
+
+#[test]
 fn no_pods_are_fine_when_said_so() {
     assert_eq!(read("pods: []\n").unwrap().pods.len(), 0);
 }
@@ -67,6 +84,16 @@ fn bad_values_are_told_with_place_pod_reason_and_cure() {
             "netns: /run/netns/client",
             "pid: 0",
             "pid 0 is no process; write the number of a process of the pod",
+        ),
+        (
+            "netns: /run/netns/client",
+            "{netns: /a, probePorts: [0]}",
+            "`0` in probePorts is no port; write numbers from 1 to 65535",
+        ),
+        (
+            "netns: /run/netns/client",
+            "{netns: /a, probePorts: [http]}",
+            "`http` in probePorts is no port; write numbers from 1 to 65535",
         ),
         ("namespace: default", "namespace: a/b", "namespace contains `/`; use the name Kubernetes knows"),
     ] {
