@@ -25,7 +25,7 @@ use crate::namespaces::{self, Host};
 use crate::pod::{Desired, PodSpec, Uid};
 use crate::rules::PacketRules;
 use crate::served::Served;
-use crate::table::{Enrolled, Probes, Publisher};
+use crate::table::{Enrolled, Publisher};
 
 pub(crate) mod cleanup;
 mod exit;
@@ -223,7 +223,7 @@ impl Enrolment {
 
     fn start(&mut self, uid: &Uid, kind: Kind) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        let Some(job) = job(uid, pod, kind) else { return };
+        let Some(job) = job(uid, pod, kind, &self.tools.host) else { return };
         pod.work = Work::Busy;
         self.jobs.spawn(job.run(Arc::clone(&self.tools.rules)));
     }
@@ -241,8 +241,12 @@ impl Enrolment {
             && enrolled.workload != spec.workload
         {
             let netns = Arc::clone(&enrolled.netns);
-            let enrolled = Enrolled::new(spec.workload.clone(), netns, Probes::default());
+            let enrolled = Enrolled::new(spec.workload.clone(), netns, enrolled.probes.clone());
             pod.hold = Hold::Enrolled(Arc::new(enrolled));
+        }
+        // Whoever verifies looks up where the probes come from.
+        if pod.spec.capture.probe_ports != spec.capture.probe_ports {
+            self.unverified.push_front(uid.clone());
         }
         pod.spec = spec;
     }
@@ -253,16 +257,14 @@ impl Enrolment {
         let Some(pod) = self.pods.get_mut(&done.uid) else { return };
         pod.work = Work::Idle;
         match (done.kind, done.result) {
-            (Kind::Program, Ok(found)) => {
-                self.enrolled(&done.uid, &found);
+            (Kind::Program, Ok(outcome)) => {
+                self.enrolled(&done.uid, outcome);
                 self.watch(&done.uid);
             }
-            (Kind::Verify, Ok(Found::Drift(differences))) => self.drifted(&done.uid, &differences),
-            (Kind::Verify, Ok(Found::Intact { fingerprint, taken })) => {
-                pod.intact = fingerprint;
-                self.untaken(&done.uid, !taken);
+            (Kind::Verify, Ok(outcome)) => {
+                pod.hold.enrol(&pod.spec.workload, outcome.probes);
+                self.verified(&done.uid, outcome.found);
             }
-            (Kind::Verify, Ok(Found::Ours | Found::Nothing)) => {}
             (Kind::Release(_), Ok(_)) => released(pod, parted),
             (Kind::Withdraw(Departure::Move), Ok(_)) => pod.let_go(),
             (Kind::Release(Departure::Move) | Kind::Withdraw(Departure::Move), Err(reason)) => {
@@ -272,6 +274,19 @@ impl Enrolment {
                 self.quarantine(&done.uid, &reason);
             }
             (Kind::Withdraw(Departure::Leave), Ok(_)) => self.left(&done.uid),
+        }
+    }
+
+    fn verified(&mut self, uid: &Uid, found: Found) {
+        match found {
+            Found::Drift(differences) => self.drifted(uid, &differences),
+            Found::Intact { fingerprint, taken } => {
+                if let Some(pod) = self.pods.get_mut(uid) {
+                    pod.intact = fingerprint;
+                }
+                self.untaken(uid, !taken);
+            }
+            Found::Ours | Found::Nothing => {}
         }
     }
 
@@ -340,10 +355,10 @@ impl Enrolment {
     }
 }
 
-fn job(uid: &Uid, pod: &Pod, kind: Kind) -> Option<Job> {
-    let netns = Arc::clone(pod.hold.netns()?);
+fn job(uid: &Uid, pod: &Pod, kind: Kind, host: &Host) -> Option<Job> {
+    let (netns, host) = (Arc::clone(pod.hold.netns()?), Arc::clone(host.kubelet()));
     let (name, capture) = (pod.spec.workload.to_string(), Arc::clone(&pod.spec.capture));
-    Some(Job { uid: uid.clone(), kind, pod: name, netns, capture, intact: pod.intact })
+    Some(Job { uid: uid.clone(), kind, pod: name, netns, capture, intact: pod.intact, host })
 }
 
 fn released(pod: &mut Pod, parted: Instant) {

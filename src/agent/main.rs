@@ -34,6 +34,7 @@ mod handed;
 mod namespaces;
 mod pod;
 mod pods_file;
+mod probes;
 mod rules;
 mod served;
 mod sockets;

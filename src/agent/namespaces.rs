@@ -49,19 +49,48 @@ impl From<io::Error> for Missing {
 
 /// Namespaces that are no pod's: the agent's own, and the host's.
 #[derive(Debug, Clone)]
-pub(crate) struct Host(Vec<NetnsId>);
+pub(crate) struct Host {
+    own: Arc<Netns>,
+    /// That of process 1, if it can be looked at.
+    first: Option<Arc<Netns>>,
+    kubelet: Kubelet,
+}
+
+/// Which of them kubelet calls pods from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kubelet {
+    /// The agent's own.
+    #[default]
+    Here,
+    /// That of process 1: for an agent that sees the host's processes and has a network of its own. Where process 1 cannot be
+    /// looked at, the agent's own.
+    FirstProcess,
+}
 
 impl Host {
     /// Looks them up, once: they live as long as the agent does.
     pub(crate) fn find() -> io::Result<Self> {
-        let own = Netns::current()?.id();
+        let own = Arc::new(Netns::current()?);
         // Without a view of the host's processes, process 1 is not the host's, and nothing is lost.
-        let first = Netns::of_process(1).map(|netns| netns.id());
-        Ok(Self([own].into_iter().chain(first).collect()))
+        let first = Netns::of_process(1).ok().map(Arc::new);
+        Ok(Self { own, first, kubelet: Kubelet::default() })
+    }
+
+    /// Says where kubelet is; without this it is where the agent is.
+    pub(crate) fn with_kubelet(self, kubelet: Kubelet) -> Self {
+        Self { kubelet, ..self }
     }
 
     pub(crate) fn is(&self, id: NetnsId) -> bool {
-        self.0.contains(&id)
+        [Some(&self.own), self.first.as_ref()].into_iter().flatten().any(|netns| netns.id() == id)
+    }
+
+    /// The namespace kubelet calls pods from.
+    pub(crate) fn kubelet(&self) -> &Arc<Netns> {
+        match self.kubelet {
+            Kubelet::Here => &self.own,
+            Kubelet::FirstProcess => self.first.as_ref().unwrap_or(&self.own),
+        }
     }
 }
 
@@ -140,5 +169,9 @@ mod tests {
         let host = Host::find().unwrap();
         assert!(host.is(Netns::current().unwrap().id()));
         assert!(!host.is(Netns::create().unwrap().id()));
+        assert_eq!(host.kubelet().id(), Netns::current().unwrap().id());
+        let first = Netns::of_process(1).unwrap_or(Netns::current().unwrap()).id();
+        assert!(host.is(first));
+        assert_eq!(host.with_kubelet(Kubelet::FirstProcess).kubelet().id(), first);
     }
 }

@@ -51,8 +51,11 @@ impl Enrolment {
         deadline: Instant,
     ) -> Result<(), cleanup::Error> {
         let rules = Arc::clone(&self.tools.rules);
-        let jobs =
-            self.pods.iter().filter(|(_, pod)| which(pod)).filter_map(|(uid, pod)| job(uid, pod, kind));
+        let jobs = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| which(pod))
+            .filter_map(|(uid, pod)| job(uid, pod, kind, &self.tools.host));
         cleanup::run(jobs.collect(), rules, (WIDTH, deadline), |done| self.undone(done)).await
     }
 

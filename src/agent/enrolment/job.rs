@@ -11,7 +11,9 @@ use tracing::debug;
 use super::plan::Departure;
 use super::state::Reason;
 use crate::pod::{Capture, Uid};
+use crate::probes;
 use crate::rules::{Cause, Fingerprint, PacketRules};
+use crate::table::Probes;
 
 /// One job.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) capture: Arc<Capture>,
     /// How the namespace looked when all was last as it should be.
     pub(crate) intact: Option<Fingerprint>,
+    /// Where kubelet probes the pod from.
+    pub(crate) host: Arc<Netns>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,15 @@ pub(crate) enum Kind {
 pub(crate) struct Done {
     pub(crate) uid: Uid,
     pub(crate) kind: Kind,
-    pub(crate) result: Result<Found, Reason>,
+    pub(crate) result: Result<Outcome, Reason>,
+}
+
+/// What a job that succeeded has found.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) found: Found,
+    /// What nodes are told of the pod while it is enrolled.
+    pub(crate) probes: Probes,
 }
 
 /// What was in the namespace before.
@@ -68,15 +80,23 @@ impl Job {
         Done { uid, kind, result }
     }
 
-    fn work(&self, rules: &dyn PacketRules) -> Result<Found, Reason> {
+    fn work(&self, rules: &dyn PacketRules) -> Result<Outcome, Reason> {
         let failed = |cause| self.kind.failed(cause);
-        match self.kind {
-            Kind::Program => self.program(rules),
-            Kind::Verify => self.verify(rules),
-            Kind::Release(_) => rules.release(&self.pod, &self.netns).map(|()| Found::Ours).map_err(failed),
-            Kind::Withdraw(_) if rules.carries(&self.netns).map_err(failed)? => Err(Reason::Carried),
-            Kind::Withdraw(_) => rules.remove(&self.pod, &self.netns).map(|()| Found::Ours).map_err(failed),
-        }
+        let found = match self.kind {
+            Kind::Program => self.program(rules)?,
+            Kind::Verify => self.verify(rules)?,
+            Kind::Release(_) => {
+                rules.release(&self.pod, &self.netns).map_err(failed)?;
+                return Ok(Outcome { found: Found::Ours, probes: Probes::default() });
+            }
+            Kind::Withdraw(_) if rules.carries(&self.netns).map_err(failed)? => return Err(Reason::Carried),
+            Kind::Withdraw(_) => {
+                rules.remove(&self.pod, &self.netns).map_err(failed)?;
+                return Ok(Outcome { found: Found::Nothing, probes: Probes::default() });
+            }
+        };
+        // With every look: the host's addresses may change while the pod is enrolled.
+        Ok(Outcome { found, probes: probes::of_pod(&self.host, &self.netns, &self.capture) })
     }
 
     /// What looks as it did when all was well need not be compared: thousands of comparisons a minute are what a full node costs.

@@ -9,7 +9,7 @@ use metrics::counter;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::job::Found;
+use super::job::{Found, Outcome};
 use super::state::{Hold, Pod, Reason};
 use super::{Enrolment, view};
 use crate::board::{Occurrence, What};
@@ -20,15 +20,16 @@ const UNTAKEN: u32 = 2;
 
 impl Enrolment {
     /// A pod's rules are in and verified.
-    pub(super) fn enrolled(&mut self, uid: &Uid, found: &Found) {
+    pub(super) fn enrolled(&mut self, uid: &Uid, outcome: Outcome) {
         let is_first_pass = self.outlets.table.borrow().is_none();
         let Some(pod) = self.pods.get_mut(uid) else { return };
         pod.trouble = None;
         let is_new = !matches!(pod.hold, Hold::Enrolled(_));
-        pod.hold.enrol(&pod.spec.workload);
+        pod.hold.enrol(&pod.spec.workload, outcome.probes);
         let netns = pod.hold.netns().map(|netns| netns.id());
         let handed = self.tools.handed.of(uid).map(|netns| netns.id());
-        let was_plain = *found == Found::Nothing && handed != netns && (pod.spec.claimed || is_first_pass);
+        let was_plain =
+            outcome.found == Found::Nothing && handed != netns && (pod.spec.claimed || is_first_pass);
         if was_plain {
             warn!(pod = %pod.spec.workload, %uid, "pod was running in plaintext, and is captured from here on");
             counter!("culvert_agent_pods_found_in_plaintext_total").increment(1);

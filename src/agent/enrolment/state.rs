@@ -155,12 +155,18 @@ impl Hold {
         }
     }
 
-    /// After the rules were found in place. An enrolment that is told already stays the same one.
-    pub(crate) fn enrol(&mut self, workload: &Workload) {
-        if let Self::Touched(netns) | Self::Released(netns, _) = self {
-            let (workload, netns) = (workload.clone(), Arc::clone(netns));
-            *self = Self::Enrolled(Arc::new(Enrolled::new(workload, netns, Probes::default())));
-        }
+    /// After the rules were found in place. An enrolment that is told already stays the same one, though nodes may be told of
+    /// other probes.
+    pub(crate) fn enrol(&mut self, workload: &Workload, probes: Probes) {
+        let enrolled = match self {
+            Self::Nothing => return,
+            Self::Touched(netns) | Self::Released(netns, _) => {
+                Enrolled::new(workload.clone(), Arc::clone(netns), probes)
+            }
+            Self::Enrolled(enrolled) if enrolled.probes == probes => return,
+            Self::Enrolled(enrolled) => enrolled.with_probes(probes),
+        };
+        *self = Self::Enrolled(Arc::new(enrolled));
     }
 }
 
