@@ -44,6 +44,8 @@ mod it_serves_without_its_control_plane;
 #[cfg(test)]
 mod key_exchange_can_be_post_quantum_only;
 #[cfg(test)]
+mod kubelet_probes_come_in;
+#[cfg(test)]
 mod named_workloads_are_found;
 #[cfg(test)]
 mod nghttp2_servers_are_peers;

@@ -26,6 +26,7 @@ pub struct PodSpec {
     pub(crate) trust_domain: String,
     pub(crate) takes_tunnels: bool,
     pub(crate) mesh_keys: String,
+    pub(crate) probe_ports: Vec<u16>,
 }
 
 impl PodSpec {
@@ -39,6 +40,7 @@ impl PodSpec {
             trust_domain: TRUST_DOMAIN.to_owned(),
             takes_tunnels: false,
             mesh_keys: String::new(),
+            probe_ports: Vec::new(),
         }
     }
 
@@ -67,6 +69,13 @@ impl PodSpec {
     #[must_use]
     pub fn takes_tunnels(mut self) -> Self {
         self.takes_tunnels = true;
+        self
+    }
+
+    /// Says that the node probes the pod at these ports.
+    #[must_use]
+    pub fn probe_ports(mut self, ports: &[u16]) -> Self {
+        ports.clone_into(&mut self.probe_ports);
         self
     }
 

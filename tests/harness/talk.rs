@@ -25,7 +25,8 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    pub(super) fn of(error: &io::Error) -> Self {
+    /// What an error says of the end.
+    pub(crate) fn of(error: &io::Error) -> Self {
         let kind = error.kind();
         if kind == io::ErrorKind::ConnectionReset {
             Self::Reset

@@ -49,12 +49,13 @@ impl State {
         let enrolled = |pod: &&Pod| pod.node() == node.name() && self.enrolled.contains(pod.uid());
         let entries = self.pods.iter().filter(enrolled).map(|pod| {
             format!(
-                "- uid: \"{}\"\n  name: \"{}\"\n  namespace: \"{}\"\n  serviceAccount: \"{}\"\n  netns: \"{}\"\n",
+                "- uid: \"{}\"\n  name: \"{}\"\n  namespace: \"{}\"\n  serviceAccount: \"{}\"\n  netns: \"{}\"\n  probePorts: {:?}\n",
                 pod.uid(),
                 pod.name(),
                 pod.namespace(),
                 pod.service_account(),
-                pod.netns().path().display()
+                pod.netns().path().display(),
+                pod.spec().probe_ports
             )
         });
         list("pods", entries.collect())
