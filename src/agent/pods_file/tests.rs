@@ -39,12 +39,12 @@ fn a_good_file_is_read_in_its_order() {
 fn ports_that_kubelet_probes_are_the_pods_own() {
     let with = |ports: &str| GOOD.replacen("pid: 4711", &format!("pid: 4711\n    probePorts: {ports}"), 1);
     let pods = read(&with("[8080, 65535, 8080]")).unwrap();
-    let [client, server] = &pods[..] else { panic!("{pods:?}") };
+    let [client, server] = &pods.pods[..] else { panic!("{pods:?}") };
     assert_eq!(server.capture.probe_ports, [8080, 65_535].into());
     assert!(client.capture.probe_ports.is_empty());
     assert_eq!(server.capture.rules, client.capture.rules);
     let ports = |count: u16| (1..=count).map(|port| port.to_string()).collect::<Vec<_>>().join(", ");
-    assert_eq!(read(&with(&format!("[{}]", ports(32)))).unwrap().len(), 2);
+    assert_eq!(read(&with(&format!("[{}]", ports(32)))).unwrap().pods.len(), 2);
     let complaint = read(&with(&format!("[{}]", ports(33)))).unwrap_err();
     let expected =
         "/etc/pods.yaml:7: pod `server-1`: probePorts has more than 32 ports; name those kubelet probes";
