@@ -119,7 +119,7 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
 
     let (desired, wishes) = watch::channel(pods);
     let (published, table) = watch::channel(None);
-    let nodes = tokio::spawn(server::serve(listener, table));
+    let nodes = tokio::spawn(server::serve(listener, table, Served::default()));
     let exit = async {
         let signal = stop.asked().await;
         info!(signal, cleanup = args.cleanup, "stopping");

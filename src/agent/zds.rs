@@ -9,3 +9,4 @@ mod message;
 mod seats;
 pub(crate) mod server;
 mod session;
+mod window;

@@ -70,6 +70,14 @@ impl Request {
         }
     }
 
+    /// The pod it is about.
+    pub(crate) fn uid(&self) -> Option<&Uid> {
+        match self {
+            Self::Add(uid, _) | Self::Keep(uid) | Self::Delete(uid) => Some(uid),
+            Self::SnapshotSent => None,
+        }
+    }
+
     /// The descriptor that goes with the packet.
     pub(crate) fn netns(&self) -> Option<BorrowedFd<'_>> {
         match self {

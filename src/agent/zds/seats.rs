@@ -41,6 +41,7 @@ impl Seats {
             taken.last += 1;
             number = taken.last;
             taken.numbers.insert(number);
+            metrics::gauge!("culvert_agent_nodes_connected").set(taken.numbers.len() as f64);
         });
         Seat { number, seats: self.clone(), changes: self.0.subscribe() }
     }
@@ -63,6 +64,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.seats.0.send_modify(|taken| {
             taken.numbers.remove(&self.number);
+            metrics::gauge!("culvert_agent_nodes_connected").set(taken.numbers.len() as f64);
         });
     }
 }

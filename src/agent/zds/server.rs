@@ -12,7 +12,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tracing::warn;
 
 use super::seats::Seats;
-use super::session;
+use super::session::{self, Common};
+use crate::served::Served;
 use crate::table::Subscriber;
 
 #[cfg(test)]
@@ -60,19 +61,19 @@ pub(crate) fn bind(path: &Path) -> Result<Listener, Error> {
     })
 }
 
-/// Serves nodes until the table ends.
-pub(crate) async fn serve(listener: Listener, table: Subscriber) {
-    let seats = Seats::default();
+/// Serves nodes until the table ends, and notes what they say of the pods.
+pub(crate) async fn serve(listener: Listener, table: Subscriber, served: Served) {
+    let mut watched = table.clone();
+    let common = Common { table, seats: Seats::default(), served };
     let mut sessions = JoinSet::new();
     let mut pace = interval(ACCEPT_PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut watched = table.clone();
     let mut nodes = 0;
     loop {
         tokio::select! {
             channel = accept(&listener, &mut pace), if sessions.len() < MAX_NODES => {
                 nodes += 1;
-                sessions.spawn(run_session(nodes, channel, table.clone(), seats.clone()));
+                sessions.spawn(run_session(nodes, channel, common.clone()));
             }
             Some(_) = sessions.join_next() => {}
             changed = watched.changed() => if changed.is_err() { break },
@@ -84,8 +85,8 @@ pub(crate) async fn serve(listener: Listener, table: Subscriber) {
     }
 }
 
-async fn run_session(node: u64, channel: Channel, table: Subscriber, seats: Seats) {
-    if let Err(error) = session::serve(node, channel, table, &seats).await {
+async fn run_session(node: u64, channel: Channel, common: Common) {
+    if let Err(error) = session::serve(node, channel, common).await {
         warn!(node, error = %Chain(&error), "node session closed");
     }
 }

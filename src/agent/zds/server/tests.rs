@@ -58,7 +58,7 @@ async fn several_nodes_are_served_until_the_table_ends() {
     let path = scratch.0.join("agent.sock");
     let listener = bind(&path).unwrap();
     let (published, table) = watch::channel(Some(Arc::new(Table::new())));
-    let server = tokio::spawn(serve(listener, table));
+    let server = tokio::spawn(serve(listener, table, Served::default()));
     let mut nodes = Vec::new();
     for _ in 0..3 {
         let node = Channel::connect(&path).await.unwrap();

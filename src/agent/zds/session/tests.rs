@@ -14,10 +14,13 @@ use super::*;
 use crate::pod::{Uid, Workload};
 use crate::table::{Enrolled, Entry, Probes, Publisher, Table};
 
+mod pipelined;
+
 /// The agent's side: a table the test writes.
 struct Agent {
     published: Publisher,
     seats: Seats,
+    served: Served,
 }
 
 /// The node's end of a session.
@@ -41,7 +44,7 @@ fn id(entry: &Entry) -> NetnsId {
 
 impl Agent {
     fn new() -> Self {
-        Self { published: watch::Sender::new(None), seats: Seats::default() }
+        Self { published: watch::Sender::new(None), seats: Seats::default(), served: Served::default() }
     }
 
     fn with(pods: &[(&str, &Entry)]) -> Self {
@@ -59,8 +62,9 @@ impl Agent {
     /// A connection on which nothing has been said.
     fn accept(&self) -> Node {
         let (channel, far) = Channel::pair().unwrap();
-        let (table, seats) = (self.published.subscribe(), self.seats.clone());
-        let session = tokio::spawn(async move { serve(1, far, table, &seats).await });
+        let (seats, served) = (self.seats.clone(), self.served.clone());
+        let common = Common { table: self.published.subscribe(), seats, served };
+        let session = tokio::spawn(serve(1, far, common));
         Node { channel, session }
     }
 
@@ -140,18 +144,6 @@ async fn the_snapshot_is_pods_with_their_namespaces_and_then_its_end() {
     assert_eq!(node.told().await, "keep c");
     assert_eq!(node.told().await, "end of snapshot");
     node.end().await.unwrap();
-}
-
-#[tokio::test]
-async fn one_request_is_outstanding_at_a_time() {
-    let (a, b) = (pod("a"), pod("b"));
-    let agent = Agent::with(&[("a", &a), ("b", &b)]);
-    let node = agent.connect().await;
-    assert_eq!(node.hear().await.0, "add a shop/a/sa");
-    let early = timeout(Duration::from_millis(50), node.channel.receive(PACKET_LIMIT)).await;
-    assert!(early.is_err(), "{early:?}");
-    node.ack("").await;
-    assert_eq!(node.told().await, "add b shop/b/sa");
 }
 
 #[tokio::test]
