@@ -29,6 +29,7 @@ use crate::zds::server;
 mod backoff;
 mod board;
 mod cluster;
+mod descriptors;
 mod enrolment;
 mod handed;
 mod namespaces;
