@@ -118,7 +118,10 @@ impl Session<'_> {
     /// Does what a packet asks for; an error is the text of the ack.
     fn handle(&mut self, packet: Packet) -> Result<(), String> {
         let request = Request::read(packet);
-        let request = request.map_err(|error| format!("failure to read message : {}", Chain(&error)))?;
+        let request = request.map_err(|error| {
+            tracing::warn!(error = %Chain(&error), "a request of the node agent is refused");
+            format!("failure to read message : {}", Chain(&error))
+        })?;
         let misplaced = |what: &str| Err(format!("failure to process message : {what} after the snapshot"));
         match (request, &mut self.snapshot) {
             (Request::Add { uid, offered }, snapshot) => {

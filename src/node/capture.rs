@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_sys::limits;
 use culvert_sys::netns::Netns;
 use culvert_sys::tcp::{self, Listen, Transparent};
 use tokio::net::TcpStream;
@@ -58,6 +59,22 @@ pub(crate) enum Error {
     Enter(#[source] io::Error),
     #[error("cannot listen on port {port}; is another proxy serving this pod?")]
     Listen { port: u16, source: io::Error },
+    #[error(
+        "cannot listen on port {port}: this process may have {limit} files open, and has; raise its limit (LimitNOFILE, ulimit -n)"
+    )]
+    NoDescriptorLeft { port: u16, limit: u64, source: io::Error },
+}
+
+impl Error {
+    /// Of a port that could not be listened on.
+    pub(crate) fn listen(port: u16, source: io::Error) -> Self {
+        match limits::open_files() {
+            Ok(limit) if limits::is_for_lack_of_descriptors(&source) => {
+                Self::NoDescriptorLeft { port, limit, source }
+            }
+            Ok(_) | Err(_) => Self::Listen { port, source },
+        }
+    }
 }
 
 /// How long to wait before listeners of a pod that could not be opened are tried again.
@@ -89,7 +106,7 @@ impl Listener {
         let listener = tokio::net::TcpListener::from_std(listener);
         listener
             .map(|listener| Self { listener, plain: is_plain(port) })
-            .map_err(|source| Error::Listen { port, source })
+            .map_err(|source| Error::listen(port, source))
     }
 }
 
@@ -124,7 +141,7 @@ fn listen(port: u16, socket: &SocketConfig) -> Result<Opened, Error> {
         transparent: socket.transparent,
     };
     let opened = tcp::listen(&how).and_then(|opened| pass_on(&opened.0, port, socket).map(|()| opened));
-    opened.map_err(|source| Error::Listen { port, source })
+    opened.map_err(|source| Error::listen(port, source))
 }
 
 /// Sets what every accepted socket is to have: they inherit it from the listener, which saves the calls for each.
@@ -145,7 +162,7 @@ pub(crate) fn listen_on_loopback(port: u16, socket: &SocketConfig) -> Result<Vec
         let (listener, _) = tcp::listen(&how)?;
         pass_on(&listener, port, socket).map(|()| listener)
     };
-    let failed = |source| Error::Listen { port, source };
+    let failed = |source| Error::listen(port, source);
     let mut opened = vec![listen(Ipv4Addr::LOCALHOST.into()).map_err(failed)?];
     if socket.ipv6 {
         match listen(Ipv6Addr::LOCALHOST.into()) {

@@ -70,7 +70,7 @@ impl Listeners {
             Some(netns) => netns.run(open).map_err(capture::Error::Enter)??,
             None => open()?,
         };
-        let failed = |source| capture::Error::Listen { port: PORT, source };
+        let failed = |source| capture::Error::listen(PORT, source);
         let listeners = opened.into_iter().map(capture::Listener::of_direct);
         listeners.collect::<io::Result<_>>().map(Self).map_err(failed)
     }

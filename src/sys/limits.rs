@@ -19,6 +19,20 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// How many files this process may have open at the moment.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn open_files() -> io::Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+}
+
+/// Whether something failed because this process, or the whole machine, has too many files open.
+#[must_use]
+pub fn is_for_lack_of_descriptors(error: &io::Error) -> bool {
+    [nix::libc::EMFILE, nix::libc::ENFILE].map(Some).contains(&error.raw_os_error())
+}
+
 /// Checks that this process may enter network namespaces (`CAP_SYS_ADMIN`).
 ///
 /// # Errors

@@ -1,16 +1,19 @@
 //! `SOCK_SEQPACKET` Unix sockets: whole packets, in order, with descriptors attached (`unix(7)`, `cmsg(3)`).
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    accept4, bind, connect, getsockopt, listen, recvmsg, sendmsg, socket, sockopt,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect,
+    getsockopt, listen, recvmsg, sendmsg, socket, sockopt,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// How many descriptors a packet can carry: `SCM_MAX_FD` of `unix(7)`.
+const MOST_FDS: usize = 253;
 
 /// A listening socket; its file goes when it is dropped.
 #[derive(Debug)]
@@ -32,8 +35,10 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// The descriptors, close-on-exec.
     pub fds: Vec<OwnedFd>,
-    /// Whether bytes or descriptors were cut off for want of room.
+    /// Whether bytes were cut off for want of room.
     pub truncated: bool,
+    /// Whether descriptors were sent that are not here: this process has as many files open as it may.
+    pub lost_fds: bool,
 }
 
 impl Listener {
@@ -140,24 +145,38 @@ impl Channel {
 
 fn receive(fd: i32, limit: usize) -> io::Result<Option<Packet>> {
     let mut bytes = vec![0; limit];
-    let mut control = nix::cmsg_space!([std::os::fd::RawFd; 4]);
-    let (length, fds, truncated) = {
-        let mut buffers = [IoSliceMut::new(&mut bytes)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = recvmsg::<UnixAddr>(fd, &mut buffers, Some(&mut control), flags)?;
-        let mut fds = Vec::new();
-        for part in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(raw) = part {
-                fds.extend(raw.into_iter().map(owned));
-            }
-        }
-        (message.bytes, fds, message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC))
-    };
-    if length == 0 && fds.is_empty() {
+    // The kernel sends no more at a time, so that none is cut off for want of room.
+    let mut control = nix::cmsg_space!([RawFd; MOST_FDS]);
+    let mut buffers = [IoSliceMut::new(&mut bytes)];
+    let message = recvmsg::<UnixAddr>(fd, &mut buffers, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let (length, flags) = (message.bytes, message.flags);
+    // Read here: of a message that is not complete, nix gives no descriptors, and those that came would stay open.
+    let fds: Vec<_> = rights(&control).into_iter().map(owned).collect();
+    let (truncated, lost_fds) = (flags.contains(MsgFlags::MSG_TRUNC), flags.contains(MsgFlags::MSG_CTRUNC));
+    if length == 0 && fds.is_empty() && !lost_fds {
         return Ok(None);
     }
     bytes.truncate(length);
-    Ok(Some(Packet { bytes, fds, truncated }))
+    Ok(Some(Packet { bytes, fds, truncated, lost_fds }))
+}
+
+/// The descriptors in control messages as `cmsg(3)` lays them out; what the kernel did not write is zero.
+fn rights(mut control: &[u8]) -> Vec<RawFd> {
+    const WORD: usize = size_of::<usize>();
+    /// Length, level and type.
+    const HEADER: usize = WORD + 2 * size_of::<i32>();
+    let mut all = Vec::new();
+    while let Some((length, rest)) = control.split_first_chunk::<WORD>() {
+        let length = usize::from_ne_bytes(*length);
+        let (Some(body), true) = (rest.get(..length.saturating_sub(WORD)), length >= HEADER) else { break };
+        let int = |piece: &[u8]| piece.try_into().map(i32::from_ne_bytes).unwrap_or_default();
+        let [level, kind] = [&body[..4], &body[4..8]].map(int);
+        if (level, kind) == (nix::libc::SOL_SOCKET, nix::libc::SCM_RIGHTS) {
+            all.extend(body[8..].chunks_exact(size_of::<RawFd>()).map(int));
+        }
+        control = control.get(length.next_multiple_of(WORD)..).unwrap_or_default();
+    }
+    all
 }
 
 fn new_socket() -> io::Result<OwnedFd> {
@@ -172,7 +191,7 @@ fn registered(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 #[expect(unsafe_code, reason = "the kernel hands out raw descriptors")]
-fn owned(raw: std::os::fd::RawFd) -> OwnedFd {
+fn owned(raw: RawFd) -> OwnedFd {
     // SAFETY: accept4 and SCM_RIGHTS give fresh descriptors that nobody else owns.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
@@ -201,6 +220,53 @@ mod tests {
         a.send(&[7; 100], None).await.unwrap();
         let packet = b.receive(10).await.unwrap().unwrap();
         assert_eq!((packet.bytes.len(), packet.truncated), (10, true));
+    }
+
+    #[tokio::test]
+    async fn all_descriptors_come_however_many() {
+        let (a, b) = Channel::pair().unwrap();
+        let file = std::fs::File::open("/proc/self/ns/net").unwrap();
+        let fds = [file.as_raw_fd(); MOST_FDS];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let socket = a.fd.as_raw_fd();
+        sendmsg::<UnixAddr>(socket, &[IoSlice::new(b"x")], &rights, MsgFlags::empty(), None).unwrap();
+        let packet = b.receive(10).await.unwrap().unwrap();
+        assert_eq!((packet.fds.len(), packet.lost_fds), (MOST_FDS, false));
+        let distinct: std::collections::BTreeSet<_> = packet.fds.iter().map(AsRawFd::as_raw_fd).collect();
+        assert_eq!(distinct.len(), MOST_FDS);
+    }
+
+    /// In a process of its own, whose descriptors are few and known.
+    #[tokio::test]
+    async fn descriptors_for_which_there_is_no_place_are_missed_and_those_that_came_are_closed() {
+        const NAME: &str = "CULVERT_TEST_WITH_FEW_DESCRIPTORS";
+        if std::env::var_os(NAME).is_none() {
+            let test = std::thread::current().name().unwrap().to_owned();
+            let mut again = std::process::Command::new("prlimit");
+            again.arg("--nofile=20:20").arg(std::env::current_exe().unwrap());
+            let output = again.args(["--exact", "--nocapture", &test]).env(NAME, "1").output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        let (a, b) = Channel::pair().unwrap();
+        let own = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = own();
+        let file = std::fs::File::open("/proc/self/ns/net").unwrap();
+        for _ in 0..3 {
+            let fds = [file.as_raw_fd(); 20];
+            let rights = [ControlMessage::ScmRights(&fds)];
+            let socket = a.fd.as_raw_fd();
+            sendmsg::<UnixAddr>(socket, &[IoSlice::new(b"x")], &rights, MsgFlags::empty(), None).unwrap();
+            let packet = b.receive(10).await.unwrap().unwrap();
+            assert_eq!(
+                (packet.bytes.as_slice(), packet.truncated, packet.lost_fds),
+                (&b"x"[..], false, true)
+            );
+            assert!(!packet.fds.is_empty() && packet.fds.len() < 20, "{packet:?}");
+        }
+        drop(file);
+        assert_eq!(own(), before, "they were closed");
     }
 
     #[tokio::test]

@@ -135,7 +135,7 @@ fn plain(packet: &Packet) -> Result<&[u8], Error> {
     if packet.truncated {
         return Err(Error::TooLong);
     }
-    if !packet.fds.is_empty() {
+    if !packet.fds.is_empty() || packet.lost_fds {
         return Err(Error::Descriptors);
     }
     Ok(&packet.bytes)
@@ -149,7 +149,7 @@ mod tests {
     use crate::pod::Workload;
 
     fn packet(bytes: &[u8]) -> Packet {
-        Packet { bytes: bytes.to_vec(), fds: Vec::new(), truncated: false }
+        Packet { bytes: bytes.to_vec(), fds: Vec::new(), truncated: false, lost_fds: false }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use culvert_proto::zds::{AddWorkload, WorkloadInfo, WorkloadRequest, workload_request::Payload};
+use culvert_sys::limits;
 use culvert_sys::netns::Netns;
 use culvert_sys::seqpacket::Packet;
 use prost::Message as _;
@@ -36,6 +37,11 @@ pub(super) enum Error {
     OneDescriptor(usize),
     #[error("only AddWorkload may carry descriptors, got {0}")]
     NoDescriptor(usize),
+    #[error(
+        "the namespace of the pod could not be taken: this process may have {limit} files open, and has; raise its limit \
+         (LimitNOFILE, ulimit -n)"
+    )]
+    NoDescriptorLeft { limit: u64 },
     #[error("AddWorkload of {0} names no workload")]
     NoInfo(String),
     #[error("the descriptor is not usable")]
@@ -47,6 +53,10 @@ impl Request {
     pub(super) fn read(packet: Packet) -> Result<Self, Error> {
         if packet.truncated {
             return Err(Error::Truncated);
+        }
+        if packet.lost_fds {
+            // A limit of 0 is what a kernel that does not say has.
+            return Err(Error::NoDescriptorLeft { limit: limits::open_files().unwrap_or_default() });
         }
         let payload = WorkloadRequest::decode(packet.bytes.as_slice())?.payload.ok_or(Error::UnknownKind)?;
         match payload {

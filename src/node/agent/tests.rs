@@ -270,6 +270,15 @@ async fn two_pods_in_one_namespace_are_not_both_served() {
     agent.stop().await;
 }
 
+#[test]
+fn an_agent_is_told_that_descriptors_are_used_up_and_what_to_do() {
+    let bytes = WorkloadRequest { payload: Some(add("one")) }.encode_to_vec();
+    let packet = Packet { bytes, fds: Vec::new(), truncated: false, lost_fds: true };
+    let said = Request::read(packet).unwrap_err().to_string();
+    let limit = culvert_sys::limits::open_files().unwrap();
+    assert!(said.contains(&format!("may have {limit} files open")) && said.contains("ulimit -n"), "{said}");
+}
+
 #[tokio::test]
 async fn a_long_reason_fits_the_agents_buffer() {
     let bytes = response("é".repeat(5_000));
