@@ -15,15 +15,19 @@
 //! - [`ethernet`]: interfaces whose wire is a descriptor
 //! - [`listening`]: the ports somebody listens on
 //! - [`xtables`]: reading the tables of the legacy packet filters
+//! - [`interfaces`]: the addresses of a namespace
+//! - [`process`]: what other processes are, by `/proc`
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod addresses;
 pub mod child;
 pub mod conntrack;
 pub mod ethernet;
+pub mod interfaces;
 pub mod limits;
 pub mod listening;
 pub mod netns;
+pub mod process;
 pub mod seqpacket;
 pub mod stream;
 pub mod tap;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::stat::fstat;
+use nix::sys::stat::{FileStat, fstat};
 
 /// An open network namespace. It exists at least as long as this value.
 #[derive(Debug)]
@@ -25,6 +25,13 @@ pub struct Netns {
 pub struct NetnsId {
     device: u64,
     inode: u64,
+}
+
+impl NetnsId {
+    /// Of the namespace a file leads to.
+    pub(crate) fn of_file(file: &FileStat) -> Self {
+        Self { device: file.st_dev, inode: file.st_ino }
+    }
 }
 
 impl std::fmt::Display for NetnsId {
@@ -66,8 +73,8 @@ impl Netns {
         if namespace_type(fd.as_fd())? != CloneFlags::CLONE_NEWNET.bits() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"));
         }
-        let stat = fstat(&fd)?;
-        Ok(Self { fd, id: NetnsId { device: stat.st_dev, inode: stat.st_ino } })
+        let id = NetnsId::of_file(&fstat(&fd)?);
+        Ok(Self { fd, id })
     }
 
     /// Makes a new, empty namespace that nobody else can see by name: it goes when its last holder goes.
