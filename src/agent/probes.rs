@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use culvert_sys::netns::Netns;
 use tracing::debug;
 
+use crate::namespaces;
 use crate::pod::Capture;
 use crate::table::Probes;
 
@@ -20,7 +21,7 @@ pub(crate) fn of_pod(host: &Netns, pod: &Netns, capture: &Capture) -> Probes {
     if capture.probe_ports.is_empty() {
         return Probes::default();
     }
-    let addresses = culvert_sys::addresses::of(pod).unwrap_or_else(|error| {
+    let addresses = namespaces::addresses(pod).unwrap_or_else(|error| {
         debug!(netns = %pod.id(), %error, "the pod's addresses cannot be read; its probes are not known");
         Vec::new()
     });

@@ -9,7 +9,6 @@
 //! - [`conntrack`]: where a redirected datagram was sent to
 //! - [`seqpacket`]: Unix datagrams in order, with descriptors attached
 //! - [`stream`]: reading and writing in several pieces at once
-//! - [`addresses`]: which addresses a namespace has
 //! - [`child`]: processes that start in a namespace and die with their parent
 //! - [`tap`]: reading every packet of an interface
 //! - [`ethernet`]: interfaces whose wire is a descriptor
@@ -19,7 +18,6 @@
 //! - [`process`]: what other processes are, by `/proc`
 //! - [`limits`]: open-file limits and start-up privilege checks
 
-pub mod addresses;
 pub mod child;
 pub mod conntrack;
 pub mod ethernet;

@@ -41,7 +41,7 @@ impl Processes {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn numbers(&self) -> io::Result<impl Iterator<Item = io::Result<u32>>> {
+    pub fn numbers(&self) -> io::Result<impl Iterator<Item = io::Result<u32>> + use<>> {
         let number = |entry: io::Result<fs::DirEntry>| match entry {
             Ok(entry) => entry.file_name().to_str().and_then(|name| name.parse().ok()).map(Ok),
             Err(error) => Some(Err(error)),
