@@ -21,7 +21,7 @@ use tracing::{error, warn};
 
 use crate::board::{Board, Occurrence};
 use crate::handed::Handed;
-use crate::namespaces::{self, Host};
+use crate::namespaces::{Host, Namespaces};
 use crate::pod::{Desired, PodSpec, Uid};
 use crate::rules::PacketRules;
 use crate::served::Served;
@@ -87,6 +87,8 @@ pub(crate) struct Outlets {
 /// The owner of the pods.
 pub(crate) struct Enrolment {
     tools: Tools,
+    /// Away during a survey.
+    namespaces: Option<Namespaces>,
     outlets: Outlets,
     looked: Looked,
     pods: Pods,
@@ -99,9 +101,10 @@ pub(crate) struct Enrolment {
 }
 
 impl Enrolment {
-    pub(crate) fn new(tools: Tools, outlets: Outlets) -> Self {
+    pub(crate) fn new(tools: Tools, namespaces: Namespaces, outlets: Outlets) -> Self {
         Self {
             tools,
+            namespaces: Some(namespaces),
             outlets,
             looked: Looked::default(),
             pods: Pods::new(),
@@ -162,8 +165,11 @@ impl Enrolment {
         let held: BTreeMap<_, _> =
             self.pods.iter().filter_map(|(uid, pod)| Some((uid.clone(), netns(pod)?))).collect();
         let (wishes, others) = (Arc::clone(specs), specs.others.clone());
-        let survey = tokio::task::spawn_blocking(move || namespaces::survey(&wishes.pods, &held));
-        let wanted = survey.await.expect("a survey does not panic and is not cancelled");
+        let mut namespaces = self.namespaces.take().expect("every survey returns them");
+        let survey =
+            tokio::task::spawn_blocking(move || (namespaces.survey(&wishes.pods, &held), namespaces));
+        let (wanted, namespaces) = survey.await.expect("a survey does not panic and is not cancelled");
+        self.namespaces = Some(namespaces);
         self.looked = Looked { wanted, others };
     }
 

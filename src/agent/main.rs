@@ -19,7 +19,7 @@ use tracing::info;
 
 use crate::enrolment::{Enrolment, Exit, Outlets, Tools};
 use crate::handed::Handed;
-use crate::namespaces::Host;
+use crate::namespaces::{Host, Namespaces};
 use crate::pod::Capture;
 use crate::rules::{IptablesRules, PacketRules};
 use crate::served::Served;
@@ -57,6 +57,10 @@ struct Args {
     /// Where nodes connect
     #[arg(long, value_name = "PATH", default_value = "/var/run/ztunnel/ztunnel.sock")]
     socket: PathBuf,
+
+    /// Where the host's processes can be seen
+    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    proc: PathBuf,
 
     /// Undo everything in the pods on SIGTERM or SIGINT; without it captured pods stay captured
     #[arg(long)]
@@ -108,7 +112,7 @@ fn start(args: &Args) -> Result<(), Failure> {
 
 async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
     let mut stop = signal::Stop::listen().map_err(|e| Failure::runtime(Error::System("signals", e)))?;
-    let host = Host::find().map_err(|error| Failure::runtime(Error::Host(error)))?;
+    let host = Host::find(&args.proc).map_err(|error| Failure::runtime(Error::Host(error)))?;
     let (follower, text) = Follower::open(&args.pods)
         .map_err(|source| Failure::runtime(Error::PodsFile { path: args.pods.clone(), source }))?;
     let rules_of_all = Options { dns: args.dns, ..Options::default() };
@@ -120,7 +124,8 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
 
     let (desired, wishes) = watch::channel(pods);
     let (published, table) = watch::channel(None);
-    let nodes = tokio::spawn(server::serve(listener, table, Served::default()));
+    let served = Served::default();
+    let nodes = tokio::spawn(server::serve(listener, table, served.clone()));
     let exit = async {
         let signal = stop.asked().await;
         info!(signal, cleanup = args.cleanup, "stopping");
@@ -128,8 +133,11 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
     };
     let (board, _) = watch::channel(Arc::default());
     let (occurrences, _) = mpsc::channel(1);
-    let tools = Tools { rules, host, handed: Handed::default(), served: Served::default() };
-    let enrolment = Enrolment::new(tools, Outlets { table: published, board, occurrences }).run(wishes, exit);
+    let handed = Handed::default();
+    let namespaces = Namespaces::new(args.proc.clone(), handed.clone());
+    let tools = Tools { rules, host, handed, served };
+    let outlets = Outlets { table: published, board, occurrences };
+    let enrolment = Enrolment::new(tools, namespaces, outlets).run(wishes, exit);
     let result = tokio::select! {
         result = enrolment => result,
         // Never ends by itself while the enrolment listens.

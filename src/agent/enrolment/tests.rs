@@ -1,6 +1,6 @@
 //! The enrolment with real, empty namespaces and rules that are only pretended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 
 use culvert_sys::netns::{Netns, NetnsId};
@@ -58,15 +58,13 @@ impl Lab {
         let rules = Arc::new(Fake::new(table.clone()));
         prepare(&rules);
         let (handed, served) = (Handed::default(), Served::default());
-        let tools = Tools {
-            rules: rules.clone(),
-            host: Host::find().unwrap(),
-            handed: handed.clone(),
-            served: served.clone(),
-        };
+        let host = Host::find(Path::new("/proc")).unwrap();
+        let tools = Tools { rules: rules.clone(), host, handed: handed.clone(), served: served.clone() };
+        let namespaces = Namespaces::new("/proc".into(), handed.clone());
         let (board, boards) = watch::channel(Arc::default());
         let (occurrences, occurred) = mpsc::channel(1000);
-        let mut enrolment = Enrolment::new(tools, Outlets { table: published, board, occurrences });
+        let mut enrolment =
+            Enrolment::new(tools, namespaces, Outlets { table: published, board, occurrences });
         enrolment.adopt(adopted);
         let exit_asked = async { exited.await.unwrap() };
         let running = tokio::spawn(enrolment.run(wishes, exit_asked));

@@ -8,7 +8,6 @@ use super::*;
 use crate::backoff::Backoff;
 use crate::enrolment::PARTING;
 use crate::enrolment::state::{Trouble, Unserved};
-use crate::namespaces::survey;
 use crate::pod::{Capture, NetnsSource, Workload};
 use crate::table::{Enrolled, Probes};
 
@@ -47,7 +46,8 @@ impl Scene {
 
     /// The file has the pod at a path that leads nowhere.
     fn wants_lost(mut self, uid: &str) -> Self {
-        self.looked.wanted.extend(survey(&[spec(uid, "/there/is/none")], &BTreeMap::new()));
+        let lost = io::Error::from(io::ErrorKind::NotFound).into();
+        self.looked.wanted.push(Wanted { spec: spec(uid, "/there/is/none"), found: Err(lost) });
         self
     }
 
@@ -75,7 +75,7 @@ impl Scene {
 
     /// Asks for the plan, and puts it in words.
     fn check(&self, expected: &[&str]) {
-        let steps = plan(&self.looked, &self.pods, &Host::find().unwrap(), self.now);
+        let steps = plan(&self.looked, &self.pods, &Host::find(Path::new("/proc")).unwrap(), self.now);
         let steps: Vec<_> = steps.iter().map(|step| format!("{} {}", word(&step.action), step.uid)).collect();
         assert_eq!(steps, expected);
     }
