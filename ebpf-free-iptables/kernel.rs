@@ -44,14 +44,19 @@ pub(crate) fn loopback_is_up(netns: &Netns) -> io::Result<bool> {
     Ok(interfaces.any(|one| one.interface_name == "lo" && one.flags.contains(InterfaceFlags::IFF_UP)))
 }
 
-/// Whether a legacy table exists in the namespace. Reading it with the legacy tools is pointless otherwise, and with
-/// old kernels even creates it.
-pub(crate) fn has_legacy_tables(netns: &Netns, family: Family) -> io::Result<bool> {
+/// The legacy tables that exist in the namespace. Asking for others is pointless, and makes them.
+pub(crate) fn legacy_tables(netns: &Netns, family: Family) -> io::Result<Vec<String>> {
     let path = match family {
         Family::V4 => "/proc/thread-self/net/ip_tables_names",
         Family::V6 => "/proc/thread-self/net/ip6_tables_names",
     };
-    Ok(read(netns, path)?.is_some_and(|names| !names.is_empty()))
+    Ok(read(netns, path)?.unwrap_or_default().lines().map(str::to_owned).collect())
+}
+
+/// Whether a legacy table exists in the namespace. Reading it with the legacy tools is pointless otherwise, and with
+/// old kernels even creates it.
+pub(crate) fn has_legacy_tables(netns: &Netns, family: Family) -> io::Result<bool> {
+    Ok(!legacy_tables(netns, family)?.is_empty())
 }
 
 /// The content of a file as seen from inside; `None` when there is no such file.

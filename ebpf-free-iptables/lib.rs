@@ -17,6 +17,7 @@
 //! - `policy_route`: the policy rule and route, by netlink (`netlink`)
 //! - `observe`, `drift`: what is there, and how it differs
 //! - `apply`, `verify`, `remove`: what there is to do
+//! - `traces`: whether anything is there at all, from the kernel itself (`nft`, `legacy`)
 //!
 //! All of it blocks, for some milliseconds per call: call it where blocking is allowed. The calling thread must live
 //! until the call returns, because the tools die with it.
@@ -26,7 +27,9 @@ mod binary;
 mod drift;
 mod error;
 mod kernel;
+mod legacy;
 mod netlink;
+mod nft;
 mod observe;
 mod options;
 mod parse;
@@ -38,6 +41,7 @@ mod rule;
 mod run;
 mod script;
 mod tool;
+mod traces;
 mod verify;
 
 pub use apply::Applied;

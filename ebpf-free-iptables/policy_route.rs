@@ -16,7 +16,7 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleHeader, RuleMess
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
-use crate::netlink::Netlink;
+use crate::netlink::{Netlink, consistently};
 use crate::plan::{MARK_MASK, RETURN_MARK, ROUTE_TABLE, RULE_PRIORITY};
 use crate::rule::Family;
 
@@ -55,7 +55,7 @@ pub(crate) struct PolicyRoutes {
 
 impl PolicyRoutes {
     pub(crate) fn open(netns: &Netns) -> io::Result<Self> {
-        Ok(Self { netlink: Netlink::open(netns)? })
+        Ok(Self { netlink: Netlink::routing(netns)? })
     }
 
     /// Whether the object is there.
@@ -64,9 +64,11 @@ impl PolicyRoutes {
             Object::Rule => RouteNetlinkMessage::GetRule(empty_rule(family)),
             Object::Route => RouteNetlinkMessage::GetRoute(empty_route(family)),
         };
-        let mut found = false;
-        self.netlink.request(all, NLM_F_DUMP, |answer| found |= is_ours(&answer, family))?;
-        Ok(found)
+        consistently(|| {
+            let mut found = false;
+            self.netlink.request(&all, NLM_F_DUMP, |answer| found |= is_ours(&answer, family))?;
+            Ok(found)
+        })
     }
 
     /// Makes the object; it is fine if it is there.
@@ -75,7 +77,7 @@ impl PolicyRoutes {
             Object::Rule => (RouteNetlinkMessage::NewRule(rule(family)), NLM_F_CREATE | NLM_F_EXCL),
             Object::Route => (RouteNetlinkMessage::NewRoute(route(family)), NLM_F_CREATE | NLM_F_REPLACE),
         };
-        tolerating(&[Errno::EEXIST], self.netlink.change(message, flags))
+        tolerating(&[Errno::EEXIST], self.netlink.change(&message, flags))
     }
 
     /// Deletes the object, and copies of it that differ only in who made them; it is fine if there is none.
@@ -88,7 +90,7 @@ impl PolicyRoutes {
                 Object::Rule => RouteNetlinkMessage::DelRule(rule(family)),
                 Object::Route => RouteNetlinkMessage::DelRoute(any_such_route(family)),
             };
-            tolerating(&[Errno::ENOENT, Errno::ESRCH], self.netlink.change(message, 0))?;
+            tolerating(&[Errno::ENOENT, Errno::ESRCH], self.netlink.change(&message, 0))?;
         }
         Err(io::Error::other("it is still there after it was deleted, somebody else keeps making it"))
     }

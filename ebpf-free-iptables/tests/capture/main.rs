@@ -11,3 +11,4 @@ mod limits;
 mod passed;
 mod removal;
 mod talk;
+mod traces;
