@@ -13,7 +13,7 @@ use nix::net::if_::InterfaceFlags;
 use crate::rule::Family;
 
 /// How far IPv6 works in a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Ipv6 {
     /// The kernel has none.
     Absent,

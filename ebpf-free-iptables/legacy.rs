@@ -1,4 +1,4 @@
-//! What the legacy tables of a namespace hold, without running a tool: to find our chains.
+//! What the legacy tables of a namespace hold, without running a tool: to compare, and to find our chains.
 //!
 //! In go a namespace and an IP version; out come the entries of the tables that are there. Tables are never made by
 //! looking. What the rules mean is read from what the tools print ([`crate::parse`]), not here.
@@ -92,6 +92,12 @@ fn split(mut bytes: &[u8], layout: Layout, mut each: impl FnMut(Entry<'_>)) -> i
 }
 
 impl<'e> Entry<'e> {
+    /// All but what the kernel writes for itself, in two pieces.
+    pub(crate) fn content(&self) -> [&'e [u8]; 2] {
+        let (from, to) = self.layout.kernels_own;
+        [&self.bytes[..from], &self.bytes[to..]]
+    }
+
     /// The name of the chain that begins here, if one does.
     pub(crate) fn chain(&self) -> Option<&'e [u8]> {
         let target = self.bytes.get(number(self.bytes, self.layout.target)?..)?;
@@ -163,5 +169,15 @@ mod tests {
             table[88..90].copy_from_slice(&at.to_ne_bytes());
             assert_eq!(chains(&table).unwrap(), [None]);
         }
+    }
+
+    #[test]
+    fn counters_are_not_content() {
+        let (one, mut other) = (entry(b"ERROR", b"A"), entry(b"ERROR", b"A"));
+        other[92..112].fill(9);
+        let content = |bytes: &[u8]| Entry { bytes, layout: Layout::V4 }.content().concat();
+        assert_eq!(content(&one), content(&other));
+        other[91] = 9;
+        assert_ne!(content(&one), content(&other));
     }
 }

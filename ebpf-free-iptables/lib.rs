@@ -17,15 +17,17 @@
 //! - `policy_route`: the policy rule and route, by netlink (`netlink`)
 //! - `observe`, `drift`: what is there, and how it differs
 //! - `apply`, `verify`, `remove`: what there is to do
-//! - `traces`: whether anything is there at all, from the kernel itself (`nft`, `legacy`)
+//! - `traces`: whether anything is there at all; `fingerprint`: whether anything has changed; both from the kernel itself
+//!   (`nft`, `legacy`)
 //!
-//! All of it blocks, for some milliseconds per call: call it where blocking is allowed. The calling thread must live
+//! All of it blocks, for some milliseconds per call where tools run: call it where blocking is allowed. The calling thread must live
 //! until the call returns, because the tools die with it.
 
 mod apply;
 mod binary;
 mod drift;
 mod error;
+mod fingerprint;
 mod kernel;
 mod legacy;
 mod netlink;
@@ -48,6 +50,7 @@ pub use apply::Applied;
 pub use binary::{Iptables, NoTool, Search, Unfit};
 pub use drift::{Difference, Drift, RuleDifference, Wrong};
 pub use error::{Error, RemoveError};
+pub use fingerprint::Fingerprint;
 pub use options::{MAX_PASSED_NETWORKS, MAX_PASSED_PORTS, Options, Passed, ProbeSource};
 pub use plan::{
     DNS_PORT, INBOUND_PORT, MARK_MASK, MAX_VIRTUAL_INTERFACES, OUTBOUND_PORT, PACKET_MARK, Plan, RETURN_MARK,

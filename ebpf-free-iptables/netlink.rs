@@ -1,7 +1,7 @@
 //! A netlink socket (`netlink(7)`) inside a namespace: one question, its answers, its outcome.
 //!
 //! In go messages, of `netlink-packet-route` or as bytes; out come the answers, or the kernel's refusal as an `io::Error`.
-//! What the messages say is for [`crate::policy_route`] and [`crate::nft`].
+//! What the messages say is for [`crate::policy_route`], [`crate::nft`] and [`crate::fingerprint`].
 
 use std::io;
 use std::time::Duration;
@@ -68,6 +68,12 @@ impl Netlink {
         let socket = netns.run(|| Socket::new(protocol))??;
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(DEADLINE.as_secs().cast_signed(), 0))?;
         Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Makes the kernel apply what a question for a list narrows it down to. Old kernels cannot: they list everything.
+    pub(crate) fn filter_strictly(&self) {
+        // Best effort: whoever asks has to look at the answers anyway.
+        let _ = self.socket.set_netlink_get_strict_chk(true);
     }
 
     /// Sends a request that changes something and waits for its outcome.

@@ -1,11 +1,11 @@
-//! What the kernel tells of its `nf_tables` rules without a tool: which chains there are.
+//! What the kernel tells of its `nf_tables` rules without a tool: how often they have changed, and which chains there are.
 //!
 //! In goes a namespace; out come facts. What the rules mean is read from what the tools print ([`crate::parse`]).
 
 use std::io;
 
 use culvert_sys::netns::Netns;
-use netlink_packet_core::{NLM_F_DUMP, NlasIterator};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NlasIterator};
 use nix::errno::Errno;
 
 use crate::netlink::{Answer, Netlink, Question, consistently};
@@ -13,6 +13,8 @@ use crate::netlink::{Answer, Netlink, Question, consistently};
 // linux/netfilter/nfnetlink.h and nf_tables.h
 const SUBSYSTEM: u16 = 10 << 8;
 const GET_CHAIN: u16 = SUBSYSTEM | 4;
+const GET_GENERATION: u16 = SUBSYSTEM | 16;
+const GENERATION_ID: u16 = 1;
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
 /// `struct nfgenmsg`: an address family, a version and an identity.
@@ -20,6 +22,17 @@ const HEADER: [u8; 4] = [0; 4];
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
+
+/// The number of the rule set: another one after every change to anything in it. `None` when the kernel has no
+/// `nf_tables`.
+pub(crate) fn generation(netns: &Netns) -> io::Result<Option<u32>> {
+    let mut generation = None;
+    ask(netns, Question { kind: GET_GENERATION, flags: NLM_F_ACK, body: &HEADER }, |answer| {
+        let number = attribute(answer, GENERATION_ID).and_then(<[u8]>::first_chunk);
+        generation = number.map(|bytes| u32::from_be_bytes(*bytes));
+    })?;
+    Ok(generation)
+}
 
 /// Hands over the table and the name of every chain that `iptables` can have made; some again if they change meanwhile.
 pub(crate) fn each_chain(netns: &Netns, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {

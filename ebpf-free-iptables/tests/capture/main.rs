@@ -4,6 +4,7 @@
 
 mod drift;
 mod failure;
+mod fingerprint;
 mod golden;
 mod harness;
 mod idempotence;
