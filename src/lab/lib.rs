@@ -55,6 +55,7 @@
 //! addresses. They need root, and `ip` and `iptables`.
 
 mod address;
+pub mod api_server;
 pub mod bulk;
 mod directory;
 mod error;
