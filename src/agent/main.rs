@@ -32,6 +32,7 @@ mod cluster;
 mod descriptors;
 mod enrolment;
 mod handed;
+mod kubernetes;
 mod namespaces;
 mod pod;
 mod pods_file;

@@ -1,0 +1,132 @@
+//! One request to the API server: sent, answered within a deadline and a size, and what went wrong in words.
+//!
+//! Whether and when to ask again is decided by who asks.
+
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::io::{AsyncBufRead, AsyncReadExt as _};
+use kube::Client;
+use kube::core::Status;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+/// More than any answer to what we ask, of which pages of a list are the largest.
+const LONGEST_ANSWER: u64 = 256 << 20;
+
+/// A request as the client library makes it.
+pub(super) type Request = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+
+/// What the server says, piece by piece.
+pub(super) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+
+/// A request that led to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the API server has not answered within {0:?}; see whether it can be reached from this node")]
+    Timeout(Duration),
+    #[error("the API server refused (HTTP {}): {}", .0.code, said(.0))]
+    Refused(Box<Status>),
+    #[error("the API server cannot be reached; see whether its address and certificates are right")]
+    Unreachable(#[source] Box<kube::Error>),
+    #[error("the connection to the API server broke")]
+    Broken(#[source] io::Error),
+    #[error("the API server's answer makes no sense; see whether something else answers at its address")]
+    Garbage(#[source] serde_json::Error),
+    #[error("the API server's answer is longer than {0} bytes")]
+    TooLong(u64),
+    #[error("the API server's answer makes no sense: {0}")]
+    Nonsense(&'static str),
+    #[error("the request cannot be made")]
+    Request(#[source] kube::core::request::Error),
+}
+
+impl Error {
+    /// The HTTP status, if that is what it is.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused(status) => Some(status.code),
+            Self::Timeout(_)
+            | Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::Garbage(_)
+            | Self::TooLong(_)
+            | Self::Nonsense(_)
+            | Self::Request(_) => None,
+        }
+    }
+
+    /// Whether the same request would lead to the same again.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Refused(status) => status.code < 500 && status.code != 429,
+            Self::Request(_) => true,
+            Self::Timeout(_)
+            | Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::Garbage(_)
+            | Self::TooLong(_)
+            | Self::Nonsense(_) => false,
+        }
+    }
+
+    /// In one word, for metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timeout",
+            Self::Unreachable(_) | Self::Broken(_) => "unreachable",
+            Self::Garbage(_) | Self::TooLong(_) | Self::Nonsense(_) => "garbage",
+            Self::Request(_) => "request",
+            Self::Refused(status) => match status.code {
+                401 => "unauthorized",
+                403 => "forbidden",
+                404 => "not_found",
+                409 => "conflict",
+                410 => "expired",
+                429 => "throttled",
+                500.. => "server",
+                _ => "refused",
+            },
+        }
+    }
+}
+
+/// Sends a request; what is answered is read by the caller.
+pub(super) async fn open(client: &Client, request: Request, within: Duration) -> Result<Reader, Error> {
+    let request = request.map_err(Error::Request)?;
+    match timeout(within, client.request_stream(request)).await {
+        Ok(Ok(reader)) => Ok(Box::pin(reader)),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(Error::Timeout(within)),
+    }
+}
+
+/// Sends a request and reads all of the answer.
+pub(super) async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    request: Request,
+    within: Duration,
+) -> Result<T, Error> {
+    let answer = async {
+        let reader = open(client, request, within).await?;
+        let mut body = Vec::new();
+        reader.take(LONGEST_ANSWER + 1).read_to_end(&mut body).await.map_err(Error::Broken)?;
+        if body.len() as u64 > LONGEST_ANSWER {
+            return Err(Error::TooLong(LONGEST_ANSWER));
+        }
+        serde_json::from_slice(&body).map_err(Error::Garbage)
+    };
+    timeout(within, answer).await.unwrap_or(Err(Error::Timeout(within)))
+}
+
+fn failed(error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) => Error::Refused(status),
+        other => Error::Unreachable(Box::new(other)),
+    }
+}
+
+fn said(status: &Status) -> &str {
+    if status.message.is_empty() { &status.reason } else { &status.message }
+}

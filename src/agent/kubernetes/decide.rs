@@ -1,0 +1,133 @@
+//! Whether a pod shall be in the mesh, and what of it is captured: a pure function of what Kubernetes says of it.
+//!
+//! The first that holds decides: excluded namespace, the host's network, a proxy of its own, label `none`, the selectors; last,
+//! whether anything runs in it at all. What an annotation says wrongly has no effect, so that the pod is captured as if it were not
+//! there, and a complaint says what would be right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ebpf_free_iptables::Options;
+
+pub(super) use self::selector::Selectors;
+use super::facts::{Life, NamespaceFacts, PodFacts};
+use crate::cluster::{Claim, Why, Wish};
+use crate::pod::Capture;
+
+mod annotation;
+mod exclusion;
+pub(super) mod selector;
+
+#[cfg(test)]
+mod tests;
+
+/// The label of pods and namespaces that says whether they are in the mesh.
+const MODE: &str = "istio.io/dataplane-mode";
+
+/// What others believe of a pod.
+pub(super) const REDIRECTION: &str = "ambient.istio.io/redirection";
+const SIDECAR: &str = "sidecar.istio.io/status";
+const DNS_CAPTURE: &str = "ambient.istio.io/dns-capture";
+const BYPASS_INBOUND: &str = "ambient.istio.io/bypass-inbound-capture";
+const VIRTUAL_INTERFACES: &str = "istio.io/reroute-virtual-interfaces";
+const EXCLUDE_OUTBOUND_PORTS: &str = "culvert.dev/exclude-outbound-ports";
+const EXCLUDE_INBOUND_PORTS: &str = "culvert.dev/exclude-inbound-ports";
+const EXCLUDE_OUTBOUND_CIDRS: &str = "culvert.dev/exclude-outbound-cidrs";
+
+/// The annotations that mean something.
+pub(super) const ANNOTATIONS: [&str; 8] = [
+    REDIRECTION,
+    SIDECAR,
+    DNS_CAPTURE,
+    BYPASS_INBOUND,
+    VIRTUAL_INTERFACES,
+    EXCLUDE_OUTBOUND_PORTS,
+    EXCLUDE_INBOUND_PORTS,
+    EXCLUDE_OUTBOUND_CIDRS,
+];
+
+/// What holds for all pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Enablement {
+    pub(super) selectors: Selectors,
+    /// Namespaces whose pods are never in the mesh.
+    pub(super) excluded: BTreeSet<String>,
+    /// Capture DNS queries, unless a pod says otherwise.
+    pub(super) dns: bool,
+    pub(super) ipv6: bool,
+}
+
+/// About one pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) wish: Wish,
+    pub(super) complaints: Vec<String>,
+}
+
+/// Decides about one pod.
+pub(super) fn decide(pod: &PodFacts, namespace: &NamespaceFacts, enablement: &Enablement) -> Decision {
+    if let Some(why) = passes(pod, namespace, enablement) {
+        return Decision { wish: Wish::Pass(why), complaints: Vec::new() };
+    }
+    let mut complaints = Vec::new();
+    let capture = capture(pod, namespace, enablement, &mut complaints);
+    Decision { wish: Wish::Enrol(Arc::new(capture)), complaints }
+}
+
+/// Whether a pod of the namespace is in the mesh that says nothing about it.
+pub(super) fn includes_by_default(namespace: &NamespaceFacts, enablement: &Enablement) -> bool {
+    !enablement.excluded.contains(&*namespace.name)
+        && enablement.selectors.matches(&BTreeMap::new(), &namespace.labels)
+}
+
+/// What others believe of the pod.
+pub(super) fn claim(pod: &PodFacts) -> Claim {
+    match pod.annotations.get(REDIRECTION).map(String::as_str) {
+        None => Claim::Absent,
+        Some("enabled") => Claim::Enabled,
+        Some("pending") => Claim::Pending,
+        Some(_) => Claim::Other,
+    }
+}
+
+fn passes(pod: &PodFacts, namespace: &NamespaceFacts, enablement: &Enablement) -> Option<Why> {
+    if enablement.excluded.contains(&pod.workload.namespace) {
+        return Some(Why::ExcludedNamespace);
+    }
+    if pod.host_network {
+        return Some(Why::HostNetwork);
+    }
+    if pod.annotations.contains_key(SIDECAR) {
+        return Some(Why::Sidecar);
+    }
+    // Whatever the selectors are: this is how our own pods keep out of a labelled namespace.
+    if pod.labels.get(MODE).is_some_and(|mode| mode == "none") {
+        return Some(Why::OptedOut);
+    }
+    if !enablement.selectors.matches(&pod.labels, &namespace.labels) {
+        return Some(Why::NotLabelled);
+    }
+    (pod.life == Life::Ended).then_some(Why::Finished)
+}
+
+fn capture(
+    pod: &PodFacts,
+    namespace: &NamespaceFacts,
+    enablement: &Enablement,
+    complaints: &mut Vec<String>,
+) -> Capture {
+    let mut own = annotation::Reader::new(&pod.annotations, None, complaints);
+    let mut rules = Options {
+        dns: own.read(DNS_CAPTURE, annotation::switch).unwrap_or(enablement.dns),
+        inbound: !own.read(BYPASS_INBOUND, annotation::switch).unwrap_or(false),
+        virtual_interfaces: own.read(VIRTUAL_INTERFACES, annotation::interfaces).unwrap_or_default(),
+        ipv6: enablement.ipv6,
+        ..Options::default()
+    };
+    let mut any = annotation::Reader::new(&pod.annotations, Some(&namespace.annotations), complaints);
+    rules.passed.outbound_ports = any.read(EXCLUDE_OUTBOUND_PORTS, exclusion::ports).unwrap_or_default();
+    rules.passed.inbound_ports = any.read(EXCLUDE_INBOUND_PORTS, exclusion::ports).unwrap_or_default();
+    rules.passed.outbound_networks =
+        any.read(EXCLUDE_OUTBOUND_CIDRS, exclusion::networks).unwrap_or_default();
+    Capture { rules, probe_ports: pod.probe_ports.clone() }
+}

@@ -1,0 +1,164 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn facts(spec: Value, status: Value) -> PodFacts {
+    facts_of(json!({ "uid": "u", "name": "web", "namespace": "ns" }), spec, status)
+}
+
+fn facts_of(metadata: Value, spec: Value, status: Value) -> PodFacts {
+    let pod = json!({ "metadata": metadata, "spec": spec, "status": status });
+    PodFacts::of(serde_json::from_value(pod).unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_kept() {
+    let big = "x".repeat(100_000);
+    let metadata = json!({
+        "uid": "u", "name": "web", "namespace": "ns", "labels": { "app": "web" },
+        "annotations": { "kubectl.kubernetes.io/last-applied-configuration": big, "culvert.dev/exclude-inbound-ports": "1" },
+        "managedFields": [{ "manager": "kubelet" }],
+    });
+    let facts = facts_of(metadata, json!({ "serviceAccountName": "web-sa" }), json!({ "podIPs": null }));
+    assert_eq!(facts.annotations.len(), 1);
+    assert_eq!(facts.labels["app"], "web");
+    assert_eq!(facts.workload.service_account, "web-sa");
+}
+
+#[test]
+fn a_pod_without_a_service_account_has_the_default_one() {
+    assert_eq!(facts(json!({}), json!({})).workload.service_account, "default");
+}
+
+#[test]
+fn addresses_of_both_families_once_each() {
+    let status =
+        json!({ "podIP": "10.0.0.7", "podIPs": [{ "ip": "10.0.0.7" }, { "ip": "fd00::7" }, { "ip": "?" }] });
+    let expected: [IpAddr; 2] = ["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()];
+    assert_eq!(*facts(json!({}), status).addresses, expected);
+    assert_eq!(*facts(json!({}), json!({ "podIP": "10.0.0.7" })).addresses, expected[..1]);
+    assert!(facts(json!({}), json!({})).addresses.is_empty());
+}
+
+#[test]
+fn a_pod_is_over_only_when_nothing_runs_in_it() {
+    let state = |name: &str| json!({ "state": { name: { "startedAt": null } } });
+    let (running, ended, waiting) = (state("running"), state("terminated"), state("waiting"));
+    let check = |name: &str, deleting: bool, status: Value, expected: Life| {
+        let mut metadata = json!({ "uid": "u", "name": "web", "namespace": "ns" });
+        if deleting {
+            metadata["deletionTimestamp"] = json!("2026-11-21T18:00:00Z");
+        }
+        assert_eq!(facts_of(metadata, json!({}), status).life, expected, "{name}");
+    };
+    let status =
+        |phase: &str, containers: &[&Value]| json!({ "phase": phase, "containerStatuses": containers });
+    check("runs", false, status("Running", &[&running]), Life::Going);
+    check("has not begun", false, status("Pending", &[]), Life::Going);
+    check("between two attempts", false, status("Running", &[&ended]), Life::Going);
+    check("succeeded", false, status("Succeeded", &[&ended]), Life::Ended);
+    check("rejected by kubelet", false, status("Failed", &[]), Life::Ended);
+    check("evicted, still ending", false, status("Failed", &[&running]), Life::Going);
+    check("deleted, still running", true, status("Running", &[&ended, &running]), Life::Going);
+    check("deleted, all ended", true, status("Running", &[&ended, &ended]), Life::Ended);
+    check("deleted before its first status", true, status("Pending", &[]), Life::Going);
+    check("deleted, perhaps just starting", true, status("Pending", &[&waiting]), Life::Going);
+    check(
+        "deleted, debugged",
+        true,
+        json!({ "containerStatuses": [ended], "ephemeralContainerStatuses": [running] }),
+        Life::Going,
+    );
+    check(
+        "deleted, a sidecar runs",
+        true,
+        json!({ "containerStatuses": [ended], "initContainerStatuses": [running] }),
+        Life::Going,
+    );
+}
+
+#[test]
+fn probed_ports() {
+    let check = |name: &str, spec: Value, expected: &[u16]| {
+        let facts = facts(spec, json!({ "podIP": "10.0.0.7" }));
+        assert_eq!(Vec::from_iter(facts.probe_ports), expected, "{name}");
+    };
+    let container = |rest: Value| json!({ "containers": [rest] });
+    check(
+        "all three",
+        container(json!({
+            "livenessProbe": { "httpGet": { "port": 8080, "path": "/" } },
+            "readinessProbe": { "tcpSocket": { "port": 8081 } },
+            "startupProbe": { "grpc": { "port": 8082, "service": null } },
+        })),
+        &[8080, 8081, 8082],
+    );
+    check(
+        "by name",
+        container(json!({
+            "ports": [
+                { "name": "dns", "containerPort": 53, "protocol": "UDP" },
+                { "name": "web", "containerPort": 8000, "protocol": "TCP" },
+                { "name": "metrics", "containerPort": 9000 },
+            ],
+            "livenessProbe": { "httpGet": { "port": "web" } },
+            "readinessProbe": { "httpGet": { "port": "metrics" } },
+            "startupProbe": { "tcpSocket": { "port": "dns" } },
+        })),
+        &[8000, 9000],
+    );
+    check(
+        "a name that is a number",
+        container(json!({ "livenessProbe": { "httpGet": { "port": "81" } } })),
+        &[81],
+    );
+    check("an unknown name", container(json!({ "livenessProbe": { "httpGet": { "port": "web" } } })), &[]);
+    check(
+        "no port at all",
+        container(json!({
+            "livenessProbe": { "httpGet": { "port": 0 } }, "readinessProbe": { "tcpSocket": { "port": 70000 } },
+            "startupProbe": { "exec": { "command": ["true"] } },
+        })),
+        &[],
+    );
+    check(
+        "hooks",
+        container(json!({ "lifecycle": {
+            "postStart": { "httpGet": { "port": 1 } }, "preStop": { "httpGet": { "port": 2 } },
+        }})),
+        &[1, 2],
+    );
+    check(
+        "a hook's TCP socket is never used",
+        container(json!({ "lifecycle": { "preStop": { "tcpSocket": { "port": 3 } } } })),
+        &[],
+    );
+    check(
+        "to another host",
+        container(json!({
+            "livenessProbe": { "httpGet": { "port": 1, "host": "10.0.0.8" } },
+            "readinessProbe": { "httpGet": { "port": 2, "host": "10.0.0.7" } },
+            "startupProbe": { "tcpSocket": { "port": 3, "host": "example.com" } },
+        })),
+        &[2],
+    );
+    check(
+        "sidecars count, other init containers do not",
+        json!({ "initContainers": [
+        { "restartPolicy": "Always", "startupProbe": { "tcpSocket": { "port": 5 } } },
+        { "livenessProbe": { "tcpSocket": { "port": 6 } } },
+    ], "containers": null }),
+        &[5],
+    );
+    let named = |port: u16| {
+        json!({
+            "ports": [{ "name": "web", "containerPort": port }], "livenessProbe": { "httpGet": { "port": "web" } },
+        })
+    };
+    check("each container has its own names", json!({ "containers": [named(1), named(2)] }), &[1, 2]);
+}
+
+#[test]
+fn what_has_no_uid_is_no_pod() {
+    assert_eq!(PodFacts::of(serde_json::from_value(json!({ "metadata": { "name": "x" } })).unwrap()), None);
+}

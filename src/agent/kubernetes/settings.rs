@@ -1,0 +1,174 @@
+//! What the command line and the environment say of Kubernetes, and the client made from it.
+//!
+//! Two steps: `Args` is what was written, `Settings` what is meant. The first thing that is wrong is said.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use super::decide::selector;
+use super::decide::{Enablement, Selectors};
+use super::pause::Pace;
+
+#[cfg(test)]
+mod tests;
+
+/// How long it may take until the API server's address answers at all.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// What is written on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// The name of this node in Kubernetes
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    node_name: Option<String>,
+
+    /// How to reach the API server; without it as a pod of the cluster does
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Which pods are in the mesh: a YAML list of podSelector and namespaceSelector
+    #[arg(
+        long,
+        env = "AMBIENT_ENABLEMENT_SELECTOR",
+        value_name = "YAML",
+        default_value = "",
+        hide_default_value = true
+    )]
+    enablement_selector: String,
+
+    /// Namespaces whose pods are never in the mesh, separated by commas
+    #[arg(long, env = "EXCLUDE_NAMESPACES", value_name = "NAMES", default_value = "kube-system")]
+    exclude_namespaces: String,
+
+    /// Capture the DNS queries of pods that do not say otherwise
+    #[arg(long, env = "AMBIENT_DNS_CAPTURE", value_name = "BOOL", default_value = "true")]
+    dns_capture: String,
+
+    /// Capture IPv6, too
+    #[arg(long, env = "AMBIENT_IPV6", value_name = "BOOL", default_value = "true")]
+    ipv6: String,
+}
+
+/// What is meant.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(super) node: String,
+    kubeconfig: Option<PathBuf>,
+    pub(super) enablement: Enablement,
+}
+
+/// Settings that cannot be used, or an API server that cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "the name of this node is not given; set --node-name or NODE_NAME (the downward API's spec.nodeName)"
+    )]
+    NoNode,
+    #[error("--node-name (NODE_NAME): `{0}` is not the name of a node; write it as `kubectl get nodes` does")]
+    Node(String),
+    #[error(
+        "--exclude-namespaces (EXCLUDE_NAMESPACES): `{0}` is not the name of a namespace; write names separated by commas"
+    )]
+    Namespace(String),
+    #[error(
+        "--enablement-selector (AMBIENT_ENABLEMENT_SELECTOR) is not a list of selectors; write YAML like `- podSelector: {{matchLabels: {{...}}}}`"
+    )]
+    Selector(#[source] selector::Error),
+    #[error("{setting}: `{value}` is neither true nor false; write one of them")]
+    Switch { setting: &'static str, value: String },
+    #[error("the kubeconfig {} cannot be used; name another one with --kubeconfig", path.display())]
+    Kubeconfig { path: PathBuf, source: Box<kube::config::KubeconfigError> },
+    #[error(
+        "the agent does not seem to run in a pod with a service account; name a file with --kubeconfig elsewhere"
+    )]
+    InCluster(#[source] Box<kube::config::InClusterError>),
+    #[error(
+        "a client for the API server cannot be made; correct the address and certificates in its configuration"
+    )]
+    Client(#[source] Box<kube::Error>),
+}
+
+impl TryFrom<Args> for Settings {
+    type Error = Error;
+
+    fn try_from(args: Args) -> Result<Self, Error> {
+        let selectors = match args.enablement_selector.trim() {
+            "" => Selectors::usual(),
+            text => Selectors::parse(text).map_err(Error::Selector)?,
+        };
+        Ok(Self {
+            node: node(args.node_name)?,
+            kubeconfig: args.kubeconfig,
+            enablement: Enablement {
+                selectors,
+                excluded: namespaces(&args.exclude_namespaces)?,
+                dns: switch("--dns-capture (AMBIENT_DNS_CAPTURE)", args.dns_capture)?,
+                ipv6: switch("--ipv6 (AMBIENT_IPV6)", args.ipv6)?,
+            },
+        })
+    }
+}
+
+impl Settings {
+    /// The name of this node in Kubernetes.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+}
+
+/// Makes a client. Nothing is asked yet, so it need not be possible to reach the API server.
+pub(crate) async fn connect(settings: &Settings) -> Result<Client, Error> {
+    // Somebody may have chosen one already; there is only this one in the program.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut config = match &settings.kubeconfig {
+        Some(path) => {
+            let wrong = |source| Error::Kubeconfig { path: path.clone(), source: Box::new(source) };
+            let file = Kubeconfig::read_from(path).map_err(wrong)?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(wrong)?
+        }
+        None => Config::incluster().map_err(|error| Error::InCluster(Box::new(error)))?,
+    };
+    bound(&mut config);
+    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+}
+
+/// Gives every wait an end. Watches have their own, earlier one; this is for what is below them.
+fn bound(config: &mut Config) {
+    let pace = Pace::default();
+    config.connect_timeout = Some(CONNECT);
+    config.write_timeout = Some(pace.answer);
+    config.read_timeout = Some(pace.watch + pace.answer);
+    config.reset_reader_on_write = true;
+    // It would retry for minutes, unseen; who asks retries, and says so.
+    config.default_retry = false;
+}
+
+/// The name becomes part of a field selector, where other characters mean something.
+fn node(name: Option<String>) -> Result<String, Error> {
+    let name = name.filter(|name| !name.is_empty()).ok_or(Error::NoNode)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    if name.len() <= 253 && name.bytes().all(plain) { Ok(name) } else { Err(Error::Node(name)) }
+}
+
+fn namespaces(text: &str) -> Result<BTreeSet<String>, Error> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            let fits = name.len() <= 63 && name.bytes().all(plain);
+            if fits { Ok(name.to_owned()) } else { Err(Error::Namespace(name.to_owned())) }
+        })
+        .collect()
+}
+
+fn switch(setting: &'static str, value: String) -> Result<bool, Error> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "t" => Ok(true),
+        "false" | "0" | "f" => Ok(false),
+        _ => Err(Error::Switch { setting, value }),
+    }
+}

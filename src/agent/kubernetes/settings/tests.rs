@@ -1,0 +1,85 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    kubernetes: Args,
+}
+
+fn settings(args: &[&str]) -> Result<Settings, Error> {
+    let args = ["agent"].into_iter().chain(args.iter().copied());
+    Program::try_parse_from(args).unwrap().kubernetes.try_into()
+}
+
+#[test]
+fn what_is_meant_when_nothing_is_said() {
+    let settings = settings(&["--node-name=n1"]).unwrap();
+    assert_eq!(settings.node, "n1");
+    assert_eq!(settings.kubeconfig, None);
+    assert_eq!(settings.enablement.selectors, Selectors::usual());
+    assert_eq!(Vec::from_iter(settings.enablement.excluded), ["kube-system"]);
+    assert!(settings.enablement.dns && settings.enablement.ipv6);
+}
+
+#[test]
+fn what_is_said_counts() {
+    let settings = settings(&[
+        "--node-name=ip-10-0-0-1.ec2.internal",
+        "--enablement-selector=- podSelector: {matchLabels: {a: b}}",
+        "--exclude-namespaces=kube-system, infra,",
+        "--dns-capture=false",
+        "--ipv6=False",
+    ])
+    .unwrap();
+    assert_eq!(
+        settings.enablement.selectors,
+        Selectors::parse("- podSelector: {matchLabels: {a: b}}").unwrap()
+    );
+    assert_eq!(Vec::from_iter(settings.enablement.excluded), ["infra", "kube-system"]);
+    assert!(!settings.enablement.dns && !settings.enablement.ipv6);
+}
+
+#[test]
+fn each_wrong_value_is_one_clear_error() {
+    let check = |args: &[&str], expected: &[&str]| {
+        let message = culvert_process::exit::Chain(&settings(args).unwrap_err()).to_string();
+        for part in expected {
+            assert!(message.contains(part), "{args:?}: {message}");
+        }
+    };
+    check(&[], &["NODE_NAME", "not given"]);
+    check(&["--node-name="], &["not given"]);
+    check(&["--node-name=a,metadata.name=b"], &["`a,metadata.name=b`", "kubectl get nodes"]);
+    check(&["--node-name=n", "--exclude-namespaces=a;b"], &["EXCLUDE_NAMESPACES", "`a;b`"]);
+    check(&["--node-name=n", "--dns-capture=maybe"], &["AMBIENT_DNS_CAPTURE", "`maybe`", "true nor false"]);
+    check(&["--node-name=n", "--ipv6="], &["AMBIENT_IPV6"]);
+    check(
+        &["--node-name=n", "--enablement-selector=- podSelektor: {}"],
+        &["AMBIENT_ENABLEMENT_SELECTOR", "podSelektor"],
+    );
+}
+
+#[test]
+fn the_environment_has_the_names_people_know() {
+    let command = <Program as clap::CommandFactory>::command();
+    let names: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "NODE_NAME",
+            "AMBIENT_ENABLEMENT_SELECTOR",
+            "EXCLUDE_NAMESPACES",
+            "AMBIENT_DNS_CAPTURE",
+            "AMBIENT_IPV6"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_not_there_is_named() {
+    let settings = settings(&["--node-name=n", "--kubeconfig=/nonexistent/config"]).unwrap();
+    let error = connect(&settings).await.err().unwrap();
+    assert!(error.to_string().contains("/nonexistent/config"), "{error}");
+}

@@ -1,0 +1,49 @@
+//! Says that following a resource fails, once for each way it does, and that it works again.
+
+use culvert_process::exit::Chain;
+use tracing::{debug, error, info, warn};
+
+use super::Resource;
+use crate::kubernetes::call::Error;
+
+/// How following one resource goes.
+pub(super) struct Trouble {
+    resource: &'static str,
+    /// What fails, and how.
+    last: Option<(&'static str, &'static str)>,
+}
+
+impl Trouble {
+    pub(super) fn new(resource: Resource) -> Self {
+        Self { resource: resource.name(), last: None }
+    }
+
+    /// `verb` has failed.
+    pub(super) fn met(&mut self, verb: &'static str, error: &Error) {
+        let (resource, reason) = (self.resource, error.reason());
+        metrics::counter!(
+            "culvert_agent_api_errors_total", "resource" => resource, "verb" => verb, "reason" => reason
+        )
+        .increment(1);
+        let is_new = self.last.replace((verb, reason)) != Some((verb, reason));
+        let error = Chain(error);
+        match reason {
+            "forbidden" if is_new => error!(
+                resource, verb, %error,
+                "not allowed; give the agent's service account a ClusterRole with get, list and watch on {resource}"
+            ),
+            _ if is_new => {
+                warn!(resource, verb, %error, "the API server does not say what there is, trying again")
+            }
+            _ => debug!(resource, verb, %error, "the API server still does not say what there is"),
+        }
+    }
+
+    /// `verb` has worked.
+    pub(super) fn over(&mut self, verb: &'static str) {
+        if self.last.is_some_and(|(failed, _)| failed == verb) {
+            info!(resource = self.resource, verb, "the API server answers again");
+            self.last = None;
+        }
+    }
+}

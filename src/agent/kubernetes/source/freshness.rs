@@ -1,0 +1,63 @@
+//! When the API server was last heard of each resource.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resource {
+    Pods,
+    Namespaces,
+}
+
+impl Resource {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pods => "pods",
+            Self::Namespaces => "namespaces",
+        }
+    }
+
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Pods => "/api/v1/pods",
+            Self::Namespaces => "/api/v1/namespaces",
+        }
+    }
+}
+
+/// Shared by who listens and who wants to know. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Freshness(Arc<Mutex<Heard>>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    pods: Option<Instant>,
+    namespaces: Option<Instant>,
+}
+
+impl Freshness {
+    /// For how long nothing at all was heard of pods or of namespaces, whichever is longer; nothing before the first lists. A server
+    /// that works says something about once a minute.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(heard.pods?.min(heard.namespaces?).elapsed())
+    }
+
+    pub(super) fn heard(&self, resource: Resource) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let which = match resource {
+            Resource::Pods => &mut heard.pods,
+            Resource::Namespaces => &mut heard.namespaces,
+        };
+        *which = Some(Instant::now());
+    }
+
+    pub(super) fn measure(&self) {
+        if let Some(age) = self.age() {
+            metrics::gauge!("culvert_agent_view_age_seconds").set(age.as_secs_f64());
+        }
+    }
+}
