@@ -13,7 +13,7 @@
 
 use kube::Client;
 use kube::core::Request;
-use kube::core::params::{ListParams, WatchParams};
+use kube::core::params::WatchParams;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -25,17 +25,12 @@ use super::Change;
 use super::freshness::{Freshness, Resource};
 use crate::kubernetes::call::{self, Error};
 use crate::kubernetes::facts::{NamespaceFacts, PodFacts};
+use crate::kubernetes::list::List;
 use crate::kubernetes::pause::{Pace, Pauses};
 use crate::kubernetes::wire;
 
 mod trouble;
 mod watch;
-
-/// Objects asked for at a time: a page is held as text while it is read.
-const PAGE: u32 = 100;
-
-/// Pages of one list. A server that always says there is more does not get all of our memory.
-const MOST_PAGES: usize = 1000;
 
 /// Refusals after which a watch does not go on from its version: a server that was restored from a backup does not know it yet.
 const MOST_REFUSALS: u32 = 3;
@@ -132,23 +127,9 @@ impl Follow {
 
     /// All objects, and the version they are of.
     async fn list<T: Followed>(&self) -> Result<(Vec<T>, String), Error> {
-        let mut objects = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
-        params.field_selector = self.selector();
-        for _ in 0..MOST_PAGES {
-            let request = Request::new(self.resource.path()).list(&params);
-            let page: wire::Page<T::Wire> = call::ask(&self.client, request, self.pace.answer).await?;
-            self.freshness.heard(self.resource);
-            objects.extend(page.items.into_iter().filter_map(T::of));
-            if page.metadata.next.is_empty() {
-                return match page.metadata.resource_version {
-                    version if version.is_empty() => Err(Error::Nonsense("a list without a version")),
-                    version => Ok((objects, version)),
-                };
-            }
-            params.continue_token = Some(page.metadata.next);
-        }
-        Err(Error::Nonsense("a list without an end"))
+        let list =
+            List { path: self.resource.path(), field_selector: self.selector(), within: self.pace.answer };
+        list.all(&self.client, T::of, || self.freshness.heard(self.resource)).await
     }
 
     /// Watches for as long as no change can have been missed.

@@ -1,0 +1,57 @@
+//! One complete list of a resource, page by page.
+//!
+//! Each object is turned into what is kept of it as soon as its page is there, so that no more than one page is held as the server
+//! wrote it. Failures are not retried here.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::core::Request;
+use kube::core::params::ListParams;
+use serde::de::DeserializeOwned;
+
+use super::call::{self, Error};
+use super::wire::Page;
+
+/// Objects asked for at a time.
+const PAGE: u32 = 100;
+
+/// Pages of one list. A server that always says there is more does not get all of our memory.
+const MOST_PAGES: usize = 1000;
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) struct List<'a> {
+    pub(super) path: &'a str,
+    pub(super) field_selector: Option<String>,
+    /// For each page.
+    pub(super) within: Duration,
+}
+
+impl List<'_> {
+    /// All objects, and the version they are of. `keep` makes of each what is kept, `heard` is told of each page.
+    pub(super) async fn all<W: DeserializeOwned, T>(
+        self,
+        client: &Client,
+        keep: fn(W) -> Option<T>,
+        heard: impl Fn(),
+    ) -> Result<(Vec<T>, String), Error> {
+        let mut objects = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        params.field_selector = self.field_selector;
+        for _ in 0..MOST_PAGES {
+            let request = Request::new(self.path).list(&params);
+            let page: Page<W> = call::ask(client, request, self.within).await?;
+            heard();
+            objects.extend(page.items.into_iter().filter_map(keep));
+            if page.metadata.next.is_empty() {
+                return match page.metadata.resource_version {
+                    version if version.is_empty() => Err(Error::Nonsense("a list without a version")),
+                    version => Ok((objects, version)),
+                };
+            }
+            params.continue_token = Some(page.metadata.next);
+        }
+        Err(Error::Nonsense("a list without an end"))
+    }
+}

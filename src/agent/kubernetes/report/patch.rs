@@ -1,0 +1,50 @@
+//! Writing one pod's annotation.
+//!
+//! The UID goes along: the API server refuses (409) when the pod of that name is another one by now. The status is what is patched,
+//! because leave to do that is less than leave to change pods.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::core::Request;
+use kube::core::params::{Patch, PatchParams};
+use serde_json::json;
+
+use super::super::call::{self, Error};
+use super::super::decide::REDIRECTION;
+use crate::cluster::Claim;
+use crate::pod::{Uid, Workload};
+
+/// What the API server notes as the author.
+const AUTHOR: &str = "culvert-agent";
+
+/// Makes the annotation say `claim`.
+pub(super) async fn claim(
+    client: &Client,
+    uid: &Uid,
+    workload: &Workload,
+    claim: Claim,
+    within: Duration,
+) -> Result<(), Error> {
+    let value = match claim {
+        Claim::Enabled => Some("enabled"),
+        Claim::Pending => Some("pending"),
+        Claim::Absent | Claim::Other => None,
+    };
+    let patch = Patch::Merge(json!({
+        "metadata": { "uid": uid.as_str(), "annotations": { REDIRECTION: value } }
+    }));
+    let params = PatchParams { field_manager: Some(AUTHOR.to_owned()), ..PatchParams::default() };
+    let request = Request::new(format!("/api/v1/namespaces/{}/pods", workload.namespace)).patch_subresource(
+        "status",
+        &workload.name,
+        &params,
+        &patch,
+    );
+    call::ask::<serde::de::IgnoredAny>(client, request, within).await.map(|_| ())
+}
+
+/// Whether a failure means that there is no such pod any more.
+pub(super) fn is_gone(error: &Error) -> bool {
+    matches!(error.code(), Some(404 | 409))
+}
