@@ -22,7 +22,7 @@ use crate::rule::Family;
 /// What a namespace was like at a moment. Two of the same namespace that are equal mean that all that
 /// [`Iptables::verify`] looks at is the same: packet rules of both backends, policy rules, the routes of the routing
 /// table, and how far IPv6 works. It is of use within this process only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     /// The kernel counts changes of `nf_tables` rules, whoever makes them.
     generation: Option<u32>,

@@ -11,11 +11,11 @@
 //! API server ◀────────────────── report: claims (annotation), events
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::cluster::{View, Wish};
-use crate::pod::{NetnsSource, PodSpec};
-use crate::pods_file::Desired;
+use crate::cluster::{Claim, View, Why, Wish};
+use crate::pod::{Desired, NetnsSource, Others, PodSpec, Wishes};
 
 mod call;
 mod decide;
@@ -27,24 +27,33 @@ pub(crate) mod settings;
 pub(crate) mod source;
 mod wire;
 
-/// The pods of a view that shall be in the mesh.
+/// What a view means for the enrolment. Pods that have ended, and those that share the host's network, have nothing to be taken out.
 pub(crate) fn desired(view: &View) -> Desired {
-    let enrolled = view.pods.iter().filter_map(|(uid, pod)| match &pod.wish {
-        Wish::Enrol(capture) => Some(PodSpec {
-            uid: uid.clone(),
-            workload: pod.workload.clone(),
-            netns: NetnsSource::Found(Arc::clone(&pod.addresses)),
-            capture: Arc::clone(capture),
-        }),
-        Wish::Pass(_) => None,
-    });
-    enrolled.collect()
+    let mut wishes = Wishes::default();
+    let mut there = BTreeSet::new();
+    for (uid, pod) in &view.pods {
+        match &pod.wish {
+            Wish::Enrol(capture) => wishes.pods.push(PodSpec {
+                uid: uid.clone(),
+                workload: pod.workload.clone(),
+                netns: NetnsSource::Found(Arc::clone(&pod.addresses)),
+                capture: Arc::clone(capture),
+                claimed: pod.claim == Claim::Enabled,
+            }),
+            Wish::Pass(Why::Finished | Why::HostNetwork) => {}
+            Wish::Pass(Why::ExcludedNamespace | Why::Sidecar | Why::OptedOut | Why::NotLabelled) => {
+                there.insert(uid.clone());
+            }
+        }
+    }
+    wishes.others = Others::Known(there);
+    Arc::new(wishes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Claim, PodView, Why};
+    use crate::cluster::PodView;
     use crate::pod::{Uid, Workload};
 
     #[test]
@@ -56,10 +65,17 @@ mod tests {
             let view = PodView { workload, addresses, wish, claim: Claim::Absent, complaints: Vec::new() };
             (Uid::from(name), Arc::new(view))
         };
-        let pods = [pod("in", Wish::Enrol(Arc::default())), pod("out", Wish::Pass(Why::NotLabelled))].into();
-        let list = desired(&View { pods, ..View::default() });
-        assert_eq!(list.len(), 1);
-        assert_eq!(list[0].uid.as_str(), "in");
-        assert_eq!(list[0].netns, NetnsSource::Found(["10.0.0.7".parse().unwrap()].into()));
+        let passing = |name: &str, why| pod(name, Wish::Pass(why));
+        let pods = [
+            pod("in", Wish::Enrol(Arc::default())),
+            passing("out", Why::NotLabelled),
+            passing("host", Why::HostNetwork),
+            passing("done", Why::Finished),
+        ];
+        let wishes = desired(&View { pods: pods.into(), ..View::default() });
+        let [wish] = &wishes.pods[..] else { panic!("{wishes:?}") };
+        assert_eq!(wish.uid.as_str(), "in");
+        assert_eq!(wish.netns, NetnsSource::Found(["10.0.0.7".parse().unwrap()].into()));
+        assert_eq!(wishes.others, Others::Known(["out".into()].into()));
     }
 }

@@ -48,6 +48,7 @@ impl Rig {
 
     fn is(&mut self, state: State, nodes: usize) -> &mut Self {
         let status = Status {
+            refusal: None,
             workload: workload(),
             addresses: [].into(),
             capture: Arc::default(),
