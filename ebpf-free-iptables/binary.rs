@@ -18,6 +18,7 @@ use crate::options::Options;
 use crate::parse::Saved;
 use crate::plan::{FamilyPlan, Plan};
 use crate::rule::{Family, Table};
+use crate::run::Lock;
 use crate::script::Script;
 use crate::tool::{self, Backend, Tool};
 
@@ -135,6 +136,11 @@ impl Iptables {
         }
     }
 
+    /// The same programs for the machine's own namespace, which others program too.
+    pub(crate) fn for_host(self) -> Self {
+        Self { v4: self.v4.with_lock(Lock::Common), v6: self.v6.map(|v6| v6.with_lock(Lock::Common)), ..self }
+    }
+
     pub(crate) fn toolset(&self, family: Family) -> Result<&Toolset, Arc<NoTool>> {
         match family {
             Family::V4 => Ok(&self.v4),
@@ -144,6 +150,11 @@ impl Iptables {
 }
 
 impl Toolset {
+    fn with_lock(self, lock: Lock) -> Self {
+        let other = self.other.map(|tool| tool.with_lock(lock));
+        Self { preferred: self.preferred.with_lock(lock), other }
+    }
+
     /// Both tools, the preferred one first.
     pub(crate) fn tools(&self) -> impl Iterator<Item = &Tool> {
         std::iter::once(&self.preferred).chain(&self.other)

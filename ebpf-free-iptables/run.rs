@@ -31,6 +31,16 @@ pub(crate) struct Job<'j> {
     pub(crate) arguments: &'j [&'j str],
     pub(crate) input: &'j str,
     pub(crate) within: Duration,
+    pub(crate) lock: Lock,
+}
+
+/// Whom the xtables tools take turns with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Whoever programs the same namespace by this crate: it is a pod's, and nobody else does.
+    OfNamespace,
+    /// Everybody on the machine: it is the machine's own namespace.
+    Common,
 }
 
 /// What a command that ended left behind.
@@ -48,7 +58,10 @@ pub(crate) fn run(job: Job<'_>, netns: &Netns) -> io::Result<Option<Ended>> {
     let mut output = Capture::new(OUTPUT_LIMIT)?;
     let mut complaint = Capture::new(ERROR_LIMIT)?;
     let mut command = Command::new(job.program);
-    command.args(job.arguments).env("LC_ALL", "C").env(LOCK_FILE, netns.path());
+    command.args(job.arguments).env("LC_ALL", "C");
+    if job.lock == Lock::OfNamespace {
+        command.env(LOCK_FILE, netns.path());
+    }
     command.stdin(input(job.input)?).stdout(output.stdio()?).stderr(complaint.stdio()?);
     child::die_with_parent(child::start_in(&mut command, netns)?);
     let deadline = Instant::now() + job.within;
@@ -116,7 +129,13 @@ mod tests {
 
     fn shell(script: &str, within: Duration) -> Option<Ended> {
         let arguments = ["-c", script];
-        let job = Job { program: Path::new("/bin/sh"), arguments: &arguments, input: "in", within };
+        let job = Job {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            input: "in",
+            within,
+            lock: Lock::OfNamespace,
+        };
         run(job, &Netns::create().unwrap()).unwrap()
     }
 
@@ -133,7 +152,13 @@ mod tests {
     fn it_runs_inside_with_a_lock_of_its_own() {
         let netns = Netns::create().unwrap();
         let script = "readlink /proc/self/ns/net; stat -Lc 'net:[%i]' $XTABLES_LOCKFILE";
-        let job = Job { program: Path::new("/bin/sh"), arguments: &["-c", script], input: "", within: LONG };
+        let job = Job {
+            program: Path::new("/bin/sh"),
+            arguments: &["-c", script],
+            input: "",
+            within: LONG,
+            lock: Lock::OfNamespace,
+        };
         let ended = run(job, &netns).unwrap().unwrap();
         assert_eq!(ended.output, format!("{0}\n{0}\n", netns.id()));
     }
@@ -152,7 +177,13 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_an_error() {
-        let job = Job { program: Path::new("/nonexistent"), arguments: &[], input: "", within: LONG };
+        let job = Job {
+            program: Path::new("/nonexistent"),
+            arguments: &[],
+            input: "",
+            within: LONG,
+            lock: Lock::OfNamespace,
+        };
         let error = run(job, &Netns::create().unwrap()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }

@@ -25,6 +25,11 @@ pub(crate) struct Place {
 }
 
 impl Script {
+    /// Lines made elsewhere: whole tables, from `*TABLE` to `COMMIT`.
+    pub(crate) fn of(lines: Vec<String>) -> Self {
+        Self { lines }
+    }
+
     /// The lines that bring what is `saved` to `plan`; without a plan, to nothing of ours.
     pub(crate) fn bring(plan: Option<&FamilyPlan>, saved: &Saved) -> Self {
         let mut script = Self::default();

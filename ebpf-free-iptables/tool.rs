@@ -11,7 +11,7 @@ use culvert_sys::netns::Netns;
 
 use crate::parse::{Malformed, Saved};
 use crate::rule::{Family, Table};
-use crate::run::{self, Ended, Job};
+use crate::run::{self, Ended, Job, Lock};
 use crate::script::{Place, Script};
 
 /// How long one run of a program may take.
@@ -46,6 +46,7 @@ pub(crate) struct Tool {
     pub(crate) version: Version,
     directory: PathBuf,
     deadline: Duration,
+    lock: Lock,
 }
 
 /// A version of iptables.
@@ -136,9 +137,21 @@ impl Tool {
         };
         let (version, backend) = version(&directory.join(name), name, netns)?;
         let directory = directory.clone();
-        let tool = Self { backend, name: name.to_owned(), version, directory, deadline: DEADLINE };
+        let tool = Self {
+            backend,
+            name: name.to_owned(),
+            version,
+            directory,
+            deadline: DEADLINE,
+            lock: Lock::OfNamespace,
+        };
         tool.save(netns)?;
         Ok(tool)
+    }
+
+    /// The same programs, taking turns with others.
+    pub(crate) fn with_lock(self, lock: Lock) -> Self {
+        Self { lock, ..self }
     }
 
     /// Reads what the namespace holds.
@@ -180,7 +193,7 @@ impl Tool {
 
     fn run(&self, program: &str, arguments: &[&str], input: &str, netns: &Netns) -> Result<Ended, Error> {
         let path = self.directory.join(program);
-        let job = Job { program: &path, arguments, input, within: self.deadline };
+        let job = Job { program: &path, arguments, input, within: self.deadline, lock: self.lock };
         run(job, program, netns)
     }
 }
@@ -200,7 +213,8 @@ pub(crate) fn name(family: Family, backend: Option<Backend>) -> String {
     }
 }
 
-fn run(job: Job<'_>, program: &str, netns: &Netns) -> Result<Ended, Error> {
+/// Runs a program; an end too late is an error of its own.
+pub(crate) fn run(job: Job<'_>, program: &str, netns: &Netns) -> Result<Ended, Error> {
     match run::run(job, netns) {
         Ok(Some(ended)) => Ok(ended),
         Ok(None) => Err(Error::TimedOut { program: program.to_owned(), within: job.within }),
@@ -209,7 +223,13 @@ fn run(job: Job<'_>, program: &str, netns: &Netns) -> Result<Ended, Error> {
 }
 
 fn version(path: &Path, program: &str, netns: &Netns) -> Result<(Version, Backend), Error> {
-    let job = Job { program: path, arguments: &["--version"], input: "", within: DEADLINE };
+    let job = Job {
+        program: path,
+        arguments: &["--version"],
+        input: "",
+        within: DEADLINE,
+        lock: Lock::OfNamespace,
+    };
     let ended = run(job, program, netns)?;
     if !ended.status.success() {
         return Err(failed(program.to_owned(), &ended));
@@ -245,18 +265,20 @@ fn line_number(complaint: &str) -> Option<usize> {
     })
 }
 
-fn failed(program: String, ended: &Ended) -> Error {
+/// What a program that failed is reported as.
+pub(crate) fn failed(program: String, ended: &Ended) -> Error {
     Error::Failed { program, ending: run::ending(ended.status), said: said(ended) }
 }
 
 /// What the tool printed, on one line and without its advice to read its manual.
-fn said(ended: &Ended) -> String {
+pub(crate) fn said(ended: &Ended) -> String {
     let complaint = ended.complaint.lines().map(str::trim);
     let lines: Vec<&str> = complaint.filter(|line| !line.is_empty() && !line.starts_with("Try `")).collect();
     if lines.is_empty() { "it printed no reason".to_owned() } else { shortened(&lines.join("; ")) }
 }
 
-fn shortened(text: &str) -> String {
+/// As much of a text as an error may carry.
+pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 500;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -303,6 +325,7 @@ mod tests {
             version: Version { major: 1, minor: 8, patch: 9 },
             directory: directory.clone(),
             deadline: Duration::from_millis(200),
+            lock: Lock::OfNamespace,
         };
         let error = tool.run("slow-save", &["60"], "", &Netns::create().unwrap()).unwrap_err();
         std::fs::remove_dir_all(directory).unwrap();
