@@ -45,7 +45,7 @@ install_packages() {
 
 case "${1:-}" in
 packages)
-    need_commands cc:build-essential ip:iproute2 iptables-nft:iptables iptables-legacy:iptables openssl:openssl
+    need_commands cc:build-essential ip:iproute2 iptables-nft:iptables iptables-legacy:iptables ipset:ipset openssl:openssl
     ;;
 peers)
     need_commands python3:python3 node:nodejs nghttpx:nghttp2-proxy dnsmasq:dnsmasq-base dig:bind9-dnsutils \

@@ -19,6 +19,7 @@
 //! - `apply`, `verify`, `remove`: what there is to do
 //! - `traces`: whether anything is there at all; `fingerprint`: whether anything has changed; both from the kernel itself
 //!   (`nft`, `legacy`)
+//! - `host`: the other rules, those of a node, which tell kubelet's probes from all else
 //!
 //! All of it blocks, for some milliseconds per call where tools run: call it where blocking is allowed. The calling thread must live
 //! until the call returns, because the tools die with it.
@@ -28,6 +29,7 @@ mod binary;
 mod drift;
 mod error;
 mod fingerprint;
+mod host;
 mod kernel;
 mod legacy;
 mod netlink;
@@ -51,6 +53,7 @@ pub use binary::{Iptables, NoTool, Search, Unfit};
 pub use drift::{Difference, Drift, RuleDifference, Wrong};
 pub use error::{Error, RemoveError};
 pub use fingerprint::Fingerprint;
+pub use host::{Disguise, HostError, HostProbes, HostRemoveError, ProbedPods};
 pub use options::{MAX_PASSED_NETWORKS, MAX_PASSED_PORTS, Options, Passed, ProbeSource};
 pub use plan::{
     DNS_PORT, INBOUND_PORT, MARK_MASK, MAX_VIRTUAL_INTERFACES, OUTBOUND_PORT, PACKET_MARK, Plan, RETURN_MARK,

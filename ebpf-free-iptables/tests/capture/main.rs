@@ -7,6 +7,7 @@ mod failure;
 mod fingerprint;
 mod golden;
 mod harness;
+mod host;
 mod idempotence;
 mod limits;
 mod passed;
