@@ -1,0 +1,181 @@
+//! The CNI plugin (CNI specification 1.1.0): what container runtimes execute for each pod, as the last plugin of the chain.
+//!
+//! In go `CNI_*` variables and the configuration on stdin; out come the result of the plugin before it, unchanged, or an error a
+//! runtime understands. The pod's network namespace is not entered and no API server is asked: the agent does all that. While the agent is
+//! away, pods of namespaces that have pods in the mesh do not start, and all others do.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::roster::Roster;
+
+pub(crate) use conf::{AgentPods, Entry, PLUGIN};
+
+mod ask;
+mod call;
+mod conf;
+mod error;
+pub(crate) mod message;
+
+use ask::Failure;
+use call::{Call, Command, Pod, Variables};
+use error::{Code, Error};
+use message::Request;
+
+/// Versions of the specification that are spoken; the last one is the newest.
+pub(crate) const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
+/// Whether the program was started as the plugin: under its name, or with its command.
+pub(crate) fn is_meant() -> bool {
+    let mut arguments = env::args_os();
+    let program = arguments.next().map(OsString::from);
+    let named = program.as_deref().and_then(|path| Path::new(path).file_name()) == Some(OsStr::new(PLUGIN));
+    named || arguments.next().is_some_and(|command| command == "cni")
+}
+
+/// Runs the plugin: one command of a runtime.
+pub(crate) fn main() -> ExitCode {
+    let started = Instant::now();
+    let variables = Variables::of_the_process();
+    match run(&variables, started) {
+        Ok(output) => print(&output, ExitCode::SUCCESS),
+        Err(error) => {
+            // Runtimes log what is on stderr; not all show all of what is on stdout.
+            eprintln!("{PLUGIN}: {error}");
+            print(&error.to_json(), ExitCode::FAILURE)
+        }
+    }
+}
+
+fn print(output: &str, code: ExitCode) -> ExitCode {
+    match io::stdout().write_all(output.as_bytes()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run(variables: &Variables, started: Instant) -> Result<String, Error> {
+    match Command::of(variables)? {
+        Command::Version => Ok(versions()),
+        // Nothing is kept here, and a node without its agent can still start what is not in the mesh.
+        Command::Status | Command::Gc => Ok(String::new()),
+        Command::Del => {
+            // A pod that cannot be taken down stays for ever; the agent finds out by itself.
+            if let Err(error) = del(variables) {
+                eprintln!("{PLUGIN}: {error}; the pod is taken down all the same");
+            }
+            Ok(String::new())
+        }
+        Command::Add => {
+            let call = Call::read(variables, call::stdin()?)?;
+            let result = call.result()?;
+            may_go_on(&call, "add", started)?;
+            Ok(result)
+        }
+        Command::Check => {
+            let call = Call::read(variables, call::stdin()?)?;
+            call.result()?;
+            may_go_on(&call, "check", started)?;
+            Ok(String::new())
+        }
+    }
+}
+
+fn versions() -> String {
+    let [.., newest] = VERSIONS;
+    serde_json::json!({ "cniVersion": newest, "supportedVersions": VERSIONS }).to_string()
+}
+
+fn del(variables: &Variables) -> Result<(), Error> {
+    let call = Call::read(variables, call::stdin()?)?;
+    let Some(pod) = call.pod() else { return Ok(()) };
+    if call.entry.exempts(&pod.namespace, &pod.name) {
+        return Ok(());
+    }
+    ask::tell(&call.entry.agent_socket, &request(&call, pod))
+        .map_err(|failure| refusal(&call.version, pod, &failure))
+}
+
+/// Asks the agent whether the pod may start, or is as it should be.
+fn may_go_on(call: &Call, what: &str, started: Instant) -> Result<(), Error> {
+    // Without a name it is no pod: somebody runs containers without Kubernetes.
+    let Some(pod) = call.pod() else { return Ok(()) };
+    if call.entry.exempts(&pod.namespace, &pod.name) {
+        return Ok(());
+    }
+    let failure = match ask::ask(&call.entry.agent_socket, what, &request(call, pod), started) {
+        Ok(answer) => {
+            if let Some(note) = answer.note {
+                eprintln!("{PLUGIN}: {}/{}: {note}", pod.namespace, pod.name);
+            }
+            return Ok(());
+        }
+        Err(failure) => failure,
+    };
+    if failure.is_of_an_agent_that_is_away() {
+        let roster = Roster::read(&call.entry.state_file);
+        if roster.as_ref().is_ok_and(|roster| !roster.concerns(&pod.namespace)) {
+            eprintln!(
+                "{PLUGIN}: {}/{} starts without the agent, which has nothing to do with its namespace: {failure}",
+                pod.namespace, pod.name
+            );
+            return Ok(());
+        }
+        if let Err(error) = roster {
+            let error = culvert_process::exit::Chain(&error).to_string();
+            eprintln!("{PLUGIN}: which namespaces are enrolled is not known: {error}");
+        }
+    }
+    Err(refusal(&call.version, pod, &failure))
+}
+
+fn request(call: &Call, pod: &Pod) -> Request {
+    Request {
+        container_id: call.container.clone(),
+        netns: call.netns.clone(),
+        ifname: call.interface.clone(),
+        pod_namespace: pod.namespace.clone(),
+        pod_name: pod.name.clone(),
+        pod_uid: pod.uid.clone(),
+        addresses: call.addresses(),
+    }
+}
+
+/// What the runtime is told, and people read in the events of the pod.
+fn refusal(version: &str, pod: &Pod, failure: &Failure) -> Error {
+    let pod = format!("{}/{}", pod.namespace, pod.name);
+    let (code, what, remedy) = match failure {
+        Failure::Away(_) => (
+            Code::TryAgainLater,
+            format!("the Culvert agent of this node is away, and {pod} may have to be in the mesh"),
+            "it starts once the agent is back: look at the agent's pod on this node, and at its log",
+        ),
+        Failure::NotReady(_) => (
+            Code::TryAgainLater,
+            format!(
+                "the Culvert agent of this node does not know the cluster yet, and {pod} may have to be in the mesh"
+            ),
+            "it starts once the agent has read the pods and namespaces: if that lasts, look at the agent's log",
+        ),
+        Failure::Lost(_) => (
+            Code::TryAgainLater,
+            format!("the Culvert agent has not said whether {pod} is in the mesh"),
+            "tried again by the kubelet; if that lasts, look at the agent's log on this node",
+        ),
+        Failure::Refused(_) => (
+            Code::TryAgainLater,
+            format!("{pod} cannot be taken into the mesh yet"),
+            "tried again by the kubelet; if that lasts, look at the logs of the agent and the node proxy on this node",
+        ),
+        Failure::Invalid(_) => (
+            Code::Environment,
+            format!("the Culvert agent cannot do anything with what the runtime says of {pod}"),
+            "the runtime or its configuration of CNI is at fault",
+        ),
+    };
+    Error::new(version, code, what).because(format!("{failure}; {remedy}"))
+}

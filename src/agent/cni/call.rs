@@ -1,0 +1,255 @@
+//! A runtime's call as it comes: `CNI_*` variables and the configuration on stdin.
+//!
+//! In go untrusted strings and bytes, out comes a [`Call`] that makes sense, or the error the runtime is told.
+
+use std::env;
+use std::io::{self, Read as _};
+use std::net::IpAddr;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::VERSIONS;
+use super::conf::Entry;
+use super::error::{Code, Error};
+
+/// A configuration is a few hundred bytes; a result with many routes some thousands.
+const MAX_INPUT: u64 = 1 << 20;
+
+/// A runtime writes the configuration as it starts the plugin.
+const INPUT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The variables, as far as they are used.
+#[derive(Debug, Default)]
+pub(super) struct Variables {
+    command: Option<String>,
+    container: Option<String>,
+    netns: Option<String>,
+    interface: Option<String>,
+    arguments: Option<String>,
+}
+
+impl Variables {
+    /// Reads them, once. What is not UTF-8 is not there.
+    pub(super) fn of_the_process() -> Self {
+        let variable = |name| env::var(name).ok().filter(|text: &String| !text.is_empty());
+        Self {
+            command: variable("CNI_COMMAND"),
+            container: variable("CNI_CONTAINERID"),
+            netns: variable("CNI_NETNS"),
+            interface: variable("CNI_IFNAME"),
+            arguments: variable("CNI_ARGS"),
+        }
+    }
+}
+
+/// What the runtime wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    Add,
+    Del,
+    Check,
+    Status,
+    Gc,
+    Version,
+}
+
+impl Command {
+    pub(super) fn of(variables: &Variables) -> Result<Self, Error> {
+        match variables.command.as_deref() {
+            Some("ADD") => Ok(Self::Add),
+            Some("DEL") => Ok(Self::Del),
+            Some("CHECK") => Ok(Self::Check),
+            Some("STATUS") => Ok(Self::Status),
+            Some("GC") => Ok(Self::Gc),
+            Some("VERSION") => Ok(Self::Version),
+            Some(other) => Err(Error::early(
+                Code::Environment,
+                format!("CNI_COMMAND is {other:?}; ADD, DEL, CHECK, STATUS, GC and VERSION are understood"),
+            )),
+            None => Err(Error::early(Code::Environment, "CNI_COMMAND is not set")
+                .because("this program is a CNI plugin, which container runtimes execute")),
+        }
+    }
+}
+
+/// The pod that is being started, or taken down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pod {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: Option<String>,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) version: String,
+    pub(super) entry: Entry,
+    pub(super) container: String,
+    pub(super) netns: Option<String>,
+    pub(super) interface: String,
+    pod: Option<Pod>,
+    previous: Option<Box<RawValue>>,
+}
+
+/// The part of the configuration that is the runtime's.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    cni_version: Option<String>,
+    prev_result: Option<Box<RawValue>>,
+}
+
+/// What is read of the result of the plugin before.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Previous {
+    cni_version: Option<String>,
+    #[serde(default)]
+    ips: Vec<Ip>,
+}
+
+#[derive(Deserialize)]
+struct Ip {
+    /// With the length of the prefix.
+    address: String,
+}
+
+impl Call {
+    pub(super) fn read(variables: &Variables, input: Vec<u8>) -> Result<Self, Error> {
+        let Input { cni_version, prev_result } =
+            serde_json::from_slice(&input).map_err(|error| unusable(&error))?;
+        let version = cni_version.unwrap_or_else(|| "0.1.0".to_owned());
+        if !VERSIONS.contains(&version.as_str()) {
+            return Err(Error::early(Code::Version, format!("version {version:?} of CNI is not spoken"))
+                .because(format!("set cniVersion of the list to one of {}", VERSIONS.join(", "))));
+        }
+        let entry = serde_json::from_slice(&input).map_err(|error| unusable(&error))?;
+        let missing = |name: &str| Error::new(&version, Code::Environment, format!("{name} is not set"));
+        let container = variables.container.clone().ok_or_else(|| missing("CNI_CONTAINERID"))?;
+        let interface = variables.interface.clone().ok_or_else(|| missing("CNI_IFNAME"))?;
+        if variables.netns.is_none() && variables.command.as_deref() != Some("DEL") {
+            return Err(missing("CNI_NETNS"));
+        }
+        let pod = variables.arguments.as_deref().and_then(pod);
+        Ok(Self {
+            version,
+            entry,
+            container,
+            netns: variables.netns.clone(),
+            interface,
+            pod,
+            previous: prev_result,
+        })
+    }
+
+    /// The pod, if it is one.
+    pub(super) fn pod(&self) -> Option<&Pod> {
+        self.pod.as_ref()
+    }
+
+    /// What the plugin before has answered, as the runtime gave it.
+    pub(super) fn result(&self) -> Result<String, Error> {
+        let wrong = |message: String| {
+            Error::new(&self.version, Code::Configuration, message).because(
+                "the plugin has to be behind the one that makes the pod's interface, in one list with it",
+            )
+        };
+        let previous = self.previous.as_deref().ok_or_else(|| wrong("there is no prevResult".to_owned()))?;
+        let read: Previous = serde_json::from_str(previous.get())
+            .map_err(|error| wrong(format!("prevResult makes no sense: {error}")))?;
+        match read.cni_version {
+            Some(_) => Ok(previous.get().to_owned()),
+            // A result without a version would be taken for one of version 0.1.0.
+            None => Ok(with_version(previous.get(), &self.version)),
+        }
+    }
+
+    /// The addresses of the pod, as far as they make sense.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let read = self.previous.as_deref().and_then(|text| serde_json::from_str(text.get()).ok());
+        let ips = read.map(|previous: Previous| previous.ips).unwrap_or_default();
+        ips.iter().filter_map(|ip| ip.address.split('/').next()?.parse().ok()).collect()
+    }
+}
+
+/// Adds a version to a JSON object that has none.
+fn with_version(object: &str, version: &str) -> String {
+    let rest = object.trim_start().trim_start_matches('{');
+    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+    format!("{{\"cniVersion\":\"{version}\"{comma}{rest}")
+}
+
+/// Reads `KEY=VALUE;KEY=VALUE`. Other keys are for other plugins.
+fn pod(arguments: &str) -> Option<Pod> {
+    let value = |wanted: &str| {
+        let pairs = arguments.split(';').filter_map(|pair| pair.split_once('='));
+        let mut values = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
+        values.next().map(|(_, value)| value.to_owned())
+    };
+    Some(Pod {
+        namespace: value("K8S_POD_NAMESPACE")?,
+        name: value("K8S_POD_NAME")?,
+        uid: value("K8S_POD_UID"),
+    })
+}
+
+/// Reads the configuration, all of it, and not for ever.
+pub(super) fn stdin() -> Result<Vec<u8>, Error> {
+    let (sender, receiver) = mpsc::channel();
+    // Ends with the process if the runtime never closes its end.
+    thread::spawn(move || {
+        let mut input = Vec::new();
+        let result = io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut input);
+        // Nobody waits any more after the deadline.
+        let _ = sender.send(result.map(|_| input));
+    });
+    let unread =
+        |why: String| Error::early(Code::Input, "the configuration cannot be read from stdin").because(why);
+    let input = receiver
+        .recv_timeout(INPUT_DEADLINE)
+        .map_err(|_| unread(format!("the runtime has not closed it within {INPUT_DEADLINE:?}")))?
+        .map_err(|error| unread(error.to_string()))?;
+    if input.len() as u64 > MAX_INPUT {
+        return Err(Error::early(Code::Json, format!("the configuration is longer than {MAX_INPUT} bytes")));
+    }
+    Ok(input)
+}
+
+fn unusable(error: &serde_json::Error) -> Error {
+    let (code, message) = match error.classify() {
+        Category::Data => (Code::Configuration, "the configuration makes no sense"),
+        Category::Io | Category::Syntax | Category::Eof => (Code::Json, "the configuration is not JSON"),
+    };
+    Error::early(code, message).because(format!("{error}; culvert-agent writes the entry of this plugin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_are_found_among_other_arguments() {
+        let pod = |text: &str| super::pod(text).map(|pod| (pod.namespace, pod.name, pod.uid));
+        let all = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=c;K8S_POD_UID=u";
+        assert_eq!(pod(all), Some(("shop".into(), "web-0".into(), Some("u".into()))));
+        assert_eq!(
+            pod("K8S_POD_NAME=a=b;K8S_POD_NAMESPACE=n;K8S_POD_UID="),
+            Some(("n".into(), "a=b".into(), None))
+        );
+        for text in ["", ";;", "=", "K8S_POD_NAME=a", "K8S_POD_NAMESPACE=;K8S_POD_NAME=a"] {
+            assert_eq!(pod(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_result_without_a_version_gets_one() {
+        assert_eq!(with_version(" {}", "1.0.0"), r#"{"cniVersion":"1.0.0"}"#);
+        assert_eq!(with_version(r#"{"ips":[]}"#, "0.4.0"), r#"{"cniVersion":"0.4.0","ips":[]}"#);
+    }
+}
