@@ -1,0 +1,183 @@
+//! What the agent answers over its Unix socket: the CNI plugin's questions, and what has become of each pod.
+//!
+//! In go requests of root's processes on this host, out come answers made of the cluster's [`View`](crate::cluster::View), the
+//! enrolment's [`Board`](crate::board::Board), and namespaces for the enrolment. Whether a pod is enrolled is not decided here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request as HttpRequest, State as Extract};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use crate::board::Boards;
+use crate::cluster::Views;
+use crate::cni::message::{Answer, HELLO, Refusal, Request};
+use crate::handed::Handed;
+use crate::namespaces::Host;
+use crate::serving;
+
+pub(crate) use measured::{DURATION, describe_metrics};
+use peers::Peers;
+
+mod add;
+mod check;
+mod measured;
+mod peers;
+mod pods;
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// Where the plugin finds the agent unless it is told otherwise.
+pub(crate) const SOCKET: &str = "/var/run/culvert/agent.sock";
+
+/// Requests that are being answered at once; a node has fewer pods.
+const MOST_REQUESTS: usize = 256;
+
+/// Connections at once: room to tell a few more that there are too many.
+const MOST_CONNECTIONS: usize = MOST_REQUESTS + 64;
+
+/// A request is the description of one pod.
+const MAX_BODY: usize = 64 << 10;
+
+/// How long a request may take to come in after its head.
+const BODY: Duration = Duration::from_secs(5);
+
+/// A socket that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("another agent is listening on {}; stop it, or choose another --cni-socket", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot create the directory of the socket {}; create it, or choose another --cni-socket", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {}; choose another --cni-socket", path.display())]
+    Listen { path: PathBuf, source: io::Error },
+}
+
+/// What questions are answered from.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    pub(crate) views: Views,
+    pub(crate) boards: Boards,
+    pub(crate) handed: Handed,
+    pub(crate) host: Host,
+    /// Where the host's files are seen from here, before the paths runtimes say; empty if at the same place.
+    pub(crate) host_prefix: PathBuf,
+}
+
+#[derive(Clone)]
+struct Context {
+    sources: Arc<Sources>,
+    seats: Arc<Semaphore>,
+}
+
+/// The open socket.
+#[derive(Debug)]
+pub(crate) struct Socket(Peers);
+
+/// Opens the socket, and creates its directory if there is none.
+pub(crate) fn bind(path: &Path) -> Result<Socket, Error> {
+    Peers::bind(path).map(Socket)
+}
+
+/// Answers until it is dropped.
+pub(crate) async fn serve(socket: Socket, sources: Sources) {
+    serving::serve(socket.0, router(sources), MOST_CONNECTIONS).await;
+}
+
+fn router(sources: Sources) -> Router {
+    let context = Context { sources: Arc::new(sources), seats: Arc::new(Semaphore::new(MOST_REQUESTS)) };
+    Router::new()
+        .route("/v1/cni/add", post(add))
+        .route("/v1/cni/check", post(check))
+        .route("/v1/cni/del", post(del))
+        .route("/v1/pods", get(pods))
+        .layer(middleware::from_fn_with_state(context.clone(), seated))
+        // Somebody is there even when all seats are taken.
+        .route(HELLO, get(async || StatusCode::OK))
+        .with_state(context)
+}
+
+/// Sends away whoever comes when all seats are taken.
+async fn seated(Extract(context): Extract<Context>, request: HttpRequest, next: Next) -> Response {
+    let Ok(_seat) = context.seats.try_acquire() else {
+        let reason =
+            format!("the agent answers {MOST_REQUESTS} requests already, which is as many as it can");
+        return Failure::Retry(reason).into_response();
+    };
+    next.run(request).await
+}
+
+async fn add(Extract(context): Extract<Context>, request: HttpRequest) -> Response {
+    answer("add", async { add::add(&context.sources, &body(request).await?).await }).await
+}
+
+async fn check(Extract(context): Extract<Context>, request: HttpRequest) -> Response {
+    answer("check", async { check::check(&context.sources, &body(request).await?).await }).await
+}
+
+async fn del(Extract(context): Extract<Context>, request: HttpRequest) -> Response {
+    answer("del", async { Ok(check::del(&context.sources, &body(request).await?)) }).await
+}
+
+async fn pods(Extract(context): Extract<Context>) -> Response {
+    let (view, board) = {
+        let sources = &context.sources;
+        (sources.views.borrow().clone(), Arc::clone(&sources.boards.borrow()))
+    };
+    json(StatusCode::OK, &pods::list(view.as_deref(), &board))
+}
+
+async fn answer(command: &'static str, work: impl Future<Output = Result<Answer, Failure>>) -> Response {
+    let started = Instant::now();
+    let result = work.await;
+    measured::count(command, &result, started.elapsed());
+    match result {
+        Ok(answer) => json(StatusCode::OK, &answer),
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn body(request: HttpRequest) -> Result<Request, Failure> {
+    let bytes = timeout(BODY, axum::body::to_bytes(request.into_body(), MAX_BODY))
+        .await
+        .map_err(|_| Failure::Invalid(format!("the request has not come in within {BODY:?}")))?
+        .map_err(|error| Failure::Invalid(format!("the request cannot be read: {error}")))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::Invalid(format!("the request makes no sense: {error}")))
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_string(body).expect("structs of strings and numbers are JSON");
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// Why a pod may not go on, in words.
+#[derive(Debug)]
+enum Failure {
+    /// Asking again is of no use.
+    Invalid(String),
+    /// Not yet.
+    Retry(String),
+    /// Nothing is known of the cluster.
+    NotReady(String),
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, reason, ready) = match self {
+            Self::Invalid(reason) => (StatusCode::BAD_REQUEST, reason, true),
+            Self::Retry(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason, true),
+            Self::NotReady(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason, false),
+        };
+        json(status, &Refusal { reason, ready })
+    }
+}

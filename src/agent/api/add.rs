@@ -1,0 +1,247 @@
+//! A pod is being started: its namespace goes to the enrolment, and the runtime waits until the pod is in the mesh.
+//!
+//! In goes what the runtime says, out comes whether the pod may start. A namespace that did not make it is forgotten again: the
+//! runtime takes it down and makes another one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_process::exit::Chain;
+use culvert_sys::netns::{Netns, NetnsId};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::{Failure, Sources};
+use crate::board::{Board, State, Status};
+use crate::cluster::{PodView, View, Wish};
+use crate::cni::message::{Answer, Request};
+use crate::handed::{Handed, Sandbox};
+use crate::pod::Uid;
+use crate::roster::Roster;
+
+/// How long a pod may be unknown. The kubelet and the agent learn of it at about the same time.
+const FIND: Duration = Duration::from_secs(5);
+
+/// How long it may take to get it into the mesh. With [`FIND`] less than the plugin waits.
+const ENROL: Duration = Duration::from_secs(20);
+
+/// Why nothing is known.
+pub(super) const NOT_LISTED: &str = "the pods and namespaces have not been listed yet";
+
+pub(super) async fn add(sources: &Sources, request: &Request) -> Result<Answer, Failure> {
+    let (uid, pod) = match find(sources, request).await? {
+        Found::Pod(uid, pod) => (uid, pod),
+        Found::Nothing(note) => {
+            warn!(pod = %request.pod_name, namespace = %request.pod_namespace, "{note}");
+            return Ok(Answer { enrolled: false, note: Some(note) });
+        }
+    };
+    match &pod.wish {
+        Wish::Pass(why) => Ok(Answer { enrolled: false, note: Some(super::pods::why(*why).to_owned()) }),
+        Wish::Enrol(_) => {
+            let netns = open(sources, request).await?;
+            let result = enrol(sources, &uid, request, netns).await;
+            let (container, netns) = (&request.container_id, request.netns.as_deref());
+            match &result {
+                Ok(_) => info!(%uid, pod = %pod.workload, container, netns, "a pod starts in the mesh"),
+                Err(failure) => {
+                    warn!(%uid, pod = %pod.workload, container, netns, ?failure, "a pod may not start yet")
+                }
+            }
+            result
+        }
+    }
+}
+
+/// What is known of a pod that is being started.
+enum Found {
+    Pod(Uid, Arc<PodView>),
+    /// Not of it, but its namespace has nothing to do with the mesh.
+    Nothing(String),
+}
+
+/// Waits until the pod is known, for a while.
+async fn find(sources: &Sources, request: &Request) -> Result<Found, Failure> {
+    let mut views = sources.views.clone();
+    let known = views.wait_for(|view| view.as_deref().is_some_and(|view| lookup(view, request).is_some()));
+    match timeout(FIND, known).await {
+        Ok(Err(_)) => return Err(Failure::NotReady("the agent is stopping".to_owned())),
+        Ok(Ok(_)) | Err(_) => {}
+    }
+    let view = views.borrow().clone();
+    let Some(view) = view else {
+        return Err(Failure::NotReady(NOT_LISTED.to_owned()));
+    };
+    if let Some((uid, pod)) = lookup(&view, request) {
+        return Ok(Found::Pod(uid, pod));
+    }
+    let (namespace, name) = (&request.pod_namespace, &request.pod_name);
+    let unknown = format!("the agent has not heard of the pod {namespace}/{name} within {FIND:?}");
+    let out_of_the_mesh =
+        view.namespaces.contains_key(namespace.as_str()) && !Roster::of(&view).concerns(namespace);
+    if out_of_the_mesh {
+        return Ok(Found::Nothing(format!(
+            "{unknown}; nothing in its namespace is in the mesh, so it starts"
+        )));
+    }
+    Err(Failure::Retry(format!("{unknown}, and it may have to be in the mesh; is the API server slow?")))
+}
+
+/// Finds a pod by its UID, or by its name if the runtime does not say the UID: names are reused.
+pub(super) fn lookup(view: &View, request: &Request) -> Option<(Uid, Arc<PodView>)> {
+    if let Some(uid) = &request.pod_uid {
+        let (uid, pod) = view.pods.get_key_value(uid.as_str())?;
+        return Some((uid.clone(), Arc::clone(pod)));
+    }
+    let named = |pod: &PodView| {
+        pod.workload.namespace == request.pod_namespace && pod.workload.name == request.pod_name
+    };
+    view.pods.iter().find(|(_, pod)| named(pod)).map(|(uid, pod)| (uid.clone(), Arc::clone(pod)))
+}
+
+/// Opens the namespace the runtime has made, which is nobody else's.
+pub(super) async fn open(sources: &Sources, request: &Request) -> Result<Arc<Netns>, Failure> {
+    let Some(said) = &request.netns else {
+        return Err(Failure::Invalid(
+            "the runtime does not say which network namespace the pod has".to_owned(),
+        ));
+    };
+    let path = seen_from_here(&sources.host_prefix, said);
+    let opened = {
+        let path = path.clone();
+        tokio::task::spawn_blocking(move || open_file(&path)).await
+    };
+    let netns = opened.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| {
+        let path = path.display();
+        let why = Chain(&error).to_string();
+        Failure::Retry(format!("the pod's network namespace {path} cannot be opened: {why}; the directory has to be mounted into the agent with mountPropagation HostToContainer"))
+    })?;
+    if sources.host.is(netns.id()) {
+        return Err(Failure::Invalid(format!("{said} is the host's network namespace, not a pod's")));
+    }
+    Ok(Arc::new(netns))
+}
+
+pub(super) fn seen_from_here(prefix: &Path, path: &str) -> PathBuf {
+    if prefix.as_os_str().is_empty() {
+        return path.into();
+    }
+    prefix.join(path.trim_start_matches('/'))
+}
+
+fn open_file(path: &Path) -> io::Result<Netns> {
+    // Opening a named pipe would wait for a writer for ever.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"));
+    }
+    Netns::open(path)
+}
+
+/// Hands the namespace over and waits until the pod is protected in it.
+async fn enrol(
+    sources: &Sources,
+    uid: &Uid,
+    request: &Request,
+    netns: Arc<Netns>,
+) -> Result<Answer, Failure> {
+    let mut boards = sources.boards.clone();
+    let id = netns.id();
+    let before = boards.borrow_and_update().get(uid).cloned();
+    let offer = Offer::make(&sources.handed, uid, &request.container_id, netns);
+    let settled = async {
+        boards.wait_for(|board| judge(board, uid, id, before.as_ref()).is_some()).await.map(|board| {
+            // The same question as a moment ago, about the same board.
+            judge(&board, uid, id, before.as_ref())
+                .unwrap_or_else(|| Err("its state is not known".to_owned()))
+        })
+    };
+    let verdict = timeout(ENROL, settled).await;
+    match verdict {
+        Ok(Ok(Ok(()))) => {
+            offer.keep();
+            Ok(Answer { enrolled: true, note: None })
+        }
+        Ok(Ok(Err(reason))) => Err(Failure::Retry(reason)),
+        Ok(Err(_)) => Err(Failure::NotReady("the agent is stopping".to_owned())),
+        Err(_) => {
+            let state = describe(sources.boards.borrow().get(uid).map(Arc::as_ref), id);
+            Err(Failure::Retry(format!("the pod is not in the mesh after {ENROL:?}: {state}")))
+        }
+    }
+}
+
+/// Whether it has been decided that a pod is protected in this namespace, or that it cannot be. What was said before the
+/// namespace was known is about another one.
+fn judge(
+    board: &Board,
+    uid: &Uid,
+    netns: NetnsId,
+    before: Option<&Arc<Status>>,
+) -> Option<Result<(), String>> {
+    let status = board.get(uid)?;
+    if status.is_protected() && status.netns == Some(netns) {
+        return Some(Ok(()));
+    }
+    let stale = before.is_some_and(|before| before.state == status.state && before.since == status.since);
+    let elsewhere = status.netns.is_some_and(|known| known != netns);
+    match &status.state {
+        State::Quarantined { reason } if !stale && !elsewhere => Some(Err(reason.to_string())),
+        State::Awaited
+        | State::Programming
+        | State::Enrolled
+        | State::Impaired { .. }
+        | State::Quarantined { .. }
+        | State::Leaving => None,
+    }
+}
+
+/// What keeps a pod from being protected in this namespace.
+pub(super) fn describe(status: Option<&Status>, netns: NetnsId) -> String {
+    let Some(status) = status else { return "the enrolment has not looked at it yet".to_owned() };
+    match &status.state {
+        State::Impaired { reason } => return format!("something is wrong with it: {reason}"),
+        State::Quarantined { reason } => return format!("it could not be captured: {reason}"),
+        State::Leaving => return "it is on its way out".to_owned(),
+        State::Awaited => return "its network namespace has not been looked at".to_owned(),
+        State::Programming => return "its rules are being programmed".to_owned(),
+        State::Enrolled => {}
+    }
+    match status.netns {
+        Some(known) if known != netns => format!("it is enrolled in another network namespace, {known}"),
+        None => "its network namespace is not known".to_owned(),
+        Some(_) if status.nodes == 0 => {
+            "no node proxy has taken it; is culvert-node running on this node, and connected to the agent?"
+                .to_owned()
+        }
+        Some(_) => "it is in the mesh".to_owned(),
+    }
+}
+
+/// A namespace that was handed over, and is taken back unless the pod makes it: also when the plugin has gone away meanwhile.
+struct Offer<'h> {
+    handed: &'h Handed,
+    uid: Uid,
+    container: &'h str,
+    kept: bool,
+}
+
+impl<'h> Offer<'h> {
+    fn make(handed: &'h Handed, uid: &Uid, container: &'h str, netns: Arc<Netns>) -> Self {
+        handed.put(uid.clone(), Sandbox { container: container.into(), netns });
+        Self { handed, uid: uid.clone(), container, kept: false }
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Offer<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.handed.withdraw(&self.uid, self.container);
+        }
+    }
+}

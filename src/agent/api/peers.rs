@@ -1,0 +1,99 @@
+//! The socket file, and who may connect to it: processes of root, in whatever container.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net;
+use std::path::{Path, PathBuf};
+
+use futures::future::BoxFuture;
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+use tracing::{debug, warn};
+
+use super::Error;
+use crate::serving::Accept;
+
+/// Connections that wait for being accepted: as many pods as are started at once.
+const BACKLOG: i32 = 256;
+
+/// The listening socket. The file goes with it.
+#[derive(Debug)]
+pub(super) struct Peers {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Peers {
+    /// Opens the socket. A file that nobody listens behind is replaced.
+    pub(super) fn bind(path: &Path) -> Result<Self, Error> {
+        let named = || path.to_owned();
+        if let Some(directory) = path.parent() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(directory)
+                .map_err(|source| Error::Directory { path: named(), source })?;
+        }
+        if !is_free(path) {
+            return Err(Error::InUse { path: named() });
+        }
+        let listener = listen(path).map_err(|source| Error::Listen { path: named(), source })?;
+        Ok(Self { listener, path: named() })
+    }
+}
+
+/// Whether nobody listens there.
+fn is_free(path: &Path) -> bool {
+    match net::UnixStream::connect(path) {
+        Ok(_) => false,
+        // A full queue is somebody's.
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // The umask would leave a moment in which others can connect; the mode of the descriptor does not.
+    let file = File::from(OwnedFd::from(socket));
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    let socket = Socket::from(OwnedFd::from(file));
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    UnixListener::from_std(OwnedFd::from(socket).into())
+}
+
+impl Accept for Peers {
+    type Stream = UnixStream;
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<UnixStream>> {
+        Box::pin(async {
+            loop {
+                let (stream, _) = self.listener.accept().await?;
+                match stream.peer_cred() {
+                    Ok(peer) if peer.uid() == 0 => return Ok(stream),
+                    Ok(peer) => {
+                        warn!(
+                            uid = peer.uid(),
+                            pid = peer.pid(),
+                            "somebody who is not root has called, and is not answered"
+                        );
+                    }
+                    Err(error) => debug!(%error, "somebody has called and gone"),
+                }
+            }
+        })
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        // Best effort: the next agent replaces it anyway.
+        let _ = fs::remove_file(&self.path);
+    }
+}
