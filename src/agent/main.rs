@@ -24,21 +24,27 @@ use crate::pod::Capture;
 use crate::rules::{IptablesRules, PacketRules};
 use crate::served::Served;
 use crate::unheard::Unheard;
-use crate::zds::server;
 
+mod api;
 mod backoff;
 mod board;
 mod cluster;
+mod cni;
 mod descriptors;
+mod durable;
 mod enrolment;
 mod handed;
+mod install;
 mod kubernetes;
 mod namespaces;
 mod pod;
 mod pods_file;
 mod probes;
+mod roster;
 mod rules;
 mod served;
+mod server;
+mod serving;
 mod sockets;
 mod table;
 mod unheard;
@@ -88,6 +94,10 @@ enum Error {
 }
 
 fn main() -> ExitCode {
+    // Before anything else: the plugin is started for each pod, and its output is not for people.
+    if cni::is_meant() {
+        return cni::main();
+    }
     let args = Args::parse();
     exit::code("culvert-agent", start(&args))
 }
@@ -120,13 +130,13 @@ async fn run(args: &Args, rules: Arc<dyn PacketRules>) -> Result<(), Failure> {
     let capture = Arc::new(Capture { rules: rules_of_all, ..Capture::default() });
     let pods = pods_file::parse(&args.pods, &text, &capture).map_err(Failure::runtime)?;
     // Nodes may connect from here on; they wait for their snapshot until the pods have been programmed.
-    let listener = server::bind(&args.socket).map_err(Failure::runtime)?;
+    let listener = zds::server::bind(&args.socket).map_err(Failure::runtime)?;
     info!(pods = pods.pods.len(), socket = %args.socket.display(), "listening for nodes");
 
     let (desired, wishes) = watch::channel(pods);
     let (published, table) = watch::channel(None);
     let served = Served::default();
-    let nodes = tokio::spawn(server::serve(listener, table, served.clone()));
+    let nodes = tokio::spawn(zds::server::serve(listener, table, served.clone()));
     let exit = async {
         let signal = stop.asked().await;
         info!(signal, cleanup = args.cleanup, "stopping");

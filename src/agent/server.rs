@@ -1,0 +1,130 @@
+//! The HTTP server for those who look after the agent: metrics, whether it lives, and whether it is ready.
+//!
+//! In go watched values, out come answers; nothing can be changed here, and nothing is said of single pods.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
+use axum::extract::State as Extract;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{any, get};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::cluster::Views;
+use crate::install::Installation;
+use crate::table::Subscriber;
+use crate::{api, serving};
+
+/// Scrapers and probes at once.
+const MOST_CONNECTIONS: usize = 64;
+
+/// Where the server listens.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// The port of /metrics, /healthz and /readyz
+    #[arg(long, value_name = "PORT", env = "MONITORING_PORT", default_value_t = 15014)]
+    monitoring_port: u16,
+}
+
+/// A server that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "cannot listen on {address} for metrics and readiness; is another agent running here? choose another --monitoring-port"
+    )]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("metrics cannot be recorded")]
+    Metrics(#[source] BuildError),
+}
+
+/// What being ready depends on.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    /// `None` for an agent that does not watch a cluster.
+    pub(crate) views: Option<Views>,
+    pub(crate) table: Subscriber,
+    /// `None` if nothing shall be installed.
+    pub(crate) installation: Option<tokio::sync::watch::Receiver<Installation>>,
+}
+
+/// Starts to record metrics. Once in a process.
+pub(crate) fn record() -> Result<PrometheusHandle, Error> {
+    let (duration, bounds) = api::DURATION;
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(duration.to_owned()), bounds)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(Error::Metrics)?;
+    api::describe_metrics();
+    Ok(handle)
+}
+
+/// Opens the server: on both families, or on IPv4 alone where there is no IPv6.
+pub(crate) async fn bind(args: &Args) -> Result<TcpListener, Error> {
+    let port = args.monitoring_port;
+    match listen((std::net::Ipv6Addr::UNSPECIFIED, port).into()).await {
+        Err(Error::Listen { source, .. }) if source.kind() != io::ErrorKind::AddrInUse => {
+            listen((Ipv4Addr::UNSPECIFIED, port).into()).await
+        }
+        settled => settled,
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Progress) {
+    serving::serve(listener, router(metrics, progress), MOST_CONNECTIONS).await;
+}
+
+fn router(metrics: PrometheusHandle, progress: Progress) -> Router {
+    let exposition = Router::new().route("/metrics", any(exposition)).with_state(metrics);
+    Router::new()
+        .route("/readyz", get(ready))
+        .with_state(progress)
+        // Whoever reads this has been served by the one thread that does everything: it turns.
+        .route("/healthz", get(async || "ok\n"))
+        .merge(exposition)
+}
+
+async fn exposition(Extract(metrics): Extract<PrometheusHandle>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+}
+
+async fn ready(Extract(progress): Extract<Progress>) -> impl IntoResponse {
+    let missing = progress.missing();
+    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "ready": missing.is_empty(), "missing": missing });
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
+}
+
+impl Progress {
+    /// What has not been done yet, and why.
+    fn missing(&self) -> Vec<Value> {
+        let mut missing = Vec::new();
+        let mut lacks = |what: &str, why: &str| missing.push(json!({ "what": what, "why": why }));
+        if self.views.as_ref().is_some_and(|views| views.borrow().is_none()) {
+            lacks(
+                "cluster",
+                "the pods and namespaces have not been listed yet; see the log for the API server",
+            );
+        }
+        if self.table.borrow().is_none() {
+            lacks("pods", "the first pass over the pods is not over yet");
+        }
+        if let Some(installation) = &self.installation
+            && let Some(why) = installation.borrow().why_not()
+        {
+            lacks("installation", why);
+        }
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests;
