@@ -4,8 +4,9 @@
 //! pod that is refused here has a reason and is tried again; without it, whatever comes first would fail somewhere, at random. It
 //! counts pods, not descriptors: those of short work come and go.
 
-/// What one pod takes: its namespace, held by the enrolment, and once more as the container runtime has named it.
-const OF_A_POD: u64 = 2;
+/// What one pod takes: its namespace, held by the enrolment, once more as the container runtime has named it, and three to hear of
+/// changes in it.
+const OF_A_POD: u64 = 5;
 
 /// What all else takes at most: nodes, callers of the API, the watches of the cluster, and the programs at work on pods.
 const OF_ALL_ELSE: u64 = 256;
@@ -85,27 +86,27 @@ mod tests {
     fn the_default_limits_are_enough_for_a_node_full_of_pods() {
         assert!(Budget::new(1_048_576).room() > 100_000);
         assert!(Budget::new(20_000).room() > 1_000);
-        assert_eq!(Budget::new(1_024).room(), 384);
+        assert_eq!(Budget::new(1_024).room(), 153);
         assert_eq!(Budget::new(10).room(), 0);
     }
 
     #[test]
     fn pods_beyond_the_limit_are_refused_with_the_limit_that_would_do() {
         let budget = Budget::new(1_024);
-        budget.admit(383, 500).unwrap();
-        let full = budget.admit(384, 500).unwrap_err();
-        assert_eq!(full, Full { limit: 1_024, room: 384, needed: 1_256 });
+        budget.admit(152, 500).unwrap();
+        let full = budget.admit(153, 500).unwrap_err();
+        assert_eq!(full, Full { limit: 1_024, room: 153, needed: 2_756 });
         assert!(Budget::new(full.needed).room() >= 500, "what it says would do does");
         let sentence = full.to_string();
-        assert!(sentence.contains("1024 files") && sentence.contains("to 1256"), "{sentence}");
+        assert!(sentence.contains("1024 files") && sentence.contains("to 2756"), "{sentence}");
         // Pods that are on their way out hold theirs for a while.
-        assert!(Budget::new(budget.admit(384, 384).unwrap_err().needed).room() > 384);
+        assert!(Budget::new(budget.admit(153, 153).unwrap_err().needed).room() > 153);
     }
 
     #[test]
     fn it_is_said_once_each_time_the_pods_begin_to_be_too_many() {
         let mut budget = Budget::new(1_024);
-        let said = [384, 385, 400, 385, 384, 385].map(|wanted| budget.news(wanted).is_some());
+        let said = [153, 154, 400, 154, 153, 154].map(|wanted| budget.news(wanted).is_some());
         assert_eq!(said, [false, true, false, false, false, true]);
     }
 }

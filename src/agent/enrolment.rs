@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{error, warn};
 
 use crate::board::{Board, Occurrence};
+use crate::descriptors::Budget;
 use crate::handed::Handed;
 use crate::namespaces::{Host, Namespaces};
 use crate::pod::{Desired, PodSpec, Uid};
@@ -75,6 +76,7 @@ pub(crate) struct Tools {
     pub(crate) host: Host,
     pub(crate) handed: Handed,
     pub(crate) served: Served,
+    pub(crate) budget: Budget,
 }
 
 /// Where the enrolment says what it does.
@@ -170,6 +172,7 @@ impl Enrolment {
             tokio::task::spawn_blocking(move || (namespaces.survey(&wishes.pods, &held), namespaces));
         let (wanted, namespaces) = survey.await.expect("a survey does not panic and is not cancelled");
         self.namespaces = Some(namespaces);
+        self.tools.budget.note_wanted(wanted.len());
         self.looked = Looked { wanted, others };
     }
 
@@ -203,14 +206,7 @@ impl Enrolment {
             Action::Program(..) | Action::Release(_) | Action::Withdraw(_) if self.jobs.len() >= WIDTH => {
                 return false;
             }
-            Action::Program(spec, netns) => {
-                let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(spec.clone()));
-                pod.spec = spec;
-                if matches!(pod.hold, Hold::Nothing) {
-                    pod.hold = Hold::Touched(netns);
-                }
-                self.start(&uid, Kind::Program);
-            }
+            Action::Program(spec, netns) => self.program(&uid, spec, netns),
             Action::Release(why) => self.start(&uid, Kind::Release(why)),
             Action::Withdraw(why) => self.start(&uid, Kind::Withdraw(why)),
             Action::Refuse(spec, reason) => {
@@ -225,6 +221,19 @@ impl Enrolment {
             }
         }
         true
+    }
+
+    fn program(&mut self, uid: &Uid, spec: PodSpec, netns: Arc<Netns>) {
+        let placed = self.pods.values().filter(|pod| pod.hold.netns().is_some()).count();
+        let room = self.tools.budget.admit(placed, self.looked.wanted.len());
+        let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(spec.clone()));
+        pod.spec = spec;
+        match (&pod.hold, room) {
+            (Hold::Nothing, Err(full)) => return self.quarantine(uid, &Reason::Full(full)),
+            (Hold::Nothing, Ok(())) => pod.hold = Hold::Touched(netns),
+            (Hold::Touched(_) | Hold::Enrolled(_) | Hold::Released(..), _) => {}
+        }
+        self.start(uid, Kind::Program);
     }
 
     fn start(&mut self, uid: &Uid, kind: Kind) {

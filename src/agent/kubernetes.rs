@@ -27,6 +27,8 @@ pub(crate) mod settings;
 pub(crate) mod source;
 mod wire;
 
+pub(crate) use pause::Pace;
+
 /// What a view means for the enrolment. Pods that have ended, and those that share the host's network, have nothing to be taken out.
 pub(crate) fn desired(view: &View) -> Desired {
     let mut wishes = Wishes::default();

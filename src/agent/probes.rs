@@ -1,4 +1,4 @@
-//! Where kubelet's probes come from, as a pod sees it.
+//! How kubelet's probes come in, and where they come from as a pod sees it.
 //!
 //! In go the network namespace kubelet is in and a pod's addresses; out come the addresses the host calls the pod from. The
 //! kernel is asked which it would take, and nothing is sent. Which ports are probed is said by whoever describes the pod.
@@ -7,11 +7,32 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use culvert_sys::netns::Netns;
+use ebpf_free_iptables::ProbeSource;
 use tracing::debug;
 
 use crate::namespaces;
 use crate::pod::Capture;
 use crate::table::Probes;
+
+/// How kubelet's probes come in to pods that take mutual TLS only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Probing {
+    /// The node program recognises them: from the host's address, to a port the pod says is probed
+    #[default]
+    Node,
+    /// They are made to come from an address of their own, which pods let pass: for any node program
+    Snat,
+}
+
+impl Probing {
+    /// The address of their own.
+    pub(crate) fn source(self) -> Option<ProbeSource> {
+        match self {
+            Self::Node => None,
+            Self::Snat => Some(ProbeSource::default()),
+        }
+    }
+}
 
 /// Any port but 0 will do: the socket is never written to.
 const DISCARD: u16 = 9;

@@ -41,7 +41,7 @@ impl Agent {
             views: views.subscribe(),
             boards: boards.subscribe(),
             handed: handed.clone(),
-            host: Host::find().unwrap(),
+            host: Host::find(Path::new("/proc")).unwrap(),
             host_prefix: PathBuf::new(),
         };
         let task = tokio::spawn(serve(bind(&scratch.join("run/agent.sock")).unwrap(), sources));
@@ -83,6 +83,7 @@ impl Drop for Agent {
 fn status(state: State, netns: Option<NetnsId>, nodes: usize) -> Status {
     let workload = Workload { name: "web".into(), namespace: "shop".into(), service_account: "web".into() };
     Status {
+        refusal: None,
         workload,
         addresses: [].into(),
         capture: Arc::default(),

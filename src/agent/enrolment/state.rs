@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::watching::Watch;
 use crate::backoff::Backoff;
+use crate::descriptors::Full;
 use crate::namespaces::Missing;
 use crate::pod::{NetnsSource, PodSpec, Uid, Workload};
 use crate::rules::{Cause, Fingerprint};
@@ -108,6 +109,8 @@ pub(crate) enum Reason {
          plaintext; see why the node does not end them"
     )]
     Carried,
+    #[error(transparent)]
+    Full(Full),
 }
 
 impl Pod {
@@ -174,7 +177,9 @@ impl Reason {
     fn unserved(&self) -> Unserved {
         match self {
             Self::Namespace { .. } | Self::Host { .. } | Self::Shared { .. } => Unserved::Omit,
-            Self::Program(_) | Self::Unsteady { .. } | Self::Remove(_) | Self::Carried => Unserved::Keep,
+            Self::Program(_) | Self::Unsteady { .. } | Self::Remove(_) | Self::Carried | Self::Full(_) => {
+                Unserved::Keep
+            }
         }
     }
 }

@@ -51,7 +51,19 @@ impl Lab {
         Self::prepared(pods, prepare, Vec::new())
     }
 
+    fn with_room_for(pods: &[PodSpec], descriptors: u64) -> Self {
+        Self::launch(pods, |_| {}, (Vec::new(), descriptors))
+    }
+
     fn prepared(pods: &[PodSpec], prepare: impl FnOnce(&Fake), adopted: Vec<(PodSpec, Arc<Netns>)>) -> Self {
+        Self::launch(pods, prepare, (adopted, 20_000))
+    }
+
+    fn launch(
+        pods: &[PodSpec],
+        prepare: impl FnOnce(&Fake),
+        (adopted, room): (Vec<(PodSpec, Arc<Netns>)>, u64),
+    ) -> Self {
         let (published, table) = watch::channel(None);
         let (desired, wishes) = watch::channel(wishes_for(pods));
         let (exit, exited) = oneshot::channel();
@@ -59,7 +71,13 @@ impl Lab {
         prepare(&rules);
         let (handed, served) = (Handed::default(), Served::default());
         let host = Host::find(Path::new("/proc")).unwrap();
-        let tools = Tools { rules: rules.clone(), host, handed: handed.clone(), served: served.clone() };
+        let tools = Tools {
+            rules: rules.clone(),
+            host,
+            handed: handed.clone(),
+            served: served.clone(),
+            budget: Budget::new(room),
+        };
         let namespaces = Namespaces::new("/proc".into(), handed.clone());
         let (board, boards) = watch::channel(Arc::default());
         let (occurrences, occurred) = mpsc::channel(1000);
@@ -177,6 +195,16 @@ async fn rules_that_do_not_stay_quarantine_the_pod() {
     let mut lab = Lab::start_with(&[pod("a", &a)], |rules| rules.drift(a.id(), 2));
     lab.told("keep a").await;
     lab.told("serve a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_there_are_no_descriptors_for_wait_until_others_have_left() {
+    let (a, b) = (netns(), netns());
+    let mut lab = Lab::with_room_for(&[pod("a", &a), pod("b", &b)], 256 + 5);
+    lab.told("serve a, keep b").await;
+    assert!(!lab.rules.are_in(b.id()));
+    lab.file(&[pod("b", &b)]);
+    lab.told("serve b").await;
 }
 
 #[tokio::test(start_paused = true)]

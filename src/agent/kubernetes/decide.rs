@@ -52,9 +52,8 @@ pub(crate) struct Enablement {
     pub(super) selectors: Selectors,
     /// Namespaces whose pods are never in the mesh.
     pub(super) excluded: BTreeSet<String>,
-    /// Capture DNS queries, unless a pod says otherwise.
-    pub(super) dns: bool,
-    pub(super) ipv6: bool,
+    /// What the packet rules do, unless a pod says otherwise.
+    pub(super) rules: Options,
 }
 
 /// About one pod.
@@ -118,16 +117,17 @@ fn capture(
 ) -> Capture {
     let mut own = annotation::Reader::new(&pod.annotations, None, complaints);
     let mut rules = Options {
-        dns: own.read(DNS_CAPTURE, annotation::switch).unwrap_or(enablement.dns),
+        dns: own.read(DNS_CAPTURE, annotation::switch).unwrap_or(enablement.rules.dns),
         inbound: !own.read(BYPASS_INBOUND, annotation::switch).unwrap_or(false),
         virtual_interfaces: own.read(VIRTUAL_INTERFACES, annotation::interfaces).unwrap_or_default(),
-        ipv6: enablement.ipv6,
-        ..Options::default()
+        ..enablement.rules.clone()
     };
     let mut any = annotation::Reader::new(&pod.annotations, Some(&namespace.annotations), complaints);
     rules.passed.outbound_ports = any.read(EXCLUDE_OUTBOUND_PORTS, exclusion::ports).unwrap_or_default();
     rules.passed.inbound_ports = any.read(EXCLUDE_INBOUND_PORTS, exclusion::ports).unwrap_or_default();
     rules.passed.outbound_networks =
         any.read(EXCLUDE_OUTBOUND_CIDRS, exclusion::networks).unwrap_or_default();
-    Capture { rules, probe_ports: pod.probe_ports.clone() }
+    // Probes that come from an address of their own need no ports.
+    let probe_ports = if rules.probes.is_some() { BTreeSet::new() } else { pod.probe_ports.clone() };
+    Capture { rules, probe_ports }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kube::Client;
 use tokio::sync::mpsc;
 
-pub(crate) use self::clear::{ClearError, clear_claims};
+pub(crate) use self::clear::clear_claims;
 use super::pause::Pace;
 use super::settings::Settings;
 use crate::board::{Boards, Occurrence};
@@ -19,31 +19,6 @@ mod clear;
 mod events;
 mod patch;
 mod writer;
-
-/// Occurrences that wait for their event. More are lost, and counted.
-const QUEUE: usize = 256;
-
-/// Where occurrences are told. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Telling(mpsc::Sender<Occurrence>);
-
-/// Where they are heard.
-pub(crate) type Told = mpsc::Receiver<Occurrence>;
-
-/// A way for occurrences.
-pub(crate) fn telling() -> (Telling, Told) {
-    let (sender, receiver) = mpsc::channel(QUEUE);
-    (Telling(sender), receiver)
-}
-
-impl Telling {
-    /// Never waits: what happens to pods must not depend on whether people can be told.
-    pub(crate) fn tell(&self, occurrence: Occurrence) {
-        if self.0.try_send(occurrence).is_err() {
-            events::count("lost");
-        }
-    }
-}
 
 /// Who tells.
 #[derive(Clone)]
@@ -59,7 +34,7 @@ impl Reporter {
     }
 
     /// Runs until nobody publishes views or boards, and nobody tells of anything.
-    pub(crate) async fn run(self, views: Views, boards: Boards, occurrences: Told) {
+    pub(crate) async fn run(self, views: Views, boards: Boards, occurrences: mpsc::Receiver<Occurrence>) {
         let annotations = writer::run(&self.client, &self.pace, views, boards);
         let events = events::run(&self.client, &self.node, &self.pace, occurrences);
         tokio::join!(annotations, events);

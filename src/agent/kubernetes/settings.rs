@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ebpf_free_iptables::Options;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::decide::selector;
 use super::decide::{Enablement, Selectors};
 use super::pause::Pace;
+use crate::probes::Probing;
 
 #[cfg(test)]
 mod tests;
@@ -92,28 +94,41 @@ pub(crate) enum Error {
     Client(#[source] Box<kube::Error>),
 }
 
-impl TryFrom<Args> for Settings {
-    type Error = Error;
-
-    fn try_from(args: Args) -> Result<Self, Error> {
-        let selectors = match args.enablement_selector.trim() {
-            "" => Selectors::usual(),
-            text => Selectors::parse(text).map_err(Error::Selector)?,
-        };
-        Ok(Self {
-            node: node(args.node_name)?,
-            kubeconfig: args.kubeconfig,
-            enablement: Enablement {
-                selectors,
-                excluded: namespaces(&args.exclude_namespaces)?,
-                dns: switch("--dns-capture (AMBIENT_DNS_CAPTURE)", args.dns_capture)?,
-                ipv6: switch("--ipv6 (AMBIENT_IPV6)", args.ipv6)?,
-            },
+impl Args {
+    /// What the packet rules of a pod do that says nothing about them.
+    pub(crate) fn rules(&self, probing: Probing) -> Result<Options, Error> {
+        Ok(Options {
+            dns: switch("--dns-capture (AMBIENT_DNS_CAPTURE)", &self.dns_capture)?,
+            ipv6: switch("--ipv6 (AMBIENT_IPV6)", &self.ipv6)?,
+            probes: probing.source(),
+            ..Options::default()
         })
     }
 }
 
 impl Settings {
+    /// Makes sense of what was written.
+    pub(crate) fn read(args: &Args, probing: Probing) -> Result<Self, Error> {
+        let selectors = match args.enablement_selector.trim() {
+            "" => Selectors::usual(),
+            text => Selectors::parse(text).map_err(Error::Selector)?,
+        };
+        Ok(Self {
+            node: node(args.node_name.as_deref())?,
+            kubeconfig: args.kubeconfig.clone(),
+            enablement: Enablement {
+                selectors,
+                excluded: namespaces(&args.exclude_namespaces)?,
+                rules: args.rules(probing)?,
+            },
+        })
+    }
+
+    /// Namespaces whose pods are never in the mesh.
+    pub(crate) fn excluded(&self) -> &BTreeSet<String> {
+        &self.enablement.excluded
+    }
+
     /// The name of this node in Kubernetes.
     pub(crate) fn node(&self) -> &str {
         &self.node
@@ -148,10 +163,14 @@ fn bound(config: &mut Config) {
 }
 
 /// The name becomes part of a field selector, where other characters mean something.
-fn node(name: Option<String>) -> Result<String, Error> {
+fn node(name: Option<&str>) -> Result<String, Error> {
     let name = name.filter(|name| !name.is_empty()).ok_or(Error::NoNode)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-    if name.len() <= 253 && name.bytes().all(plain) { Ok(name) } else { Err(Error::Node(name)) }
+    if name.len() <= 253 && name.bytes().all(plain) {
+        Ok(name.to_owned())
+    } else {
+        Err(Error::Node(name.to_owned()))
+    }
 }
 
 fn namespaces(text: &str) -> Result<BTreeSet<String>, Error> {
@@ -165,10 +184,10 @@ fn namespaces(text: &str) -> Result<BTreeSet<String>, Error> {
         .collect()
 }
 
-fn switch(setting: &'static str, value: String) -> Result<bool, Error> {
+fn switch(setting: &'static str, value: &str) -> Result<bool, Error> {
     match value.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "t" => Ok(true),
         "false" | "0" | "f" => Ok(false),
-        _ => Err(Error::Switch { setting, value }),
+        _ => Err(Error::Switch { setting, value: value.to_owned() }),
     }
 }

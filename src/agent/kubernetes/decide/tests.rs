@@ -7,8 +7,7 @@ fn enablement() -> Enablement {
     Enablement {
         selectors: Selectors::usual(),
         excluded: ["kube-system".to_owned()].into(),
-        dns: true,
-        ipv6: true,
+        rules: Options { dns: true, probes: None, ..Options::default() },
     }
 }
 
@@ -187,7 +186,7 @@ fn switches_of_a_pod() {
     assert!(!capture.rules.dns && !capture.rules.inbound);
     assert_eq!(capture.rules.virtual_interfaces, ["tap0", "br-lan"]);
 
-    let off = Enablement { dns: false, ipv6: false, ..enablement() };
+    let off = Enablement { rules: Options { ipv6: false, ..Options::default() }, ..enablement() };
     let pod = pod("ns", json!({ MODE: "ambient" }), json!({ DNS_CAPTURE: "true" }), json!({}));
     let Wish::Enrol(capture) = decide(&pod, &namespace("ns", json!({}), json!({})), &off).wish else {
         panic!()

@@ -12,6 +12,7 @@ use kube::core::Request;
 use kube::core::params::PostParams;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
@@ -19,7 +20,6 @@ use self::notice::Notice;
 use self::throttle::Throttle;
 use super::super::call::{self, Error};
 use super::super::pause::{Pace, Pauses};
-use super::Told;
 use crate::board::Occurrence;
 
 mod notice;
@@ -47,7 +47,12 @@ pub(super) fn count(result: &'static str) {
 }
 
 /// Runs until nobody tells of anything.
-pub(super) async fn run(client: &Client, node: &str, pace: &Pace, mut occurrences: Told) {
+pub(super) async fn run(
+    client: &Client,
+    node: &str,
+    pace: &Pace,
+    mut occurrences: mpsc::Receiver<Occurrence>,
+) {
     let mut throttle = Throttle::default();
     let mut denied = false;
     while let Some(occurrence) = occurrences.recv().await {

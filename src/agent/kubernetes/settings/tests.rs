@@ -10,7 +10,7 @@ struct Program {
 
 fn settings(args: &[&str]) -> Result<Settings, Error> {
     let args = ["agent"].into_iter().chain(args.iter().copied());
-    Program::try_parse_from(args).unwrap().kubernetes.try_into()
+    Settings::read(&Program::try_parse_from(args).unwrap().kubernetes, Probing::Node)
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn what_is_meant_when_nothing_is_said() {
     assert_eq!(settings.kubeconfig, None);
     assert_eq!(settings.enablement.selectors, Selectors::usual());
     assert_eq!(Vec::from_iter(settings.enablement.excluded), ["kube-system"]);
-    assert!(settings.enablement.dns && settings.enablement.ipv6);
+    assert!(settings.enablement.rules.dns && settings.enablement.rules.ipv6);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn what_is_said_counts() {
         Selectors::parse("- podSelector: {matchLabels: {a: b}}").unwrap()
     );
     assert_eq!(Vec::from_iter(settings.enablement.excluded), ["infra", "kube-system"]);
-    assert!(!settings.enablement.dns && !settings.enablement.ipv6);
+    assert!(!settings.enablement.rules.dns && !settings.enablement.rules.ipv6);
 }
 
 #[test]

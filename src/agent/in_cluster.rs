@@ -1,0 +1,121 @@
+//! An agent whose wishes are Kubernetes': labels and annotations in, protected pods and word of them out.
+//!
+//! ```text
+//!                     ┌─▶ wishes ─▶ enrolment ─▶ board ─┬─▶ annotations, events
+//! API server ─▶ views ┤                 ▲               └─▶ api ◀─▶ CNI plugin
+//!                     └─▶ roster (file) └──── handed ◀──────┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_process::exit::Failure;
+use culvert_process::signal::Stop;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::agent::{Agent, Machine};
+use crate::args::Args;
+use crate::cluster::{View, Views};
+use crate::cni::AgentPods;
+use crate::enrolment::Exit;
+use crate::install::{self, Installation};
+use crate::kubernetes::report::Reporter;
+use crate::kubernetes::settings::Settings;
+use crate::kubernetes::source::Source;
+use crate::kubernetes::{self, desired};
+use crate::namespaces::Kubelet;
+use crate::pod::Desired;
+use crate::server::Progress;
+use crate::{api, host_probes, leftovers, roster};
+
+/// How long what is still to be told may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Runs until asked to stop.
+pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result<(), Failure> {
+    let settings = Settings::read(&args.kubernetes, args.probes).map_err(Failure::usage)?;
+    let client = kubernetes::settings::connect(&settings).await.map_err(Failure::runtime)?;
+    let iptables = machine.iptables.clone();
+    let (agent, occurrences) = Agent::open(args, machine, Kubelet::FirstProcess)?;
+    let socket = api::bind(&args.install.cni_socket).map_err(Failure::runtime)?;
+
+    let mut tasks = JoinSet::new();
+    let (publish, views) = watch::channel(None);
+    let source = Source::new(client.clone(), &settings, kubernetes::Pace::default());
+    tasks.spawn(source.run(publish));
+    tasks.spawn(api::serve(socket, sources(&agent, &views, args)));
+    tasks.spawn(roster::keep(args.install.state_file(), views.clone()));
+    let installation = install(args, &settings, &mut tasks);
+    let progress = Progress { views: Some(views.clone()), table: agent.table.clone(), installation };
+    agent.serve(&args.server, progress).await?;
+    let probes = host_probes::prepare(args.probes, &iptables, agent.host()).map_err(Failure::runtime)?;
+    tasks.spawn(host_probes::run(probes, agent.boards.clone()));
+    let reporter = Reporter::new(client, &settings, kubernetes::Pace::default());
+    let told = reporter.run(views.clone(), agent.boards.clone(), occurrences);
+    let reporting = tokio::spawn(told);
+
+    let Some(view) = first(views.clone(), &mut stop).await else { return Ok(()) };
+    let adopted = leftovers::in_pods_to_leave(&view, &args.proc, iptables).await;
+    let (wish, wishes) = watch::channel(desired(&view));
+    tasks.spawn(pass_on(views, wish));
+    let exit = async {
+        let signal = stop.asked().await;
+        info!(signal, release = args.release_on_exit, "stopping");
+        if args.release_on_exit { Exit::RemoveRules } else { Exit::LeaveRules }
+    };
+    let result = agent.run(wishes, adopted, exit).await;
+    tasks.shutdown().await;
+    // With views, boards and occurrences the reasons to report have ended.
+    let _ = tokio::time::timeout(LAST_WORDS, reporting).await;
+    result
+}
+
+fn sources(agent: &Agent, views: &Views, args: &Args) -> api::Sources {
+    api::Sources {
+        views: views.clone(),
+        boards: agent.boards.clone(),
+        handed: agent.handed(),
+        host: agent.host().clone(),
+        host_prefix: args.host_root.clone(),
+    }
+}
+
+/// Starts to install the plugin, if that is asked for.
+fn install(
+    args: &Args,
+    settings: &Settings,
+    tasks: &mut JoinSet<()>,
+) -> Option<watch::Receiver<Installation>> {
+    let names = args.pod_namespace.as_deref().zip(args.pod_name.as_deref());
+    let own = names.and_then(|(namespace, name)| AgentPods::like(namespace, name));
+    let settings = args.install.settings(own, settings.excluded().clone())?;
+    let (tell, installation) = watch::channel(Installation::begun());
+    tasks.spawn(install::run(settings, tell));
+    Some(installation)
+}
+
+/// The first complete view; none when asked to stop before.
+async fn first(mut views: Views, stop: &mut Stop) -> Option<Arc<View>> {
+    tokio::select! {
+        view = views.wait_for(Option::is_some) => view.ok().and_then(|view| view.clone()),
+        signal = stop.asked() => {
+            info!(signal, "stopping before anything was known of the cluster");
+            None
+        }
+    }
+}
+
+/// Makes wishes of views for as long as there are both.
+async fn pass_on(mut views: Views, wish: watch::Sender<Desired>) {
+    while views.changed().await.is_ok() {
+        let Some(view) = views.borrow_and_update().clone() else { continue };
+        let wishes = desired(&view);
+        wish.send_if_modified(|current| {
+            let changed = *current != wishes;
+            *current = wishes;
+            changed
+        });
+    }
+}
