@@ -20,6 +20,7 @@
 //! - `traces`: whether anything is there at all; `fingerprint`: whether anything has changed; both from the kernel itself
 //!   (`nft`, `legacy`)
 //! - `host`: the other rules, those of a node, which tell kubelet's probes from all else
+//! - `watch`: hearing of changes when they happen
 //!
 //! All of it blocks, for some milliseconds per call where tools run: call it where blocking is allowed. The calling thread must live
 //! until the call returns, because the tools die with it.
@@ -47,6 +48,7 @@ mod script;
 mod tool;
 mod traces;
 mod verify;
+mod watch;
 
 pub use apply::Applied;
 pub use binary::{Iptables, NoTool, Search, Unfit};
@@ -62,3 +64,4 @@ pub use plan::{
 pub use policy_route::Object;
 pub use rule::{Chain, Family, Table};
 pub use tool::{Backend, Error as ToolError};
+pub use watch::{Changed, Watch};

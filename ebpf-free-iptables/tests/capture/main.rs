@@ -14,3 +14,4 @@ mod passed;
 mod removal;
 mod talk;
 mod traces;
+mod watch;
