@@ -4,14 +4,15 @@ use ebpf_free_iptables::{Applied, Backend, Iptables, Options, Plan};
 
 use crate::harness::{BACKENDS, POD, any_tools, everything, inside, pod, sentences, tools, version, word};
 
-/// Applies, lets somebody run `meddle` (in which `IPT` is the tool), and checks that exactly `expected` is reported,
+/// Applies, lets somebody run `meddle` (in which `IPT` and `IPT6` are the tools), and checks that exactly `expected` is reported,
 /// and gone after the next apply.
 #[track_caller]
 fn check(options: &Options, meddle: &str, expected: &[&str]) {
     for backend in BACKENDS {
         let (tools, pod, plan) = (tools(backend), pod(), Plan::new(options));
         tools.apply(POD, &pod, &plan).unwrap();
-        let meddle = meddle.replace("IPT", &format!("iptables-{}", word(backend)));
+        let tool = |stem: &str| format!("{stem}-{}", word(backend));
+        let meddle = meddle.replace("IPT6", &tool("ip6tables")).replace("IPT", &tool("iptables"));
         inside(&pod, &meddle);
         assert_eq!(sentences(&tools.verify(POD, &pod, &plan).unwrap()), expected, "{meddle}");
         assert_eq!(tools.apply(POD, &pod, &plan).unwrap(), Applied::Repaired);
@@ -48,6 +49,24 @@ fn a_rule_inserted_before_our_jump() {
             "IPv4: table nat: OUTPUT jumps to ISTIO_OUTPUT only after rule `-p tcp -m tcp --dport 80 -j ACCEPT`",
         ],
     );
+}
+
+/// In every table of either IP version: whatever comes before our jump decides instead of it.
+#[test]
+fn a_rule_inserted_before_any_of_our_jumps() {
+    for (stem, family) in [("IPT", "IPv4"), ("IPT6", "IPv6")] {
+        for table in ["mangle", "raw", "nat"] {
+            for (hook, chain) in [("PREROUTING", "ISTIO_PRERT"), ("OUTPUT", "ISTIO_OUTPUT")] {
+                check(
+                    &Options { dns: true, ..Options::default() },
+                    &format!("{stem} -t {table} -I {hook} 1 -p udp -j RETURN"),
+                    &[&format!(
+                        "{family}: table {table}: {hook} jumps to {chain} only after rule `-p udp -j RETURN`"
+                    )],
+                );
+            }
+        }
+    }
 }
 
 #[test]
