@@ -14,4 +14,5 @@ mod passed;
 mod removal;
 mod talk;
 mod traces;
+mod users;
 mod watch;
