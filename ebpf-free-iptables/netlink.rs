@@ -178,3 +178,30 @@ fn named(error: io::Error) -> io::Error {
     }
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_while_it_was_read_is_read_again() {
+        let mut readings = 0;
+        let read = consistently(|| {
+            readings += 1;
+            if readings < 3 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(readings) }
+        });
+        assert_eq!(read.unwrap(), 3);
+        let endless = consistently(|| Err::<(), _>(io::ErrorKind::Interrupted.into()));
+        assert_eq!(endless.unwrap_err().to_string(), "it keeps changing while it is read");
+        let refused = consistently(|| Err::<(), _>(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn the_kernels_refusal_is_an_error_of_the_system() {
+        let mut netlink = Netlink::routing(&Netns::create().unwrap()).unwrap();
+        let nonsense = Question { kind: 0x0fff, flags: NLM_F_ACK, body: &[0; 4] };
+        let error = netlink.ask(nonsense, |_| {}).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(nix::errno::Errno::EOPNOTSUPP as i32), "{error}");
+    }
+}
