@@ -75,7 +75,7 @@ impl PacketRules for IptablesRules {
     }
 
     fn is_taken(&self, pod: &str, netns: &Netns, options: &Options) -> Result<bool, Cause> {
-        if options.dns {
+        if options.captures_dns() {
             self.unheard.look(pod, netns);
         }
         let listening = listening::tcp_ports(netns)?;
