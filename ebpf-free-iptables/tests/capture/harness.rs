@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use culvert_sys::child;
@@ -16,12 +17,23 @@ pub(crate) const BACKENDS: [Backend; 2] = [Backend::Nft, Backend::Legacy];
 
 /// The tools of this machine, one backend only.
 pub(crate) fn tools(backend: Backend) -> Iptables {
-    Iptables::search(&Search { directories: vec![SYSTEM.into()], only: Some(backend) }).unwrap()
+    static NFT: LazyLock<Iptables> = LazyLock::new(|| search(Some(Backend::Nft)));
+    static LEGACY: LazyLock<Iptables> = LazyLock::new(|| search(Some(Backend::Legacy)));
+    match backend {
+        Backend::Nft => NFT.clone(),
+        Backend::Legacy => LEGACY.clone(),
+    }
 }
 
 /// The tools of this machine, the crate's choice.
 pub(crate) fn any_tools() -> Iptables {
-    Iptables::search(&Search { directories: vec![SYSTEM.into()], only: None }).unwrap()
+    static ANY: LazyLock<Iptables> = LazyLock::new(|| search(None));
+    ANY.clone()
+}
+
+/// Trying tools out takes longer than most tests, so it is done once for all of them.
+fn search(only: Option<Backend>) -> Iptables {
+    Iptables::search(&Search { directories: vec![SYSTEM.into()], only }).unwrap()
 }
 
 pub(crate) fn word(backend: Backend) -> &'static str {

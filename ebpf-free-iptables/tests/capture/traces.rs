@@ -1,5 +1,6 @@
 //! Whatever is left of ours is found, and nothing else is taken for it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 
@@ -25,16 +26,17 @@ fn every_part_for_itself_is_a_trace() {
         "IPT -t raw -N ISTIO_OUTPUT",
         "IPT -t nat -N ISTIO_PRERT; IPT -t nat -A INPUT -p tcp -j ISTIO_PRERT",
     ];
-    let tools = any_tools();
+    let programs = ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
+    let with_programs = |part: &'static str| programs.map(|program| part.replace("IPT", program));
+    let (tools, parts): (_, BTreeSet<String>) =
+        (any_tools(), parts.into_iter().flat_map(with_programs).collect());
     for part in parts {
-        for program in ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"] {
-            let (part, pod) = (part.replace("IPT", program), pod());
-            assert!(!tools.has_traces(&pod).unwrap());
-            inside(&pod, &part);
-            assert!(tools.has_traces(&pod).unwrap(), "{part}");
-            tools.remove(POD, &pod).unwrap();
-            assert!(!tools.has_traces(&pod).unwrap(), "{part}");
-        }
+        let pod = pod();
+        assert!(!tools.has_traces(&pod).unwrap());
+        inside(&pod, &part);
+        assert!(tools.has_traces(&pod).unwrap(), "{part}");
+        tools.remove(POD, &pod).unwrap();
+        assert!(!tools.has_traces(&pod).unwrap(), "{part}");
     }
 }
 
