@@ -162,13 +162,11 @@ impl<'a> Prospect<'a> {
             let trouble = self.trouble.unwrap_or_else(|| Arc::new(io::ErrorKind::Other.into()));
             return Answer::missing(Missing::Unclear(trouble));
         };
-        // A witness of another namespace says nothing.
-        let place = if self.clues.witnessed { &self.current } else { &self.found };
-        let witness = self.witness.filter(|_| place.as_ref().is_some_and(|place| place.id() == chosen.id()));
         // One that is held already is that one again, not a second descriptor.
         let mut open = [self.held, self.current, self.handed].into_iter().flatten();
         let found = open.find(|netns| netns.id() == chosen.id()).unwrap_or(chosen);
-        Answer { found: Ok(found), witness }
+        // Whether the witness is there is seen the next time.
+        Answer { found: Ok(found), witness: self.witness }
     }
 }
 

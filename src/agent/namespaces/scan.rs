@@ -19,6 +19,9 @@ use super::cgroup;
 use super::choice::Footing;
 use super::host::Host;
 
+#[cfg(test)]
+mod tests;
+
 /// Namespaces looked into for one pod. The first is the right one, unless the pod's addresses are not known as they are.
 const MOST_TRIED: usize = 16;
 
@@ -168,85 +171,5 @@ fn essential<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE)) => Err(error),
         Err(_) => Ok(None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::lab::{Node, Sleeper, ip, later_process, netns, uid};
-    use super::*;
-
-    /// A pod with a process that has been looked at, while its namespace has not been opened yet.
-    struct Scene {
-        process: Sleeper,
-        node: Node,
-        pod: String,
-        sandbox: Arc<Netns>,
-    }
-
-    /// Lets something happen between the two, and tells whether the pod is found.
-    fn finds(happens: impl FnOnce(&mut Scene) -> Option<Sleeper>) -> bool {
-        let (node, uid, sandbox) = (Node::new(), uid(), netns("10.1.0.7/32"));
-        let process = node.process(&uid, &sandbox);
-        let pod = uid.as_str().to_owned();
-        let addresses = [ip("10.1.0.7")];
-        let sought = Sought::from([(pod.as_str(), &addresses[..])]);
-        let mut findings = Findings::default();
-        let mut scan = Scan::begin(&node.proc, &sought).unwrap();
-        let mut scene = Scene { node, pod: pod.clone(), sandbox, process };
-        scan.walk(&mut findings).unwrap();
-        let _other = happens(&mut scene);
-        scan.settle(&mut findings).unwrap();
-        findings.found.contains_key(pod.as_str())
-    }
-
-    impl Scene {
-        /// Shows another process, which started later, under the number of the first one.
-        fn replaced(&self, pod: &str, netns: &Netns) -> Sleeper {
-            let other = later_process(&self.node, &pod.into(), netns, &self.process);
-            self.node.show(self.process.0.id(), &other);
-            other
-        }
-    }
-
-    #[test]
-    fn what_was_seen_of_a_process_is_not_believed_of_the_next_one_with_its_number() {
-        assert!(finds(|_| None));
-        assert!(!finds(|scene| Some(scene.replaced(uid().as_str(), &scene.sandbox))));
-        assert!(!finds(|scene| Some(scene.replaced(&scene.pod, &scene.sandbox))));
-        assert!(!finds(|scene| Some(scene.replaced(&scene.pod, &netns("10.1.0.7/32")))));
-    }
-
-    #[test]
-    fn a_namespace_is_not_lost_with_the_first_process_in_it() {
-        let (node, uid, sandbox) = (Node::new(), uid(), netns("10.1.0.7/32"));
-        let mut first = node.process(&uid, &sandbox);
-        let _second = later_process(&node, &uid, &sandbox, &first);
-        let addresses = [ip("10.1.0.7")];
-        let sought = Sought::from([(uid.as_str(), &addresses[..])]);
-        let mut findings = Findings::default();
-        let mut scan = Scan::begin(&node.proc, &sought).unwrap();
-        scan.walk(&mut findings).unwrap();
-        first.end();
-        scan.settle(&mut findings).unwrap();
-        assert_eq!(findings.found[uid.as_str()].netns.id(), sandbox.id());
-    }
-
-    #[test]
-    fn a_pod_that_makes_many_namespaces_is_looked_into_a_few_times() {
-        let (node, uid) = (Node::new(), uid());
-        let made: Vec<_> = (0..=MOST_TRIED).map(|_| netns("10.9.9.9/32")).collect();
-        let processes: Vec<_> = made.iter().map(|netns| node.process(&uid, netns)).collect();
-        let _own = later_process(&node, &uid, &netns("10.1.0.7/32"), &processes[MOST_TRIED]);
-        let addresses = [ip("10.1.0.7")];
-        let findings = scan(&node.proc, &Sought::from([(uid.as_str(), &addresses[..])]));
-        assert!(findings.found.is_empty());
-    }
-
-    #[test]
-    fn only_what_the_whole_search_lacks_ends_it() {
-        for (code, ends) in [(2, false), (3, false), (13, false), (12, true), (23, true), (24, true)] {
-            assert_eq!(essential::<()>(Err(io::Error::from_raw_os_error(code))).is_err(), ends, "{code}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! Processes are declared after the node they are shown on, so that they have ended when its control groups are removed.
 
 use std::fs;
+use std::process::Command;
 
 use super::*;
 use crate::handed::Sandbox;
@@ -77,6 +78,12 @@ fn as_long_as_the_witness_is_there_nothing_is_searched() {
     node.show(earlier.0.id(), &earlier);
     node.finds(&spec, Some(&held), &sandbox);
     node.finds(&spec, None, &sandbox);
+    // Nor does the pod join a search that is made for another one.
+    for _ in 0..2 {
+        let both = [spec.clone(), lab::spec(&uid(), &["10.1.0.99"])];
+        let found = node.namespaces.survey(&both, &BTreeMap::new()).remove(0).found.unwrap();
+        assert_eq!(found.id(), sandbox.id());
+    }
     witness.end();
     node.finds(&spec, Some(&held), &copy);
 }
@@ -92,6 +99,19 @@ fn another_process_with_the_number_of_the_witness_is_no_witness() {
     let other = Node::new();
     let debugger = later_process(&other, &uid(), &sandbox, &witness);
     node.show(witness.0.id(), &debugger);
+    assert!(node.survey(&spec, Some(&held)).unwrap_err().is_gone());
+}
+
+#[test]
+fn a_witness_that_has_left_is_no_witness() {
+    let (mut node, pod) = (Node::new(), uid());
+    let (sandbox, elsewhere) = (netns("10.1.0.7/32"), netns("10.9.9.9/32"));
+    let spec = spec(&pod, &["10.1.0.7"]);
+    let mut witness = node.wanderer(&pod, (&sandbox, &elsewhere));
+    let held = node.finds(&spec, None, &sandbox);
+    witness.go_to(&elsewhere);
+    node.finds(&spec, Some(&held), &sandbox);
+    address_in(&sandbox, "del", "10.1.0.7/32");
     assert!(node.survey(&spec, Some(&held)).unwrap_err().is_gone());
 }
 
@@ -134,7 +154,10 @@ fn a_pod_follows_its_new_sandbox() {
     process.end();
     // Not every sandbox has processes that can be seen.
     assert!(Arc::ptr_eq(&held, &node.finds(&before, Some(&held), &old)));
+    assert!(Arc::ptr_eq(&held, &node.finds(&before, None, &old)));
     address_in(&old, "del", "10.1.0.7/32");
+    // It stays gone until nobody holds it any more.
+    assert!(node.survey(&before, Some(&held)).unwrap_err().is_gone());
     assert!(node.survey(&before, Some(&held)).unwrap_err().is_gone());
     assert!(node.survey(&before, None).unwrap_err().is_awaited());
     let _process = node.process(&pod, &new);
@@ -193,11 +216,38 @@ fn a_node_that_cannot_be_looked_at_makes_no_pod_gone() {
     address_in(&sandbox, "del", "10.1.0.7/32");
     fs::rename(&node.proc, node.proc.with_extension("away")).unwrap();
     let missing = node.survey(&spec, Some(&held)).unwrap_err();
+    let all = node.namespaces.survey(&[spec.clone(), lab::spec(&uid(), &[])], &BTreeMap::new());
+    assert!(all[1].found.as_ref().unwrap_err().is_awaited(), "nothing can be found out about it anyway");
     fs::rename(node.proc.with_extension("away"), &node.proc).unwrap();
     assert!(!missing.is_gone() && !missing.is_awaited(), "{missing}");
     let text = Chain(&missing).to_string();
     assert!(text.contains("CAP_SYS_PTRACE") && text.contains("No such file"), "{text}");
     node.finds(&spec, Some(&held), &sandbox);
+}
+
+/// In a process of its own, which may not look at processes that may do more than itself.
+#[test]
+fn a_pod_whose_processes_may_not_be_looked_at_is_neither_gone_nor_awaited() {
+    const PROC: &str = "CULVERT_TEST_PROC";
+    const POD: &str = "CULVERT_TEST_POD";
+    if let (Ok(proc), Ok(pod)) = (std::env::var(PROC), std::env::var(POD)) {
+        let specs = [spec(&Uid::from(&*pod), &["10.1.0.7"]), spec(&uid(), &["10.1.0.8"])];
+        let wanted = Namespaces::new(proc.into(), Handed::default()).survey(&specs, &BTreeMap::new());
+        let [hidden, other] = &wanted[..] else { panic!("{wanted:?}") };
+        let hidden = hidden.found.as_ref().unwrap_err();
+        assert!(!hidden.is_gone() && !hidden.is_awaited(), "{hidden}");
+        assert!(other.found.as_ref().unwrap_err().is_awaited());
+        return;
+    }
+    let (node, pod, netns) = (Node::new(), uid(), netns("10.1.0.7/32"));
+    let _process = node.process(&pod, &netns);
+    let test = std::thread::current().name().unwrap().to_owned();
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-sys_ptrace"]).arg(std::env::current_exe().unwrap());
+    command.args([&*test, "--exact"]).env(PROC, &node.proc).env(POD, pod.as_str());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use culvert_sys::child;
 
@@ -92,20 +93,38 @@ impl Node {
 
     /// Starts a process in the pod's control group, and shows it.
     pub(in crate::namespaces) fn process(&self, pod: &Uid, netns: &Netns) -> Sleeper {
+        let process = self.passer_by(netns);
+        self.sort(pod, &process);
+        process
+    }
+
+    /// Puts the process into the pod's control group.
+    pub(in crate::namespaces) fn sort(&self, pod: &Uid, process: &Sleeper) {
         let group = self.groups.join(format!("kubepods/burstable/pod{pod}/c0ffee"));
         fs::create_dir_all(&group).unwrap();
-        let sleeper = self.passer_by(netns);
-        fs::write(group.join("cgroup.procs"), sleeper.0.id().to_string()).unwrap();
-        sleeper
+        fs::write(group.join("cgroup.procs"), process.0.id().to_string()).unwrap();
     }
 
     /// Starts a process that is no pod's, and shows it.
     pub(in crate::namespaces) fn passer_by(&self, netns: &Netns) -> Sleeper {
-        let mut command = Command::new("sleep");
-        let started = child::die_with_parent(child::start_in(command.arg("600"), netns).unwrap()).spawn();
+        self.start(Command::new("sleep").arg("600"), netns)
+    }
+
+    fn start(&self, command: &mut Command, netns: &Netns) -> Sleeper {
+        let started = child::die_with_parent(child::start_in(command, netns).unwrap()).spawn();
         let sleeper = Sleeper(started.unwrap());
         self.show(sleeper.0.id(), &sleeper);
         sleeper
+    }
+
+    /// Starts a process in the pod's control group that will enter the other namespace when it is told to.
+    pub(in crate::namespaces) fn wanderer(&self, pod: &Uid, (from, to): (&Netns, &Netns)) -> Sleeper {
+        let script = format!("read go; exec nsenter --net={} sleep 600", to.path().display());
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).stdin(Stdio::piped());
+        let process = self.start(&mut command, from);
+        self.sort(pod, &process);
+        process
     }
 
     /// Shows the process under this number.
@@ -164,6 +183,16 @@ fn remove_groups(group: &Path) {
 }
 
 impl Sleeper {
+    /// Lets a wanderer go, and waits until it has arrived.
+    pub(in crate::namespaces) fn go_to(&mut self, netns: &Netns) {
+        drop(self.0.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Netns::of_process(self.0.id()).unwrap().id() != netns.id() {
+            assert!(Instant::now() < deadline, "it does not arrive");
+            std::thread::yield_now();
+        }
+    }
+
     pub(in crate::namespaces) fn end(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
