@@ -93,6 +93,7 @@ impl<'a> Prospect<'a> {
     fn weigh(&mut self) {
         let same = |a: &Netns, b: &Option<Arc<Netns>>| b.as_ref().is_some_and(|b| a.id() == b.id());
         if self.clues.witnessed {
+            // It was seen when the process was, and the process is there still.
             self.clues.current = Some(Footing::Carries);
         } else if let Some(current) = self.current.clone() {
             self.clues.current = Some(self.footing(&current));

@@ -26,6 +26,17 @@ fn a_pod_is_found_by_a_process_of_its_own_and_its_address() {
 }
 
 #[test]
+fn a_pod_with_users_of_its_own_is_found() {
+    let (mut node, pod, home) = (Node::new(), uid(), Netns::current().unwrap());
+    let mut command = Command::new("unshare");
+    let process = node.start(command.args(["--user", "--net", "sleep", "600"]), &home);
+    node.sort(&pod, &process);
+    let netns = process.netns_that(|id| id != home.id());
+    address_in(&netns, "add", "10.1.0.7/32");
+    node.finds(&spec(&pod, &["10.1.0.7"]), None, &netns);
+}
+
+#[test]
 fn without_its_address_no_namespace_is_a_pods() {
     let (mut node, pod, netns) = (Node::new(), uid(), netns("10.1.0.8/32"));
     let _process = node.process(&pod, &netns);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use culvert_sys::child;
+use culvert_sys::netns::NetnsId;
 
 use super::*;
 use crate::pod::Workload;
@@ -110,7 +111,8 @@ impl Node {
         self.start(Command::new("sleep").arg("600"), netns)
     }
 
-    fn start(&self, command: &mut Command, netns: &Netns) -> Sleeper {
+    /// Starts the command, and shows its process.
+    pub(in crate::namespaces) fn start(&self, command: &mut Command, netns: &Netns) -> Sleeper {
         let started = child::die_with_parent(child::start_in(command, netns).unwrap()).spawn();
         let sleeper = Sleeper(started.unwrap());
         self.show(sleeper.0.id(), &sleeper);
@@ -186,9 +188,18 @@ impl Sleeper {
     /// Lets a wanderer go, and waits until it has arrived.
     pub(in crate::namespaces) fn go_to(&mut self, netns: &Netns) {
         drop(self.0.stdin.take());
+        self.netns_that(|id| id == netns.id());
+    }
+
+    /// Waits until it is in such a namespace.
+    pub(in crate::namespaces) fn netns_that(&self, fits: impl Fn(NetnsId) -> bool) -> Netns {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while Netns::of_process(self.0.id()).unwrap().id() != netns.id() {
-            assert!(Instant::now() < deadline, "it does not arrive");
+        loop {
+            let netns = Netns::of_process(self.0.id()).unwrap();
+            if fits(netns.id()) {
+                return netns;
+            }
+            assert!(Instant::now() < deadline, "it does not get there");
             std::thread::yield_now();
         }
     }
