@@ -8,9 +8,11 @@ use std::sync::LazyLock;
 
 use culvert_sys::listening;
 use culvert_sys::netns::Netns;
-use ebpf_free_iptables::{Applied, Iptables, Options, Plan};
+use ebpf_free_iptables::{Applied, Changed, Iptables, Options, Plan, Watch};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::sockets::{self, CAPTURED};
 use crate::unheard::Unheard;
@@ -89,8 +91,8 @@ impl PacketRules for IptablesRules {
     }
 
     fn changes(&self, netns: &Netns) -> Result<Changes, Cause> {
-        let _ = netns;
-        Ok(futures::stream::pending().boxed())
+        let watch = AsyncFd::with_interest(Watch::open(netns)?, Interest::READABLE)?;
+        Ok(futures::stream::unfold(watch, next).boxed())
     }
 
     fn carries(&self, netns: &Netns) -> Result<bool, Cause> {
@@ -100,6 +102,23 @@ impl PacketRules for IptablesRules {
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
         Ok(self.iptables.remove(pod, netns)?)
     }
+}
+
+/// Waits for the next announcement; ends when there will be none any more.
+async fn next(watch: AsyncFd<Watch>) -> Option<((), AsyncFd<Watch>)> {
+    loop {
+        let mut ready = watch.readable().await.ok()?;
+        match ready.get_inner().drain() {
+            Ok(Changed::Something) => break,
+            // Nobody is woken again before all has been read.
+            Ok(Changed::Nothing) => ready.clear_ready(),
+            Err(error) => {
+                tracing::debug!(%error, "changes in a pod's namespace cannot be heard of any more");
+                return None;
+            }
+        }
+    }
+    Some(((), watch))
 }
 
 impl fmt::Debug for IptablesRules {
