@@ -29,6 +29,9 @@ mod wire;
 
 pub(crate) use pause::Pace;
 
+#[cfg(test)]
+mod rig;
+
 /// What a view means for the enrolment. Pods that have ended, and those that share the host's network, have nothing to be taken out.
 pub(crate) fn desired(view: &View) -> Desired {
     let mut wishes = Wishes::default();

@@ -129,6 +129,11 @@ impl Settings {
         &self.enablement.excluded
     }
 
+    #[cfg(test)]
+    pub(super) fn new(node: &str, enablement: Enablement) -> Self {
+        Self { node: node.to_owned(), kubeconfig: None, enablement }
+    }
+
     /// The name of this node in Kubernetes.
     pub(crate) fn node(&self) -> &str {
         &self.node
@@ -139,7 +144,7 @@ impl Settings {
 pub(crate) async fn connect(settings: &Settings) -> Result<Client, Error> {
     // Somebody may have chosen one already; there is only this one in the program.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut config = match &settings.kubeconfig {
+    let config = match &settings.kubeconfig {
         Some(path) => {
             let wrong = |source| Error::Kubeconfig { path: path.clone(), source: Box::new(source) };
             let file = Kubeconfig::read_from(path).map_err(wrong)?;
@@ -147,12 +152,11 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Client, Error> {
         }
         None => Config::incluster().map_err(|error| Error::InCluster(Box::new(error)))?,
     };
-    bound(&mut config);
-    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+    client(config)
 }
 
-/// Gives every wait an end. Watches have their own, earlier one; this is for what is below them.
-fn bound(config: &mut Config) {
+/// A client whose waits all have an end. Watches have their own, earlier one; this is for what is below them.
+pub(super) fn client(mut config: Config) -> Result<Client, Error> {
     let pace = Pace::default();
     config.connect_timeout = Some(CONNECT);
     config.write_timeout = Some(pace.answer);
@@ -160,6 +164,7 @@ fn bound(config: &mut Config) {
     config.reset_reader_on_write = true;
     // It would retry for minutes, unseen; who asks retries, and says so.
     config.default_retry = false;
+    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
 }
 
 /// The name becomes part of a field selector, where other characters mean something.

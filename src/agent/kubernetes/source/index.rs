@@ -14,6 +14,10 @@ use crate::kubernetes::decide::{self, Enablement};
 use crate::kubernetes::facts::{NamespaceFacts, PodFacts};
 use crate::pod::Uid;
 
+#[cfg(test)]
+mod tests;
+
+/// All that is known.
 pub(super) struct Index {
     enablement: Enablement,
     /// `None` until the first list.
