@@ -13,11 +13,11 @@ use culvert_sys::netns::Netns;
 use culvert_sys::seqpacket::Listener;
 use ebpf_free_iptables::{Iptables, PACKET_MARK};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::args::Args;
-use crate::board::{Boards, Occurrence};
+use crate::board::{self, Boards, Told};
 use crate::descriptors::Budget;
 use crate::enrolment::{Enrolment, Exit, Outlets, Tools};
 use crate::handed::Handed;
@@ -29,12 +29,6 @@ use crate::server::{self, Progress};
 use crate::table::Subscriber;
 use crate::unheard::Unheard;
 use crate::zds::server as nodes;
-
-/// Occurrences that wait for somebody to tell them.
-const OCCURRENCES: usize = 256;
-
-/// What people should be told.
-pub(crate) type Told = mpsc::Receiver<Occurrence>;
 
 /// Why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -99,13 +93,13 @@ impl Agent {
             budget: Budget::new(machine.open_files),
         };
         let (table, subscriber) = watch::channel(None);
-        let (board, boards) = watch::channel(Arc::default());
-        let (tell, occurrences) = mpsc::channel(OCCURRENCES);
+        let (show, boards) = watch::channel(Arc::default());
+        let (tell, occurrences) = board::telling();
         let agent = Self {
             listener,
             tools,
             namespaces: Namespaces::new(args.proc.clone(), handed),
-            outlets: Outlets { table, board, occurrences: tell },
+            outlets: Outlets { table, board: show, tell },
             metrics: machine.metrics,
             table: subscriber,
             boards,

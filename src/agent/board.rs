@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use culvert_sys::netns::NetnsId;
-use tokio::sync::watch;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
 
 use crate::pod::{Capture, Uid, Workload};
 
@@ -97,4 +98,29 @@ pub(crate) enum What {
     Misannotated { complaint: String },
     /// It is no longer in the mesh.
     Left,
+}
+
+/// Occurrences that wait for somebody to pass them on. More are lost, and counted.
+pub(crate) const QUEUE: usize = 256;
+
+/// Where occurrences are told. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Telling(mpsc::Sender<Occurrence>);
+
+/// Where they are heard.
+pub(crate) type Told = mpsc::Receiver<Occurrence>;
+
+/// A way for occurrences.
+pub(crate) fn telling() -> (Telling, Told) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (Telling(sender), receiver)
+}
+
+impl Telling {
+    /// Never waits: what happens to pods must not depend on whether people can be told. Where nobody listens, nothing is lost.
+    pub(crate) fn tell(&self, occurrence: Occurrence) {
+        if let Err(TrySendError::Full(_)) = self.0.try_send(occurrence) {
+            metrics::counter!("culvert_agent_occurrences_lost_total").increment(1);
+        }
+    }
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{error, warn};
 
-use crate::board::{Board, Occurrence};
+use crate::board::{Board, Telling};
 use crate::descriptors::Budget;
 use crate::handed::Handed;
 use crate::namespaces::{Host, Namespaces};
@@ -83,7 +83,7 @@ pub(crate) struct Tools {
 pub(crate) struct Outlets {
     pub(crate) table: Publisher,
     pub(crate) board: watch::Sender<Arc<Board>>,
-    pub(crate) occurrences: mpsc::Sender<Occurrence>,
+    pub(crate) tell: Telling,
 }
 
 /// The owner of the pods.

@@ -21,6 +21,7 @@ mod call;
 mod decide;
 mod facts;
 mod list;
+pub(crate) mod metered;
 mod pause;
 pub(crate) mod report;
 pub(crate) mod settings;

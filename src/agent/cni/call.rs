@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn pods_are_found_among_other_arguments() {
-        let pod = |text: &str| super::pod(text).map(|pod| (pod.namespace, pod.name, pod.uid));
+        let pod = |text: &str| pod(text).map(|pod| (pod.namespace, pod.name, pod.uid));
         let all = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=c;K8S_POD_UID=u";
         assert_eq!(pod(all), Some(("shop".into(), "web-0".into(), Some("u".into()))));
         assert_eq!(

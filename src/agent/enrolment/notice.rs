@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use culvert_process::exit::Chain;
 use metrics::counter;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -101,9 +100,7 @@ impl Enrolment {
     fn tell(&self, uid: &Uid, what: What) {
         let Some(Pod { spec, .. }) = self.pods.get(uid) else { return };
         let occurrence = Occurrence { uid: uid.clone(), workload: spec.workload.clone(), what };
-        if let Err(TrySendError::Full(_)) = self.outlets.occurrences.try_send(occurrence) {
-            counter!("culvert_agent_occurrences_lost_total").increment(1);
-        }
+        self.outlets.tell.tell(occurrence);
     }
 
     pub(super) fn publish_board(&self) {

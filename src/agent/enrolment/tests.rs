@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::board::Boards;
+use crate::board::{self, Boards, Told};
 use crate::pod::{NetnsSource, Others, Wishes, Workload};
 use crate::table::{Entry, Subscriber, Table};
 
@@ -28,7 +28,7 @@ struct Lab {
     handed: Handed,
     served: Served,
     boards: Boards,
-    occurred: mpsc::Receiver<Occurrence>,
+    occurred: Told,
     exit: oneshot::Sender<Exit>,
     running: JoinHandle<Result<(), cleanup::Error>>,
 }
@@ -80,9 +80,8 @@ impl Lab {
         };
         let namespaces = Namespaces::new("/proc".into(), handed.clone());
         let (board, boards) = watch::channel(Arc::default());
-        let (occurrences, occurred) = mpsc::channel(1000);
-        let mut enrolment =
-            Enrolment::new(tools, namespaces, Outlets { table: published, board, occurrences });
+        let (tell, occurred) = board::telling();
+        let mut enrolment = Enrolment::new(tools, namespaces, Outlets { table: published, board, tell });
         enrolment.adopt(adopted);
         let exit_asked = async { exited.await.unwrap() };
         let running = tokio::spawn(enrolment.run(wishes, exit_asked));

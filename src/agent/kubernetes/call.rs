@@ -28,7 +28,9 @@ pub(crate) enum Error {
     Timeout(Duration),
     #[error("the API server refused (HTTP {}): {}", .0.code, said(.0))]
     Refused(Box<Status>),
-    #[error("the API server cannot be reached; see whether its address and certificates are right")]
+    #[error(
+        "the API server cannot be asked; see whether its address, its certificate and our token are right"
+    )]
     Unreachable(#[source] Box<kube::Error>),
     #[error("the connection to the API server broke")]
     Broken(#[source] io::Error),
@@ -121,9 +123,10 @@ pub(super) async fn ask<T: DeserializeOwned>(
 }
 
 fn failed(error: kube::Error) -> Error {
-    match error {
-        kube::Error::Api(status) => Error::Refused(status),
-        other => Error::Unreachable(Box::new(other)),
+    if let kube::Error::Api(status) = error {
+        Error::Refused(status)
+    } else {
+        Error::Unreachable(Box::new(error))
     }
 }
 

@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use kube::Client;
-use tokio::sync::mpsc;
 
 pub(crate) use self::clear::clear_claims;
 use super::pause::Pace;
 use super::settings::Settings;
-use crate::board::{Boards, Occurrence};
+use crate::board::{Boards, Told};
 use crate::cluster::Views;
 
 mod claims;
@@ -19,6 +18,9 @@ mod clear;
 mod events;
 mod patch;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 /// Who tells.
 #[derive(Clone)]
@@ -34,7 +36,7 @@ impl Reporter {
     }
 
     /// Runs until nobody publishes views or boards, and nobody tells of anything.
-    pub(crate) async fn run(self, views: Views, boards: Boards, occurrences: mpsc::Receiver<Occurrence>) {
+    pub(crate) async fn run(self, views: Views, boards: Boards, occurrences: Told) {
         let annotations = writer::run(&self.client, &self.pace, views, boards);
         let events = events::run(&self.client, &self.node, &self.pace, occurrences);
         tokio::join!(annotations, events);

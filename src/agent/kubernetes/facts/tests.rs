@@ -77,14 +77,18 @@ fn a_pod_is_over_only_when_nothing_runs_in_it() {
     );
 }
 
+fn check_probes(name: &str, spec: Value, expected: &[u16]) {
+    let facts = facts(spec, json!({ "podIP": "10.0.0.7" }));
+    assert_eq!(Vec::from_iter(facts.probe_ports), expected, "{name}");
+}
+
+fn container(rest: Value) -> Value {
+    json!({ "containers": [rest] })
+}
+
 #[test]
-fn probed_ports() {
-    let check = |name: &str, spec: Value, expected: &[u16]| {
-        let facts = facts(spec, json!({ "podIP": "10.0.0.7" }));
-        assert_eq!(Vec::from_iter(facts.probe_ports), expected, "{name}");
-    };
-    let container = |rest: Value| json!({ "containers": [rest] });
-    check(
+fn ports_of_probes() {
+    check_probes(
         "all three",
         container(json!({
             "livenessProbe": { "httpGet": { "port": 8080, "path": "/" } },
@@ -93,7 +97,7 @@ fn probed_ports() {
         })),
         &[8080, 8081, 8082],
     );
-    check(
+    check_probes(
         "by name",
         container(json!({
             "ports": [
@@ -107,13 +111,17 @@ fn probed_ports() {
         })),
         &[8000, 9000],
     );
-    check(
+    check_probes(
         "a name that is a number",
         container(json!({ "livenessProbe": { "httpGet": { "port": "81" } } })),
         &[81],
     );
-    check("an unknown name", container(json!({ "livenessProbe": { "httpGet": { "port": "web" } } })), &[]);
-    check(
+    check_probes(
+        "an unknown name",
+        container(json!({ "livenessProbe": { "httpGet": { "port": "web" } } })),
+        &[],
+    );
+    check_probes(
         "no port at all",
         container(json!({
             "livenessProbe": { "httpGet": { "port": 0 } }, "readinessProbe": { "tcpSocket": { "port": 70000 } },
@@ -121,19 +129,23 @@ fn probed_ports() {
         })),
         &[],
     );
-    check(
+}
+
+#[test]
+fn ports_of_hooks_sidecars_and_other_hosts() {
+    check_probes(
         "hooks",
         container(json!({ "lifecycle": {
             "postStart": { "httpGet": { "port": 1 } }, "preStop": { "httpGet": { "port": 2 } },
         }})),
         &[1, 2],
     );
-    check(
+    check_probes(
         "a hook's TCP socket is never used",
         container(json!({ "lifecycle": { "preStop": { "tcpSocket": { "port": 3 } } } })),
         &[],
     );
-    check(
+    check_probes(
         "to another host",
         container(json!({
             "livenessProbe": { "httpGet": { "port": 1, "host": "10.0.0.8" } },
@@ -142,7 +154,7 @@ fn probed_ports() {
         })),
         &[2],
     );
-    check(
+    check_probes(
         "sidecars count, other init containers do not",
         json!({ "initContainers": [
         { "restartPolicy": "Always", "startupProbe": { "tcpSocket": { "port": 5 } } },
@@ -155,7 +167,7 @@ fn probed_ports() {
             "ports": [{ "name": "web", "containerPort": port }], "livenessProbe": { "httpGet": { "port": "web" } },
         })
     };
-    check("each container has its own names", json!({ "containers": [named(1), named(2)] }), &[1, 2]);
+    check_probes("each container has its own names", json!({ "containers": [named(1), named(2)] }), &[1, 2]);
 }
 
 #[test]

@@ -12,15 +12,16 @@ use kube::core::Request;
 use kube::core::params::PostParams;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 use self::notice::Notice;
 use self::throttle::Throttle;
 use super::super::call::{self, Error};
+use super::super::metered;
 use super::super::pause::{Pace, Pauses};
 use crate::board::Occurrence;
+use crate::board::Told;
 
 mod notice;
 mod throttle;
@@ -41,34 +42,24 @@ const LONGEST_INSTANCE: usize = 128;
 /// Leaves room for what makes a name unique.
 const LONGEST_NAME: usize = 200;
 
-/// Counts an event by what has become of it.
-pub(super) fn count(result: &'static str) {
-    metrics::counter!("culvert_agent_events_total", "result" => result).increment(1);
-}
-
 /// Runs until nobody tells of anything.
-pub(super) async fn run(
-    client: &Client,
-    node: &str,
-    pace: &Pace,
-    mut occurrences: mpsc::Receiver<Occurrence>,
-) {
+pub(super) async fn run(client: &Client, node: &str, pace: &Pace, mut occurrences: Told) {
     let mut throttle = Throttle::default();
     let mut denied = false;
     while let Some(occurrence) = occurrences.recv().await {
         let notice = Notice::of(&occurrence.what);
         let Some(unsaid) = throttle.admit(&occurrence.uid, notice.reason, Instant::now()) else {
-            count("throttled");
+            metered::event("throttled");
             continue;
         };
         let event = event(node, &occurrence, &notice, unsaid);
         match send(client, pace, &occurrence.workload.namespace, &event).await {
             Ok(()) => {
                 denied = false;
-                count("sent");
+                metered::event("sent");
             }
             Err(error) => {
-                count("failed");
+                metered::event("failed");
                 failed(&occurrence, &error, &mut denied);
             }
         }
@@ -142,5 +133,9 @@ fn event(node: &str, occurrence: &Occurrence, notice: &Notice, unsaid: u32) -> V
 
 /// At most `longest` bytes of a text.
 fn shortened(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
+    let mut end = longest.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

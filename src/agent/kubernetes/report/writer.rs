@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 
 use super::super::call::Error;
+use super::super::metered;
 use super::super::pause::Pace;
 use super::claims::{Claims, Fate, Write};
 use super::patch;
@@ -88,7 +89,7 @@ fn judge(write: &Write, result: &Result<(), Error>, denied: &mut bool) -> Fate {
         Err(error) if patch::is_gone(error) => (Fate::Gone, "gone"),
         Err(error) => (Fate::Failed, error.reason()),
     };
-    metrics::counter!("culvert_agent_annotations_total", "result" => counted).increment(1);
+    metered::annotation(counted);
     match result {
         Ok(()) => {
             *denied = false;

@@ -26,6 +26,7 @@ use super::freshness::{Freshness, Resource};
 use crate::kubernetes::call::{self, Error};
 use crate::kubernetes::facts::{NamespaceFacts, PodFacts};
 use crate::kubernetes::list::List;
+use crate::kubernetes::metered;
 use crate::kubernetes::pause::{Pace, Pauses};
 use crate::kubernetes::wire;
 
@@ -198,12 +199,8 @@ impl Follow {
     }
 
     fn ended(&self, end: &End) {
-        metrics::counter!(
-            "culvert_agent_watch_restarts_total",
-            "resource" => self.resource.name(), "reason" => end.reason()
-        )
-        .increment(1);
         let resource = self.resource.name();
+        metered::watch_restarted(resource, end.reason());
         match end {
             End::Failed { message } => warn!(resource, message, "a watch has failed, listing again"),
             End::Garbage => warn!(resource, "a watch says what makes no sense, listing again"),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::kubernetes::metered;
+
 /// What is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
@@ -57,7 +59,7 @@ impl Freshness {
 
     pub(super) fn measure(&self) {
         if let Some(age) = self.age() {
-            metrics::gauge!("culvert_agent_view_age_seconds").set(age.as_secs_f64());
+            metered::view_age(age);
         }
     }
 }

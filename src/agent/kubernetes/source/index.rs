@@ -12,6 +12,7 @@ use super::follow::Delta;
 use crate::cluster::{PodView, View, Why, Wish};
 use crate::kubernetes::decide::{self, Enablement};
 use crate::kubernetes::facts::{NamespaceFacts, PodFacts};
+use crate::kubernetes::metered;
 use crate::pod::Uid;
 
 #[cfg(test)]
@@ -151,12 +152,12 @@ impl Index {
 
 /// Shows how many pods there are of each kind.
 pub(super) fn count(view: &View) {
-    let mut counts: BTreeMap<&str, usize> = WISHES.into_iter().map(|wish| (wish, 0)).collect();
+    let mut counts: BTreeMap<&'static str, usize> = WISHES.into_iter().map(|wish| (wish, 0)).collect();
     for pod in view.pods.values() {
         *counts.entry(wish(&pod.wish)).or_default() += 1;
     }
     for (wish, pods) in counts {
-        metrics::gauge!("culvert_agent_pods", "wish" => wish).set(pods as f64);
+        metered::pods(wish, pods);
     }
 }
 

@@ -228,7 +228,8 @@ async fn the_last_view_stays_while_the_server_is_away() {
 
 #[tokio::test]
 async fn refusals_and_nonsense_are_waited_out() {
-    let troubles: [(&str, fn() -> Trouble); 9] = [
+    type Make = fn() -> Trouble;
+    let troubles: [(&str, Make); 9] = [
         ("400", || Trouble::status(400)),
         ("401", || Trouble::status(401)),
         ("403", || Trouble::status(403)),

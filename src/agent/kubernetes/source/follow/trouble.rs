@@ -5,6 +5,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Resource;
 use crate::kubernetes::call::Error;
+use crate::kubernetes::metered;
 
 /// How following one resource goes.
 pub(super) struct Trouble {
@@ -21,10 +22,7 @@ impl Trouble {
     /// `verb` has failed.
     pub(super) fn met(&mut self, verb: &'static str, error: &Error) {
         let (resource, reason) = (self.resource, error.reason());
-        metrics::counter!(
-            "culvert_agent_api_errors_total", "resource" => resource, "verb" => verb, "reason" => reason
-        )
-        .increment(1);
+        metered::api_error(resource, verb, reason);
         let is_new = self.last.replace((verb, reason)) != Some((verb, reason));
         let error = Chain(error);
         match reason {
