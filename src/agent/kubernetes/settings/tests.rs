@@ -83,3 +83,32 @@ async fn a_kubeconfig_that_is_not_there_is_named() {
     let error = connect(&settings).await.err().unwrap();
     assert!(error.to_string().contains("/nonexistent/config"), "{error}");
 }
+
+#[tokio::test]
+async fn a_client_reaches_the_server_of_its_kubeconfig_with_its_token() {
+    let api = culvert_lab::api_server::ApiServer::start().unwrap();
+    api.require_token("secret");
+    let directory = std::env::temp_dir().join(format!("culvert-agent-settings-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("kubeconfig");
+    api.write_kubeconfig(&path).unwrap();
+    let argument = format!("--kubeconfig={}", path.display());
+    let client = connect(&settings(&["--node-name=n", &argument]).unwrap()).await.unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    let request = http::Request::get("/api/v1/pods").body(Vec::new()).unwrap();
+    let text = client.request_text(request).await.unwrap();
+    assert!(text.contains("PodList"), "{text}");
+    assert_eq!(api.requests()[0].authorization.as_deref(), Some("Bearer secret"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_told_in_words() {
+    let api = culvert_lab::api_server::ApiServer::start().unwrap();
+    api.refuse_connections();
+    let client = crate::kubernetes::rig::client(&api);
+    let request = kube::core::Request::new("/api/v1/pods").list(&kube::core::params::ListParams::default());
+    let error =
+        crate::kubernetes::call::ask::<serde_json::Value>(&client, request, CONNECT).await.unwrap_err();
+    let text = culvert_process::exit::Chain(&error).to_string();
+    assert!(text.starts_with("the API server cannot be asked") && text.contains("refused"), "{text}");
+}

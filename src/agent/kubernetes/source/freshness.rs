@@ -63,3 +63,21 @@ impl Freshness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_as_old_as_the_older_half() {
+        let freshness = Freshness::default();
+        assert_eq!(freshness.age(), None);
+        freshness.heard(Resource::Pods);
+        assert_eq!(freshness.age(), None);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        freshness.heard(Resource::Namespaces);
+        assert_eq!(freshness.age(), Some(Duration::from_secs(7)));
+        freshness.heard(Resource::Pods);
+        assert_eq!(freshness.age(), Some(Duration::ZERO));
+    }
+}

@@ -145,6 +145,14 @@ fn a_restart_of_the_agent_changes_no_annotation() {
 }
 
 #[test]
+fn a_pod_that_shall_be_in_and_never_gets_on_the_board_is_pending() {
+    let mut rig = Rig::enrolled(Claim::Enabled);
+    assert_eq!(rig.at_once(), None);
+    assert_eq!(rig.after(OUTSIDE), None);
+    assert_eq!(claim(rig.after(UNSERVED)), Some(Claim::Pending));
+}
+
+#[test]
 fn the_annotation_goes_when_nothing_of_ours_is_left() {
     let mut rig = Rig::passed(Claim::Enabled);
     assert_eq!(rig.is(State::Leaving, 1).at_once(), None);
