@@ -22,7 +22,7 @@ mod decide;
 mod facts;
 mod list;
 pub(crate) mod metered;
-mod pause;
+pub(crate) mod pause;
 pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod source;
