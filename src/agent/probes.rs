@@ -37,30 +37,52 @@ impl Probing {
 /// Any port but 0 will do: the socket is never written to.
 const DISCARD: u16 = 9;
 
+/// How many of a pod's addresses are asked about. Who rules in the pod may give it any number.
+const MOST_ADDRESSES: usize = 16;
+
 /// What nodes are told of a pod: nothing when nothing is probed.
-pub(crate) fn of_pod(host: &Netns, pod: &Netns, capture: &Capture) -> Probes {
+///
+/// # Errors
+/// When it cannot be found out at the moment, for want of descriptors mostly.
+pub(crate) fn of_pod(host: &Netns, pod: &Netns, capture: &Capture) -> io::Result<Probes> {
     if capture.probe_ports.is_empty() {
-        return Probes::default();
+        return Ok(Probes::default());
     }
-    let addresses = namespaces::addresses(pod).unwrap_or_else(|error| {
-        debug!(netns = %pod.id(), %error, "the pod's addresses cannot be read; its probes are not known");
-        Vec::new()
-    });
-    Probes { ports: capture.probe_ports.clone(), from: host_addresses(host, &addresses) }
+    let mut addresses = namespaces::addresses(pod)?;
+    addresses.truncate(MOST_ADDRESSES);
+    let from = host_addresses(host, &addresses)?;
+    Ok(Probes { ports: capture.probe_ports.clone(), from })
 }
 
 /// The addresses from which the host calls a pod that has these. Each once; none for an address the host has no way to, or
 /// that is the host's own.
-pub(crate) fn host_addresses(host: &Netns, pod: &[IpAddr]) -> Vec<IpAddr> {
+///
+/// # Errors
+/// When the host's namespace cannot be entered, or sockets cannot be made in it.
+pub(crate) fn host_addresses(host: &Netns, pod: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
     let mut found = Vec::new();
     for &to in pod {
-        match host.run(|| source_towards(to)).flatten() {
+        match host.run(|| source_towards(to))? {
             Ok(from) if from != to && !found.contains(&from) => found.push(from),
             Ok(_) => {}
-            Err(error) => debug!(host = %host.id(), %to, %error, "the host has no way to the pod"),
+            Err(error) if is_no_way(&error) => {
+                debug!(host = %host.id(), %to, %error, "the host has no way to the pod")
+            }
+            Err(error) => return Err(error),
         }
     }
-    found
+    Ok(found)
+}
+
+/// Whether the host's routes (or its lack of an IP version) are the reason: that is how things are, not how they went.
+fn is_no_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, HostUnreachable, InvalidInput, NetworkUnreachable, PermissionDenied,
+    };
+    const EAFNOSUPPORT: i32 = 97;
+    // Routes that prohibit say PermissionDenied, black holes InvalidInput.
+    let routes = [AddrNotAvailable, HostUnreachable, InvalidInput, NetworkUnreachable, PermissionDenied];
+    routes.contains(&error.kind()) || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 /// The source address that `connect(2)` chooses in the calling thread's namespace.
@@ -99,7 +121,7 @@ mod tests {
 
     fn check(pod: &[&str], expected: &[&str]) {
         let parse = |texts: &[&str]| texts.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
-        assert_eq!(host_addresses(&host(), &parse(pod)), parse(expected), "{pod:?}");
+        assert_eq!(host_addresses(&host(), &parse(pod)).unwrap(), parse(expected), "{pod:?}");
     }
 
     #[test]
@@ -112,6 +134,19 @@ mod tests {
     fn an_address_is_found_once_and_those_there_is_no_way_to_are_left_out() {
         check(&["192.0.2.8", "198.51.100.1", "192.0.2.9", "2001:db8::1"], &["192.0.2.1"]);
         check(&[], &[]);
+    }
+
+    #[test]
+    fn routes_that_lead_nowhere_are_no_way() {
+        let host = host();
+        let mut add = Command::new("sh");
+        add.args([
+            "-ec",
+            "for how in blackhole unreachable prohibit; do ip route add $how 203.0.113.$((n += 1))/32; done",
+        ]);
+        assert!(child::start_in(&mut add, &host).unwrap().status().unwrap().success());
+        let pod = [1, 2, 3].map(|last| IpAddr::from([203, 0, 113, last]));
+        assert_eq!(host_addresses(&host, &pod).unwrap(), [] as [IpAddr; 0]);
     }
 
     #[test]
@@ -128,9 +163,9 @@ mod tests {
             "ip link add eth0 type veth peer name end; ip link set eth0 up; ip addr add 10.0.0.9/32 dev eth0",
         ]);
         assert!(child::start_in(&mut add, &pod).unwrap().status().unwrap().success());
-        assert_eq!(of_pod(&host, &pod, &Capture::default()), Probes::default());
+        assert_eq!(of_pod(&host, &pod, &Capture::default()).unwrap(), Probes::default());
         let probed = Capture { probe_ports: [8080].into(), ..Capture::default() };
         let expected = Probes { ports: [8080].into(), from: vec![[10, 0, 0, 1].into()] };
-        assert_eq!(of_pod(&host, &pod, &probed), expected);
+        assert_eq!(of_pod(&host, &pod, &probed).unwrap(), expected);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use culvert_sys::netns::Netns;
 use ebpf_free_iptables::Applied;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::plan::Departure;
 use super::state::Reason;
@@ -54,8 +54,8 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) found: Found,
-    /// What nodes are told of the pod while it is enrolled.
-    pub(crate) probes: Probes,
+    /// What nodes are told of the pod while it is enrolled, if that could be found out: what they know already may be right.
+    pub(crate) probes: Option<Probes>,
 }
 
 /// What was in the namespace before.
@@ -87,16 +87,24 @@ impl Job {
             Kind::Verify => self.verify(rules)?,
             Kind::Release(_) => {
                 rules.release(&self.pod, &self.netns).map_err(failed)?;
-                return Ok(Outcome { found: Found::Ours, probes: Probes::default() });
+                return Ok(Outcome { found: Found::Ours, probes: None });
             }
             Kind::Withdraw(_) if rules.carries(&self.netns).map_err(failed)? => return Err(Reason::Carried),
             Kind::Withdraw(_) => {
                 rules.remove(&self.pod, &self.netns).map_err(failed)?;
-                return Ok(Outcome { found: Found::Nothing, probes: Probes::default() });
+                return Ok(Outcome { found: Found::Nothing, probes: None });
             }
         };
         // With every look: the host's addresses may change while the pod is enrolled.
-        Ok(Outcome { found, probes: probes::of_pod(&self.host, &self.netns, &self.capture) })
+        Ok(Outcome { found, probes: self.probes() })
+    }
+
+    fn probes(&self) -> Option<Probes> {
+        let found = probes::of_pod(&self.host, &self.netns, &self.capture);
+        let complain = |error: &std::io::Error| {
+            warn!(pod = self.pod, uid = %self.uid, %error, "cannot find out where kubelet probes the pod from; trying again");
+        };
+        found.inspect_err(complain).ok()
     }
 
     /// What looks as it did when all was well need not be compared: thousands of comparisons a minute are what a full node costs.

@@ -160,14 +160,16 @@ impl Hold {
 
     /// After the rules were found in place. An enrolment that is told already stays the same one, though nodes may be told of
     /// other probes.
-    pub(crate) fn enrol(&mut self, workload: &Workload, probes: Probes) {
+    pub(crate) fn enrol(&mut self, workload: &Workload, probes: Option<Probes>) {
         let enrolled = match self {
             Self::Nothing => return,
             Self::Touched(netns) | Self::Released(netns, _) => {
-                Enrolled::new(workload.clone(), Arc::clone(netns), probes)
+                Enrolled::new(workload.clone(), Arc::clone(netns), probes.unwrap_or_default())
             }
-            Self::Enrolled(enrolled) if enrolled.probes == probes => return,
-            Self::Enrolled(enrolled) => enrolled.with_probes(probes),
+            Self::Enrolled(enrolled) => match probes {
+                Some(probes) if probes != enrolled.probes => enrolled.with_probes(probes),
+                Some(_) | None => return,
+            },
         };
         *self = Self::Enrolled(Arc::new(enrolled));
     }
