@@ -14,6 +14,8 @@ use crate::namespaces;
 use crate::pod::Capture;
 use crate::table::Probes;
 
+pub(crate) mod kubelet;
+
 /// How kubelet's probes come in to pods that take mutual TLS only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Probing {
