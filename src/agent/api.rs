@@ -36,8 +36,17 @@ mod pods;
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// Where the plugin finds the agent unless it is told otherwise.
-pub(crate) const SOCKET: &str = "/var/run/culvert/agent.sock";
+/// Where the agent answers, and what it needs to know of the host for that.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Where the agent answers the CNI plugin; the same path inside the agent's container and on the host
+    #[arg(long, value_name = "PATH", default_value = "/var/run/culvert/agent.sock")]
+    pub(crate) cni_socket: PathBuf,
+
+    /// Where the host's files are mounted, if not at their own place: `/host` for `/host/var/run/netns`
+    #[arg(long, value_name = "DIR", default_value = "")]
+    pub(crate) host_netns_prefix: PathBuf,
+}
 
 /// Requests that are being answered at once; a node has fewer pods.
 const MOST_REQUESTS: usize = 256;
@@ -98,10 +107,10 @@ fn router(sources: Sources) -> Router {
     Router::new()
         .route("/v1/cni/add", post(add))
         .route("/v1/cni/check", post(check))
-        .route("/v1/cni/del", post(del))
         .route("/v1/pods", get(pods))
         .layer(middleware::from_fn_with_state(context.clone(), seated))
-        // Somebody is there even when all seats are taken.
+        // These take no time, and must not be refused: somebody is there, and what is gone is gone.
+        .route("/v1/cni/del", post(del))
         .route(HELLO, get(async || StatusCode::OK))
         .with_state(context)
 }

@@ -5,7 +5,7 @@
 //! away, pods of namespaces that have pods in the mesh do not start, and all others do.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ pub(crate) const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1
 /// Whether the program was started as the plugin: under its name, or with its command.
 pub(crate) fn is_meant() -> bool {
     let mut arguments = env::args_os();
-    let program = arguments.next().map(OsString::from);
+    let program = arguments.next();
     let named = program.as_deref().and_then(|path| Path::new(path).file_name()) == Some(OsStr::new(PLUGIN));
     named || arguments.next().is_some_and(|command| command == "cni")
 }

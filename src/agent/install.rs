@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::cni::{AgentPods, Entry, PLUGIN};
 use crate::durable::{self, Disk, LocalDisk};
-use crate::{api, roster};
+use crate::roster;
 
 use apply::Applied;
 use directory::Fingerprint;
@@ -34,6 +34,9 @@ mod tests;
 
 /// Time between two looks at the directories. A change has to keep still for one look, and is repaired within two seconds.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Time after a failure. Comparing executables is not for nothing.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// So often files may change between looks before that is no reason to wait any more.
 const RESTLESS: u32 = 2;
@@ -57,10 +60,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
     cni_mode: Mode,
 
-    /// Where the agent answers the plugin; the same path inside the agent's container and on the host
-    #[arg(long, value_name = "PATH", default_value = api::SOCKET)]
-    pub(crate) cni_socket: PathBuf,
-
     /// What has to survive the agent; the same path inside the agent's container and on the host
     #[arg(long, value_name = "DIR", default_value = "/var/lib/culvert")]
     state_dir: PathBuf,
@@ -82,12 +81,18 @@ impl Args {
         self.state_dir.join(roster::FILE)
     }
 
-    /// What is to be installed, if anything. `agent` is the name of the agent's own pod and its namespace.
-    pub(crate) fn settings(&self, agent: Option<AgentPods>, excluded: BTreeSet<String>) -> Option<Settings> {
+    /// What is to be installed, if anything: with where the agent answers, which pods are its own, and which namespaces
+    /// are none of its business.
+    pub(crate) fn settings(
+        &self,
+        socket: &Path,
+        agent: Option<AgentPods>,
+        excluded: BTreeSet<String>,
+    ) -> Option<Settings> {
         let (bin, conf) = (self.cni_bin_dir.clone()?, self.cni_conf_dir.clone()?);
         let entry = Entry {
             kind: PLUGIN.to_owned(),
-            agent_socket: self.cni_socket.clone(),
+            agent_socket: socket.to_owned(),
             state_file: self.state_file(),
             excluded_namespaces: excluded,
             agent_pods: agent,
@@ -166,6 +171,7 @@ pub(crate) async fn run(settings: Settings, installation: watch::Sender<Installa
             continue;
         };
         seen = now;
+        let failed = outcome.as_ref().is_some_and(|outcome| outcome.result.is_err());
         if let Some(outcome) = outcome {
             struggle.note(&outcome);
             installation.send_if_modified(|state| {
@@ -173,7 +179,7 @@ pub(crate) async fn run(settings: Settings, installation: watch::Sender<Installa
                 std::mem::replace(state, new.clone()) != new
             });
         }
-        sleep(LOOK).await;
+        sleep(if failed { RETRY } else { LOOK }).await;
     }
 }
 
@@ -231,7 +237,7 @@ impl Outcome {
 
 /// Looks whether anything has changed, and if so puts it right. Files that are being changed are left alone for a moment.
 fn look(settings: &Settings, before: Seen) -> (Seen, Option<Outcome>) {
-    let now = directory::fingerprint(&settings.conf, &settings.executable());
+    let now = directory::fingerprint(settings);
     if before.settled.as_ref() == Some(&now) {
         return (Seen { latest: Some(now), restless: 0, ..before }, None);
     }

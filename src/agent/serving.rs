@@ -69,3 +69,6 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
         Err(_) => debug!(after = ?LIFE, "connection closed, it has lived long enough"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,9 +66,8 @@ enum Found {
 async fn find(sources: &Sources, request: &Request) -> Result<Found, Failure> {
     let mut views = sources.views.clone();
     let known = views.wait_for(|view| view.as_deref().is_some_and(|view| lookup(view, request).is_some()));
-    match timeout(FIND, known).await {
-        Ok(Err(_)) => return Err(Failure::NotReady("the agent is stopping".to_owned())),
-        Ok(Ok(_)) | Err(_) => {}
+    if let Ok(Err(_)) = timeout(FIND, known).await {
+        return Err(Failure::NotReady("the agent is stopping".to_owned()));
     }
     let view = views.borrow().clone();
     let Some(view) = view else {

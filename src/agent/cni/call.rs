@@ -85,6 +85,22 @@ pub(super) struct Pod {
     pub(super) uid: Option<String>,
 }
 
+impl Pod {
+    /// Reads `KEY=VALUE;KEY=VALUE`. Other keys are for other plugins.
+    fn read(arguments: &str) -> Option<Self> {
+        let value = |wanted: &str| {
+            let pairs = arguments.split(';').filter_map(|pair| pair.split_once('='));
+            let mut values = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
+            values.next().map(|(_, value)| value.to_owned())
+        };
+        Some(Self {
+            namespace: value("K8S_POD_NAMESPACE")?,
+            name: value("K8S_POD_NAME")?,
+            uid: value("K8S_POD_UID"),
+        })
+    }
+}
+
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -136,7 +152,7 @@ impl Call {
         if variables.netns.is_none() && variables.command.as_deref() != Some("DEL") {
             return Err(missing("CNI_NETNS"));
         }
-        let pod = variables.arguments.as_deref().and_then(pod);
+        let pod = variables.arguments.as_deref().and_then(Pod::read);
         Ok(Self {
             version,
             entry,
@@ -185,20 +201,6 @@ fn with_version(object: &str, version: &str) -> String {
     format!("{{\"cniVersion\":\"{version}\"{comma}{rest}")
 }
 
-/// Reads `KEY=VALUE;KEY=VALUE`. Other keys are for other plugins.
-fn pod(arguments: &str) -> Option<Pod> {
-    let value = |wanted: &str| {
-        let pairs = arguments.split(';').filter_map(|pair| pair.split_once('='));
-        let mut values = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
-        values.next().map(|(_, value)| value.to_owned())
-    };
-    Some(Pod {
-        namespace: value("K8S_POD_NAMESPACE")?,
-        name: value("K8S_POD_NAME")?,
-        uid: value("K8S_POD_UID"),
-    })
-}
-
 /// Reads the configuration, all of it, and not for ever.
 pub(super) fn stdin() -> Result<Vec<u8>, Error> {
     let (sender, receiver) = mpsc::channel();
@@ -235,7 +237,7 @@ mod tests {
 
     #[test]
     fn pods_are_found_among_other_arguments() {
-        let pod = |text: &str| pod(text).map(|pod| (pod.namespace, pod.name, pod.uid));
+        let pod = |text: &str| Pod::read(text).map(|pod| (pod.namespace, pod.name, pod.uid));
         let all = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=c;K8S_POD_UID=u";
         assert_eq!(pod(all), Some(("shop".into(), "web-0".into(), Some("u".into()))));
         assert_eq!(

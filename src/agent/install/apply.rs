@@ -27,7 +27,12 @@ pub(super) fn install(
     settings: &Settings,
     changed: &mut Vec<String>,
 ) -> Result<Applied, Error> {
-    let conf = &settings.conf;
+    let (conf, state_file) = (&settings.conf, &settings.wanted.entry.state_file);
+    if !state_file.exists() {
+        // No pod would start without the agent.
+        let why = format!("{} has not been written yet, by which the plugin goes", state_file.display());
+        return Ok(Applied { missing: Some(why), ..Applied::default() });
+    }
     let plan = plan::install(&listing(disk, conf)?, &settings.wanted);
     let interrupted = make(disk, conf, &plan, changed)?;
     Ok(Applied { missing: plan.missing, warnings: plan.warnings, interrupted })

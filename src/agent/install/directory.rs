@@ -7,6 +7,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use super::Settings;
+
 /// What container runtimes read; the second holds lists, the others single plugins.
 const SUFFIXES: [&str; 3] = [".conf", ".conflist", ".json"];
 
@@ -25,18 +27,19 @@ pub(super) struct Mark {
     modified: (i64, i64),
 }
 
-/// Both directories at one moment: the configuration by name, and the plugin's executable.
+/// All that matters at one moment: the configuration by name, the plugin's executable, and what the plugin goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     files: Vec<(String, Option<Mark>)>,
     executable: Option<Mark>,
+    has_state: bool,
 }
 
 /// A file of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) name: String,
-    /// `None` for what is no text, or too long.
+    /// `None` for what is no text, is too long, or cannot be read.
     pub(super) text: Option<String>,
     pub(super) mode: u32,
     pub(super) mark: Mark,
@@ -58,10 +61,11 @@ impl Mark {
     }
 }
 
-pub(super) fn fingerprint(conf: &Path, executable: &Path) -> Fingerprint {
-    let names = names(conf).unwrap_or_default();
-    let files = names.into_iter().map(|name| (name.clone(), mark(&conf.join(name)))).collect();
-    Fingerprint { files, executable: mark(executable) }
+pub(super) fn fingerprint(settings: &Settings) -> Fingerprint {
+    let names = names(&settings.conf).unwrap_or_default();
+    let files = names.into_iter().map(|name| (name.clone(), mark(&settings.conf.join(name)))).collect();
+    let has_state = settings.wanted.entry.state_file.exists();
+    Fingerprint { files, executable: mark(&settings.executable()), has_state }
 }
 
 /// Reads all files a runtime would read, in the order in which it does.
@@ -72,9 +76,9 @@ pub(super) fn read(conf: &Path) -> io::Result<Vec<Seen>> {
         let Ok(file) = open(&conf.join(&name)) else { continue };
         let metadata = file.metadata()?;
         let mut bytes = Vec::new();
-        file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
-        let short = bytes.len() as u64 <= MAX_SIZE;
-        let text = String::from_utf8(bytes).ok().filter(|_| short);
+        let read = file.take(MAX_SIZE + 1).read_to_end(&mut bytes);
+        let whole = read.is_ok_and(|length| length as u64 <= MAX_SIZE);
+        let text = String::from_utf8(bytes).ok().filter(|_| whole);
         let mode = metadata.permissions().mode() & 0o7777;
         seen.push(Seen { name, text, mode, mark: Mark::of(&metadata) });
     }

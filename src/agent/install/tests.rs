@@ -10,6 +10,7 @@ use crate::durable::tests::{Dying, Scratch};
 
 mod crash;
 mod followed;
+mod meddling;
 
 const CILIUM: &str = "{\n  \"cniVersion\": \"0.3.1\",\n  \"name\": \"cilium\",\n  \"plugins\": [\n    {\n       \"type\": \"cilium-cni\",\n       \"enable-debug\": false,\n       \"log-file\": \"/var/run/cilium/cilium-cni.log\"\n    }\n  ]\n}\n";
 const KINDNET: &str = "{\"cniVersion\":\"0.3.1\",\"name\":\"kindnet\",\"plugins\":[{\"type\":\"ptp\",\"ipam\":{\"type\":\"host-local\"}},{\"type\":\"portmap\"}]}";
@@ -40,6 +41,7 @@ impl Node {
         for (name, text) in files {
             conf.write(name, text);
         }
+        bin.write("namespaces.json", "{}");
         let entry = Entry { state_file: bin.join("namespaces.json"), ..entry() };
         let wanted = plan::Wanted { mode, file: None, entry };
         let settings = Settings { bin: bin.path().to_owned(), conf: conf.path().to_owned(), wanted };
@@ -349,7 +351,7 @@ fn nothing_is_installed_unless_both_directories_are_given() {
     }
     let parse = |line: &str| {
         let parsed: Result<Program, _> = clap::Parser::try_parse_from(line.split(' '));
-        parsed.map(|program| program.args.settings(None, BTreeSet::new()))
+        parsed.map(|program| program.args.settings(Path::new("/a.sock"), None, BTreeSet::new()))
     };
     assert!(parse("agent").unwrap().is_none());
     parse("agent --cni-bin-dir /b").unwrap_err();
@@ -357,6 +359,18 @@ fn nothing_is_installed_unless_both_directories_are_given() {
     let settings =
         parse("agent --cni-bin-dir /b --cni-conf-dir /c --cni-mode own --state-dir /s").unwrap().unwrap();
     assert_eq!(settings.wanted.mode, Mode::Own);
+    assert_eq!(settings.wanted.entry.agent_socket, Path::new("/a.sock"));
     assert_eq!(settings.executable(), Path::new("/b/culvert-cni"));
     assert_eq!(settings.wanted.entry.state_file, Path::new("/s/namespaces.json"));
+}
+
+#[test]
+fn the_plugin_is_not_used_before_it_has_something_to_go_by() {
+    let node = Node::new(Mode::Append, &[("10-a.conflist", CILIUM)]);
+    fs::remove_file(node.bin.join("namespaces.json")).unwrap();
+    assert!(node.install().missing.unwrap().contains("namespaces.json"));
+    assert_eq!(node.conf.read("10-a.conflist"), CILIUM);
+    node.bin.write("namespaces.json", "{}");
+    assert_eq!(node.install().missing, None);
+    assert_eq!(node.chain().last().unwrap(), PLUGIN);
 }
