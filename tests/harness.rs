@@ -7,7 +7,8 @@
 //! tunnel what no client would.
 //!
 //! Programs nobody here wrote are peers: [`envoy`], [`h2_waypoint`], [`node_http2`] and [`nghttpx`]; some have to be
-//! [`installed`]. One is a [`nameserver`]. What waypoints of ours are told in front of a connection is [`proxied`].
+//! [`installed`]. One is a [`nameserver`]. What waypoints of ours are told in front of a connection is [`proxied`]; what agents and
+//! nodes tell each other is in [`zds`].
 
 pub(crate) mod ads;
 pub(crate) mod authority;
@@ -33,3 +34,4 @@ pub(crate) mod shared;
 pub(crate) mod socks;
 pub(crate) mod talk;
 pub(crate) mod tunnel;
+pub(crate) mod zds;

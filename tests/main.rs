@@ -14,9 +14,13 @@ mod a_slow_lossy_wire_loses_nothing;
 #[cfg(test)]
 mod admin_tells_the_truth;
 #[cfg(test)]
+mod another_agent_is_served;
+#[cfg(test)]
 mod another_endpoint_is_tried;
 #[cfg(test)]
 mod another_network_is_reached_through_its_gateway;
+#[cfg(test)]
+mod another_node_is_fed;
 #[cfg(test)]
 mod bad_input_is_explained;
 #[cfg(test)]

@@ -11,7 +11,12 @@ const PATIENCE: &str = "20";
 
 /// Runs a program in a pod; gives back what it wrote, as an error when it failed.
 pub(crate) fn run(pod: &Pod, words: &[&str]) -> Result<String, String> {
-    let output = output_in(pod.netns(), words);
+    run_in(pod.netns(), words)
+}
+
+/// Runs a program in a namespace; gives back what it wrote, as an error when it failed.
+pub(crate) fn run_in(netns: &Netns, words: &[&str]) -> Result<String, String> {
+    let output = output_in(netns, words);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(said);
