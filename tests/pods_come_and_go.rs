@@ -6,7 +6,7 @@ use std::io::Write as _;
 use culvert_lab::{Node, Pod, PodSpec, Program, wait_until};
 
 use crate::harness::cluster::{Cluster, ECHO, serve_all};
-use crate::harness::kernel::traces_of_capture;
+use crate::harness::kernel::{limit_open_files, traces_of_capture};
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, exchange_on, read_to_end};
 
 /// A cluster, and all programs of its nodes.
@@ -214,6 +214,30 @@ fn a_pod_whose_ports_are_taken_waits_until_they_are_free_and_nobody_waits_with_i
         });
         assert_echo(&cluster.client, (pod.ip4(), ECHO), b"at last");
     }
+    assert_untouched(&programs);
+}
+
+#[test]
+fn a_pod_for_which_a_node_has_no_descriptors_is_served_when_there_are_some_again() {
+    let (cluster, programs) = start("descriptors");
+    let Cluster { lab, two, client, server, .. } = &cluster;
+    let (agent, node) = (&programs[3], &programs[4]);
+    let newcomer = lab.pod(two, PodSpec::new("newcomer")).unwrap();
+    serve_all(lab, &newcomer).unwrap();
+    let mut witness = client.connect((server.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut witness, b"before");
+    let position = agent.log_position();
+    limit_open_files(node, 5);
+    std::thread::scope(|scope| {
+        let enrolment = scope.spawn(|| lab.enrol(&newcomer));
+        let line = agent.wait_for_log_since(position, "node refused", SOON).unwrap();
+        assert!(line.contains("may have 5 files open") && line.contains("ulimit -n"), "{line}");
+        assert_alive(&mut witness, b"undisturbed");
+        limit_open_files(node, 4096);
+        enrolment.join().unwrap().unwrap();
+    });
+    assert_echo(client, (newcomer.ip4(), ECHO), b"at last");
+    assert!(!agent.log_text().contains("session closed"), "{}", agent.log_text());
     assert_untouched(&programs);
 }
 

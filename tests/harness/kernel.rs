@@ -111,10 +111,10 @@ pub(crate) fn open_files(program: &Program) -> usize {
     fs::read_dir(format!("/proc/{}/fd", program.pid())).unwrap().count()
 }
 
-/// Lets a program have this many files open and no more.
+/// Lets a program have this many files open and no more, until it is let have others.
 #[track_caller]
 pub(crate) fn limit_open_files(program: &Program, most: usize) {
-    let (pid, limit) = (program.pid().to_string(), format!("--nofile={most}:{most}"));
+    let (pid, limit) = (program.pid().to_string(), format!("--nofile={most}:"));
     let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
     assert!(status.success(), "prlimit failed for {}", program.name());
 }
