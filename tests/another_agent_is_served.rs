@@ -5,6 +5,7 @@ mod agent;
 mod rules;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use culvert_lab::{Pod, PodSpec, Program, Section, socket, wait_until};
 
@@ -12,11 +13,13 @@ use agent::Agent;
 use rules::{Backend, PROBES_V4, PROBES_V6};
 
 use crate::harness::calls::{assert_all_served, call_meanwhile};
-use crate::harness::cluster::{Cluster, ECHO, Family, WHO, serve_all, start_next};
+use crate::harness::cluster::{Cluster, ECHO, Family, WHO, lab, serve_all, start_next};
+use crate::harness::command::run_in;
 use crate::harness::nameserver::{self, dig};
 use crate::harness::talk::{
     Ending, SOON, assert_alive, assert_echo, assert_reset, exchange, read_to_end, who,
 };
+use culvert_sys::netns::Netns;
 
 const MARKER: &[u8] = b"the marker that must not be seen on any wire";
 
@@ -200,6 +203,27 @@ fn a_pod_that_cannot_be_served_is_refused_with_a_reason_and_the_others_are_serve
     rig.two.add(&taken).unwrap();
     assert!(taken.listens(15008).unwrap());
     rig.assert_content();
+}
+
+#[test]
+fn a_node_full_of_pods_is_served_and_none_waits_for_long() {
+    const PODS: usize = 200;
+    let lab = lab("foreign-full").unwrap();
+    let node = lab.node("one").unwrap();
+    let agent = Agent::start(&node);
+    for number in 0..PODS {
+        let netns = Netns::create().unwrap();
+        run_in(&netns, &["ip", "link", "set", "lo", "up"]).unwrap();
+        agent.know_bare(&format!("pod-{number}"), netns);
+    }
+    lab.start_control().unwrap();
+    let begun = Instant::now();
+    let proxy = lab.start_node(&node).unwrap();
+    agent.wait_for_nodes(1);
+    println!("{PODS} pods, one after the other: {:?}, slowest {:?}", begun.elapsed(), agent.slowest());
+    assert!(agent.slowest() < Duration::from_secs(1), "{:?}", agent.slowest());
+    assert_eq!(proxy.log_text().matches("serving pod").count(), PODS);
+    agent.assert_content();
 }
 
 #[test]

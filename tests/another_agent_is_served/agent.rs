@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use culvert_lab::{Node, Pod, wait_until};
 use culvert_sys::netns::Netns;
@@ -47,6 +47,8 @@ struct State {
     nodes: Vec<Connected>,
     came: u64,
     looks: usize,
+    /// The longest a node took for an answer.
+    slowest: Duration,
     complaints: Vec<String>,
 }
 
@@ -106,6 +108,13 @@ impl Agent {
         self.shared.state().pods.insert(pod.uid().to_owned(), known);
     }
 
+    /// Knows a pod that is nothing but a namespace.
+    pub(super) fn know_bare(&self, name: &str, netns: Netns) {
+        let text = || name.to_owned();
+        let info = WorkloadInfo { name: text(), namespace: text(), service_account: text() };
+        self.shared.state().pods.insert(text(), Known { info, netns: Some(Arc::new(netns)) });
+    }
+
     /// Has lost the namespace of a pod.
     pub(super) fn lose(&self, pod: &Pod) {
         self.shared.state().pods.get_mut(pod.uid()).unwrap().netns = None;
@@ -146,6 +155,11 @@ impl Agent {
         let before = looks();
         wait_until(SOON * 3, "connections were looked at", || looks() >= before + count).unwrap();
         self.assert_content();
+    }
+
+    /// The longest a node took for an answer.
+    pub(super) fn slowest(&self) -> Duration {
+        self.shared.state().slowest
     }
 
     /// Fails when it has complaints.
@@ -226,8 +240,12 @@ async fn serve(channel: &Channel, number: u64, shared: &Shared) -> Result<(), Ov
         state.pods.iter().map(|(uid, pod)| pod.snapshot(uid)).collect()
     };
     for (what, netns) in snapshot.into_iter().chain([(Request::SnapshotSent(SnapshotSent {}), None)]) {
-        if let Err(refusal) = ask(channel, what, netns).await? {
-            shared.state().complaints.push(format!("connection {number}, in the snapshot: {refusal}"));
+        let asked = Instant::now();
+        let answer = ask(channel, what, netns).await?;
+        let mut state = shared.state();
+        state.slowest = state.slowest.max(asked.elapsed());
+        if let Err(refusal) = answer {
+            state.complaints.push(format!("connection {number}, in the snapshot: {refusal}"));
         }
     }
     for node in &mut shared.state().nodes {
