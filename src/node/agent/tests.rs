@@ -19,6 +19,8 @@ use crate::drain::{self, Drain};
 use crate::identity::{Identities, Trust, ca};
 use crate::proxy::Shared;
 
+mod awkward;
+
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The agent's side of one test.
