@@ -197,6 +197,22 @@ fn of_each_pod_one_thing_is_told_at_a_time() {
 }
 
 #[test]
+fn a_removal_does_not_overtake_another_attempt_to_add_the_pod() {
+    for first in ["refused", "kept"] {
+        let mut node = Node::new();
+        let kept = only("a", Entry::Keep);
+        let table = only("a", pod());
+        node.step(if first == "kept" { &kept } else { &table }, Err("no"));
+        assert_eq!(node.step(&table, Ok(())), "end of snapshot");
+        node.now = node.retry_at().unwrap_or(node.now);
+        assert_eq!(node.send(&table, Rank::Newest), "add a");
+        assert_eq!(node.send_all(&Table::new()), [""; 0], "{first}");
+        node.answer(Ok(()));
+        assert_eq!(node.send_all(&Table::new()), ["delete a"], "{first}");
+    }
+}
+
+#[test]
 fn removals_come_first() {
     let mut node = Node::live();
     assert_eq!(node.step(&only("z", pod()), Ok(())), "add z");
