@@ -1,6 +1,6 @@
 //! A node that is not ours, played by the test, with the habits of the one most clusters have. It says hello, reads one request of
-//! at most 1024 bytes at a time, answers it, and then reads the next. What makes no sense to it ends it: it is a complaint. After an
-//! end it connects again at once; pods it serves stay served until a snapshot does not name them.
+//! at most 1024 bytes at a time, answers it, and then reads the next. What makes no sense to it ends it: it is a complaint. When the
+//! agent has left it connects again at once; pods it serves stay served until a snapshot does not name them.
 //!
 //! It serves a pod by listening in the namespace it was given.
 
@@ -85,16 +85,13 @@ impl Foreign {
     #[track_caller]
     pub(super) fn wait_for(&self, pods: &[&Pod]) {
         let what = format!("{} pods are served", pods.len());
-        let served = wait_until(SOON * 3, &what, || self.shared.state().serves_just(pods));
-        served.unwrap_or_else(|error| panic!("{error}: {}", self.shared.state().describe()));
-        self.assert_content();
+        self.wait_until(&what, |state| state.serves_just(pods));
     }
 
     /// Waits until it has had this many connections, on which it has said hello.
     #[track_caller]
     pub(super) fn wait_for_sessions(&self, count: usize) {
-        let come = || self.shared.state().sessions >= count;
-        wait_until(SOON * 3, &format!("session {count} has begun"), come).unwrap();
+        self.wait_until(&format!("session {count} has begun"), |state| state.sessions >= count);
     }
 
     /// How often it has begun to serve a pod.
@@ -110,24 +107,27 @@ impl Foreign {
     /// Waits until it has heard this.
     #[track_caller]
     pub(super) fn wait_to_hear(&self, what: &str) {
-        let heard = wait_until(SOON * 3, &format!("`{what}` was heard"), || self.heard(what) > 0);
-        heard.unwrap_or_else(|error| panic!("{error}: {}", self.shared.state().describe()));
+        self.wait_until(&format!("`{what}` was heard"), |state| {
+            state.heard.iter().any(|heard| heard == what)
+        });
     }
 
-    /// Fails when it has complaints.
+    /// Waits until something is true of it; fails when it has complaints.
     #[track_caller]
-    pub(super) fn assert_content(&self) {
-        assert_eq!(self.shared.state().complaints, [""; 0], "{}", self.shared.state().describe());
+    fn wait_until(&self, what: &str, is_true: impl Fn(&State) -> bool) {
+        let waited = wait_until(SOON * 3, what, || {
+            let state = self.shared.state();
+            is_true(&state) || !state.complaints.is_empty()
+        });
+        let state = self.shared.state();
+        waited.unwrap_or_else(|error| panic!("{error}: {}", state.describe()));
+        assert_eq!(state.complaints, [""; 0], "{}", state.describe());
     }
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn complain(&self, complaint: impl Into<String>) {
-        self.state().complaints.push(complaint.into());
     }
 }
 
@@ -181,12 +181,15 @@ fn listen() -> std::io::Result<Vec<TcpListener>> {
 async fn follow(path: PathBuf, shared: Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        if let Some(channel) = connect(&path).await {
-            pause = FIRST_PAUSE;
-            session(&channel, &shared).await;
-        } else {
+        let Some(channel) = connect(&path).await else {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            continue;
+        };
+        pause = FIRST_PAUSE;
+        if let Err(complaint) = session(&channel, &shared).await {
+            shared.state().complaints.push(complaint);
+            return;
         }
     }
 }
@@ -197,29 +200,26 @@ async fn connect(path: &Path) -> Option<Channel> {
     Some(channel)
 }
 
-/// Answers one request after the other until the agent has left.
-async fn session(channel: &Channel, shared: &Shared) {
+/// Answers one request after the other until the agent has left. An error is what its process would have ended of.
+async fn session(channel: &Channel, shared: &Shared) -> Result<(), String> {
     shared.state().sessions += 1;
     let mut named: Named = Some(BTreeSet::new());
     while let Ok(Some(packet)) = channel.receive(LONGEST).await {
         let slowness = shared.state().slowness;
-        let (request, netns) = match read(packet) {
-            Ok(request) => request,
-            Err(complaint) => return shared.complain(complaint),
-        };
+        let (request, netns) = read(packet)?;
         if matches!(request, Request::Add(_)) {
             sleep(slowness).await;
         }
         let error = match handle(request, netns, &mut named, &mut shared.state()) {
             Ok(()) => String::new(),
             Err(Trouble::Refused(reason)) => reason,
-            // Its process would have ended.
-            Err(Trouble::Nonsense(complaint)) => return shared.complain(complaint),
+            Err(Trouble::Nonsense(complaint)) => return Err(complaint),
         };
         if channel.send(&zds::answer(&error), None).await.is_err() {
-            return;
+            break;
         }
     }
+    Ok(())
 }
 
 enum Trouble {
