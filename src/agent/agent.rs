@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::args::Args;
-use crate::board::{self, Boards, Told};
+use crate::board::{self, Boards, Telling, Told};
 use crate::descriptors::Budget;
 use crate::enrolment::{Enrolment, Exit, Outlets, Tools};
 use crate::handed::Handed;
@@ -105,6 +105,10 @@ impl Agent {
             boards,
         };
         Ok((agent, occurrences))
+    }
+
+    pub(crate) fn telling(&self) -> Telling {
+        self.outlets.tell.clone()
     }
 
     pub(crate) fn handed(&self) -> Handed {

@@ -38,6 +38,7 @@ pub(crate) mod tests;
 
 /// Where the agent answers, and what it needs to know of the host for that.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// Where the agent answers the CNI plugin; the same path inside the agent's container and on the host
     #[arg(long, value_name = "PATH", default_value = "/var/run/culvert/agent.sock")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::probes::Probing;
-use crate::{install, kubernetes, server};
+use crate::{api, install, kubernetes, server};
 
 /// Programs the pods of this node and hands their network namespaces to culvert-node.
 #[derive(Debug, Parser)]
@@ -25,10 +25,6 @@ pub(crate) struct Args {
     /// Where the host's processes can be seen
     #[arg(long, value_name = "DIR", default_value = "/proc")]
     pub(crate) proc: PathBuf,
-
-    /// Where the host's files are seen from here, before the paths the container runtime says; empty if at the same place
-    #[arg(long, value_name = "DIR", default_value = "")]
-    pub(crate) host_root: PathBuf,
 
     /// How kubelet's probes come in to pods that take mutual TLS only
     #[arg(long, env = "CULVERT_PROBES", value_name = "HOW", value_enum, default_value_t)]
@@ -54,6 +50,9 @@ pub(crate) struct Args {
     pub(crate) kubernetes: kubernetes::settings::Args,
 
     #[command(flatten)]
+    pub(crate) api: api::Args,
+
+    #[command(flatten)]
     pub(crate) install: install::Args,
 
     #[command(flatten)]
@@ -65,4 +64,16 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// The CNI plugin, as container runtimes call it: settings in CNI_* variables and on stdin
     Cni,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Args::command().debug_assert();
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &Args, path: &Path, machine: Machine, mut stop: St
     let (agent, _) = Agent::open(args, machine, Kubelet::Here)?;
     info!(pods, file = %path.display(), "following the pods file");
     let table = agent.table.clone();
-    agent.serve(&args.server, Progress { views: None, table, installation: None }).await?;
+    agent.serve(&args.server, Progress { views: None, freshness: None, table, installation: None }).await?;
     let (desired, wishes) = watch::channel(wishes);
     let exit = async {
         let signal = stop.asked().await;

@@ -3,6 +3,7 @@
 //! In go boards, out come a set of addresses and a rule in the network namespace kubelet is in. Where the node program recognises
 //! probes itself, there are none, and those of an agent that was here before go.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tracing::{error, warn};
 
 use crate::board::{Board, Boards, State};
 use crate::namespaces::Host;
-use crate::probes::Probing;
+use crate::probes::{Probing, kubelet};
 
 /// Time between two looks at what nobody has changed on purpose.
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
@@ -37,8 +38,13 @@ pub(crate) struct Rules {
 }
 
 /// What to keep in place: nothing where nodes recognise probes by themselves.
-pub(crate) fn prepare(probing: Probing, iptables: &Iptables, host: &Host) -> Result<Option<Rules>, Error> {
-    let rules = open(iptables, host);
+pub(crate) fn prepare(
+    probing: Probing,
+    iptables: &Iptables,
+    host: &Host,
+    proc: &Path,
+) -> Result<Option<Rules>, Error> {
+    let rules = open(iptables, host, proc);
     match probing {
         Probing::Snat => rules.map(Some),
         Probing::Node => {
@@ -54,8 +60,10 @@ pub(crate) fn prepare(probing: Probing, iptables: &Iptables, host: &Host) -> Res
 }
 
 /// The rules of the node's own namespace.
-pub(crate) fn open(iptables: &Iptables, host: &Host) -> Result<Rules, Error> {
-    let probes = HostProbes::new(iptables.clone(), &Search::from_environment()?, Disguise::default())?;
+pub(crate) fn open(iptables: &Iptables, host: &Host, proc: &Path) -> Result<Rules, Error> {
+    let user = kubelet::user(proc, host.kubelet());
+    let disguise = Disguise { user, ..Disguise::default() };
+    let probes = HostProbes::new(iptables.clone(), &Search::from_environment()?, disguise)?;
     Ok(Rules { probes: Arc::new(probes), host: Arc::clone(host.kubelet()) })
 }
 

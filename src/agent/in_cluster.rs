@@ -20,6 +20,7 @@ use crate::args::Args;
 use crate::cluster::{View, Views};
 use crate::cni::AgentPods;
 use crate::enrolment::Exit;
+use crate::handed::Handed;
 use crate::install::{self, Installation};
 use crate::kubernetes::report::Reporter;
 use crate::kubernetes::settings::Settings;
@@ -28,7 +29,7 @@ use crate::kubernetes::{self, desired};
 use crate::namespaces::Kubelet;
 use crate::pod::Desired;
 use crate::server::Progress;
-use crate::{api, host_probes, leftovers, roster};
+use crate::{api, complaints, host_probes, leftovers, roster};
 
 /// How long what is still to be told may take at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -39,18 +40,22 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     let client = kubernetes::settings::connect(&settings).await.map_err(Failure::runtime)?;
     let iptables = machine.iptables.clone();
     let (agent, occurrences) = Agent::open(args, machine, Kubelet::FirstProcess)?;
-    let socket = api::bind(&args.install.cni_socket).map_err(Failure::runtime)?;
+    let socket = api::bind(&args.api.cni_socket).map_err(Failure::runtime)?;
 
+    kubernetes::metered::describe();
     let mut tasks = JoinSet::new();
     let (publish, views) = watch::channel(None);
     let source = Source::new(client.clone(), &settings, kubernetes::Pace::default());
+    let freshness = Some(source.freshness());
     tasks.spawn(source.run(publish));
     tasks.spawn(api::serve(socket, sources(&agent, &views, args)));
     tasks.spawn(roster::keep(args.install.state_file(), views.clone()));
     let installation = install(args, &settings, &mut tasks);
-    let progress = Progress { views: Some(views.clone()), table: agent.table.clone(), installation };
+    let progress =
+        Progress { views: Some(views.clone()), freshness, table: agent.table.clone(), installation };
     agent.serve(&args.server, progress).await?;
-    let probes = host_probes::prepare(args.probes, &iptables, agent.host()).map_err(Failure::runtime)?;
+    let probes =
+        host_probes::prepare(args.probes, &iptables, agent.host(), &args.proc).map_err(Failure::runtime)?;
     tasks.spawn(host_probes::run(probes, agent.boards.clone()));
     let reporter = Reporter::new(client, &settings, kubernetes::Pace::default());
     let told = reporter.run(views.clone(), agent.boards.clone(), occurrences);
@@ -59,7 +64,8 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     let Some(view) = first(views.clone(), &mut stop).await else { return Ok(()) };
     let adopted = leftovers::in_pods_to_leave(&view, &args.proc, iptables).await;
     let (wish, wishes) = watch::channel(desired(&view));
-    tasks.spawn(pass_on(views, wish));
+    tasks.spawn(complaints::tell(views.clone(), agent.telling()));
+    tasks.spawn(pass_on(views, wish, agent.handed()));
     let exit = async {
         let signal = stop.asked().await;
         info!(signal, release = args.release_on_exit, "stopping");
@@ -78,7 +84,7 @@ fn sources(agent: &Agent, views: &Views, args: &Args) -> api::Sources {
         boards: agent.boards.clone(),
         handed: agent.handed(),
         host: agent.host().clone(),
-        host_prefix: args.host_root.clone(),
+        host_prefix: args.api.host_netns_prefix.clone(),
     }
 }
 
@@ -90,7 +96,7 @@ fn install(
 ) -> Option<watch::Receiver<Installation>> {
     let names = args.pod_namespace.as_deref().zip(args.pod_name.as_deref());
     let own = names.and_then(|(namespace, name)| AgentPods::like(namespace, name));
-    let settings = args.install.settings(own, settings.excluded().clone())?;
+    let settings = args.install.settings(&args.api.cni_socket, own, settings.excluded().clone())?;
     let (tell, installation) = watch::channel(Installation::begun());
     tasks.spawn(install::run(settings, tell));
     Some(installation)
@@ -108,9 +114,11 @@ async fn first(mut views: Views, stop: &mut Stop) -> Option<Arc<View>> {
 }
 
 /// Makes wishes of views for as long as there are both.
-async fn pass_on(mut views: Views, wish: watch::Sender<Desired>) {
+async fn pass_on(mut views: Views, wish: watch::Sender<Desired>, handed: Handed) {
     while views.changed().await.is_ok() {
         let Some(view) = views.borrow_and_update().clone() else { continue };
+        // Nothing waits in between: whoever hands over a pod has seen it in a view.
+        handed.retain(|uid| view.pods.contains_key(uid));
         let wishes = desired(&view);
         wish.send_if_modified(|current| {
             let changed = *current != wishes;

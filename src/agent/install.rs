@@ -43,6 +43,7 @@ const RESTLESS: u32 = 2;
 
 /// What is installed, and where. Off unless both directories are given.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// Install the CNI plugin: the directory of the plugins' executables
     #[arg(long, value_name = "DIR", requires = "cni_conf_dir")]

@@ -20,6 +20,7 @@ mod backoff;
 mod board;
 mod cluster;
 mod cni;
+mod complaints;
 mod descriptors;
 mod durable;
 mod enrolment;

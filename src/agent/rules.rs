@@ -8,11 +8,10 @@ use std::sync::LazyLock;
 
 use culvert_sys::listening;
 use culvert_sys::netns::Netns;
+use culvert_sys::readable::{Found, Readable};
 use ebpf_free_iptables::{Applied, Changed, Iptables, Options, Plan, Watch};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use crate::sockets::{self, CAPTURED};
 use crate::unheard::Unheard;
@@ -91,7 +90,7 @@ impl PacketRules for IptablesRules {
     }
 
     fn changes(&self, netns: &Netns) -> Result<Changes, Cause> {
-        let watch = AsyncFd::with_interest(Watch::open(netns)?, Interest::READABLE)?;
+        let watch = Readable::new(Watch::open(netns)?)?;
         Ok(futures::stream::unfold(watch, next).boxed())
     }
 
@@ -105,19 +104,19 @@ impl PacketRules for IptablesRules {
 }
 
 /// Waits for the next announcement; ends when there will be none any more.
-async fn next(watch: AsyncFd<Watch>) -> Option<((), AsyncFd<Watch>)> {
-    loop {
-        let mut ready = watch.readable().await.ok()?;
-        match ready.get_inner().drain() {
-            Ok(Changed::Something) => break,
-            // Nobody is woken again before all has been read.
-            Ok(Changed::Nothing) => ready.clear_ready(),
-            Err(error) => {
-                tracing::debug!(%error, "changes in a pod's namespace cannot be heard of any more");
-                return None;
-            }
-        }
-    }
+async fn next(watch: Readable<Watch>) -> Option<((), Readable<Watch>)> {
+    let look = |watch: &Watch| {
+        watch.drain().map(|changed| match changed {
+            Changed::Something => Found::Something,
+            Changed::Nothing => Found::Nothing,
+        })
+    };
+    let heard = watch.until(look).await;
+    heard
+        .inspect_err(
+            |error| tracing::debug!(%error, "changes in a pod's namespace cannot be heard of any more"),
+        )
+        .ok()?;
     Some(((), watch))
 }
 

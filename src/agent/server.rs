@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::cluster::Views;
 use crate::install::Installation;
+use crate::kubernetes::source::Freshness;
 use crate::table::Subscriber;
 use crate::{api, serving};
 
@@ -24,6 +25,7 @@ const MOST_CONNECTIONS: usize = 64;
 
 /// Where the server listens.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// The port of /metrics, /healthz and /readyz
     #[arg(long, value_name = "PORT", env = "MONITORING_PORT", default_value_t = 15014)]
@@ -46,6 +48,8 @@ pub(crate) enum Error {
 pub(crate) struct Progress {
     /// `None` for an agent that does not watch a cluster.
     pub(crate) views: Option<Views>,
+    /// Since when nothing was heard of the cluster. An old view is no reason not to be ready: the pods stay as they are.
+    pub(crate) freshness: Option<Freshness>,
     pub(crate) table: Subscriber,
     /// `None` if nothing shall be installed.
     pub(crate) installation: Option<tokio::sync::watch::Receiver<Installation>>,
@@ -99,7 +103,8 @@ async fn exposition(Extract(metrics): Extract<PrometheusHandle>) -> impl IntoRes
 async fn ready(Extract(progress): Extract<Progress>) -> impl IntoResponse {
     let missing = progress.missing();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": missing.is_empty(), "missing": missing });
+    let age = progress.freshness.and_then(|freshness| freshness.age()).map(|age| age.as_secs());
+    let body = json!({ "ready": missing.is_empty(), "missing": missing, "clusterAgeSeconds": age });
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
 }
 

@@ -92,7 +92,7 @@ pub(crate) async fn in_cluster(args: &Args, machine: Machine, stop: Stop) -> Res
     let mut left = Left(Vec::new());
 
     // First what would put new pods into the mesh.
-    if let Some(install) = args.install.settings(None, settings.excluded().clone()) {
+    if let Some(install) = args.install.settings(&args.api.cni_socket, None, settings.excluded().clone()) {
         left.0.extend(crate::install::remove(&install).iter().map(|error| Chain(error).to_string()));
     }
     let (publish, mut views) = watch::channel(None);
@@ -110,11 +110,11 @@ pub(crate) async fn in_cluster(args: &Args, machine: Machine, stop: Stop) -> Res
     }
     source.abort();
     // Without the tools nobody can have put anything there.
-    if let Ok(rules) = host_probes::open(&iptables, &host) {
+    if let Ok(rules) = host_probes::open(&iptables, &host, &args.proc) {
         left.note(host_probes::remove(&rules));
     }
     left.note(clear_claims(&client, settings.node(), ANSWER).await.map(drop));
-    left.note(remove_socket(&args.install.cni_socket));
+    left.note(remove_socket(&args.api.cni_socket));
     left.done()
 }
 

@@ -7,6 +7,7 @@
 //! - [`tcp`]: sockets with the options capture needs (mark, transparent, original destination)
 //! - [`udp`]: the same for datagrams
 //! - [`conntrack`]: where a redirected datagram was sent to
+//! - [`readable`]: waiting until there is something to read
 //! - [`seqpacket`]: Unix datagrams in order, with descriptors attached
 //! - [`stream`]: reading and writing in several pieces at once
 //! - [`child`]: processes that start in a namespace and die with their parent
@@ -26,6 +27,7 @@ pub mod limits;
 pub mod listening;
 pub mod netns;
 pub mod process;
+pub mod readable;
 pub mod seqpacket;
 pub mod stream;
 pub mod tap;

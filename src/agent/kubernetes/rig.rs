@@ -1,5 +1,6 @@
 //! For tests: an API server that breaks on command, and everything here running against it.
 
+use ebpf_free_iptables::Options;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +37,7 @@ pub(super) fn settings() -> Settings {
     let enablement = Enablement {
         selectors: Selectors::usual(),
         excluded: ["kube-system".to_owned()].into(),
-        dns: true,
-        ipv6: true,
+        rules: Options { dns: true, probes: None, ..Options::default() },
     };
     Settings::new(NODE, enablement)
 }

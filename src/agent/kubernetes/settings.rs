@@ -23,6 +23,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// What is written on the command line.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// The name of this node in Kubernetes
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]

@@ -32,6 +32,7 @@ async fn it_is_ready_when_nothing_is_missing_and_says_what_is() {
     let installation = watch::Sender::new(Installation::begun());
     let progress = Progress {
         views: Some(views.subscribe()),
+        freshness: None,
         table: table.subscribe(),
         installation: Some(installation.subscribe()),
     };
@@ -66,14 +67,16 @@ async fn it_is_ready_when_nothing_is_missing_and_says_what_is() {
 #[tokio::test]
 async fn what_is_not_asked_for_is_not_missing() {
     let table = watch::Sender::new(Some(Arc::default()));
-    let address = start(Progress { views: None, table: table.subscribe(), installation: None }).await;
+    let address =
+        start(Progress { views: None, freshness: None, table: table.subscribe(), installation: None }).await;
     assert_eq!(fetch(address, "/readyz").await.0, 200);
 }
 
 #[tokio::test]
 async fn metrics_are_exposed() {
     let table = watch::Sender::new(None);
-    let address = start(Progress { views: None, table: table.subscribe(), installation: None }).await;
+    let address =
+        start(Progress { views: None, freshness: None, table: table.subscribe(), installation: None }).await;
     let (status, body) = fetch(address, "/metrics").await;
     assert_eq!((status, body.contains("pods_total 3")), (200, true), "{body}");
 }

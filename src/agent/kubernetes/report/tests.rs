@@ -22,7 +22,8 @@ const REDIRECTION: &str = "ambient.istio.io/redirection";
 /// A cluster, a source and a reporter; the test is the enrolment.
 struct Rig {
     api: ApiServer,
-    source: Watching,
+    /// Feeds the reporter for as long as the rig is there.
+    _source: Watching,
     boards: watch::Sender<Arc<Board>>,
     telling: Telling,
     task: JoinHandle<()>,
@@ -36,7 +37,7 @@ impl Rig {
         let (telling, told) = telling();
         let reporter = Reporter::new(client(&api), &settings(), pace());
         let task = tokio::spawn(reporter.run(source.views.clone(), board, told));
-        Self { api, source, boards, telling, task }
+        Self { api, _source: source, boards, telling, task }
     }
 
     async fn shop() -> Self {

@@ -1,3 +1,4 @@
+use ebpf_free_iptables::Options;
 use serde_json::json;
 
 use super::*;
@@ -7,8 +8,7 @@ fn index() -> Index {
     Index::new(Enablement {
         selectors: Selectors::usual(),
         excluded: ["kube-system".to_owned()].into(),
-        dns: true,
-        ipv6: true,
+        rules: Options { dns: true, probes: None, ..Options::default() },
     })
 }
 
