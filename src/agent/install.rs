@@ -91,6 +91,8 @@ impl Args {
         excluded: BTreeSet<String>,
     ) -> Option<Settings> {
         let (bin, conf) = (self.cni_bin_dir.clone()?, self.cni_conf_dir.clone()?);
+        // Charts set what is not wanted to nothing.
+        let file = self.cni_conf_name.clone().filter(|name| !name.is_empty());
         let entry = Entry {
             kind: PLUGIN.to_owned(),
             agent_socket: socket.to_owned(),
@@ -99,11 +101,7 @@ impl Args {
             agent_pods: agent,
             made_from: None,
         };
-        Some(Settings {
-            bin,
-            conf,
-            wanted: plan::Wanted { mode: self.cni_mode, file: self.cni_conf_name.clone(), entry },
-        })
+        Some(Settings { bin, conf, wanted: plan::Wanted { mode: self.cni_mode, file, entry } })
     }
 }
 

@@ -183,7 +183,10 @@ fn judge(
     if status.is_protected() && status.netns == Some(netns) {
         return Some(Ok(()));
     }
-    let stale = before.is_some_and(|before| before.state == status.state && before.since == status.since);
+    let same = |before: &Arc<Status>| {
+        (&before.state, before.since, before.netns) == (&status.state, status.since, status.netns)
+    };
+    let stale = before.is_some_and(same);
     let elsewhere = status.netns.is_some_and(|known| known != netns);
     match &status.state {
         State::Quarantined { reason } if !stale && !elsewhere => Some(Err(reason.to_string())),

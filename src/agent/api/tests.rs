@@ -99,6 +99,9 @@ fn quarantined(reason: &str) -> State {
     State::Quarantined { reason: reason.into() }
 }
 
+/// Less than a pod is waited for.
+const ENOUGH: Duration = Duration::from_secs(15);
+
 /// Waits, but not for ever.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(50), work).await.expect("it happens in time")
@@ -178,6 +181,21 @@ async fn a_pod_that_cannot_be_captured_hears_why_and_its_namespace_is_forgotten(
     let (status, refusal) = soon(answer).await.unwrap();
     assert_eq!((status, reason(&refusal), &refusal["ready"]), (503, "iptables is broken", &json!(true)));
     assert!(agent.handed.of(&"u".into()).is_none());
+}
+
+#[tokio::test]
+async fn what_fails_again_in_the_new_namespace_is_told_at_once() {
+    let netns = Netns::create().unwrap();
+    let agent = Agent::start(Some(shop(true)));
+    agent.post(quarantined("iptables is broken"), None, 0);
+    let answer = agent.asking("add", &request(&netns));
+    agent.until_handed("u").await;
+    agent.boards.send_modify(|board| {
+        let tried_again = Status { netns: Some(netns.id()), ..Status::clone(&board["u"]) };
+        *board = Arc::new([(Uid::from("u"), Arc::new(tried_again))].into());
+    });
+    let (_, refusal) = timeout(ENOUGH, answer).await.expect("long before the deadline").unwrap();
+    assert_eq!(reason(&refusal), "iptables is broken");
 }
 
 #[tokio::test]

@@ -357,8 +357,10 @@ fn nothing_is_installed_unless_both_directories_are_given() {
     parse("agent --cni-bin-dir /b").unwrap_err();
     parse("agent --cni-conf-dir /c").unwrap_err();
     let settings =
-        parse("agent --cni-bin-dir /b --cni-conf-dir /c --cni-mode own --state-dir /s").unwrap().unwrap();
-    assert_eq!(settings.wanted.mode, Mode::Own);
+        parse("agent --cni-bin-dir /b --cni-conf-dir /c --cni-mode own --cni-conf-name= --state-dir /s")
+            .unwrap()
+            .unwrap();
+    assert_eq!((settings.wanted.mode, &settings.wanted.file), (Mode::Own, &None));
     assert_eq!(settings.wanted.entry.agent_socket, Path::new("/a.sock"));
     assert_eq!(settings.executable(), Path::new("/b/culvert-cni"));
     assert_eq!(settings.wanted.entry.state_file, Path::new("/s/namespaces.json"));
