@@ -45,8 +45,8 @@ pub(crate) struct Args {
     pub(crate) cni_socket: PathBuf,
 
     /// Where the host's files are mounted, if not at their own place: `/host` for `/host/var/run/netns`
-    #[arg(long, value_name = "DIR", default_value = "")]
-    pub(crate) host_netns_prefix: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) host_netns_prefix: Option<PathBuf>,
 }
 
 /// Requests that are being answered at once; a node has fewer pods.

@@ -73,7 +73,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_makes_sense() {
+    fn the_options_of_all_parts_fit_together() {
         Args::command().debug_assert();
+        let args = Args::try_parse_from(["culvert-agent", "--pods", "pods.yaml"]).unwrap();
+        assert_eq!(args.api.host_netns_prefix, None, "what is not said has values that can be used");
     }
 }

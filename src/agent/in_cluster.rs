@@ -84,7 +84,7 @@ fn sources(agent: &Agent, views: &Views, args: &Args) -> api::Sources {
         boards: agent.boards.clone(),
         handed: agent.handed(),
         host: agent.host().clone(),
-        host_prefix: args.api.host_netns_prefix.clone(),
+        host_prefix: args.api.host_netns_prefix.clone().unwrap_or_default(),
     }
 }
 
