@@ -53,7 +53,7 @@ impl Rig {
         lab.enrol_all(&[&cluster.client, &cluster.server]).unwrap();
         lab.start_control().unwrap();
         for node in [&cluster.one, &cluster.two] {
-            lab.start_agent_as(node, lab.agent_launch(node).unwrap().arg("--dns")).unwrap();
+            lab.start_agent(node).unwrap();
             lab.start_node(node).unwrap();
         }
         let rig = Self { cluster, nameserver };

@@ -47,6 +47,8 @@ pub(crate) enum Wish {
 pub(crate) enum Why {
     ExcludedNamespace,
     HostNetwork,
+    /// It is a static pod: the runtime knows it by another UID than the cluster.
+    Static,
     /// It has a proxy of its own.
     Sidecar,
     OptedOut,

@@ -31,6 +31,7 @@ use crate::table::{Enrolled, Publisher};
 pub(crate) mod cleanup;
 mod exit;
 mod job;
+mod metered;
 mod notice;
 mod plan;
 mod state;
@@ -131,6 +132,7 @@ impl Enrolment {
         mut desired: watch::Receiver<Desired>,
         exit: impl Future<Output = Exit>,
     ) -> Result<(), cleanup::Error> {
+        metered::describe();
         let mut exit = pin!(exit);
         let mut round = interval_at(Instant::now() + VERIFY_EVERY, VERIFY_EVERY);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -46,7 +46,7 @@ pub(crate) fn desired(view: &View) -> Desired {
                 capture: Arc::clone(capture),
                 claimed: pod.claim == Claim::Enabled,
             }),
-            Wish::Pass(Why::Finished | Why::HostNetwork) => {}
+            Wish::Pass(Why::Finished | Why::HostNetwork | Why::Static) => {}
             Wish::Pass(Why::ExcludedNamespace | Why::Sidecar | Why::OptedOut | Why::NotLabelled) => {
                 there.insert(uid.clone());
             }

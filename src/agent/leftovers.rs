@@ -22,7 +22,7 @@ pub(crate) type Leftover = (PodSpec, Arc<Netns>);
 /// Looks into the pods that are there and shall not be in the mesh.
 pub(crate) async fn in_pods_to_leave(view: &View, proc: &Path, iptables: Iptables) -> Vec<Leftover> {
     let to_leave = |pod: &PodView| match pod.wish {
-        Wish::Enrol(_) | Wish::Pass(Why::HostNetwork | Why::Finished) => false,
+        Wish::Enrol(_) | Wish::Pass(Why::HostNetwork | Why::Finished | Why::Static) => false,
         Wish::Pass(_) => true,
     };
     look(view, proc, iptables, to_leave).await

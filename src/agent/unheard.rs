@@ -32,7 +32,7 @@ impl Unheard {
                 pod,
                 port = DNS_PORT,
                 "nobody takes the pod's captured DNS queries, they are lost; let a node serve the pod, with \
-                 ISTIO_META_DNS_CAPTURE=true, or leave out --dns"
+                 ISTIO_META_DNS_CAPTURE=true, or say --dns-capture=false"
             ),
             Ok(false) => {}
             Err(error) => tracing::debug!(pod, %error, "who takes the pod's DNS queries cannot be seen"),

@@ -131,7 +131,7 @@ impl Dns {
         let resolv_conf = ResolvConf::new(PathBuf::from(resolv_conf::PATH), from);
         if config.capture.is_none() {
             tracing::info!(
-                "DNS queries of pods are not answered (ISTIO_META_DNS_CAPTURE); where the agent captures them (--dns), they are lost"
+                "DNS queries of pods are not answered (ISTIO_META_DNS_CAPTURE); where the agent captures them (--dns-capture), they are lost"
             );
         }
         let status = Status::new(config.capture);

@@ -64,7 +64,7 @@ impl Rig {
             ",
         )?;
         lab.start_control()?;
-        let agent = lab.start_agent_as(&node, lab.agent_launch(&node)?.arg("--dns"))?;
+        let agent = lab.start_agent(&node)?;
         let launch = lab.node_launch(&node)?;
         let proxy = settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
         let proxy = lab.start_node_as(&node, proxy)?;

@@ -51,11 +51,11 @@ fn a_captured_nameserver_asks_its_own_upstream() {
 fn where_the_node_does_not_take_queries_they_are_lost_and_it_is_said_why() {
     let rig = Rig::start_with("dns-off", &[("ISTIO_META_DNS_CAPTURE", "false")]).unwrap();
     let line = rig.proxy.wait_for_log("ISTIO_META_DNS_CAPTURE", SOON).unwrap();
-    assert!(line.contains("--dns"), "{line}");
+    assert!(line.contains("--dns-capture"), "{line}");
     let said = dump(&rig);
     assert!(said.contains("\"capture\": \"Off\""), "{said}");
     let line = rig.agent.wait_for_log("nobody takes the pod's captured DNS queries", SOON * 2).unwrap();
-    assert!(line.contains("ISTIO_META_DNS_CAPTURE") && line.contains("--dns"), "{line}");
+    assert!(line.contains("ISTIO_META_DNS_CAPTURE") && line.contains("--dns-capture"), "{line}");
     for (server, transport) in rig.cluster.ways() {
         let said = rig.try_dig(server, &format!("known.example A {transport}"));
         assert!(said.is_err(), "from {server} {transport}: {said:?}");

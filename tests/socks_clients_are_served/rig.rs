@@ -56,14 +56,14 @@ pub(super) fn shared() -> Arc<Rig> {
 
 impl Rig {
     pub(super) fn start(name: &str) -> Result<Self, Error> {
-        let rig = Self::start_with(name, &["--dns"])?;
+        let rig = Self::start_with(name, &[])?;
         rig.start_nameserver()?;
         Ok(rig)
     }
 
     /// One whose pods' queries are not captured.
     pub(super) fn without_dns(name: &str) -> Result<Self, Error> {
-        Self::start_with(name, &[])
+        Self::start_with(name, &["--dns-capture=false"])
     }
 
     fn start_with(name: &str, agent: &[&str]) -> Result<Self, Error> {

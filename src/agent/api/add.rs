@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{Failure, Sources};
 use crate::board::{Board, State, Status};
-use crate::cluster::{PodView, View, Wish};
+use crate::cluster::{PodView, View, Why, Wish};
 use crate::cni::message::{Answer, Request};
 use crate::handed::{Handed, Sandbox};
 use crate::pod::Uid;
@@ -88,14 +88,18 @@ async fn find(sources: &Sources, request: &Request) -> Result<Found, Failure> {
     Err(Failure::Retry(format!("{unknown}, and it may have to be in the mesh; is the API server slow?")))
 }
 
-/// Finds a pod by its UID, or by its name if the runtime does not say the UID: names are reused.
+/// Finds a pod by its UID, since names are reused; by its name if the runtime does not say the UID, or says another one than the
+/// cluster, as it does of static pods.
 pub(super) fn lookup(view: &View, request: &Request) -> Option<(Uid, Arc<PodView>)> {
-    if let Some(uid) = &request.pod_uid {
-        let (uid, pod) = view.pods.get_key_value(uid.as_str())?;
+    if let Some(uid) = &request.pod_uid
+        && let Some((uid, pod)) = view.pods.get_key_value(uid.as_str())
+    {
         return Some((uid.clone(), Arc::clone(pod)));
     }
     let named = |pod: &PodView| {
-        pod.workload.namespace == request.pod_namespace && pod.workload.name == request.pod_name
+        let is_called_so =
+            pod.workload.namespace == request.pod_namespace && pod.workload.name == request.pod_name;
+        is_called_so && (request.pod_uid.is_none() || pod.wish == Wish::Pass(Why::Static))
     };
     view.pods.iter().find(|(_, pod)| named(pod)).map(|(uid, pod)| (uid.clone(), Arc::clone(pod)))
 }
@@ -213,6 +217,12 @@ pub(super) fn describe(status: Option<&Status>, netns: NetnsId) -> String {
     match status.netns {
         Some(known) if known != netns => format!("it is enrolled in another network namespace, {known}"),
         None => "its network namespace is not known".to_owned(),
+        Some(_)
+            if status.nodes == 0
+                && let Some(refusal) = &status.refusal =>
+        {
+            format!("the node proxy refuses to serve it: {refusal}")
+        }
         Some(_) if status.nodes == 0 => {
             "no node proxy has taken it; is culvert-node running on this node, and connected to the agent?"
                 .to_owned()

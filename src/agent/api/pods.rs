@@ -89,13 +89,18 @@ fn state(wish: Option<&Wish>, status: Option<&Status>) -> (&'static str, Option<
     match &status.state {
         State::Awaited => ("awaited", None),
         State::Programming => ("programming", None),
-        State::Enrolled if status.nodes == 0 => {
-            ("enrolled", Some("no node proxy has taken it, so its connections are held".to_owned()))
-        }
+        State::Enrolled if status.nodes == 0 => ("enrolled", Some(unserved(status))),
         State::Enrolled => ("enrolled", None),
         State::Impaired { reason } => ("impaired", Some(reason.to_string())),
         State::Quarantined { reason } => ("quarantined", Some(reason.to_string())),
         State::Leaving => ("leaving", None),
+    }
+}
+
+fn unserved(status: &Status) -> String {
+    match &status.refusal {
+        Some(refusal) => format!("the node refuses to serve it, so its connections are refused: {refusal}"),
+        None => "no node serves it, so its connections are refused".to_owned(),
     }
 }
 
@@ -117,6 +122,7 @@ pub(super) fn why(why: Why) -> &'static str {
     match why {
         Why::ExcludedNamespace => "its namespace is excluded from the mesh",
         Why::HostNetwork => "it has the host's network",
+        Why::Static => "it is a static pod",
         Why::Sidecar => "it has a proxy of its own",
         Why::OptedOut => "its own label keeps it out",
         Why::NotLabelled => "neither it nor its namespace is labelled for the mesh",

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use self::cluster::{pod, view};
 use super::*;
 use crate::board::{Board, State, Status};
-use crate::cluster::View;
+use crate::cluster::{PodView, View, Why, Wish};
 use crate::durable::tests::Scratch;
 use crate::pod::{Uid, Workload};
 
@@ -299,6 +299,19 @@ async fn without_a_uid_the_name_counts() {
     assert_eq!(soon(answer).await.unwrap().0, 200);
     assert_eq!(agent.ask("del", &request).await.0, 200);
     assert!(agent.handed.of(&"u".into()).is_none());
+}
+
+#[tokio::test]
+async fn a_static_pod_starts_though_the_runtime_knows_it_by_another_uid() {
+    let netns = Netns::create().unwrap();
+    let (_, web) = pod("u", "shop/web", true);
+    let mut request = request(&netns);
+    request["podUid"] = json!("7d0f0e4e");
+    for (wish, status) in [(Wish::Pass(Why::Static), 200), (web.wish.clone(), 503)] {
+        let pod = PodView { wish, ..PodView::clone(&web) };
+        let agent = Agent::start(Some(view(&[("shop", true)], [("u".into(), Arc::new(pod))])));
+        assert_eq!(agent.ask("add", &request).await.0, status);
+    }
 }
 
 #[tokio::test]

@@ -5,13 +5,12 @@
 use std::sync::Arc;
 
 use culvert_process::exit::Chain;
-use metrics::counter;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::job::{Found, Outcome};
 use super::state::{Hold, Pod, Reason};
-use super::{Enrolment, view};
+use super::{Enrolment, metered, view};
 use crate::board::{Occurrence, What};
 use crate::pod::Uid;
 
@@ -32,13 +31,13 @@ impl Enrolment {
             outcome.found == Found::Nothing && handed != netns && (pod.spec.claimed || is_first_pass);
         if was_plain {
             warn!(pod = %pod.spec.workload, %uid, "pod was running in plaintext, and is captured from here on");
-            counter!("culvert_agent_pods_found_in_plaintext_total").increment(1);
+            metered::found_in_plaintext();
             self.tell(uid, What::FoundInPlaintext);
         }
         if is_new && let Some(pod) = self.pods.get(uid) {
             let netns = netns.map(|netns| netns.to_string());
             info!(pod = %pod.spec.workload, %uid, netns, "pod enrolled");
-            counter!("culvert_agent_pods_enrolled_total").increment(1);
+            metered::enrolled();
             self.tell(uid, What::Enrolled);
         }
     }
@@ -49,7 +48,7 @@ impl Enrolment {
         pod.repairs += 1;
         let differences = differences.join("; ");
         warn!(pod = %pod.spec.workload, %uid, drift = differences, "packet rules had drifted and were repaired");
-        counter!("culvert_agent_drift_repaired_total").increment(1);
+        metered::drift_repaired();
         self.tell(uid, What::Drifted { differences });
     }
 
@@ -68,7 +67,7 @@ impl Enrolment {
         }
         let differences = "nobody listens for captured connections, though a node serves the pod";
         warn!(pod = %pod.spec.workload, %uid, "{differences}; the node is told anew");
-        counter!("culvert_agent_listeners_lost_total").increment(1);
+        metered::listeners_lost();
         self.tell(uid, What::Drifted { differences: differences.into() });
     }
 
@@ -81,7 +80,7 @@ impl Enrolment {
     /// A pod is in trouble; the same trouble again is no news.
     pub(super) fn quarantine(&mut self, uid: &Uid, reason: &Reason) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        counter!("culvert_agent_pod_failures_total").increment(1);
+        metered::failed();
         if pod.quarantine(reason, Instant::now()) {
             let reason = Chain(reason).to_string();
             error!(pod = %pod.spec.workload, %uid, reason, "pod quarantined");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::metered;
 use super::plan::Looked;
 use super::state::{Hold, Pod, Pods, Unserved};
 use crate::board::{Board, State, Status};
@@ -90,7 +91,6 @@ pub(super) fn count(board: &Board) {
     const STATES: [&str; 6] = ["awaited", "programming", "enrolled", "impaired", "quarantined", "leaving"];
     for state in STATES {
         let pods = board.values().filter(|status| status.state.name() == state).count();
-        metrics::gauge!("culvert_agent_pods", "state" => state)
-            .set(u32::try_from(pods).map_or(f64::MAX, f64::from));
+        metered::pods(state, pods);
     }
 }

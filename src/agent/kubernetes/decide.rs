@@ -26,6 +26,8 @@ const MODE: &str = "istio.io/dataplane-mode";
 
 /// What others believe of a pod.
 pub(super) const REDIRECTION: &str = "ambient.istio.io/redirection";
+/// Kubelet puts it on what it shows of static pods.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 const SIDECAR: &str = "sidecar.istio.io/status";
 const DNS_CAPTURE: &str = "ambient.istio.io/dns-capture";
 const BYPASS_INBOUND: &str = "ambient.istio.io/bypass-inbound-capture";
@@ -35,8 +37,9 @@ const EXCLUDE_INBOUND_PORTS: &str = "culvert.dev/exclude-inbound-ports";
 const EXCLUDE_OUTBOUND_CIDRS: &str = "culvert.dev/exclude-outbound-cidrs";
 
 /// The annotations that mean something.
-pub(super) const ANNOTATIONS: [&str; 8] = [
+pub(super) const ANNOTATIONS: [&str; 9] = [
     REDIRECTION,
+    MIRROR,
     SIDECAR,
     DNS_CAPTURE,
     BYPASS_INBOUND,
@@ -95,6 +98,9 @@ fn passes(pod: &PodFacts, namespace: &NamespaceFacts, enablement: &Enablement) -
     }
     if pod.host_network {
         return Some(Why::HostNetwork);
+    }
+    if pod.annotations.contains_key(MIRROR) {
+        return Some(Why::Static);
     }
     if pod.annotations.contains_key(SIDECAR) {
         return Some(Why::Sidecar);

@@ -5,7 +5,7 @@ use std::time::Duration;
 const WATCH_RESTARTS: &str = "culvert_agent_watch_restarts_total";
 const API_ERRORS: &str = "culvert_agent_api_errors_total";
 const VIEW_AGE: &str = "culvert_agent_view_age_seconds";
-const PODS: &str = "culvert_agent_pods";
+const PODS: &str = "culvert_agent_pods_wanted";
 const ANNOTATIONS: &str = "culvert_agent_annotations_total";
 const EVENTS: &str = "culvert_agent_events_total";
 

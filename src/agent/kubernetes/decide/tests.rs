@@ -54,6 +54,8 @@ fn who_is_enrolled() {
     check("the host's network is never captured", &ambient, with(&nothing, &host), Some(Why::HostNetwork));
     check("host network wins over a sidecar", &ambient, with(&sidecar, &host), Some(Why::HostNetwork));
     check("a sidecar wins over labels", &ambient, with(&sidecar, &no_rest), Some(Why::Sidecar));
+    let mirror = json!({ MIRROR: "7d0f0e4e" });
+    check("a static pod is left alone", &ambient, with(&mirror, &no_rest), Some(Why::Static));
     check("a pod opts out of its namespace", &ambient, plain("ns", &none), Some(Why::OptedOut));
     check("a pod opts out of nothing", &nothing, plain("ns", &none), Some(Why::OptedOut));
     check("a pod alone opts in", &nothing, plain("ns", &ambient), enrolled);

@@ -169,6 +169,7 @@ fn wish(wish: &Wish) -> &'static str {
         Wish::Enrol(_) => "enrol",
         Wish::Pass(Why::ExcludedNamespace) => "excluded_namespace",
         Wish::Pass(Why::HostNetwork) => "host_network",
+        Wish::Pass(Why::Static) => "static",
         Wish::Pass(Why::Sidecar) => "sidecar",
         Wish::Pass(Why::OptedOut) => "opted_out",
         Wish::Pass(Why::NotLabelled) => "not_labelled",
