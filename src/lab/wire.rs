@@ -43,8 +43,21 @@ impl Wire {
     /// # Errors
     /// When there is no such interface.
     pub fn open(netns: &Netns, interface: &str) -> Result<Self, Error> {
+        Self::record(Tap::open(netns, interface), interface)
+    }
+
+    /// Starts to record the packets of all interfaces of a host, those made later included. What the host forwards is there
+    /// once for each interface it passes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn of_host(netns: &Netns) -> Result<Self, Error> {
+        Self::record(Tap::open_all(netns), "any interface")
+    }
+
+    fn record(tap: io::Result<Tap>, interface: &str) -> Result<Self, Error> {
         let doing = || format!("record what passes {interface}");
-        let tap = Tap::open(netns, interface).doing(doing)?;
+        let tap = tap.doing(doing)?;
         let (stopping, capture) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::default()));
         let recorder = Recorder { tap, stopping: Arc::clone(&stopping), capture: Arc::clone(&capture) };
         let recorder =

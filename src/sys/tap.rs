@@ -1,4 +1,4 @@
-//! Reads every packet that passes an interface (`packet(7)`): the witness of the demo and of the tests.
+//! Reads every packet that passes an interface, or any of a namespace (`packet(7)`): the witness of the demo and of the tests.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ use crate::netns::Netns;
 /// Bytes of packets, with the kernel's own overhead, that can wait to be read.
 const ROOM: usize = 64 << 20;
 
-/// A socket that receives a copy of each packet of one interface, both directions.
+/// A socket that receives a copy of each packet of one interface, or all, in both directions.
 #[derive(Debug)]
 pub struct Tap {
     socket: Socket,
@@ -25,15 +25,26 @@ impl Tap {
     /// # Errors
     /// Without `CAP_NET_RAW` and `CAP_NET_ADMIN`, or when there is no such interface.
     pub fn open(netns: &Netns, interface: &str) -> io::Result<Self> {
-        netns.run(|| {
-            // No protocol until it is bound: packets of other interfaces must not get in meanwhile.
-            let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
-            let index = nix::net::if_::if_nametoindex(interface)?;
-            // Room for bursts, beyond net.core.rmem_max: a tap that drops packets proves nothing.
-            setsockopt(&socket, sockopt::RcvBufForce, &ROOM)?;
-            socket.bind(&link_address(index))?;
-            Ok(Self { socket })
-        })?
+        netns.run(|| Self::bound_to(nix::net::if_::if_nametoindex(interface)?))?
+    }
+
+    /// Opens a tap on all interfaces of `netns`, those that are made later included. What is forwarded shows at each interface it
+    /// passes.
+    ///
+    /// # Errors
+    /// Without `CAP_NET_RAW` and `CAP_NET_ADMIN`.
+    pub fn open_all(netns: &Netns) -> io::Result<Self> {
+        const ALL: u32 = 0;
+        netns.run(|| Self::bound_to(ALL))?
+    }
+
+    fn bound_to(index: u32) -> io::Result<Self> {
+        // No protocol until it is bound: packets of other interfaces must not get in meanwhile.
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+        // Room for bursts, beyond net.core.rmem_max: a tap that drops packets proves nothing.
+        setsockopt(&socket, sockopt::RcvBufForce, &ROOM)?;
+        socket.bind(&link_address(index))?;
+        Ok(Self { socket })
     }
 
     /// The next packet, link header included, or `None` when none came within `wait`.
