@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | pods of node N | 10.(64+N).0.2 and up | fdc0:1ab:0:N::2 and up |
 //! | what pods of node N see as their router | 10.(64+N).0.1 | fdc0:1ab:0:N::1 |
+//! | containers of node N | 10.(64+N).240.2 and up | fdc0:1ab:0:N::f002 and up |
+//! | the bridge they are plugged into | 10.(64+N).240.1 | fdc0:1ab:0:N::f001 |
 //! | nodes | 172.31.0.1 and up | fdc0:1ab:1::1 and up |
 //! | control | 172.31.255.1 | fdc0:1ab:2::1 |
 //! | services | 10.96.0.1 and up | fdc0:1ab:3::1 and up |
@@ -30,6 +32,8 @@ impl Both {
 const NODES: usize = 32;
 /// How many pods a node can have, and how many services a lab.
 const MEMBERS: usize = 60_000;
+/// The part of an address that is for containers begins here: 240.0 of the last two bytes in IPv4.
+const FIRST_CONTAINER: u16 = 0xf000;
 
 /// The control plane's host.
 pub(crate) fn control() -> Both {
@@ -53,6 +57,20 @@ pub(crate) fn pod_networks(node: usize) -> Result<[String; 2], Error> {
     let gateway = gateway(node)?;
     let [a, b, ..] = gateway.ip4.octets();
     Ok([format!("{a}.{b}.0.0/16"), format!("{}/64", both([0; 4], 0, within("node", node, NODES)?, 0).ip6)])
+}
+
+/// The networks of the containers of the `node`th node: a part of its pods', behind the last of those the lab gives itself.
+pub(crate) fn container_networks(node: usize) -> Result<[String; 2], Error> {
+    let bridge = bridge(node)?;
+    let [a, b, ..] = bridge.ip4.octets();
+    let network = both([0; 4], 0, within("node", node, NODES)?, FIRST_CONTAINER);
+    Ok([format!("{a}.{b}.240.0/20"), format!("{}/116", network.ip6)])
+}
+
+/// The bridge the containers of the `node`th node are plugged into.
+pub(crate) fn bridge(node: usize) -> Result<Both, Error> {
+    let node = within("node", node, NODES)?;
+    Ok(both([10, 64 + low(node), 240, 1], 0, node, FIRST_CONTAINER + 1))
 }
 
 /// The `index`th pod of the `node`th node.
@@ -96,6 +114,8 @@ mod tests {
         assert_eq!(shown(pod(1, 300).unwrap()), "10.65.1.46 fdc0:1ab:0:1::12e");
         assert_eq!(shown(service(0).unwrap()), "10.96.0.1 fdc0:1ab:3::1");
         assert_eq!(pod_networks(1).unwrap(), ["10.65.0.0/16", "fdc0:1ab:0:1::/64"]);
+        assert_eq!(shown(bridge(1).unwrap()), "10.65.240.1 fdc0:1ab:0:1::f001");
+        assert_eq!(container_networks(1).unwrap(), ["10.65.240.0/20", "fdc0:1ab:0:1::f000/116"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use culvert_sys::netns::Netns;
 
 use crate::address;
+use crate::containers::Containers;
 use crate::directory::Directory;
 use crate::error::check_name;
 use crate::host::{self, End, Forwarding};
@@ -26,6 +27,7 @@ use crate::slow::{Quality, SlowWire};
 use crate::wire::Wire;
 use crate::{Error, preflight, tool};
 
+mod containers;
 mod enrol;
 mod files;
 mod pods;
@@ -57,12 +59,15 @@ struct State {
     /// How many pods each node ever had: addresses are used twice only where that is asked for.
     pods_made: Vec<usize>,
     pods: Vec<Pod>,
+    /// Those of them that a container runtime has made.
+    adopted: BTreeSet<String>,
     enrolled: BTreeSet<String>,
     services: Vec<Service>,
     additions: Additions,
     running: Vec<Running>,
     servers: Vec<Server>,
     slow_wires: Vec<SlowWire>,
+    containers: Vec<(String, Containers)>,
 }
 
 /// A started program and what the lab needs to know about it.
@@ -308,6 +313,11 @@ impl Drop for Lab {
         for program in programs {
             let left = end.saturating_duration_since(Instant::now());
             let _ = program.wait_for_exit(left).or_else(|_| program.kill_hard());
+        }
+        for (node, containers) in state.containers {
+            if let Err(error) = containers.end() {
+                eprintln!("something of the containers of node {node} is left: {error:?}");
+            }
         }
     }
 }

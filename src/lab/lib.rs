@@ -56,7 +56,9 @@
 
 mod address;
 pub mod api_server;
+mod belongings;
 pub mod bulk;
+mod containers;
 mod directory;
 mod error;
 mod fault;
@@ -73,12 +75,15 @@ mod programs;
 mod server;
 mod service;
 mod slow;
+mod snapshot;
 pub mod socket;
 mod spawner;
 mod tool;
 mod wait;
 mod wire;
 
+pub use belongings::Belongings;
+pub use containers::{Container, Containers, Plugin, new_uid};
 pub use error::Error;
 pub use fault::{Fate, Fault};
 pub use lab::Lab;
@@ -91,5 +96,6 @@ pub use programs::Programs;
 pub use server::{Behaviour, Handler, Server};
 pub use service::{Service, ServiceSpec};
 pub use slow::{Quality, SlowWire};
+pub use snapshot::Snapshot;
 pub use wait::{PATIENCE, wait_for, wait_until};
 pub use wire::{Capture, Packet, Protocol, TcpFlags, Wire};

@@ -71,7 +71,7 @@ impl fmt::Debug for Behaviour {
     }
 }
 
-/// An application in a pod. Cheap to clone; it runs until it is stopped or its lab is dropped.
+/// An application in a pod. Cheap to clone; it runs until it is stopped, or the lab that serves it is dropped.
 #[derive(Debug, Clone)]
 pub struct Server(Arc<Inner>);
 
@@ -94,7 +94,11 @@ struct Connections {
 }
 
 impl Server {
-    pub(crate) fn start(pod: &Pod, port: u16, behaviour: Behaviour) -> Result<Self, Error> {
+    /// Starts one that runs until it is [stopped](Self::stop), and does not end with any lab.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start(pod: &Pod, port: u16, behaviour: Behaviour) -> Result<Self, Error> {
         let doing = || format!("serve on port {port} of pod {}", pod.name());
         let listener = pod.listen(port).doing(doing)?;
         let port = listener.local_addr().doing(doing)?.port();
