@@ -46,7 +46,8 @@ pub(crate) trait PacketRules: Send + Sync {
     /// Yields whenever something changes that [`PacketRules::verify`] may be interested in; ends when that cannot be told any more.
     fn changes(&self, netns: &Netns) -> Result<Changes, Cause>;
 
-    /// Whether connections that were captured are still carried. Without the rules, what is said on them would go out as it is.
+    /// Whether connections that were captured are still carried to somewhere. Without the rules, what is said on them would go out as
+    /// it is.
     fn carries(&self, netns: &Netns) -> Result<bool, Cause>;
 
     /// Takes out all that [`PacketRules::apply`] put in. Succeeds when nothing is there.
@@ -95,7 +96,7 @@ impl PacketRules for IptablesRules {
     }
 
     fn carries(&self, netns: &Netns) -> Result<bool, Cause> {
-        Ok(sockets::carries_connections(netns)?)
+        Ok(sockets::is_plugged_in(netns)? && sockets::carries_connections(netns)?)
     }
 
     fn remove(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {

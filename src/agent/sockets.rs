@@ -26,6 +26,15 @@ pub(crate) fn carries_connections(netns: &Netns) -> io::Result<bool> {
     })
 }
 
+/// Whether what is said in the namespace can leave it. The runtime takes a pod's interfaces away with the pod; who held the namespace
+/// open until then has sockets there that nobody hears any more.
+pub(crate) fn is_plugged_in(netns: &Netns) -> io::Result<bool> {
+    let interfaces = netns.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+    // Two lines of headings, then `name: counters`.
+    let mut names = interfaces.lines().skip(2).filter_map(|line| line.split_once(':'));
+    Ok(names.any(|(name, _)| name.trim() != "lo"))
+}
+
 fn any_of(netns: &Netns, tables: [&str; 2], wanted: impl Fn(Socket<'_>) -> bool) -> io::Result<bool> {
     for table in netns.run(|| tables.map(table))? {
         if sockets(&table?).any(&wanted) {
@@ -89,6 +98,20 @@ mod tests {
         assert!(taken());
         drop((socket, other));
         assert!(!taken());
+    }
+
+    #[test]
+    fn a_pod_is_plugged_in_until_its_interface_is_taken_away() {
+        let netns = netns();
+        assert!(!is_plugged_in(&netns).unwrap());
+        let ip = |words: &[&str]| {
+            let run = || Command::new("ip").args(words).status().unwrap();
+            assert!(netns.run(run).unwrap().success(), "{words:?}");
+        };
+        ip(&["link", "add", "eth0", "type", "veth", "peer", "name", "outside"]);
+        assert!(is_plugged_in(&netns).unwrap());
+        ip(&["link", "del", "eth0"]);
+        assert!(!is_plugged_in(&netns).unwrap());
     }
 
     #[test]
