@@ -1,0 +1,78 @@
+//! Pods come, go, join and leave by the hundred while agent and node are killed: whenever it is quiet, whoever should be in the mesh is,
+//! with nothing in clear on the wire, whoever should not be is as if never touched, and nothing is left of those that are gone.
+//!
+//! What happens follows from a seed alone, which is printed; `CULVERT_CHAOS_SEED` has the same happen again.
+//! `CULVERT_CHAOS_SECONDS` and `CULVERT_CHAOS_PODS` make it longer and larger.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::cluster;
+
+mod chance;
+mod checks;
+mod kubelet;
+mod model;
+mod told;
+mod world;
+
+use chance::Chance;
+use checks::Normal;
+use model::{Model, Step};
+use world::World;
+
+/// Pods that are started or ended at the same time.
+const KUBELETS: usize = 3;
+
+/// A number from the environment.
+fn setting(name: &str, otherwise: u64) -> u64 {
+    let Ok(text) = std::env::var(name) else { return otherwise };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"))
+}
+
+/// An agent that follows a file does not know which pods left while it was dead: here none does, but some end.
+#[test]
+fn pods_of_a_file_while_everything_is_killed() {
+    run("killed", |model, step| !model.has_pods_leave(step));
+}
+
+#[test]
+fn pods_of_a_file_join_and_leave_while_nodes_are_killed() {
+    run("leave", |_, step| step != Step::KillAgent);
+}
+
+fn run(name: &str, is_allowed: impl Fn(&Model, Step) -> bool) {
+    let seed = setting("CULVERT_CHAOS_SEED", rand::random());
+    let length = Duration::from_secs(setting("CULVERT_CHAOS_SECONDS", 30));
+    let pods = setting("CULVERT_CHAOS_PODS", 60).try_into().unwrap();
+    println!("CULVERT_CHAOS_SEED={seed}");
+    let world = World::new(cluster::lab(name).unwrap());
+    let mut chance = Chance::new(seed, pods);
+    let next = |model: &Model| {
+        // What makes the pace: nothing is waited for here.
+        thread::sleep(Duration::from_millis(chance.pause()));
+        chance.step(model, &is_allowed)
+    };
+    world.meanwhile(KUBELETS, || live(&world, length, next));
+}
+
+/// Lets things happen for a while, then takes all pods away.
+fn live(world: &World, length: Duration, mut next: impl FnMut(&Model) -> Step) {
+    let normal = Normal::of(world);
+    let (mut taken, end) = (0, Instant::now() + length);
+    while Instant::now() < end {
+        let step = next(&world.model());
+        taken += 1;
+        println!("{taken}: {step:?}");
+        world.take(step);
+        if step == Step::Quiet {
+            normal.check(world);
+        }
+    }
+    world.take(Step::Quiet);
+    normal.check(world);
+    for number in world.model().pods.into_keys() {
+        world.take(Step::Remove(number));
+    }
+    normal.check_end(world);
+}

@@ -1,0 +1,39 @@
+//! Who tells the agent which pods there are: a file, or a Kubernetes API server.
+
+use culvert_lab::Pod;
+
+use super::model::Label;
+
+/// A pod as the cluster knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) uid: String,
+    pub(super) name: String,
+    pub(super) namespace: &'static str,
+}
+
+/// Is told of everything that happens to pods, in the order in which a cluster would know it. Calls for one pod do not overlap.
+pub(super) trait Cluster: Send + Sync {
+    fn namespace_labelled(&self, namespace: &str, in_mesh: bool);
+    /// Before anything of it is started.
+    fn created(&self, pod: &Identity, label: Label);
+    fn labelled(&self, pod: &Identity, label: Label);
+    /// It has addresses.
+    fn started(&self, pod: &Identity, made: &Pod);
+    /// It is about to be ended.
+    fn leaving(&self, pod: &Identity);
+    /// Nothing of it is left.
+    fn gone(&self, pod: &Identity);
+}
+
+/// The agent follows a file, which the lab writes: nothing is to be told.
+pub(super) struct PodsFile;
+
+impl Cluster for PodsFile {
+    fn namespace_labelled(&self, _: &str, _: bool) {}
+    fn created(&self, _: &Identity, _: Label) {}
+    fn labelled(&self, _: &Identity, _: Label) {}
+    fn started(&self, _: &Identity, _: &Pod) {}
+    fn leaving(&self, _: &Identity) {}
+    fn gone(&self, _: &Identity) {}
+}

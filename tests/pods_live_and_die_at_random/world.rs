@@ -1,0 +1,179 @@
+//! The node under test: its programs, its pods, and a thread that keeps the control plane informed.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use culvert_lab::{Behaviour, Container, Lab, Launch, Node, PodSpec, Program, new_uid};
+
+use super::kubelet::Kubelet;
+use super::model::{Model, Number, Step};
+use crate::harness::cluster::ECHO;
+
+use super::told::PodsFile;
+
+/// How often the control plane is told, when there is something to tell.
+const ROUND: Duration = Duration::from_millis(50);
+
+/// All of it.
+pub(super) struct World {
+    pub(super) lab: Lab,
+    pub(super) node: Node,
+    pub(super) kubelet: Kubelet,
+    model: Mutex<Model>,
+    programs: Mutex<Programs>,
+    /// The revisions of kubelet and model that were published last.
+    published: Mutex<(u64, u64)>,
+    changes: Mutex<u64>,
+    stopping: Mutex<bool>,
+    /// A pod that is never in the mesh, and one that always is.
+    pub(super) outsider: Container,
+    pub(super) member: Container,
+}
+
+/// What is killed and started again.
+struct Programs {
+    agent: Option<Program>,
+    node: Option<Program>,
+}
+
+impl World {
+    /// Makes a node with two pods, and starts all programs.
+    pub(super) fn new(lab: Lab) -> Self {
+        let node = lab.node("one").unwrap();
+        let containers = lab.containers(&node).unwrap();
+        let make = |name: &str| {
+            let spec = PodSpec::new(name).namespace("fixed").service_account(name);
+            let made = containers.sandbox(spec, &new_uid().unwrap()).unwrap();
+            lab.serve(made.pod(), ECHO, Behaviour::Echo).unwrap();
+            made
+        };
+        let (outsider, member) = (make("outsider"), make("member"));
+        lab.start_control().unwrap();
+        let world = Self {
+            kubelet: Kubelet::new(containers, Box::new(PodsFile)),
+            model: Mutex::new(Model::new()),
+            programs: Mutex::new(Programs { agent: None, node: None }),
+            published: Mutex::new((0, 0)),
+            changes: Mutex::new(1),
+            stopping: Mutex::new(false),
+            lab,
+            node,
+            outsider,
+            member,
+        };
+        world.publish();
+        world.revive();
+        world
+    }
+
+    pub(super) fn model(&self) -> Model {
+        self.model.lock().unwrap().clone()
+    }
+
+    /// Does what happens, except for a quiet moment.
+    pub(super) fn take(&self, step: Step) {
+        self.model.lock().unwrap().take(step);
+        match step {
+            Step::Add(number, wanted) => self.kubelet.add(number, wanted),
+            Step::Remove(number) => self.kubelet.remove(number),
+            Step::LabelPod(number, label) => self.kubelet.label_pod(number, label),
+            Step::LabelNamespace(index, in_mesh) => self.kubelet.label_namespace(index, in_mesh),
+            Step::KillAgent => kill(&mut self.programs.lock().unwrap().agent),
+            Step::KillNode => kill(&mut self.programs.lock().unwrap().node),
+            Step::Revive | Step::Quiet => self.revive(),
+        }
+        *self.changes.lock().unwrap() += 1;
+    }
+
+    /// Starts what does not run, and does not wait until it is ready.
+    pub(super) fn revive(&self) {
+        let mut programs = self.programs.lock().unwrap();
+        let start = |launch: Launch| Some(self.lab.start(launch).unwrap());
+        if programs.agent.is_none() {
+            programs.agent = start(self.lab.agent_launch(&self.node).unwrap());
+        }
+        if programs.node.is_none() {
+            programs.node = start(self.lab.node_launch(&self.node).unwrap());
+        }
+    }
+
+    /// The agent and the node, which must run.
+    #[track_caller]
+    pub(super) fn programs(&self) -> [Program; 2] {
+        let programs = self.programs.lock().unwrap();
+        let running = [&programs.agent, &programs.node].map(|program| program.clone().unwrap());
+        for program in &running {
+            assert!(program.is_running(), "{} ended\n{}", program.name(), program.log_tail());
+        }
+        running
+    }
+
+    /// The pods that run: those that should be in the mesh, and the others.
+    pub(super) fn pods(&self) -> [Vec<Container>; 2] {
+        let (model, running) = (self.model(), self.kubelet.running());
+        let of = |enrolled: bool| {
+            let wanted = |(number, _): &&(Number, Container)| model.is_enrolled(*number) == enrolled;
+            let fixed = if enrolled { &self.member } else { &self.outsider };
+            let moving = running.iter().filter(wanted).map(|(_, container)| container.clone());
+            std::iter::once(fixed.clone()).chain(moving).collect()
+        };
+        [of(true), of(false)]
+    }
+
+    /// Whether the control plane has been told of everything.
+    pub(super) fn is_published(&self) -> bool {
+        *self.published.lock().unwrap() == self.revision()
+    }
+
+    /// Runs everything beside the steps, for as long as something happens.
+    pub(super) fn meanwhile<T>(&self, kubelets: usize, happen: impl FnOnce() -> T) -> T {
+        thread::scope(|scope| {
+            let _stop = Stop(self);
+            scope.spawn(|| self.keep_published());
+            for _ in 0..kubelets {
+                scope.spawn(|| self.kubelet.work());
+            }
+            happen()
+        })
+    }
+
+    fn keep_published(&self) {
+        while !*self.stopping.lock().unwrap() {
+            if !self.is_published() {
+                self.publish();
+            }
+            thread::sleep(ROUND);
+        }
+    }
+
+    fn publish(&self) {
+        let revision = self.revision();
+        let [enrolled, others] = self.pods();
+        let all: Vec<_> = enrolled.iter().chain(&others).map(|container| container.pod().clone()).collect();
+        let is_enrolled =
+            |pod: &culvert_lab::Pod| enrolled.iter().any(|container| container.pod().uid() == pod.uid());
+        self.lab.describe(&all, is_enrolled).unwrap();
+        *self.published.lock().unwrap() = revision;
+    }
+
+    fn revision(&self) -> (u64, u64) {
+        (self.kubelet.revision(), *self.changes.lock().unwrap())
+    }
+}
+
+/// Ends the threads, also when a check fails.
+struct Stop<'w>(&'w World);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        *self.0.stopping.lock().unwrap() = true;
+        self.0.kubelet.stop();
+    }
+}
+
+fn kill(program: &mut Option<Program>) {
+    if let Some(program) = program.take() {
+        program.kill_hard().unwrap();
+    }
+}
