@@ -7,18 +7,23 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::cluster;
+use culvert_lab::{Containers, Lab, Node};
+
+use crate::harness::cluster::lab;
 
 mod chance;
 mod checks;
 mod kubelet;
+mod kubernetes;
 mod model;
 mod told;
 mod world;
 
 use chance::Chance;
 use checks::Normal;
+use kubernetes::Kubernetes;
 use model::{Model, Step};
+use told::{Cluster, PodsFile};
 use world::World;
 
 /// Pods that are started or ended at the same time.
@@ -33,20 +38,33 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 /// An agent that follows a file does not know which pods left while it was dead: here none does, but some end.
 #[test]
 fn pods_of_a_file_while_everything_is_killed() {
-    run("killed", |model, step| !model.has_pods_leave(step));
+    run("killed", file, |model, step| !model.has_pods_leave(step));
 }
 
 #[test]
 fn pods_of_a_file_join_and_leave_while_nodes_are_killed() {
-    run("leave", |_, step| step != Step::KillAgent);
+    run("leave", file, |_, step| step != Step::KillAgent);
 }
 
-fn run(name: &str, is_allowed: impl Fn(&Model, Step) -> bool) {
+#[test]
+fn pods_of_kubernetes() {
+    run("kubernetes", Kubernetes::start, |_, _| true);
+}
+
+fn file(_: &Lab, _: &Node, _: &Containers) -> PodsFile {
+    PodsFile
+}
+
+fn run<C: Cluster + 'static>(
+    name: &str,
+    cluster: fn(&Lab, &Node, &Containers) -> C,
+    is_allowed: impl Fn(&Model, Step) -> bool,
+) {
     let seed = setting("CULVERT_CHAOS_SEED", rand::random());
     let length = Duration::from_secs(setting("CULVERT_CHAOS_SECONDS", 30));
     let pods = setting("CULVERT_CHAOS_PODS", 60).try_into().unwrap();
     println!("CULVERT_CHAOS_SEED={seed}");
-    let world = World::new(cluster::lab(name).unwrap());
+    let world = World::new(lab(name).unwrap(), cluster);
     let mut chance = Chance::new(seed, pods);
     let next = |model: &Model| {
         // What makes the pace: nothing is waited for here.

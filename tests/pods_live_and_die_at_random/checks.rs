@@ -54,16 +54,17 @@ impl Normal {
         }
         world.kubelet.bury();
         let [enrolled, others] = world.pods();
-        self.assert_become(world, &enrolled, &self.member);
-        self.assert_become(world, &others, &self.outsider);
+        self.assert_become(world, &enrolled, true);
+        self.assert_become(world, &others, false);
         assert_private(world, &enrolled, &others);
-        self.assert_no_leak(world, &enrolled);
+        self.assert_no_leak(world, [&enrolled, &others]);
         println!("quiet: {} pods in the mesh, {} not", enrolled.len(), others.len());
     }
 
-    /// Waits until pods look as they should.
+    /// Waits until pods look as they should, and others are told what they should be told.
     #[track_caller]
-    fn assert_become(&self, world: &World, pods: &[Container], wanted: &Snapshot) {
+    fn assert_become(&self, world: &World, pods: &[Container], is_enrolled: bool) {
+        let wanted = if is_enrolled { &self.member } else { &self.outsider };
         let end = Instant::now() + PATIENCE;
         let late = Mutex::new(Vec::new());
         for_each(pods, |container| {
@@ -71,6 +72,7 @@ impl Normal {
             let left = end.saturating_duration_since(Instant::now());
             let is_it = || {
                 differences = wanted.differences(&Snapshot::of_pod(container.pod()).unwrap());
+                differences.extend(world.cluster.misreport(container.pod(), is_enrolled));
                 differences.is_empty()
             };
             if wait_until(left, "the pod is as it should be", is_it).is_err() {
@@ -83,10 +85,21 @@ impl Normal {
 
     /// Waits until the programs hold nothing they should not: what they are told to let go of goes soon, not at once.
     #[track_caller]
-    fn assert_no_leak(&self, world: &World, enrolled: &[Container]) {
-        let pods: Vec<_> = enrolled.iter().map(|container| container.pod().netns().as_ref()).collect();
-        let known: Vec<&Netns> = pods.iter().copied().chain([world.node.netns().as_ref()]).collect();
-        let foreign = || belongings(world).map(|all| all.namespaces_beside(known.iter().copied()));
+    fn assert_no_leak(&self, world: &World, [enrolled, others]: [&[Container]; 2]) {
+        // Not everybody may look at process 1.
+        let machine = Netns::of_process(1).ok();
+        let hosts: Vec<&Netns> = machine.iter().chain([world.node.netns().as_ref()]).collect();
+        let known = |pods: &[&[Container]]| -> BTreeSet<String> {
+            let pods = pods.iter().copied().flatten().map(|container| container.pod().netns().id());
+            pods.chain(hosts.iter().map(|host| host.id())).map(|id| id.to_string()).collect()
+        };
+        // The runtime tells the agent of all pods.
+        let known = [known(&[enrolled, others]), known(&[enrolled])];
+        let foreign = || {
+            let all = belongings(world).into_iter().zip(&known);
+            all.map(|(held, known)| held.namespaces.difference(known).cloned().collect())
+                .collect::<Vec<Vec<_>>>()
+        };
         let what = "no program holds a namespace of a pod that is gone or not in the mesh";
         if wait_until(PATIENCE, what, || foreign().iter().all(Vec::is_empty)).is_err() {
             panic!("held: {:?}{}", foreign(), world.lab.evidence());

@@ -1,7 +1,7 @@
 //! Starts and ends pods until they are as they should be, several at a time, and tries again what fails, as kubelet does.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use culvert_lab::{Behaviour, Container, Containers, PodSpec, Server, new_uid};
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The pods of a node. Its work is done by threads that [`work`](Self::work).
 pub(super) struct Kubelet {
     containers: Containers,
-    cluster: Box<dyn Cluster>,
+    cluster: Arc<dyn Cluster>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -62,7 +62,7 @@ impl Slot {
 }
 
 impl Kubelet {
-    pub(super) fn new(containers: Containers, cluster: Box<dyn Cluster>) -> Self {
+    pub(super) fn new(containers: Containers, cluster: Arc<dyn Cluster>) -> Self {
         Self { containers, cluster, state: Mutex::default(), changed: Condvar::new() }
     }
 

@@ -1,6 +1,6 @@
 //! Who tells the agent which pods there are: a file, or a Kubernetes API server.
 
-use culvert_lab::Pod;
+use culvert_lab::{Lab, Launch, Node, Pod};
 
 use super::model::Label;
 
@@ -14,6 +14,8 @@ pub(super) struct Identity {
 
 /// Is told of everything that happens to pods, in the order in which a cluster would know it. Calls for one pod do not overlap.
 pub(super) trait Cluster: Send + Sync {
+    /// How an agent is started that follows it.
+    fn agent(&self, lab: &Lab, node: &Node) -> Launch;
     fn namespace_labelled(&self, namespace: &str, in_mesh: bool);
     /// Before anything of it is started.
     fn created(&self, pod: &Identity, label: Label);
@@ -24,16 +26,26 @@ pub(super) trait Cluster: Send + Sync {
     fn leaving(&self, pod: &Identity);
     /// Nothing of it is left.
     fn gone(&self, pod: &Identity);
+    /// What others are told of a pod, if it is not what they should be told.
+    fn misreport(&self, pod: &Pod, is_enrolled: bool) -> Option<String>;
 }
 
-/// The agent follows a file, which the lab writes: nothing is to be told.
+/// The agent follows a file, which the lab writes: nothing is to be told, and nobody tells others.
 pub(super) struct PodsFile;
 
 impl Cluster for PodsFile {
+    fn agent(&self, lab: &Lab, node: &Node) -> Launch {
+        lab.agent_launch(node).unwrap()
+    }
+
     fn namespace_labelled(&self, _: &str, _: bool) {}
     fn created(&self, _: &Identity, _: Label) {}
     fn labelled(&self, _: &Identity, _: Label) {}
     fn started(&self, _: &Identity, _: &Pod) {}
     fn leaving(&self, _: &Identity) {}
     fn gone(&self, _: &Identity) {}
+
+    fn misreport(&self, _: &Pod, _: bool) -> Option<String> {
+        None
+    }
 }

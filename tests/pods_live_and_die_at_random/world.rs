@@ -1,16 +1,15 @@
 //! The node under test: its programs, its pods, and a thread that keeps the control plane informed.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use culvert_lab::{Behaviour, Container, Lab, Launch, Node, PodSpec, Program, new_uid};
+use culvert_lab::{Behaviour, Container, Containers, Lab, Launch, Node, PodSpec, Program, new_uid};
 
 use super::kubelet::Kubelet;
-use super::model::{Model, Number, Step};
+use super::model::{Label, Model, NAMESPACES, Number, Step};
+use super::told::{Cluster, Identity};
 use crate::harness::cluster::ECHO;
-
-use super::told::PodsFile;
 
 /// How often the control plane is told, when there is something to tell.
 const ROUND: Duration = Duration::from_millis(50);
@@ -20,6 +19,7 @@ pub(super) struct World {
     pub(super) lab: Lab,
     pub(super) node: Node,
     pub(super) kubelet: Kubelet,
+    pub(super) cluster: Arc<dyn Cluster>,
     model: Mutex<Model>,
     programs: Mutex<Programs>,
     /// The revisions of kubelet and model that were published last.
@@ -38,21 +38,34 @@ struct Programs {
 }
 
 impl World {
-    /// Makes a node with two pods, and starts all programs.
-    pub(super) fn new(lab: Lab) -> Self {
+    /// Makes a node with two pods, and starts all programs. The agent follows what is made of the node and its runtime.
+    pub(super) fn new<C: Cluster + 'static>(
+        lab: Lab,
+        cluster: impl FnOnce(&Lab, &Node, &Containers) -> C,
+    ) -> Self {
         let node = lab.node("one").unwrap();
         let containers = lab.containers(&node).unwrap();
-        let make = |name: &str| {
-            let spec = PodSpec::new(name).namespace("fixed").service_account(name);
-            let made = containers.sandbox(spec, &new_uid().unwrap()).unwrap();
+        let cluster = cluster(&lab, &node, &containers);
+        let make = |name: &str, label: Label| {
+            let identity = Identity { uid: new_uid().unwrap(), name: name.to_owned(), namespace: "fixed" };
+            cluster.created(&identity, label);
+            let spec = PodSpec::new(name).namespace("fixed").service_account("fixed");
+            let made = containers.sandbox(spec, &identity.uid).unwrap();
             lab.serve(made.pod(), ECHO, Behaviour::Echo).unwrap();
+            cluster.started(&identity, made.pod());
             made
         };
-        let (outsider, member) = (make("outsider"), make("member"));
+        let (outsider, member) = (make("outsider", Label::Absent), make("member", Label::Ambient));
+        let model = Model::new();
+        for (namespace, in_mesh) in NAMESPACES.iter().zip(model.namespaces) {
+            cluster.namespace_labelled(namespace, in_mesh);
+        }
         lab.start_control().unwrap();
+        let cluster: Arc<dyn Cluster> = Arc::new(cluster);
         let world = Self {
-            kubelet: Kubelet::new(containers, Box::new(PodsFile)),
-            model: Mutex::new(Model::new()),
+            kubelet: Kubelet::new(containers, Arc::clone(&cluster)),
+            cluster,
+            model: Mutex::new(model),
             programs: Mutex::new(Programs { agent: None, node: None }),
             published: Mutex::new((0, 0)),
             changes: Mutex::new(1),
@@ -91,7 +104,7 @@ impl World {
         let mut programs = self.programs.lock().unwrap();
         let start = |launch: Launch| Some(self.lab.start(launch).unwrap());
         if programs.agent.is_none() {
-            programs.agent = start(self.lab.agent_launch(&self.node).unwrap());
+            programs.agent = start(self.cluster.agent(&self.lab, &self.node));
         }
         if programs.node.is_none() {
             programs.node = start(self.lab.node_launch(&self.node).unwrap());
