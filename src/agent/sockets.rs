@@ -13,6 +13,8 @@ pub(crate) const CAPTURED: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, TUNNEL_PORT]
 
 const TIME_WAIT: &str = "06";
 const LISTEN: &str = "0A";
+/// What is on its way out: FIN-WAIT-1, FIN-WAIT-2, LAST-ACK and CLOSING.
+const ENDING: [&str; 4] = ["04", "05", "09", "0B"];
 
 /// Whether somebody takes captured queries.
 pub(crate) fn takes_queries(netns: &Netns) -> io::Result<bool> {
@@ -22,8 +24,16 @@ pub(crate) fn takes_queries(netns: &Netns) -> io::Result<bool> {
 /// Whether somebody carries connections that were captured.
 pub(crate) fn carries_connections(netns: &Netns) -> io::Result<bool> {
     any_of(netns, ["tcp", "tcp6"], |socket| {
-        CAPTURED.contains(&socket.port) && ![TIME_WAIT, LISTEN].contains(&socket.state)
+        CAPTURED.contains(&socket.port)
+            && ![TIME_WAIT, LISTEN].contains(&socket.state)
+            && !is_last_word(&socket)
     })
+}
+
+/// Whether it is a tunnel nobody has any more, which only says its end: to a peer that is gone, for minutes. Connections that were
+/// redirected count until the application has closed them as well.
+fn is_last_word(socket: &Socket<'_>) -> bool {
+    socket.port == TUNNEL_PORT && !socket.is_held && ENDING.contains(&socket.state)
 }
 
 /// Whether what is said in the namespace can leave it. The runtime takes a pod's interfaces away with the pod; who held the namespace
@@ -57,14 +67,18 @@ struct Socket<'t> {
     /// The local one.
     port: u16,
     state: &'t str,
+    /// Whether some process has it open.
+    is_held: bool,
 }
 
-/// Reads `number: local-address:port remote-address:port state`, in hexadecimal, below a line of headings (`proc_net_tcp.rst`).
+/// Reads `number: local-address:port remote-address:port state queues timer retransmissions uid timeout inode`, below a line of
+/// headings; addresses, ports and states are hexadecimal (`proc_net_tcp.rst`).
 fn sockets(table: &str) -> impl Iterator<Item = Socket<'_>> {
     table.lines().skip(1).filter_map(|line| {
         let mut words = line.split_whitespace().skip(1);
         let (_, port) = words.next()?.rsplit_once(':')?;
-        Some(Socket { port: u16::from_str_radix(port, 16).ok()?, state: words.nth(1)? })
+        let (port, state) = (u16::from_str_radix(port, 16).ok()?, words.nth(1)?);
+        Some(Socket { port, state, is_held: words.nth(5)? != "0" })
     })
 }
 
@@ -101,16 +115,46 @@ mod tests {
     }
 
     #[test]
+    fn a_tunnel_whose_peer_is_gone_is_over_when_it_is_closed_and_a_redirected_connection_is_not() {
+        for (port, is_carried) in [(TUNNEL_PORT, false), (INBOUND_PORT, true)] {
+            let (pod, peer) = (netns(), netns());
+            link(&pod, &peer);
+            let listener = pod.run(|| TcpListener::bind(("10.0.0.1", port))).unwrap().unwrap();
+            let client = peer.run(|| TcpStream::connect(("10.0.0.1", port))).unwrap().unwrap();
+            let (server, _) = listener.accept().unwrap();
+            drop(listener);
+            // What is sent from here on is never acknowledged.
+            ip(&peer, "link set eth0 down");
+            server.shutdown(std::net::Shutdown::Write).unwrap();
+            assert!(carries_connections(&pod).unwrap(), "{port}: somebody may still read from it");
+            drop(server);
+            assert_eq!(carries_connections(&pod).unwrap(), is_carried, "{port}");
+            drop(client);
+        }
+    }
+
+    /// Makes two pods neighbours: 10.0.0.1 and 10.0.0.2.
+    fn link(one: &Netns, other: &Netns) {
+        let there = other.path();
+        ip(one, &format!("link add eth0 type veth peer name eth0 netns {}", there.display()));
+        for (netns, address) in [(one, "10.0.0.1/24"), (other, "10.0.0.2/24")] {
+            ip(netns, &format!("addr add {address} dev eth0"));
+            ip(netns, "link set eth0 up");
+        }
+    }
+
+    fn ip(netns: &Netns, words: &str) {
+        let run = || Command::new("ip").args(words.split(' ')).status().unwrap();
+        assert!(netns.run(run).unwrap().success(), "{words}");
+    }
+
+    #[test]
     fn a_pod_is_plugged_in_until_its_interface_is_taken_away() {
         let netns = netns();
         assert!(!is_plugged_in(&netns).unwrap());
-        let ip = |words: &[&str]| {
-            let run = || Command::new("ip").args(words).status().unwrap();
-            assert!(netns.run(run).unwrap().success(), "{words:?}");
-        };
-        ip(&["link", "add", "eth0", "type", "veth", "peer", "name", "outside"]);
+        ip(&netns, "link add eth0 type veth peer name outside");
         assert!(is_plugged_in(&netns).unwrap());
-        ip(&["link", "del", "eth0"]);
+        ip(&netns, "link del eth0");
         assert!(!is_plugged_in(&netns).unwrap());
     }
 
