@@ -14,6 +14,7 @@ use crate::agent::{Error, Machine};
 use crate::args::{Args, Command};
 
 mod agent;
+mod annotations;
 mod api;
 mod args;
 mod backoff;

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use culvert_process::exit::Chain;
 use culvert_process::follow::Follower;
+use ebpf_free_iptables::Options;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{MessageFormatter as _, Spanned};
 use tokio::sync::watch;
 use tracing::{error, info};
 
+use crate::annotations::{self, Annotations};
 use crate::pod::{Capture, Desired, NetnsSource, Others, PodSpec, Uid, Wishes, Workload};
 use crate::table::MOST_PROBE_PORTS;
 
@@ -57,6 +59,10 @@ enum Reason {
     NoPort { pod: String, port: String },
     #[error("pod `{pod}`: probePorts has more than {MOST_PROBE_PORTS} ports; name those kubelet probes")]
     TooManyPorts { pod: String },
+    #[error("pod `{pod}`: {complaint}")]
+    Annotation { pod: String, complaint: String },
+    #[error("pod `{pod}`: the annotation `{name}` is unknown; those that mean something are {}", annotations::CAPTURE.join(", "))]
+    UnknownAnnotation { pod: String, name: String },
     #[error("pod `{pod}`: uid `{uid}` is already used on line {first}; give each pod its own uid")]
     DuplicateUid { pod: String, uid: String, first: u64 },
 }
@@ -79,6 +85,8 @@ struct RawPod {
     pid: Option<u32>,
     #[serde(default)]
     probe_ports: Vec<String>,
+    #[serde(default)]
+    annotations: Annotations,
 }
 
 /// Reads a process number; the library's own message would name a Rust type.
@@ -123,12 +131,9 @@ fn validate(raw: RawPod, capture: &Arc<Capture>) -> Result<PodSpec, Reason> {
         text(called, field, value, limit)?;
     }
     let netns = namespace(&raw)?;
-    let probe_ports = probe_ports(&raw)?;
-    let capture = if probe_ports == capture.probe_ports {
-        Arc::clone(capture)
-    } else {
-        Arc::new(Capture { probe_ports, ..Capture::clone(capture) })
-    };
+    let own = Capture { rules: rules(&raw, &capture.rules)?, probe_ports: probe_ports(&raw)? };
+    // Most pods say nothing, and share one.
+    let capture = if own == **capture { Arc::clone(capture) } else { Arc::new(own) };
     let workload =
         Workload { name: raw.name, namespace: raw.namespace, service_account: raw.service_account };
     Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns, capture, claimed: false })
@@ -148,6 +153,21 @@ fn text(pod: &str, field: &'static str, value: &str, limit: usize) -> Result<(),
     match value.chars().find(|c| *c == '/' || c.is_whitespace() || c.is_control()) {
         Some(character) => Err(Reason::BadCharacter { pod: pod(), field, character }),
         None => Ok(()),
+    }
+}
+
+/// What is wrong with an annotation of Kubernetes has no effect; a file is taken whole or not at all.
+fn rules(raw: &RawPod, usual: &Options) -> Result<Options, Reason> {
+    let pod = || raw.name.clone();
+    if let Some(name) = raw.annotations.keys().find(|name| !annotations::CAPTURE.contains(&name.as_str())) {
+        let name = name.chars().take(64).flat_map(char::escape_debug).collect();
+        return Err(Reason::UnknownAnnotation { pod: pod(), name });
+    }
+    let mut complaints = Vec::new();
+    let rules = annotations::rules(&raw.annotations, &Annotations::new(), usual, &mut complaints);
+    match complaints.pop() {
+        Some(complaint) => Err(Reason::Annotation { pod: pod(), complaint }),
+        None => Ok(rules),
     }
 }
 

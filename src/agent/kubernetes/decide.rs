@@ -11,11 +11,10 @@ use ebpf_free_iptables::Options;
 
 pub(super) use self::selector::Selectors;
 use super::facts::{Life, NamespaceFacts, PodFacts};
+use crate::annotations;
 use crate::cluster::{Claim, Why, Wish};
 use crate::pod::Capture;
 
-mod annotation;
-mod exclusion;
 pub(super) mod selector;
 
 #[cfg(test)]
@@ -29,25 +28,11 @@ pub(super) const REDIRECTION: &str = "ambient.istio.io/redirection";
 /// Kubelet puts it on what it shows of static pods.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const SIDECAR: &str = "sidecar.istio.io/status";
-const DNS_CAPTURE: &str = "ambient.istio.io/dns-capture";
-const BYPASS_INBOUND: &str = "ambient.istio.io/bypass-inbound-capture";
-const VIRTUAL_INTERFACES: &str = "istio.io/reroute-virtual-interfaces";
-const EXCLUDE_OUTBOUND_PORTS: &str = "culvert.dev/exclude-outbound-ports";
-const EXCLUDE_INBOUND_PORTS: &str = "culvert.dev/exclude-inbound-ports";
-const EXCLUDE_OUTBOUND_CIDRS: &str = "culvert.dev/exclude-outbound-cidrs";
 
-/// The annotations that mean something.
-pub(super) const ANNOTATIONS: [&str; 9] = [
-    REDIRECTION,
-    MIRROR,
-    SIDECAR,
-    DNS_CAPTURE,
-    BYPASS_INBOUND,
-    VIRTUAL_INTERFACES,
-    EXCLUDE_OUTBOUND_PORTS,
-    EXCLUDE_INBOUND_PORTS,
-    EXCLUDE_OUTBOUND_CIDRS,
-];
+/// Whether an annotation means something.
+pub(super) fn is_known(name: &str) -> bool {
+    [REDIRECTION, MIRROR, SIDECAR].iter().chain(&annotations::CAPTURE).any(|known| *known == name)
+}
 
 /// What holds for all pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,18 +106,7 @@ fn capture(
     enablement: &Enablement,
     complaints: &mut Vec<String>,
 ) -> Capture {
-    let mut own = annotation::Reader::new(&pod.annotations, None, complaints);
-    let mut rules = Options {
-        dns: own.read(DNS_CAPTURE, annotation::switch).unwrap_or(enablement.rules.dns),
-        inbound: !own.read(BYPASS_INBOUND, annotation::switch).unwrap_or(false),
-        virtual_interfaces: own.read(VIRTUAL_INTERFACES, annotation::interfaces).unwrap_or_default(),
-        ..enablement.rules.clone()
-    };
-    let mut any = annotation::Reader::new(&pod.annotations, Some(&namespace.annotations), complaints);
-    rules.passed.outbound_ports = any.read(EXCLUDE_OUTBOUND_PORTS, exclusion::ports).unwrap_or_default();
-    rules.passed.inbound_ports = any.read(EXCLUDE_INBOUND_PORTS, exclusion::ports).unwrap_or_default();
-    rules.passed.outbound_networks =
-        any.read(EXCLUDE_OUTBOUND_CIDRS, exclusion::networks).unwrap_or_default();
+    let rules = annotations::rules(&pod.annotations, &namespace.annotations, &enablement.rules, complaints);
     // Probes that come from an address of their own need no ports.
     let probe_ports = if rules.probes.is_some() { BTreeSet::new() } else { pod.probe_ports.clone() };
     Capture { rules, probe_ports }

@@ -82,7 +82,7 @@ impl NamespaceFacts {
 }
 
 fn known(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    annotations.retain(|name, _| decide::ANNOTATIONS.contains(&name.as_str()));
+    annotations.retain(|name, _| decide::is_known(name));
     annotations
 }
 

@@ -53,6 +53,28 @@ fn ports_that_kubelet_probes_are_the_pods_own() {
 }
 
 #[test]
+fn annotations_say_what_of_a_pod_is_captured_as_they_do_in_kubernetes() {
+    let with = |annotations: &str| {
+        GOOD.replacen("pid: 4711", &format!("pid: 4711\n    annotations: {{{annotations}}}"), 1)
+    };
+    let pods = read(&with(
+        "culvert.dev/exclude-outbound-ports: '5432, 80-81', ambient.istio.io/dns-capture: 'true'",
+    ));
+    let pods = pods.unwrap();
+    let [client, server] = &pods.pods[..] else { panic!("{pods:?}") };
+    let rules = &server.capture.rules;
+    assert_eq!((rules.dns, &rules.passed.outbound_ports), (true, &[80, 81, 5432].into()));
+    assert_eq!(*client.capture, Capture::default());
+    let wrong = read(&with("culvert.dev/exclude-inbound-ports: '0'")).unwrap_err();
+    assert!(
+        wrong.starts_with("/etc/pods.yaml:7: pod `server-1`: the annotation culvert.dev/exclude-"),
+        "{wrong}"
+    );
+    let unknown = read(&with("culvert.dev/exclude-ports: '1'")).unwrap_err();
+    assert!(unknown.contains("the annotation `culvert.dev/exclude-ports` is unknown"), "{unknown}");
+}
+
+#[test]
 fn no_pods_are_fine_when_said_so() {
     assert_eq!(read("pods: []\n").unwrap().pods.len(), 0);
 }

@@ -1,6 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::annotations::{
+    BYPASS_INBOUND, DNS_CAPTURE, EXCLUDE_INBOUND_PORTS, EXCLUDE_OUTBOUND_CIDRS, EXCLUDE_OUTBOUND_PORTS,
+    VIRTUAL_INTERFACES,
+};
 use crate::kubernetes::wire;
 
 fn enablement() -> Enablement {

@@ -1,8 +1,8 @@
 //! Annotations as people write them: a value that is right, or a complaint and no value.
 
-use std::collections::BTreeMap;
-
 use ebpf_free_iptables::MAX_VIRTUAL_INTERFACES;
+
+use super::Annotations;
 
 /// As much of a wrong value as is repeated to people; anybody may have written it.
 const SHOWN: usize = 64;
@@ -10,8 +10,6 @@ const SHOWN: usize = 64;
 /// What is wrong with a value, and what would be right.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong(pub(super) String);
-
-type Annotations = BTreeMap<String, String>;
 
 /// Reads annotations of a pod, and where it has none, those of its namespace.
 pub(super) struct Reader<'a> {

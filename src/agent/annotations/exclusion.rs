@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ebpf_free_iptables::{DNS_PORT, INBOUND_PORT, OUTBOUND_PORT, TUNNEL_PORT};
 use ipnet::IpNet;
 
-use super::annotation::{Wrong, list, shown};
+use super::reader::{Wrong, list, shown};
 
 /// The most ports one annotation may stand for, all of its ranges counted out.
 pub(super) const MAX_PORTS: usize = 64;
