@@ -59,6 +59,12 @@ const PARTING: Duration = Duration::from_secs(1);
 /// Changes nobody has looked into yet; whoever has more to say waits.
 const CHANGES: usize = 64;
 
+/// A look at the namespaces of all pods that is no trouble however often it is taken.
+const SHORT_LOOK: Duration = Duration::from_millis(2);
+
+/// How many times as long as a longer look took it is rested.
+const REST: u32 = 4;
+
 /// Time between two rounds of retries, at least.
 const RETRY_PACE: Duration = Duration::from_millis(200);
 
@@ -101,6 +107,10 @@ pub(crate) struct Enrolment {
     /// Enrolled pods in whose namespaces something has changed.
     changed: (mpsc::Sender<Uid>, mpsc::Receiver<Uid>),
     first_pass_ends: Instant,
+    /// When it ended, and how long it took.
+    last_look: (Instant, Duration),
+    /// When the next look is to be taken, if something has changed.
+    look_at: Option<Instant>,
 }
 
 impl Enrolment {
@@ -115,6 +125,8 @@ impl Enrolment {
             unverified: VecDeque::new(),
             changed: mpsc::channel(CHANGES),
             first_pass_ends: Instant::now() + FIRST_PASS,
+            last_look: (Instant::now(), Duration::ZERO),
+            look_at: None,
         }
     }
 
@@ -147,9 +159,9 @@ impl Enrolment {
                 Ok(()) = desired.changed() => {
                     specs = Arc::clone(&desired.borrow_and_update());
                     self.hurry();
-                    self.look(&specs).await;
+                    self.look_soon();
                 }
-                Ok(()) = handed.changed() => self.look(&specs).await,
+                Ok(()) = handed.changed() => self.look_soon(),
                 Ok(()) = served.changed() => {}
                 Some(uid) = self.changed.1.recv() => self.unverified.push_front(uid),
                 Some(Ok(done)) = self.jobs.join_next() => self.finish(done),
@@ -163,8 +175,17 @@ impl Enrolment {
         self.end(exit).await
     }
 
+    /// Has a look taken at once; where looks take long, so much later that they take a fraction of the time. A look is at all pods,
+    /// and they often change one after the other.
+    fn look_soon(&mut self) {
+        let (looked_at, took) = self.last_look;
+        let rest = if took < SHORT_LOOK { Duration::ZERO } else { took * REST };
+        self.look_at.get_or_insert((looked_at + rest).max(Instant::now()));
+    }
+
     /// Looks at where every wanted pod's namespace leads.
     async fn look(&mut self, specs: &Desired) {
+        let begun = std::time::Instant::now();
         let netns = |pod: &Pod| pod.hold.netns().map(Arc::clone);
         let held: BTreeMap<_, _> =
             self.pods.iter().filter_map(|(uid, pod)| Some((uid.clone(), netns(pod)?))).collect();
@@ -174,6 +195,7 @@ impl Enrolment {
             tokio::task::spawn_blocking(move || (namespaces.survey(&wishes.pods, &held), namespaces));
         let (wanted, namespaces) = survey.await.expect("a survey does not panic and is not cancelled");
         self.namespaces = Some(namespaces);
+        (self.look_at, self.last_look) = (None, (Instant::now(), begun.elapsed()));
         self.tools.budget.note_wanted(wanted.len());
         self.looked = Looked { wanted, others };
     }
@@ -348,7 +370,8 @@ impl Enrolment {
         };
         let first_pass = self.outlets.table.borrow().is_none().then_some(self.first_pass_ends);
         let next = self.pods.values().filter_map(retry).chain(first_pass).min();
-        next.unwrap_or(now + VERIFY_EVERY).max(now + RETRY_PACE)
+        let next = next.unwrap_or(now + VERIFY_EVERY).max(now + RETRY_PACE);
+        self.look_at.map_or(next, |soon| soon.min(next))
     }
 
     fn publish(&self) {

@@ -62,7 +62,7 @@ async fn states_and_reasons_are_what_the_enrolment_says() {
         (State::Awaited, 0, "awaited", None),
         (State::Programming, 0, "programming", None),
         (State::Enrolled, 1, "enrolled", None),
-        (State::Enrolled, 0, "enrolled", Some("no node proxy")),
+        (State::Enrolled, 0, "enrolled", Some("no node serves it")),
         (State::Impaired { reason: "broken".into() }, 1, "impaired", Some("broken")),
         (quarantined("worse"), 0, "quarantined", Some("worse")),
         (State::Leaving, 1, "leaving", None),
