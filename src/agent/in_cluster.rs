@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     let reporting = tokio::spawn(told);
 
     let Some(view) = first(views.clone(), &mut stop).await else { return Ok(()) };
-    let adopted = leftovers::in_pods_to_leave(&view, &args.proc, iptables).await;
+    let adopted = leftovers::to_adopt(&view, &args.proc, iptables).await;
     let (wish, wishes) = watch::channel(desired(&view));
     tasks.spawn(complaints::tell(views.clone(), agent.telling()));
     tasks.spawn(pass_on(views, wish, agent.handed()));

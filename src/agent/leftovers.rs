@@ -1,9 +1,9 @@
 //! What an agent that was here before has left in pods.
 //!
-//! In go pods and the host's processes; out come those pods whose namespaces still hold something of ours. What becomes of it is
-//! not decided here.
+//! In go pods and the host's processes; out come those pods whose namespaces hold something of ours, or may do so. What becomes of it
+//! is not decided here.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,52 +19,54 @@ use crate::pod::{NetnsSource, PodSpec, Uid};
 /// A pod, and its namespace with something of ours in it.
 pub(crate) type Leftover = (PodSpec, Arc<Netns>);
 
-/// Looks into the pods that are there and shall not be in the mesh.
-pub(crate) async fn in_pods_to_leave(view: &View, proc: &Path, iptables: Iptables) -> Vec<Leftover> {
-    let to_leave = |pod: &PodView| match pod.wish {
-        Wish::Enrol(_) | Wish::Pass(Why::HostNetwork | Why::Finished | Why::Static) => false,
-        Wish::Pass(_) => true,
-    };
-    look(view, proc, iptables, to_leave).await
+/// Looks into the pods that shall not be in the mesh, and finds all that shall: the wish may have changed before anybody has acted
+/// on it, and nobody would ever look into such a pod again.
+pub(crate) async fn to_adopt(view: &View, proc: &Path, iptables: Iptables) -> Vec<Leftover> {
+    let runs = |pod: &PodView| !matches!(pod.wish, Wish::Pass(Why::HostNetwork | Why::Finished | Why::Static));
+    let is_wished = |uid: &Uid| matches!(view.pods[uid].wish, Wish::Enrol(_));
+    let wished = view.pods.keys().filter(|uid| is_wished(uid)).cloned().collect();
+    look(view, proc, runs, Eye { wished, iptables }).await
 }
 
 /// Looks into all pods that have a network of their own.
 pub(crate) async fn in_all_pods(view: &View, proc: &Path, iptables: Iptables) -> Vec<Leftover> {
-    look(view, proc, iptables, |pod| pod.wish != Wish::Pass(Why::HostNetwork)).await
+    let has_network = |pod: &PodView| pod.wish != Wish::Pass(Why::HostNetwork);
+    look(view, proc, has_network, Eye { wished: BTreeSet::new(), iptables }).await
 }
 
-async fn look(
-    view: &View,
-    proc: &Path,
+/// Sees whether something of ours is in a pod.
+struct Eye {
+    /// Pods that are not looked into: they are programmed in any case.
+    wished: BTreeSet<Uid>,
     iptables: Iptables,
-    which: impl Fn(&PodView) -> bool,
-) -> Vec<Leftover> {
+}
+
+impl Eye {
+    fn sees(&self, uid: &Uid, netns: &Netns) -> bool {
+        self.wished.contains(uid)
+            || self.iptables.has_traces(netns).unwrap_or_else(|error| {
+                warn!(%uid, %error, "it cannot be seen whether something of ours is left in a pod; taking it out to be sure");
+                true
+            })
+    }
+}
+
+async fn look(view: &View, proc: &Path, which: impl Fn(&PodView) -> bool, eye: Eye) -> Vec<Leftover> {
     let sought = view.pods.iter().filter(|(_, pod)| which(pod));
     let sought: Vec<_> = sought.map(|(uid, pod)| (uid.clone(), Arc::clone(&pod.addresses))).collect();
     let namespaces = Namespaces::new(proc.to_owned(), Handed::default());
-    let search = tokio::task::spawn_blocking(move || search(&namespaces, &sought, &iptables));
-    let found = search.await.expect("a search does not panic and is not cancelled");
-    let spec = |(uid, netns): (Uid, Arc<Netns>)| Some((spec(&uid, view.pods.get(&uid)?), netns));
-    let found: Vec<_> = found.into_iter().filter_map(spec).collect();
-    if !found.is_empty() {
-        info!(pods = found.len(), "rules of an agent before were found in pods they are to be taken out of");
-    }
-    found
-}
-
-fn search(
-    namespaces: &Namespaces,
-    sought: &[(Uid, Arc<[IpAddr]>)],
-    iptables: &Iptables,
-) -> Vec<(Uid, Arc<Netns>)> {
-    let mut found = namespaces.scan_all(sought);
-    found.retain(|(uid, netns)| {
-        iptables.has_traces(netns).unwrap_or_else(|error| {
-            warn!(%uid, %error, "it cannot be seen whether something of ours is left in a pod; taking it out to be sure");
-            true
-        })
+    let search = tokio::task::spawn_blocking(move || {
+        let mut found = namespaces.scan_all(&sought);
+        found.retain(|(uid, netns)| eye.sees(uid, netns));
+        (found, eye.wished)
     });
-    found
+    let (found, wished) = search.await.expect("a search does not panic and is not cancelled");
+    let unwished = found.iter().filter(|(uid, _)| !wished.contains(uid)).count();
+    if unwished > 0 {
+        info!(pods = unwished, "rules of an agent before were found in pods they are to be taken out of");
+    }
+    let spec = |(uid, netns): (Uid, Arc<Netns>)| Some((spec(&uid, view.pods.get(&uid)?), netns));
+    found.into_iter().filter_map(spec).collect()
 }
 
 fn spec(uid: &Uid, pod: &PodView) -> PodSpec {

@@ -132,7 +132,9 @@ fn go_on<'w>(
 
 /// The pod is where it was.
 fn settle(wish: &Wanted, pod: &Pod, held: &Arc<Netns>, now: Instant) -> Option<Action> {
-    let recaptured = wish.spec.capture.rules != pod.spec.capture.rules;
+    // Adopted, and not looked at yet.
+    let untried = matches!(pod.hold, Hold::Touched(_)) && pod.trouble.is_none();
+    let recaptured = untried || wish.spec.capture.rules != pod.spec.capture.rules;
     if wish.spec != pod.spec && !recaptured {
         return Some(Action::Rename(wish.spec.clone()));
     }

@@ -192,6 +192,15 @@ fn trouble_waits_until_it_is_due() {
 }
 
 #[test]
+fn what_was_adopted_is_programmed_if_it_is_wished_for_and_else_taken_out() {
+    let a = netns();
+    let adopted = || Scene::new().has("a", Hold::Touched(Arc::clone(&a)));
+    adopted().wants("a", &a).check(&["program a"]);
+    adopted().wants("a", &a).change("a", elsewhere).check(&["program a"]);
+    adopted().check(&["release a"]);
+}
+
+#[test]
 fn another_namespace_behind_the_same_path_is_a_replaced_pod() {
     let (old, new) = (netns(), netns());
     Scene::new().wants("a", &new).has_enrolled("a", &old).check(&["abandon a"]);

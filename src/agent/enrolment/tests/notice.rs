@@ -109,3 +109,12 @@ async fn what_is_adopted_and_not_wished_for_is_taken_out() {
     lab.happened(&What::Left).await;
     assert!(!lab.rules.are_in(a.id()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_adopted_and_wished_for_is_enrolled() {
+    let a = netns();
+    let (spec, held) = (pod("a", &a), Arc::new(a.try_clone().unwrap()));
+    let mut lab = Lab::prepared(&[pod("a", &a)], |rules| rules.put_in(a.id()), vec![(spec, held)]);
+    lab.told("serve a").await;
+    lab.shown(|state| *state == State::Enrolled).await;
+}
