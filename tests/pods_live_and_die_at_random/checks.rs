@@ -18,6 +18,8 @@ use super::world::World;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How many looks are taken at once.
 const EYES: usize = 4;
+/// How many differences of a pod are shown.
+const SHOWN: usize = 6;
 /// What applications say. Only on the wire of pods that are not in the mesh may it be read.
 const SECRET: &str = "said in confidence by ";
 const NO_SECRET: &str = "said in public by ";
@@ -76,11 +78,15 @@ impl Normal {
                 differences.is_empty()
             };
             if wait_until(left, "the pod is as it should be", is_it).is_err() {
-                late.lock().unwrap().push((container.pod().name().to_owned(), differences));
+                let all = differences.len();
+                differences.truncate(SHOWN);
+                late.lock()
+                    .unwrap()
+                    .push(format!("{}: {all} differences, {differences:#?}", container.pod().name()));
             }
         });
         let late = late.into_inner().unwrap();
-        assert!(late.is_empty(), "not as they should be: {late:#?}{}", world.lab.evidence());
+        assert!(late.is_empty(), "not as they should be: {}{}", late.join("; "), world.lab.evidence());
     }
 
     /// Waits until the programs hold nothing they should not: what they are told to let go of goes soon, not at once.
