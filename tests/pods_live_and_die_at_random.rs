@@ -29,6 +29,10 @@ use world::World;
 /// Pods that are started or ended at the same time.
 const KUBELETS: usize = 3;
 
+/// How long things happen, in seconds, unless the environment says otherwise.
+const SHORT: u64 = 10;
+const LONG: u64 = 30;
+
 /// A number from the environment.
 fn setting(name: &str, otherwise: u64) -> u64 {
     let Ok(text) = std::env::var(name) else { return otherwise };
@@ -38,17 +42,17 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 /// An agent that follows a file does not know which pods left while it was dead: here none does, but some end.
 #[test]
 fn pods_of_a_file_while_everything_is_killed() {
-    run("killed", file, |model, step| !model.has_pods_leave(step));
+    run("killed", SHORT, file, |model, step| !model.has_pods_leave(step));
 }
 
 #[test]
 fn pods_of_a_file_join_and_leave_while_nodes_are_killed() {
-    run("leave", file, |_, step| step != Step::KillAgent);
+    run("leave", SHORT, file, |_, step| step != Step::KillAgent);
 }
 
 #[test]
 fn pods_of_kubernetes() {
-    run("kubernetes", Kubernetes::start, |_, _| true);
+    run("kubernetes", LONG, Kubernetes::start, |_, _| true);
 }
 
 fn file(_: &Lab, _: &Node, _: &Containers) -> PodsFile {
@@ -57,11 +61,12 @@ fn file(_: &Lab, _: &Node, _: &Containers) -> PodsFile {
 
 fn run<C: Cluster + 'static>(
     name: &str,
+    seconds: u64,
     cluster: fn(&Lab, &Node, &Containers) -> C,
     is_allowed: impl Fn(&Model, Step) -> bool,
 ) {
     let seed = setting("CULVERT_CHAOS_SEED", rand::random());
-    let length = Duration::from_secs(setting("CULVERT_CHAOS_SECONDS", 30));
+    let length = Duration::from_secs(setting("CULVERT_CHAOS_SECONDS", seconds));
     let pods = setting("CULVERT_CHAOS_PODS", 60).try_into().unwrap();
     println!("CULVERT_CHAOS_SEED={seed}");
     let world = World::new(lab(name).unwrap(), cluster);

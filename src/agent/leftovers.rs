@@ -22,7 +22,8 @@ pub(crate) type Leftover = (PodSpec, Arc<Netns>);
 /// Looks into the pods that shall not be in the mesh, and finds all that shall: the wish may have changed before anybody has acted
 /// on it, and nobody would ever look into such a pod again.
 pub(crate) async fn to_adopt(view: &View, proc: &Path, iptables: Iptables) -> Vec<Leftover> {
-    let runs = |pod: &PodView| !matches!(pod.wish, Wish::Pass(Why::HostNetwork | Why::Finished | Why::Static));
+    let runs =
+        |pod: &PodView| !matches!(pod.wish, Wish::Pass(Why::HostNetwork | Why::Finished | Why::Static));
     let is_wished = |uid: &Uid| matches!(view.pods[uid].wish, Wish::Enrol(_));
     let wished = view.pods.keys().filter(|uid| is_wished(uid)).cloned().collect();
     look(view, proc, runs, Eye { wished, iptables }).await

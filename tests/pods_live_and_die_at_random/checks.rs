@@ -50,10 +50,15 @@ impl Normal {
     /// Waits until everything is as it should be, and fails if it does not become so or anything is as it should not be.
     #[track_caller]
     pub(super) fn check(&self, world: &World) {
-        let settled = || world.kubelet.unsettled().is_empty() && world.is_published();
-        if let Err(error) = wait_until(PATIENCE, "all pods are there", settled) {
+        if let Err(error) =
+            wait_until(PATIENCE, "all pods are there", || world.kubelet.unsettled().is_empty())
+        {
             panic!("{error:?}: {:#?}{}", world.kubelet.unsettled(), world.lab.evidence());
         }
+        within(world, "the control plane knows all pods", || {
+            world.is_published() || world.failure().is_some()
+        });
+        assert_eq!(world.failure(), None);
         world.kubelet.bury();
         let [enrolled, others] = world.pods();
         self.assert_become(world, &enrolled, true);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use culvert_lab::{Behaviour, Container, Containers, Lab, Launch, Node, PodSpec, Program, new_uid};
+use culvert_lab::{Behaviour, Container, Containers, Error, Lab, Launch, Node, PodSpec, Program, new_uid};
 
 use super::kubelet::Kubelet;
 use super::model::{Label, Model, NAMESPACES, Number, Step};
@@ -24,6 +24,7 @@ pub(super) struct World {
     programs: Mutex<Programs>,
     /// The revisions of kubelet and model that were published last.
     published: Mutex<(u64, u64)>,
+    failure: Mutex<Option<String>>,
     changes: Mutex<u64>,
     stopping: Mutex<bool>,
     /// A pod that is never in the mesh, and one that always is.
@@ -68,6 +69,7 @@ impl World {
             model: Mutex::new(model),
             programs: Mutex::new(Programs { agent: None, node: None }),
             published: Mutex::new((0, 0)),
+            failure: Mutex::default(),
             changes: Mutex::new(1),
             stopping: Mutex::new(false),
             lab,
@@ -75,7 +77,7 @@ impl World {
             outsider,
             member,
         };
-        world.publish();
+        world.publish().unwrap();
         world.revive();
         world
     }
@@ -153,21 +155,30 @@ impl World {
 
     fn keep_published(&self) {
         while !*self.stopping.lock().unwrap() {
-            if !self.is_published() {
-                self.publish();
+            if !self.is_published()
+                && let Err(error) = self.publish()
+            {
+                // The thread that checks has a place to fail.
+                self.failure.lock().unwrap().get_or_insert(format!("{error:?}"));
             }
             thread::sleep(ROUND);
         }
     }
 
-    fn publish(&self) {
+    fn publish(&self) -> Result<(), Error> {
         let revision = self.revision();
         let [enrolled, others] = self.pods();
         let all: Vec<_> = enrolled.iter().chain(&others).map(|container| container.pod().clone()).collect();
         let is_enrolled =
             |pod: &culvert_lab::Pod| enrolled.iter().any(|container| container.pod().uid() == pod.uid());
-        self.lab.describe(&all, is_enrolled).unwrap();
+        self.lab.describe(&all, is_enrolled)?;
         *self.published.lock().unwrap() = revision;
+        Ok(())
+    }
+
+    /// Why the control plane could not be told of something.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap().clone()
     }
 
     fn revision(&self) -> (u64, u64) {
