@@ -6,14 +6,13 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
 
-use culvert_sys::listening;
 use culvert_sys::netns::Netns;
 use culvert_sys::readable::{Found, Readable};
 use ebpf_free_iptables::{Applied, Changed, Iptables, Options, Plan, Watch};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
-use crate::sockets::{self, CAPTURED};
+use crate::sockets;
 use crate::unheard::Unheard;
 
 /// Why a call failed.
@@ -69,7 +68,7 @@ impl PacketRules for IptablesRules {
 
     fn verify(&self, pod: &str, netns: &Netns, options: &Options) -> Result<Vec<String>, Cause> {
         let drift = self.iptables.verify(pod, netns, &Plan::new(options))?;
-        Ok(drift.iter().map(ToString::to_string).collect())
+        Ok(in_short(drift.iter().map(ToString::to_string)))
     }
 
     fn release(&self, pod: &str, netns: &Netns) -> Result<(), Cause> {
@@ -80,8 +79,11 @@ impl PacketRules for IptablesRules {
         if options.captures_dns() {
             self.unheard.look(pod, netns);
         }
-        let listening = listening::tcp_ports(netns)?;
-        Ok(CAPTURED.iter().all(|port| listening.contains(port)))
+        // A kernel that cannot tell is no reason to take a pod for broken.
+        Ok(sockets::takes_connections(netns).unwrap_or_else(|error| {
+            tracing::debug!(pod, %error, "who takes the pod's connections cannot be seen");
+            true
+        }))
     }
 
     fn fingerprint(&self, netns: &Netns) -> Result<Fingerprint, Cause> {
@@ -104,6 +106,24 @@ impl PacketRules for IptablesRules {
     }
 }
 
+/// As much as people read: whoever may write rules in a pod may write any number, of any length.
+fn in_short(mut drift: impl ExactSizeIterator<Item = String>) -> Vec<String> {
+    const MOST: usize = 10;
+    const LONGEST: usize = 200;
+    let cut = |mut text: String| {
+        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+            text.truncate(end);
+            text.push('…');
+        }
+        text
+    };
+    let mut shown: Vec<_> = drift.by_ref().take(MOST).map(cut).collect();
+    if drift.len() > 0 {
+        shown.push(format!("and {} more differences", drift.len()));
+    }
+    shown
+}
+
 /// Waits for the next announcement; ends when there will be none any more.
 async fn next(watch: Readable<Watch>) -> Option<((), Readable<Watch>)> {
     let look = |watch: &Watch| {
@@ -124,5 +144,19 @@ async fn next(watch: Readable<Watch>) -> Option<((), Readable<Watch>)> {
 impl fmt::Debug for IptablesRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IptablesRules").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_told_as_far_as_people_read() {
+        let told = in_short((0..1000).map(|n| format!("{n}{}", "é".repeat(10_000))));
+        assert_eq!(told.len(), 11);
+        assert!(told.iter().all(|text| text.chars().count() <= 201));
+        assert_eq!(told[10], "and 990 more differences");
+        assert_eq!(in_short(["one".to_owned()].into_iter()), ["one"]);
     }
 }

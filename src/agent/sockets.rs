@@ -6,33 +6,42 @@ use std::fs;
 use std::io;
 
 use culvert_sys::netns::Netns;
+use culvert_sys::sockets::{self, Socket, state};
 use ebpf_free_iptables::{DNS_PORT, INBOUND_PORT, OUTBOUND_PORT, TUNNEL_PORT};
 
 /// Where captured connections end, and the tunnels in which others come to the pod.
-pub(crate) const CAPTURED: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, TUNNEL_PORT];
+const CAPTURED: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, TUNNEL_PORT];
 
-const TIME_WAIT: &str = "06";
-const LISTEN: &str = "0A";
-/// What is on its way out: FIN-WAIT-1, FIN-WAIT-2, LAST-ACK and CLOSING.
-const ENDING: [&str; 4] = ["04", "05", "09", "0B"];
+/// What is on its way out.
+const ENDING: [u8; 4] = [state::FIN_WAIT_1, state::FIN_WAIT_2, state::LAST_ACK, state::CLOSING];
+
+/// Whether somebody takes captured connections.
+pub(crate) fn takes_connections(netns: &Netns) -> io::Result<bool> {
+    let listening = sockets::listening_ports(netns)?;
+    Ok(CAPTURED.iter().all(|port| listening.contains(port)))
+}
 
 /// Whether somebody takes captured queries.
 pub(crate) fn takes_queries(netns: &Netns) -> io::Result<bool> {
-    any_of(netns, ["udp", "udp6"], |socket| socket.port == DNS_PORT)
+    Ok(!sockets::udp_at(netns, DNS_PORT)?.is_empty())
 }
 
 /// Whether somebody carries connections that were captured.
 pub(crate) fn carries_connections(netns: &Netns) -> io::Result<bool> {
-    any_of(netns, ["tcp", "tcp6"], |socket| {
-        CAPTURED.contains(&socket.port)
-            && ![TIME_WAIT, LISTEN].contains(&socket.state)
-            && !is_last_word(&socket)
-    })
+    for port in CAPTURED {
+        let is_carried = |socket: &Socket| {
+            ![state::TIME_WAIT, state::LISTEN].contains(&socket.state) && !is_last_word(socket)
+        };
+        if sockets::tcp_at(netns, port)?.iter().any(is_carried) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether it is a tunnel nobody has any more, which only says its end: to a peer that is gone, for minutes. Connections that were
 /// redirected count until the application has closed them as well.
-fn is_last_word(socket: &Socket<'_>) -> bool {
+fn is_last_word(socket: &Socket) -> bool {
     socket.port == TUNNEL_PORT && !socket.is_held && ENDING.contains(&socket.state)
 }
 
@@ -43,43 +52,6 @@ pub(crate) fn is_plugged_in(netns: &Netns) -> io::Result<bool> {
     // Two lines of headings, then `name: counters`.
     let mut names = interfaces.lines().skip(2).filter_map(|line| line.split_once(':'));
     Ok(names.any(|(name, _)| name.trim() != "lo"))
-}
-
-fn any_of(netns: &Netns, tables: [&str; 2], wanted: impl Fn(Socket<'_>) -> bool) -> io::Result<bool> {
-    for table in netns.run(|| tables.map(table))? {
-        if sockets(&table?).any(&wanted) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Reads a table of the namespace of the calling thread; one of a version of IP the kernel does not have is empty.
-fn table(name: &str) -> io::Result<String> {
-    match fs::read_to_string(format!("/proc/thread-self/net/{name}")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        table => table,
-    }
-}
-
-/// A line of a table.
-struct Socket<'t> {
-    /// The local one.
-    port: u16,
-    state: &'t str,
-    /// Whether some process has it open.
-    is_held: bool,
-}
-
-/// Reads `number: local-address:port remote-address:port state queues timer retransmissions uid timeout inode`, below a line of
-/// headings; addresses, ports and states are hexadecimal (`proc_net_tcp.rst`).
-fn sockets(table: &str) -> impl Iterator<Item = Socket<'_>> {
-    table.lines().skip(1).filter_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let (_, port) = words.next()?.rsplit_once(':')?;
-        let (port, state) = (u16::from_str_radix(port, 16).ok()?, words.nth(1)?);
-        Some(Socket { port, state, is_held: words.nth(5)? != "0" })
-    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! - [`child`]: processes that start in a namespace and die with their parent
 //! - [`tap`]: reading every packet of an interface
 //! - [`ethernet`]: interfaces whose wire is a descriptor
-//! - [`listening`]: the ports somebody listens on
+//! - [`sockets`]: who listens, and who has a port
 //! - [`xtables`]: reading the tables of the legacy packet filters
 //! - [`interfaces`]: the addresses of a namespace
 //! - [`process`]: what other processes are, by `/proc`
@@ -24,11 +24,11 @@ pub mod conntrack;
 pub mod ethernet;
 pub mod interfaces;
 pub mod limits;
-pub mod listening;
 pub mod netns;
 pub mod process;
 pub mod readable;
 pub mod seqpacket;
+pub mod sockets;
 pub mod stream;
 pub mod tap;
 pub mod tcp;

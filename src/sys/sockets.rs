@@ -1,0 +1,211 @@
+//! The sockets of a network namespace, as the kernel's socket statistics tell (`sock_diag(7)`).
+//!
+//! The kernel looks through what is asked for alone: listeners, or one port. `/proc/net/tcp` and `udp` list all there is, and
+//! whoever may make sockets in the namespace decides how long that takes.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+
+use socket2::{Domain, Protocol, Socket as Netlink, Type};
+
+use crate::netns::Netns;
+
+/// One socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Socket {
+    /// Its own port.
+    pub port: u16,
+    /// `TCP_LISTEN` and the like, by number.
+    pub state: u8,
+    /// Whether some process has it open.
+    pub is_held: bool,
+}
+
+/// TCP states, as far as anybody asks for them (`tcp_states.h`).
+pub mod state {
+    /// One end has said that it has no more to say, and waits for the other to hear it.
+    pub const FIN_WAIT_1: u8 = 4;
+    /// The other has heard it.
+    pub const FIN_WAIT_2: u8 = 5;
+    /// Both have ended, and late packets are waited for.
+    pub const TIME_WAIT: u8 = 6;
+    /// The other ended first, and waits to hear that this end has ended too.
+    pub const LAST_ACK: u8 = 9;
+    /// Waiting for clients.
+    pub const LISTEN: u8 = 10;
+    /// Both ended at once.
+    pub const CLOSING: u8 = 11;
+}
+
+/// All TCP ports somebody listens on, at whatever address.
+///
+/// # Errors
+/// When the namespace cannot be entered, or the kernel has no socket statistics (`inet_diag`).
+pub fn listening_ports(netns: &Netns) -> io::Result<BTreeSet<u16>> {
+    let mut ports = BTreeSet::new();
+    ask(netns, Question { protocol: TCP, states: 1 << state::LISTEN, port: 0 }, |socket| {
+        ports.insert(socket.port);
+    })?;
+    Ok(ports)
+}
+
+/// The TCP sockets with this port at their own end, in whatever state.
+///
+/// # Errors
+/// As [`listening_ports`].
+pub fn tcp_at(netns: &Netns, port: u16) -> io::Result<Vec<Socket>> {
+    at(netns, TCP, port)
+}
+
+/// The UDP sockets with this port at their own end.
+///
+/// # Errors
+/// As [`listening_ports`]; for UDP it is `udp_diag`.
+pub fn udp_at(netns: &Netns, port: u16) -> io::Result<Vec<Socket>> {
+    at(netns, UDP, port)
+}
+
+fn at(netns: &Netns, protocol: u8, port: u16) -> io::Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    ask(netns, Question { protocol, states: u32::MAX, port }, |socket| {
+        // Who has never bound one has none, and is not left out by every kernel.
+        if socket.port == port {
+            sockets.push(socket);
+        }
+    })?;
+    Ok(sockets)
+}
+
+#[derive(Clone, Copy)]
+struct Question {
+    protocol: u8,
+    /// One bit for each state.
+    states: u32,
+    /// 0 for any.
+    port: u16,
+}
+
+fn ask(netns: &Netns, question: Question, mut take: impl FnMut(Socket)) -> io::Result<()> {
+    let mut netlink = netns.run(open)??;
+    for family in [INET, INET6] {
+        netlink.send(&request(family, question))?;
+        collect(&mut netlink, &mut take)?;
+    }
+    Ok(())
+}
+
+fn open() -> io::Result<Netlink> {
+    let kind = Type::RAW.cloexec().nonblocking();
+    Netlink::new(Domain::from(nix::libc::AF_NETLINK), kind, Some(Protocol::from(SOCK_DIAG)))
+}
+
+/// Reads answers until the kernel says that these were all. It has them ready: a dump is made as it is read.
+fn collect(netlink: &mut Netlink, take: &mut impl FnMut(Socket)) -> io::Result<()> {
+    let mut buffer = vec![0; ANSWERS];
+    loop {
+        let length = netlink.read(&mut buffer)?;
+        let mut rest = &buffer[..length];
+        while let Some((kind, body, next)) = message(rest) {
+            match kind {
+                DONE => return Ok(()),
+                ERROR => return Err(failure(body)),
+                _ => socket(body).into_iter().for_each(&mut *take),
+            }
+            rest = next;
+        }
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// A `nlmsghdr` and an `inet_diag_req_v2`.
+fn request(family: u8, question: Question) -> Vec<u8> {
+    let mut request = Vec::with_capacity(REQUEST);
+    request.extend(u32::try_from(REQUEST).expect("it is small").to_ne_bytes());
+    request.extend(BY_FAMILY.to_ne_bytes());
+    request.extend((IS_REQUEST | DUMP).to_ne_bytes());
+    request.extend([0; 8]);
+    request.extend([family, question.protocol, 0, 0]);
+    request.extend(question.states.to_ne_bytes());
+    request.extend(question.port.to_be_bytes());
+    request.resize(REQUEST, 0);
+    request
+}
+
+/// The first message: its kind, its body, and what follows.
+fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let header = bytes.get(..HEADER)?;
+    let length = u32::from_ne_bytes(header[..4].try_into().ok()?) as usize;
+    let kind = u16::from_ne_bytes(header[4..6].try_into().ok()?);
+    let body = bytes.get(HEADER..length)?;
+    Some((kind, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+/// Reads an `inet_diag_msg`: family, state, timer, retransmissions, the local port; at its end, behind addresses and counters, the
+/// inode, which only an open socket has.
+fn socket(body: &[u8]) -> Option<Socket> {
+    let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
+    let inode = u32::from_ne_bytes(body.get(68..72)?.try_into().ok()?);
+    Some(Socket { port, state: *body.get(1)?, is_held: inode != 0 })
+}
+
+fn failure(body: &[u8]) -> io::Error {
+    let code = body.get(..4).and_then(|code| code.try_into().ok()).map(i32::from_ne_bytes);
+    code.map_or_else(|| io::ErrorKind::InvalidData.into(), |code| io::Error::from_raw_os_error(-code))
+}
+
+const SOCK_DIAG: i32 = nix::libc::NETLINK_SOCK_DIAG;
+const INET: u8 = 2;
+const INET6: u8 = 10;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+// linux/netlink.h and linux/sock_diag.h
+const BY_FAMILY: u16 = 20;
+const IS_REQUEST: u16 = 0x1;
+const DUMP: u16 = 0x300;
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const HEADER: usize = 16;
+const REQUEST: usize = HEADER + 56;
+const ANSWERS: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn ports_are_seen_for_as_long_as_somebody_listens_on_them() {
+        let netns = Netns::create().unwrap();
+        assert!(
+            netns
+                .run(|| Command::new("ip").args(["link", "set", "lo", "up"]).status())
+                .unwrap()
+                .unwrap()
+                .success()
+        );
+        assert!(listening_ports(&netns).unwrap().is_empty());
+        let listen = |ip: IpAddr, port: u16| netns.run(|| TcpListener::bind((ip, port))).unwrap().unwrap();
+        let four = listen(Ipv4Addr::LOCALHOST.into(), 4000);
+        let six = listen(Ipv6Addr::UNSPECIFIED.into(), 6000);
+        assert_eq!(listening_ports(&netns).unwrap(), [4000, 6000].into());
+        let client = netns.run(|| TcpStream::connect(("127.0.0.1", 4000))).unwrap().unwrap();
+        let (server, _) = four.accept().unwrap();
+        drop(four);
+        assert_eq!(listening_ports(&netns).unwrap(), [6000].into(), "a connection is no listener");
+        drop((six, client, server));
+        assert!(listening_ports(&netns).unwrap().is_empty());
+    }
+
+    #[test]
+    fn many_listeners_are_all_seen() {
+        let netns = Netns::create().unwrap();
+        let listeners: Vec<_> = (1..=2000)
+            .map(|port| netns.run(|| TcpListener::bind(("0.0.0.0", port))).unwrap().unwrap())
+            .collect();
+        assert_eq!(listening_ports(&netns).unwrap().len(), listeners.len());
+    }
+}
