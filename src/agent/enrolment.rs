@@ -37,10 +37,11 @@ mod plan;
 mod state;
 #[cfg(test)]
 mod tests;
+mod verifying;
 mod view;
 mod watching;
 
-use job::{Done, Found, Job, Kind};
+use job::{Done, Job, Kind};
 use plan::{Action, Departure, Looked, Step};
 use state::{Hold, Pod, Pods, Reason, Work};
 
@@ -104,8 +105,12 @@ pub(crate) struct Enrolment {
     jobs: JoinSet<Done>,
     /// Enrolled pods this round has still to verify.
     unverified: VecDeque<Uid>,
-    /// Enrolled pods in whose namespaces something has changed.
+    /// Enrolled pods in whose namespaces something has changed, as they are told, and those nobody has looked into yet.
     changed: (mpsc::Sender<Uid>, mpsc::Receiver<Uid>),
+    suspects: VecDeque<Uid>,
+    suspects_turn: bool,
+    /// How many pods are being verified.
+    verifying: usize,
     first_pass_ends: Instant,
     /// When it ended, and how long it took.
     last_look: (Instant, Duration),
@@ -124,6 +129,9 @@ impl Enrolment {
             jobs: JoinSet::new(),
             unverified: VecDeque::new(),
             changed: mpsc::channel(CHANGES),
+            suspects: VecDeque::new(),
+            suspects_turn: false,
+            verifying: 0,
             first_pass_ends: Instant::now() + FIRST_PASS,
             last_look: (Instant::now(), Duration::ZERO),
             look_at: None,
@@ -159,11 +167,11 @@ impl Enrolment {
                 Ok(()) = desired.changed() => {
                     specs = Arc::clone(&desired.borrow_and_update());
                     self.hurry();
-                    self.look_soon();
+                    self.look_soon(&specs).await;
                 }
-                Ok(()) = handed.changed() => self.look_soon(),
+                Ok(()) = handed.changed() => self.look_soon(&specs).await,
                 Ok(()) = served.changed() => {}
-                Some(uid) = self.changed.1.recv() => self.unverified.push_front(uid),
+                Some(uid) = self.changed.1.recv() => self.suspect(uid),
                 Some(Ok(done)) = self.jobs.join_next() => self.finish(done),
                 _ = round.tick() => {
                     self.look(&specs).await;
@@ -177,10 +185,14 @@ impl Enrolment {
 
     /// Has a look taken at once; where looks take long, so much later that they take a fraction of the time. A look is at all pods,
     /// and they often change one after the other.
-    fn look_soon(&mut self) {
+    async fn look_soon(&mut self, specs: &Desired) {
         let (looked_at, took) = self.last_look;
         let rest = if took < SHORT_LOOK { Duration::ZERO } else { took * REST };
-        self.look_at.get_or_insert((looked_at + rest).max(Instant::now()));
+        if looked_at + rest <= Instant::now() {
+            self.look(specs).await;
+        } else {
+            self.look_at.get_or_insert(looked_at + rest);
+        }
     }
 
     /// Looks at where every wanted pod's namespace leads.
@@ -264,6 +276,9 @@ impl Enrolment {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         let Some(job) = job(uid, pod, kind, &self.tools.host) else { return };
         pod.work = Work::Busy;
+        if kind == Kind::Verify {
+            self.verifying += 1;
+        }
         self.jobs.spawn(job.run(Arc::clone(&self.tools.rules)));
     }
 
@@ -283,11 +298,12 @@ impl Enrolment {
             let enrolled = Enrolled::new(spec.workload.clone(), netns, enrolled.probes.clone());
             pod.hold = Hold::Enrolled(Arc::new(enrolled));
         }
-        // Whoever verifies looks up where the probes come from.
-        if pod.spec.capture.probe_ports != spec.capture.probe_ports {
-            self.unverified.push_front(uid.clone());
-        }
+        let is_probed_otherwise = pod.spec.capture.probe_ports != spec.capture.probe_ports;
         pod.spec = spec;
+        // Whoever verifies looks up where the probes come from.
+        if is_probed_otherwise {
+            self.suspect(uid.clone());
+        }
     }
 
     /// Takes in what a job has done.
@@ -295,6 +311,9 @@ impl Enrolment {
         let parted = self.parted();
         let Some(pod) = self.pods.get_mut(&done.uid) else { return };
         pod.work = Work::Idle;
+        if done.kind == Kind::Verify {
+            self.verifying -= 1;
+        }
         match (done.kind, done.result) {
             (Kind::Program, Ok(outcome)) => {
                 self.enrolled(&done.uid, outcome);
@@ -316,19 +335,6 @@ impl Enrolment {
         }
     }
 
-    fn verified(&mut self, uid: &Uid, found: Found) {
-        match found {
-            Found::Drift(differences) => self.drifted(uid, &differences),
-            Found::Intact { fingerprint, taken } => {
-                if let Some(pod) = self.pods.get_mut(uid) {
-                    pod.intact = fingerprint;
-                }
-                self.untaken(uid, !taken);
-            }
-            Found::Ours | Found::Nothing => {}
-        }
-    }
-
     /// Until when nodes have ended the connections of a pod that is released by now. Those that wait for the first table hear of
     /// it with that.
     fn parted(&self) -> Instant {
@@ -337,39 +343,18 @@ impl Enrolment {
         told + PARTING
     }
 
-    /// Starts to verify all enrolled pods, unless the last round is still going on.
-    fn begin_round(&mut self) {
-        if self.unverified.is_empty() {
-            let enrolled =
-                |(uid, pod): (&Uid, &Pod)| matches!(pod.hold, Hold::Enrolled(_)).then(|| uid.clone());
-            self.unverified = self.pods.iter().filter_map(enrolled).collect();
-        }
-    }
-
-    /// Verifies as many pods of the round as there is room for; changes of the file go first.
-    fn verify_next(&mut self) {
-        while self.jobs.len() < WIDTH
-            && let Some(uid) = self.unverified.pop_front()
-        {
-            let calm = |pod: &Pod| {
-                pod.work == Work::Idle && pod.trouble.is_none() && matches!(pod.hold, Hold::Enrolled(_))
-            };
-            if self.pods.get(&uid).is_some_and(calm) {
-                self.start(&uid, Kind::Verify);
-            }
-        }
-    }
-
     /// When to look again without being called: at the next retry, or when nodes have waited long enough.
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
+        // What was due at the last look and could not go on waits for something to happen, or the next round.
+        let looked_at = self.last_look.0;
         let retry = |pod: &Pod| match (pod.work, &pod.trouble, &pod.hold) {
             (Work::Idle, Some(trouble), _) => Some(trouble.backoff.retry_at()),
             (Work::Idle, None, Hold::Released(_, until)) => Some(*until),
             (Work::Idle | Work::Busy, ..) => None,
         };
         let first_pass = self.outlets.table.borrow().is_none().then_some(self.first_pass_ends);
-        let next = self.pods.values().filter_map(retry).chain(first_pass).min();
+        let next = self.pods.values().filter_map(retry).filter(|at| *at > looked_at).chain(first_pass).min();
         let next = next.unwrap_or(now + VERIFY_EVERY).max(now + RETRY_PACE);
         self.look_at.map_or(next, |soon| soon.min(next))
     }

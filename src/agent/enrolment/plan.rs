@@ -10,7 +10,7 @@ use culvert_sys::netns::{Netns, NetnsId};
 use tokio::time::Instant;
 
 use super::state::{Hold, Pod, Pods, Reason, Work};
-use crate::namespaces::{Host, Wanted};
+use crate::namespaces::{Host, Missing, Wanted};
 use crate::pod::{Others, PodSpec, Uid};
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ pub(crate) enum Action {
     Rename(PodSpec),
     /// Quarantine the pod without an attempt.
     Refuse(PodSpec, Reason),
-    /// The pod is wanted no more, and nothing of ours is left in it.
+    /// Nothing of ours is left in the pod, and it is wanted no more, or has to be waited for.
     Forget,
 }
 
@@ -116,6 +116,10 @@ fn go_on<'w>(
         return None;
     }
     let Some(held) = pod.hold.netns() else {
+        if wish.found.as_ref().is_err_and(Missing::is_awaited) {
+            // Whatever was wrong, it is as if the pod had just been made.
+            return Some(Action::Forget);
+        }
         // A conflict is found in the order of the file, so the claim counts even while the pod waits.
         let action = attempt(wish, owners, host);
         return action.filter(|_| pod.due(now));

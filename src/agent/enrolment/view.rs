@@ -30,9 +30,12 @@ pub(super) fn table(wanted: &[Wanted], pods: &Pods) -> Table {
     let kept = wanted.iter().map(|wish| &wish.spec.uid).filter(|uid| !pods.get(*uid).is_some_and(omitted));
     let mut table: Table = kept.map(|uid| (uid.clone(), Entry::Keep)).collect();
     for (uid, pod) in pods {
-        if let Hold::Enrolled(enrolled) = &pod.hold {
-            table.insert(uid.clone(), Entry::Serve(Arc::clone(enrolled)));
-        }
+        match &pod.hold {
+            Hold::Enrolled(enrolled) => table.insert(uid.clone(), Entry::Serve(Arc::clone(enrolled))),
+            // Adopted, and to be taken out: captured all the same until it is released.
+            Hold::Touched(_) if !omitted(pod) => table.insert(uid.clone(), Entry::Keep),
+            Hold::Nothing | Hold::Touched(_) | Hold::Released(..) => None,
+        };
     }
     table
 }

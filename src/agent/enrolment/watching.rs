@@ -29,6 +29,11 @@ impl Drop for Watch {
 }
 
 impl Watch {
+    /// Whether nothing will be heard any more.
+    fn is_over(&self) -> bool {
+        self.0.is_finished()
+    }
+
     fn start(uid: Uid, mut changes: Changes, tell: mpsc::Sender<Uid>) -> Self {
         let task = async move {
             while changes.next().await.is_some() {
@@ -46,7 +51,10 @@ impl Enrolment {
     /// Watches an enrolled pod, unless that is done already.
     pub(super) fn watch(&mut self, uid: &Uid) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        let (Hold::Enrolled(enrolled), None) = (&pod.hold, &pod.watch) else { return };
+        let Hold::Enrolled(enrolled) = &pod.hold else { return };
+        if pod.watch.as_ref().is_some_and(|watch| !watch.is_over()) {
+            return;
+        }
         match self.tools.rules.changes(&enrolled.netns) {
             Ok(changes) => pod.watch = Some(Watch::start(uid.clone(), changes, self.changed.0.clone())),
             Err(error) => debug!(%uid, %error, "changes in the pod's namespace cannot be heard of"),

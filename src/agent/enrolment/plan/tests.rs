@@ -192,6 +192,19 @@ fn trouble_waits_until_it_is_due() {
 }
 
 #[test]
+fn a_pod_that_has_to_be_waited_for_is_in_no_trouble() {
+    let awaited = || {
+        let mut scene = Scene::new();
+        let found = Err(Missing::Awaited);
+        scene.looked.wanted.push(Wanted { spec: spec("a", "/a"), found });
+        scene
+    };
+    awaited().check(&[]);
+    awaited().has("a", Hold::Nothing).change("a", in_trouble).check(&["forget a"]);
+    awaited().has_enrolled("a", &netns()).check(&[]);
+}
+
+#[test]
 fn what_was_adopted_is_programmed_if_it_is_wished_for_and_else_taken_out() {
     let a = netns();
     let adopted = || Scene::new().has("a", Hold::Touched(Arc::clone(&a)));

@@ -59,6 +59,11 @@ impl Fake {
         self.state().watched.get(&id).is_some_and(|watch| watch.unbounded_send(()).is_ok())
     }
 
+    /// Whether somebody has still to hear what the kernel has said.
+    pub(super) fn unheard(&self, id: NetnsId) -> bool {
+        self.state().watched.get(&id).is_some_and(|watch| !watch.is_empty())
+    }
+
     /// Nobody takes what is captured in this namespace any more.
     pub(super) fn leave_untaken(&self, id: NetnsId) {
         self.state().untaken.insert(id);

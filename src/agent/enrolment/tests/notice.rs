@@ -118,3 +118,17 @@ async fn what_is_adopted_and_wished_for_is_enrolled() {
     lab.told("serve a").await;
     lab.shown(|state| *state == State::Enrolled).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_adopted_to_be_taken_out_is_kept_by_nodes_until_it_is_released() {
+    let a = netns();
+    let (spec, held) = (pod("a", &a), Arc::new(a.try_clone().unwrap()));
+    let prepare = |rules: &Fake| {
+        rules.put_in(a.id());
+        rules.hold_back(a.id());
+    };
+    let mut lab = Lab::prepared(&[], prepare, vec![(spec, held)]);
+    lab.told("keep a").await;
+    lab.rules.let_go();
+    lab.told("").await;
+}

@@ -58,3 +58,45 @@ async fn a_node_that_says_it_serves_a_pod_and_does_not_listen_is_told_anew() {
     };
     timeout(Duration::from_secs(600), lab.table.wait_for(anew)).await.expect("it is told anew").unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_during_a_look_is_looked_into_afterwards() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.rules.called("look after", 1).await;
+    lab.rules.hold_back(a.id());
+    lab.rules.called("look after", 2).await;
+    // The look has passed by what changes from here on.
+    assert!(lab.rules.notify(a.id()));
+    let noticed = async {
+        while lab.rules.unheard(a.id()) {
+            tokio::time::advance(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(Duration::from_millis(200)).await;
+        tokio::task::yield_now().await;
+    };
+    noticed.await;
+    let noticed = Instant::now();
+    lab.rules.let_go();
+    lab.rules.called("look after", 3).await;
+    assert!(noticed.elapsed() < VERIFY_EVERY / 10, "{:?}", noticed.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_need_long_to_be_looked_at_do_not_keep_others_out() {
+    let slow: Vec<_> = (0..WIDTH).map(|_| netns()).collect();
+    let mut pods: Vec<_> =
+        slow.iter().enumerate().map(|(n, netns)| pod(&format!("slow-{n}"), netns)).collect();
+    let mut lab = Lab::start(&pods);
+    let all = (0..WIDTH).map(|n| format!("serve slow-{n}")).collect::<Vec<_>>().join(", ");
+    lab.told(&all).await;
+    slow.iter().for_each(|netns| lab.rules.hold_back(netns.id()));
+    lab.rules.called("verify", WIDTH + 2).await;
+    let a = netns();
+    pods.push(pod("a", &a));
+    lab.file(&pods);
+    lab.rules.called("apply", WIDTH + 1).await;
+    lab.rules.let_go();
+}
