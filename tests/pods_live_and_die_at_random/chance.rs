@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::model::{Label, Model, NAMESPACES, Runtime, Step, Wanted};
+use super::model::{Label, Model, NAMESPACES, Runtime, Step, Trouble, Wanted};
 
 /// Draws steps.
 pub(super) struct Chance {
@@ -47,7 +47,8 @@ impl Chance {
             0..4 => Step::KillAgent,
             4..8 => Step::KillNode,
             8..18 if dead => Step::Revive,
-            18..40 => self.label(model),
+            18..21 => self.trouble(),
+            21..40 => self.label(model),
             40..60 => self.remove(model),
             _ => self.add(model),
         }
@@ -73,6 +74,11 @@ impl Chance {
             Some(number) => Step::Remove(*number),
             None => self.add(model),
         }
+    }
+
+    fn trouble(&mut self) -> Step {
+        let all = [Trouble::Watches, Trouble::Connections, Trouble::History, Trouble::Answers];
+        Step::Disturb(*all.choose(&mut self.random).unwrap())
     }
 
     fn label(&mut self, model: &Model) -> Step {

@@ -65,7 +65,14 @@ impl Normal {
         self.assert_become(world, &others, false);
         assert_private(world, &enrolled, &others);
         self.assert_no_leak(world, [&enrolled, &others]);
-        println!("quiet: {} pods in the mesh, {} not", enrolled.len(), others.len());
+        let (captured, exposed) = world.kubelet.births();
+        assert!(exposed.is_empty(), "not captured when they began: {exposed:?}{}", world.lab.evidence());
+        world.rest();
+        println!(
+            "quiet: {} pods in the mesh, {} not; {captured} were captured before they began",
+            enrolled.len(),
+            others.len()
+        );
     }
 
     /// Waits until pods look as they should, and others are told what they should be told.

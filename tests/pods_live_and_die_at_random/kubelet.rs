@@ -8,7 +8,7 @@ use culvert_lab::{Behaviour, Container, Containers, PodSpec, Server, new_uid};
 
 use crate::harness::cluster::ECHO;
 
-use super::model::{Label, NAMESPACES, Number, Runtime, Wanted};
+use super::model::{Label, Model, NAMESPACES, Number, Runtime, Wanted};
 use super::told::{Cluster, Identity};
 
 /// How long after a failure it is tried again.
@@ -18,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Kubelet {
     containers: Containers,
     cluster: Arc<dyn Cluster>,
+    model: Arc<Mutex<Model>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -30,6 +31,9 @@ struct State {
     /// Their namespaces stay until nobody can be told of them any more.
     graveyard: Vec<Container>,
     stopping: bool,
+    /// How many pods were captured before anything in them ran, of those that had to be, and which were not.
+    captured: usize,
+    exposed: Vec<String>,
 }
 
 struct Slot {
@@ -62,8 +66,8 @@ impl Slot {
 }
 
 impl Kubelet {
-    pub(super) fn new(containers: Containers, cluster: Arc<dyn Cluster>) -> Self {
-        Self { containers, cluster, state: Mutex::default(), changed: Condvar::new() }
+    pub(super) fn new(containers: Containers, cluster: Arc<dyn Cluster>, model: Arc<Mutex<Model>>) -> Self {
+        Self { containers, cluster, model, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Wants a pod from now on.
@@ -146,6 +150,12 @@ impl Kubelet {
         .collect()
     }
 
+    /// How many pods were captured before anything in them ran, of those that had to be, and which were not.
+    pub(super) fn births(&self) -> (usize, Vec<String>) {
+        let state = self.state();
+        (state.captured, state.exposed.clone())
+    }
+
     /// Lets go of the namespaces of pods that are gone.
     pub(super) fn bury(&self) {
         self.state().graveyard.clear();
@@ -155,7 +165,7 @@ impl Kubelet {
     pub(super) fn work(&self) {
         while let Some((number, identity, runtime, running)) = self.next() {
             let result = match running {
-                None => self.start(&identity, runtime).map(Some),
+                None => self.start(number, &identity, runtime).map(Some),
                 Some(running) => self.end(running),
             };
             self.done(number, result);
@@ -182,14 +192,28 @@ impl Kubelet {
         }
     }
 
-    fn start(&self, identity: &Identity, runtime: Runtime) -> Result<Running, (Option<Running>, String)> {
+    fn start(
+        &self,
+        number: Number,
+        identity: &Identity,
+        runtime: Runtime,
+    ) -> Result<Running, (Option<Running>, String)> {
         let spec =
             PodSpec::new(&identity.name).namespace(identity.namespace).service_account(identity.namespace);
+        let must_be_captured =
+            || self.cluster.has_plugin() && self.model.lock().unwrap().is_born_enrolled(number);
+        let had_to_be_captured = must_be_captured();
         let made = match runtime {
             Runtime::Podman => self.containers.run(spec, &identity.uid),
             Runtime::Sandbox => self.containers.sandbox(spec, &identity.uid),
         };
         let container = made.map_err(|error| (None, format!("{error:?}")))?;
+        let is_captured = container.pod().is_captured();
+        if had_to_be_captured && must_be_captured() {
+            let mut state = self.state();
+            state.captured += usize::from(is_captured);
+            state.exposed.extend((!is_captured).then(|| identity.name.clone()));
+        }
         let server = Server::start(container.pod(), ECHO, Behaviour::Echo).unwrap();
         self.cluster.started(identity, container.pod());
         Ok(Running { container, server })

@@ -1,12 +1,12 @@
 //! The agent watches a Kubernetes API server, and has its CNI plugin in the chain of the node's container runtime.
 
-use culvert_lab::api_server::{ApiServer, namespace, pod};
+use culvert_lab::api_server::{self, ApiServer, namespace, pod};
 use culvert_lab::{Containers, Lab, Launch, Node, Pod};
 use serde_json::{Value, json};
 
 use crate::harness::cluster::programs;
 
-use super::model::{Label, NAMESPACES};
+use super::model::{Label, NAMESPACES, Trouble};
 use super::told::{Cluster, Identity};
 
 const MODE: &str = "istio.io/dataplane-mode";
@@ -76,6 +76,22 @@ impl Cluster for Kubernetes {
 
     fn gone(&self, pod: &Identity) {
         self.api.remove("pods", pod.namespace, &pod.name).unwrap();
+    }
+
+    fn disturb(&self, trouble: Trouble) {
+        match trouble {
+            Trouble::Watches => self.api.break_watches(),
+            Trouble::Connections => self.api.cut_connections(),
+            Trouble::History => {
+                self.api.compact();
+                self.api.break_watches();
+            }
+            Trouble::Answers => self.api.trouble(api_server::Trouble::status(503).times(5)),
+        }
+    }
+
+    fn has_plugin(&self) -> bool {
+        true
     }
 
     fn misreport(&self, pod: &Pod, is_enrolled: bool) -> Option<String> {

@@ -32,6 +32,19 @@ pub(super) struct Wanted {
     pub(super) runtime: Runtime,
 }
 
+/// What can be wrong with an API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Watches break off.
+    Watches,
+    /// All connections do.
+    Connections,
+    /// What happened until here is forgotten, and watches break off.
+    History,
+    /// It answers a few times that it cannot.
+    Answers,
+}
+
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -42,6 +55,8 @@ pub(super) enum Step {
     LabelNamespace(usize, bool),
     KillAgent,
     KillNode,
+    /// What tells the agent of pods has trouble for a moment.
+    Disturb(Trouble),
     /// Starts what was killed.
     Revive,
     /// Everything comes to rest, and is looked at.
@@ -52,6 +67,8 @@ pub(super) enum Step {
 #[derive(Debug, Clone)]
 pub(super) struct Model {
     pub(super) namespaces: [bool; NAMESPACES.len()],
+    /// Those whose label has not changed since the last quiet moment.
+    steady: [bool; NAMESPACES.len()],
     pub(super) pods: BTreeMap<Number, Wanted>,
     pub(super) agent_runs: bool,
     pub(super) node_runs: bool,
@@ -63,7 +80,14 @@ impl Model {
     pub(super) fn new() -> Self {
         let mut namespaces = [false; NAMESPACES.len()];
         namespaces[0] = true;
-        Self { namespaces, pods: BTreeMap::new(), agent_runs: true, node_runs: true, next: 0 }
+        Self {
+            namespaces,
+            steady: [false; NAMESPACES.len()],
+            pods: BTreeMap::new(),
+            agent_runs: true,
+            node_runs: true,
+            next: 0,
+        }
     }
 
     /// Whether a pod should be in the mesh; one that should not be there at all is not.
@@ -73,6 +97,17 @@ impl Model {
             Label::OptOut => false,
             Label::Absent => self.namespaces[pod.namespace],
         })
+    }
+
+    /// Whether a pod has to be captured from its first moment: everybody has known for long that those of its namespace are.
+    pub(super) fn is_born_enrolled(&self, number: Number) -> bool {
+        let steady = |pod: &Wanted| self.steady[pod.namespace] && pod.label == Label::Absent;
+        self.is_enrolled(number) && self.pods.get(&number).is_some_and(steady)
+    }
+
+    /// Everything has come to rest.
+    pub(super) fn rest(&mut self) {
+        self.steady = [true; NAMESPACES.len()];
     }
 
     /// Whether some pod that stays is in the mesh, and is not after a step.
@@ -96,9 +131,12 @@ impl Model {
                     pod.label = label;
                 }
             }
-            Step::LabelNamespace(index, in_mesh) => self.namespaces[index] = in_mesh,
+            Step::LabelNamespace(index, in_mesh) => {
+                (self.namespaces[index], self.steady[index]) = (in_mesh, false);
+            }
             Step::KillAgent => self.agent_runs = false,
             Step::KillNode => self.node_runs = false,
+            Step::Disturb(_) => {}
             Step::Revive | Step::Quiet => (self.agent_runs, self.node_runs) = (true, true),
         }
     }
@@ -120,4 +158,17 @@ fn a_pod_says_more_than_its_namespace() {
     assert!(model.has_pods_leave(Step::LabelNamespace(0, false)));
     assert!(!model.has_pods_leave(Step::LabelNamespace(1, true)));
     assert!(!model.has_pods_leave(Step::Remove(0)));
+}
+
+#[test]
+fn a_pod_is_born_enrolled_in_a_namespace_that_has_rested() {
+    let mut model = Model::new();
+    let wanted = Wanted { namespace: 0, label: Label::Absent, runtime: Runtime::Sandbox };
+    model.take(Step::Add(0, wanted));
+    assert!(model.is_enrolled(0) && !model.is_born_enrolled(0));
+    model.rest();
+    assert!(model.is_born_enrolled(0));
+    model.take(Step::LabelNamespace(0, false));
+    model.take(Step::LabelNamespace(0, true));
+    assert!(model.is_enrolled(0) && !model.is_born_enrolled(0));
 }

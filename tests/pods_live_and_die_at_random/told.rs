@@ -2,7 +2,7 @@
 
 use culvert_lab::{Lab, Launch, Node, Pod};
 
-use super::model::Label;
+use super::model::{Label, Trouble};
 
 /// A pod as the cluster knows it.
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub(super) trait Cluster: Send + Sync {
     fn leaving(&self, pod: &Identity);
     /// Nothing of it is left.
     fn gone(&self, pod: &Identity);
+    /// It has trouble for a moment.
+    fn disturb(&self, trouble: Trouble);
+    /// Whether a pod that should be in the mesh is captured before anything in it runs.
+    fn has_plugin(&self) -> bool;
     /// What others are told of a pod, if it is not what they should be told.
     fn misreport(&self, pod: &Pod, is_enrolled: bool) -> Option<String>;
 }
@@ -44,6 +48,12 @@ impl Cluster for PodsFile {
     fn started(&self, _: &Identity, _: &Pod) {}
     fn leaving(&self, _: &Identity) {}
     fn gone(&self, _: &Identity) {}
+
+    fn disturb(&self, _: Trouble) {}
+
+    fn has_plugin(&self) -> bool {
+        false
+    }
 
     fn misreport(&self, _: &Pod, _: bool) -> Option<String> {
         None

@@ -20,7 +20,7 @@ pub(super) struct World {
     pub(super) node: Node,
     pub(super) kubelet: Kubelet,
     pub(super) cluster: Arc<dyn Cluster>,
-    model: Mutex<Model>,
+    model: Arc<Mutex<Model>>,
     programs: Mutex<Programs>,
     /// The revisions of kubelet and model that were published last.
     published: Mutex<(u64, u64)>,
@@ -63,10 +63,11 @@ impl World {
         }
         lab.start_control().unwrap();
         let cluster: Arc<dyn Cluster> = Arc::new(cluster);
+        let model = Arc::new(Mutex::new(model));
         let world = Self {
-            kubelet: Kubelet::new(containers, Arc::clone(&cluster)),
+            kubelet: Kubelet::new(containers, Arc::clone(&cluster), Arc::clone(&model)),
             cluster,
-            model: Mutex::new(model),
+            model,
             programs: Mutex::new(Programs { agent: None, node: None }),
             published: Mutex::new((0, 0)),
             failure: Mutex::default(),
@@ -86,6 +87,11 @@ impl World {
         self.model.lock().unwrap().clone()
     }
 
+    /// Everything has come to rest, and was as it should be.
+    pub(super) fn rest(&self) {
+        self.model.lock().unwrap().rest();
+    }
+
     /// Does what happens, except for a quiet moment.
     pub(super) fn take(&self, step: Step) {
         self.model.lock().unwrap().take(step);
@@ -94,6 +100,7 @@ impl World {
             Step::Remove(number) => self.kubelet.remove(number),
             Step::LabelPod(number, label) => self.kubelet.label_pod(number, label),
             Step::LabelNamespace(index, in_mesh) => self.kubelet.label_namespace(index, in_mesh),
+            Step::Disturb(trouble) => self.cluster.disturb(trouble),
             Step::KillAgent => kill(&mut self.programs.lock().unwrap().agent),
             Step::KillNode => kill(&mut self.programs.lock().unwrap().node),
             Step::Revive | Step::Quiet => self.revive(),
