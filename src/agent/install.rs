@@ -182,16 +182,14 @@ pub(crate) async fn run(settings: Settings, installation: watch::Sender<Installa
     }
 }
 
-/// Takes away all that has been installed, and all else even if some of it cannot be.
+/// Takes away all that has been installed, and all else even if some of it cannot be. The list of namespaces is not of it.
 pub(crate) fn remove(settings: &Settings) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut attempt = |result: Result<(), Error>| errors.extend(result.err());
     // The configuration first: a runtime must not look for an executable that is gone.
     attempt(apply::remove(&LocalDisk, settings));
-    for path in [settings.executable(), settings.wanted.entry.state_file.clone()] {
-        let removed = durable::remove(&LocalDisk, &path);
-        attempt(removed.map_err(|source| Error::Remove { path, source }));
-    }
+    let path = settings.executable();
+    attempt(durable::remove(&LocalDisk, &path).map_err(|source| Error::Remove { path, source }));
     if errors.is_empty() {
         info!(bin = %settings.bin.display(), conf = %settings.conf.display(), "removed the CNI plugin");
     }

@@ -96,6 +96,12 @@ impl Roster {
     }
 }
 
+/// Takes the file away, and what a crash has left of the next one.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    durable::remove(&LocalDisk, path)?;
+    path.parent().map_or(Ok(()), |directory| durable::sweep(&LocalDisk, directory))
+}
+
 /// Keeps the file as the views say until they end. Views that come while it is being written count as one.
 pub(crate) async fn keep(path: PathBuf, mut views: Views) {
     let mut complained = false;
@@ -187,6 +193,20 @@ mod tests {
         until_it_says(&path, &Roster::of(&second)).await;
         drop(cluster);
         task.await.unwrap();
+    }
+
+    #[test]
+    fn the_file_goes_with_what_a_crash_has_left() {
+        let scratch = Scratch::new();
+        let path = scratch.join("namespaces.json");
+        let roster = Roster::of(&view(&[("shop", true)], []));
+        roster.write(&path).unwrap();
+        durable::Draft::write(&LocalDisk, &path, &mut "half".as_bytes(), 0o644).unwrap();
+        assert_eq!(std::fs::read_dir(scratch.join("")).unwrap().count(), 2);
+        remove(&path).unwrap();
+        assert_eq!(std::fs::read_dir(scratch.join("")).unwrap().count(), 0);
+        let nowhere = scratch.join("nowhere/namespaces.json");
+        assert_eq!(remove(&nowhere).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +31,13 @@ use crate::namespaces::{Kubelet, Namespaces};
 use crate::pod::{Capture, PodSpec, Wishes};
 use crate::{host_probes, leftovers, pods_file};
 
+mod files;
+
 /// How long the API server may take to say which pods there are, and to take their annotations off.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long it may take one that has not answered so far.
+const LAST_CHANCE: Duration = Duration::from_secs(3);
 
 /// How long nodes and pods may take. Connections that go on in a pod hold it up.
 const PODS: Duration = Duration::from_secs(60);
@@ -95,26 +99,37 @@ pub(crate) async fn in_cluster(args: &Args, machine: Machine, stop: Stop) -> Res
     if let Some(install) = args.install.settings(&args.api.cni_socket, None, settings.excluded().clone()) {
         left.0.extend(crate::install::remove(&install).iter().map(|error| Chain(error).to_string()));
     }
+    left.note(files::remove_roster(&args.install.state_file()));
     let (publish, mut views) = watch::channel(None);
     let source = tokio::spawn(Source::new(client.clone(), &settings, Pace::default()).run(publish));
-    match timeout(ANSWER, views.wait_for(Option::is_some)).await {
+    let answers = match timeout(ANSWER, views.wait_for(Option::is_some)).await {
         Ok(Ok(view)) => {
             let view = view.clone().unwrap_or_default();
             let found = leftovers::in_all_pods(&view, &args.proc, iptables.clone()).await;
             left.0.extend(empty(agent, found, stop).await);
+            true
         }
-        Ok(Err(_)) | Err(_) => left.0.push(format!(
-            "the API server did not say within {} s which pods there are, so what is in them stays",
-            ANSWER.as_secs()
-        )),
-    }
+        Ok(Err(_)) | Err(_) => {
+            // With its socket.
+            drop(agent);
+            left.0.push(format!(
+                "the API server did not say within {} s which pods there are, so what is in them stays",
+                ANSWER.as_secs()
+            ));
+            false
+        }
+    };
     source.abort();
     // Without the tools nobody can have put anything there.
     if let Ok(rules) = host_probes::open(&iptables, &host, &args.proc) {
         left.note(host_probes::remove(&rules));
     }
-    left.note(clear_claims(&client, settings.node(), ANSWER).await.map(drop));
-    left.note(remove_socket(&args.api.cni_socket));
+    let within = if answers { ANSWER } else { LAST_CHANCE };
+    left.note(clear_claims(&client, settings.node(), within).await.map(drop));
+    left.note(files::remove_socket(&args.api.cni_socket));
+    for path in [&args.socket, &args.api.cni_socket, &args.install.state_file()] {
+        left.note(files::remove_directory_of(path));
+    }
     left.done()
 }
 
@@ -156,22 +171,4 @@ fn still_in(status: &Status) -> String {
             )
         }
     }
-}
-
-/// An agent that was killed leaves its socket.
-fn remove_socket(path: &Path) -> Result<(), Socket> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Socket { path: path.to_owned(), source })
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// A socket that stays.
-#[derive(Debug, thiserror::Error)]
-#[error("the socket {} cannot be removed", path.display())]
-struct Socket {
-    path: PathBuf,
-    source: io::Error,
 }
