@@ -73,8 +73,7 @@ pub(crate) fn remove(rules: &Rules) -> Result<(), HostRemoveError> {
 }
 
 /// Keeps the rules as the boards say, for as long as there are any.
-pub(crate) async fn run(rules: Option<Rules>, mut boards: Boards) {
-    let Some(rules) = rules else { return };
+pub(crate) async fn run(rules: Rules, mut boards: Boards) {
     let mut ticks = interval(VERIFY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = None;

@@ -20,12 +20,13 @@ use crate::args::Args;
 use crate::cluster::{View, Views};
 use crate::cni::AgentPods;
 use crate::enrolment::Exit;
+use crate::expectations::Expectations;
 use crate::handed::Handed;
 use crate::install::{self, Installation};
+use crate::kubernetes;
 use crate::kubernetes::report::Reporter;
 use crate::kubernetes::settings::Settings;
 use crate::kubernetes::source::Source;
-use crate::kubernetes::{self, desired};
 use crate::namespaces::Kubelet;
 use crate::pod::Desired;
 use crate::server::Progress;
@@ -33,6 +34,11 @@ use crate::{api, complaints, host_probes, leftovers, roster};
 
 /// How long what is still to be told may take at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// A part of the agent that has ended although nobody asked it to; it is started anew with all the others.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the agent has ended by itself; see the log before this")]
+struct Broken;
 
 /// Runs until asked to stop.
 pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result<(), Failure> {
@@ -51,31 +57,42 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     tasks.spawn(api::serve(socket, sources(&agent, &views, args)));
     tasks.spawn(roster::keep(args.install.state_file(), views.clone()));
     let installation = install(args, &settings, &mut tasks);
+    let has_plugin = installation.is_some();
     let progress =
         Progress { views: Some(views.clone()), freshness, table: agent.table.clone(), installation };
     agent.serve(&args.server, progress).await?;
     let probes =
         host_probes::prepare(args.probes, &iptables, agent.host(), &args.proc).map_err(Failure::runtime)?;
-    tasks.spawn(host_probes::run(probes, agent.boards.clone()));
+    if let Some(rules) = probes {
+        tasks.spawn(host_probes::run(rules, agent.boards.clone()));
+    }
     let reporter = Reporter::new(client, &settings, kubernetes::Pace::default());
     let told = reporter.run(views.clone(), agent.boards.clone(), occurrences);
     let reporting = tokio::spawn(told);
 
     let Some(view) = first(views.clone(), &mut stop).await else { return Ok(()) };
     let adopted = leftovers::to_adopt(&view, &args.proc, iptables).await;
-    let (wish, wishes) = watch::channel(desired(&view));
+    let mut expectations = Expectations::new(has_plugin);
+    let (wish, wishes) = watch::channel(expectations.wishes(&view));
     tasks.spawn(complaints::tell(views.clone(), agent.telling()));
-    tasks.spawn(pass_on(views, wish, agent.handed()));
+    tasks.spawn(pass_on(views, wish, (expectations, agent.handed())));
+    let mut broken = false;
     let exit = async {
-        let signal = stop.asked().await;
-        info!(signal, release = args.release_on_exit, "stopping");
+        tokio::select! {
+            signal = stop.asked() => info!(signal, release = args.release_on_exit, "stopping"),
+            // None of them ends before the enrolment does.
+            Some(_) = tasks.join_next() => {
+                broken = true;
+                return Exit::LeaveRules;
+            }
+        }
         if args.release_on_exit { Exit::RemoveRules } else { Exit::LeaveRules }
     };
     let result = agent.run(wishes, adopted, exit).await;
     tasks.shutdown().await;
     // With views, boards and occurrences the reasons to report have ended.
     let _ = tokio::time::timeout(LAST_WORDS, reporting).await;
-    result
+    if broken { result.and(Err(Failure::runtime(Broken))) } else { result }
 }
 
 fn sources(agent: &Agent, views: &Views, args: &Args) -> api::Sources {
@@ -114,12 +131,16 @@ async fn first(mut views: Views, stop: &mut Stop) -> Option<Arc<View>> {
 }
 
 /// Makes wishes of views for as long as there are both.
-async fn pass_on(mut views: Views, wish: watch::Sender<Desired>, handed: Handed) {
+async fn pass_on(
+    mut views: Views,
+    wish: watch::Sender<Desired>,
+    (mut expectations, handed): (Expectations, Handed),
+) {
     while views.changed().await.is_ok() {
         let Some(view) = views.borrow_and_update().clone() else { continue };
         // Nothing waits in between: whoever hands over a pod has seen it in a view.
         handed.retain(|uid| view.pods.contains_key(uid));
-        let wishes = desired(&view);
+        let wishes = expectations.wishes(&view);
         wish.send_if_modified(|current| {
             let changed = *current != wishes;
             *current = wishes;

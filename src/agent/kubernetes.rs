@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cluster::{Claim, View, Why, Wish};
-use crate::pod::{Desired, NetnsSource, Others, PodSpec, Wishes};
+use crate::pod::{NetnsSource, Others, PodSpec, Wishes};
 
 mod call;
 mod decide;
@@ -34,7 +34,7 @@ pub(crate) use pause::Pace;
 mod rig;
 
 /// What a view means for the enrolment. Pods that have ended, and those that share the host's network, have nothing to be taken out.
-pub(crate) fn desired(view: &View) -> Desired {
+pub(crate) fn desired(view: &View) -> Wishes {
     let mut wishes = Wishes::default();
     let mut there = BTreeSet::new();
     for (uid, pod) in &view.pods {
@@ -44,7 +44,7 @@ pub(crate) fn desired(view: &View) -> Desired {
                 workload: pod.workload.clone(),
                 netns: NetnsSource::Found(Arc::clone(&pod.addresses)),
                 capture: Arc::clone(capture),
-                claimed: pod.claim == Claim::Enabled,
+                expected: pod.claim == Claim::Enabled,
             }),
             Wish::Pass(Why::Finished | Why::HostNetwork | Why::Static) => {}
             Wish::Pass(Why::ExcludedNamespace | Why::Sidecar | Why::OptedOut | Why::NotLabelled) => {
@@ -53,7 +53,7 @@ pub(crate) fn desired(view: &View) -> Desired {
         }
     }
     wishes.others = Others::Known(there);
-    Arc::new(wishes)
+    wishes
 }
 
 #[cfg(test)]

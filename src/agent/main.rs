@@ -25,6 +25,7 @@ mod complaints;
 mod descriptors;
 mod durable;
 mod enrolment;
+mod expectations;
 mod from_file;
 mod handed;
 mod host_probes;

@@ -103,8 +103,8 @@ pub(crate) struct PodSpec {
     pub(crate) workload: Workload,
     pub(crate) netns: NetnsSource,
     pub(crate) capture: Arc<Capture>,
-    /// Whether others believe that it is in the mesh.
-    pub(crate) claimed: bool,
+    /// Whether it should be captured already: others believe it is, or it should have been from its first moment on.
+    pub(crate) expected: bool,
 }
 
 /// What is wanted of the pods of this node, from whoever says so: a file, or the cluster.

@@ -136,7 +136,7 @@ fn validate(raw: RawPod, capture: &Arc<Capture>) -> Result<PodSpec, Reason> {
     let capture = if own == **capture { Arc::clone(capture) } else { Arc::new(own) };
     let workload =
         Workload { name: raw.name, namespace: raw.namespace, service_account: raw.service_account };
-    Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns, capture, claimed: false })
+    Ok(PodSpec { uid: Uid::from(raw.uid.as_str()), workload, netns, capture, expected: false })
 }
 
 /// The limits also keep every message about a pod within the packet size of the node protocol; the characters would

@@ -28,16 +28,13 @@ use crate::kubernetes::report::clear_claims;
 use crate::kubernetes::settings::{self, Settings};
 use crate::kubernetes::source::Source;
 use crate::namespaces::{Kubelet, Namespaces};
-use crate::pod::{Capture, PodSpec, Wishes};
+use crate::pod::{Capture, PodSpec, Wishes, Workload};
 use crate::{host_probes, leftovers, pods_file};
 
 mod files;
 
 /// How long the API server may take to say which pods there are, and to take their annotations off.
 const ANSWER: Duration = Duration::from_secs(30);
-
-/// How long it may take one that has not answered so far.
-const LAST_CHANCE: Duration = Duration::from_secs(3);
 
 /// How long nodes and pods may take. Connections that go on in a pod hold it up.
 const PODS: Duration = Duration::from_secs(60);
@@ -102,12 +99,14 @@ pub(crate) async fn in_cluster(args: &Args, machine: Machine, stop: Stop) -> Res
     left.note(files::remove_roster(&args.install.state_file()));
     let (publish, mut views) = watch::channel(None);
     let source = tokio::spawn(Source::new(client.clone(), &settings, Pace::default()).run(publish));
-    let answers = match timeout(ANSWER, views.wait_for(Option::is_some)).await {
+    match timeout(ANSWER, views.wait_for(Option::is_some)).await {
         Ok(Ok(view)) => {
             let view = view.clone().unwrap_or_default();
-            let found = leftovers::in_all_pods(&view, &args.proc, iptables.clone()).await;
-            left.0.extend(empty(agent, found, stop).await);
-            true
+            // Before the pods are let go of: others would send tunnels to nobody.
+            left.note(clear_claims(&client, settings.node(), ANSWER).await.map(drop));
+            let leftovers = leftovers::in_all_pods(&view, &args.proc, iptables.clone()).await;
+            left.0.extend(leftovers.unseen.iter().map(unseen));
+            left.0.extend(empty(agent, leftovers.found, stop).await);
         }
         Ok(Err(_)) | Err(_) => {
             // With its socket.
@@ -116,16 +115,13 @@ pub(crate) async fn in_cluster(args: &Args, machine: Machine, stop: Stop) -> Res
                 "the API server did not say within {} s which pods there are, so what is in them stays",
                 ANSWER.as_secs()
             ));
-            false
         }
-    };
+    }
     source.abort();
     // Without the tools nobody can have put anything there.
     if let Ok(rules) = host_probes::open(&iptables, &host, &args.proc) {
         left.note(host_probes::remove(&rules));
     }
-    let within = if answers { ANSWER } else { LAST_CHANCE };
-    left.note(clear_claims(&client, settings.node(), within).await.map(drop));
     left.note(files::remove_socket(&args.api.cni_socket));
     for path in [&args.socket, &args.api.cni_socket, &args.install.state_file()] {
         left.note(files::remove_directory_of(path));
@@ -158,6 +154,13 @@ async fn empty(agent: Agent, pods: Vec<(PodSpec, Arc<Netns>)>, mut stop: Stop) -
 fn said(failure: Failure) -> String {
     let (Failure::Runtime(error) | Failure::Usage(error)) = failure;
     Chain(error.as_ref()).to_string()
+}
+
+fn unseen(pod: &Workload) -> String {
+    format!(
+        "pod {pod} is said to be in the mesh, and no process of it could be found: what is in it stays; see that --proc is the host's \
+         /proc and the agent has CAP_SYS_PTRACE"
+    )
 }
 
 fn still_in(status: &Status) -> String {

@@ -28,7 +28,7 @@ impl Enrolment {
         let netns = pod.hold.netns().map(|netns| netns.id());
         let handed = self.tools.handed.of(uid).map(|netns| netns.id());
         let was_plain =
-            outcome.found == Found::Nothing && handed != netns && (pod.spec.claimed || is_first_pass);
+            outcome.found == Found::Nothing && handed != netns && (pod.spec.expected || is_first_pass);
         if was_plain {
             warn!(pod = %pod.spec.workload, %uid, "pod was running in plaintext, and is captured from here on");
             metered::found_in_plaintext();

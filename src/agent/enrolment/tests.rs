@@ -141,7 +141,7 @@ fn pod_at(uid: &str, path: PathBuf) -> PodSpec {
         workload,
         netns: NetnsSource::Path(path),
         capture: Arc::default(),
-        claimed: false,
+        expected: false,
     }
 }
 

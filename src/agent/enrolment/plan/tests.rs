@@ -29,7 +29,7 @@ fn spec(uid: &str, path: &str) -> PodSpec {
         workload,
         netns: NetnsSource::Path(path.into()),
         capture: Arc::default(),
-        claimed: false,
+        expected: false,
     }
 }
 

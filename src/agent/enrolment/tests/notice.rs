@@ -4,8 +4,8 @@ use super::*;
 use crate::board::{State, What};
 use crate::handed::Sandbox;
 
-fn claimed(uid: &str, netns: &Netns) -> PodSpec {
-    PodSpec { claimed: true, ..pod(uid, netns) }
+fn expected(uid: &str, netns: &Netns) -> PodSpec {
+    PodSpec { expected: true, ..pod(uid, netns) }
 }
 
 impl Lab {
@@ -31,7 +31,7 @@ async fn a_pod_that_was_believed_to_be_captured_and_was_not_is_named() {
     let mut lab = Lab::start(&[pod("b", &b)]);
     lab.told("serve b").await;
     told(&mut lab);
-    lab.file(&[pod("b", &b), claimed("a", &a)]);
+    lab.file(&[pod("b", &b), expected("a", &a)]);
     lab.told("serve a, serve b").await;
     assert_eq!(told(&mut lab), [What::FoundInPlaintext, What::Enrolled]);
 }
@@ -47,9 +47,9 @@ async fn a_pod_that_ran_before_the_agent_did_is_named() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_whose_rules_are_in_already_and_one_that_is_only_just_labelled_are_not() {
     let (a, b) = (netns(), netns());
-    let mut lab = Lab::start_with(&[claimed("a", &a)], |rules| rules.put_in(a.id()));
+    let mut lab = Lab::start_with(&[expected("a", &a)], |rules| rules.put_in(a.id()));
     lab.told("serve a").await;
-    lab.file(&[claimed("a", &a), pod("b", &b)]);
+    lab.file(&[expected("a", &a), pod("b", &b)]);
     lab.told("serve a, serve b").await;
     assert_eq!(told(&mut lab), [What::Enrolled, What::Enrolled]);
 }
@@ -61,7 +61,7 @@ async fn a_pod_the_runtime_is_only_just_starting_is_not() {
     lab.told("").await;
     let sandbox = Sandbox { container: "c".into(), netns: Arc::new(a.try_clone().unwrap()) };
     lab.handed.put("a".into(), sandbox);
-    lab.file(&[claimed("a", &a)]);
+    lab.file(&[expected("a", &a)]);
     lab.told("serve a").await;
     assert_eq!(told(&mut lab), [What::Enrolled]);
 }

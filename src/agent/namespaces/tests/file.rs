@@ -4,7 +4,7 @@ use super::*;
 
 fn spec(netns: NetnsSource) -> PodSpec {
     let workload = Workload { name: "web".into(), namespace: "shop".into(), service_account: "web".into() };
-    PodSpec { uid: "u".into(), workload, netns, capture: Arc::default(), claimed: false }
+    PodSpec { uid: "u".into(), workload, netns, capture: Arc::default(), expected: false }
 }
 
 fn survey(netns: NetnsSource, held: &BTreeMap<Uid, Arc<Netns>>) -> Result<Arc<Netns>, Missing> {

@@ -41,7 +41,7 @@ pub(in crate::namespaces) fn ip(text: &str) -> IpAddr {
 pub(in crate::namespaces) fn spec(uid: &Uid, addresses: &[&str]) -> PodSpec {
     let workload = Workload { name: "web".into(), namespace: "shop".into(), service_account: "web".into() };
     let netns = NetnsSource::Found(addresses.iter().map(|text| ip(text)).collect());
-    PodSpec { uid: uid.clone(), workload, netns, capture: Arc::default(), claimed: false }
+    PodSpec { uid: uid.clone(), workload, netns, capture: Arc::default(), expected: false }
 }
 
 /// A namespace with an address.
