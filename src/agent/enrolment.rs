@@ -112,6 +112,10 @@ pub(crate) struct Enrolment {
     /// How many pods are being verified.
     verifying: usize,
     first_pass_ends: Instant,
+    /// Whether a step waits for a place.
+    crowded: bool,
+    /// Whether what happened last may have consequences.
+    stirred: bool,
     /// When it ended, and how long it took.
     last_look: (Instant, Duration),
     /// When the next look is to be taken, if something has changed.
@@ -133,6 +137,8 @@ impl Enrolment {
             suspects_turn: false,
             verifying: 0,
             first_pass_ends: Instant::now() + FIRST_PASS,
+            crowded: false,
+            stirred: true,
             last_look: (Instant::now(), Duration::ZERO),
             look_at: None,
         }
@@ -159,8 +165,13 @@ impl Enrolment {
         let (mut handed, mut served) = (self.tools.handed.changes(), self.tools.served.changes());
         let mut specs = Arc::clone(&desired.borrow_and_update());
         self.look(&specs).await;
+        let mut quiet = false;
         let exit = loop {
-            self.advance();
+            if std::mem::take(&mut quiet) {
+                self.verify_next();
+            } else {
+                self.advance();
+            }
             let wake_at = self.wake_at();
             tokio::select! {
                 exit = &mut exit => break exit,
@@ -172,7 +183,10 @@ impl Enrolment {
                 Ok(()) = handed.changed() => self.look_soon(&specs).await,
                 Ok(()) = served.changed() => {}
                 Some(uid) = self.changed.1.recv() => self.suspect(uid),
-                Some(Ok(done)) = self.jobs.join_next() => self.finish(done),
+                Some(Ok(done)) = self.jobs.join_next() => {
+                    self.finish(done);
+                    quiet = self.is_quiet();
+                }
                 _ = round.tick() => {
                     self.look(&specs).await;
                     self.begin_round();
@@ -220,8 +234,15 @@ impl Enrolment {
         }
     }
 
+    /// Whether nothing follows from what has just happened but the next pod of a round: on a full node that is how it mostly is, and
+    /// there is no need to go through all pods for each of them.
+    fn is_quiet(&mut self) -> bool {
+        !std::mem::replace(&mut self.stirred, true) && !self.crowded
+    }
+
     /// Takes every step that can be taken now, and publishes the result.
     fn advance(&mut self) {
+        self.crowded = false;
         while self.take_steps() {}
         self.verify_next();
         self.publish();
@@ -240,6 +261,7 @@ impl Enrolment {
     fn take(&mut self, Step { uid, action }: Step) -> bool {
         match action {
             Action::Program(..) | Action::Release(_) | Action::Withdraw(_) if self.jobs.len() >= WIDTH => {
+                self.crowded = true;
                 return false;
             }
             Action::Program(spec, netns) => self.program(&uid, spec, netns),
@@ -320,8 +342,9 @@ impl Enrolment {
                 self.watch(&done.uid);
             }
             (Kind::Verify, Ok(outcome)) => {
-                pod.hold.enrol(&pod.spec.workload, outcome.probes);
+                let changed = pod.hold.enrol(&pod.spec.workload, outcome.probes);
                 self.verified(&done.uid, outcome.found);
+                self.stirred |= changed;
             }
             (Kind::Release(_), Ok(_)) => released(pod, parted),
             (Kind::Withdraw(Departure::Move), Ok(_)) => pod.let_go(),

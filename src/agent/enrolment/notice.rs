@@ -54,12 +54,13 @@ impl Enrolment {
 
     /// What a pod's rules capture is taken by nobody, or by somebody again. While no node says that it serves the pod that is nothing
     /// new; if one does, it has lost its listeners, and is told of the pod anew.
-    pub(super) fn untaken(&mut self, uid: &Uid, untaken: bool) {
+    /// Returns whether it is.
+    pub(super) fn untaken(&mut self, uid: &Uid, untaken: bool) -> bool {
         let nodes = self.nodes(uid);
-        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let Some(pod) = self.pods.get_mut(uid) else { return false };
         pod.untaken = if untaken && nodes > 0 { pod.untaken + 1 } else { 0 };
         if pod.untaken < UNTAKEN {
-            return;
+            return false;
         }
         pod.untaken = 0;
         if let Hold::Enrolled(enrolled) = &pod.hold {
@@ -69,6 +70,7 @@ impl Enrolment {
         warn!(pod = %pod.spec.workload, %uid, "{differences}; the node is told anew");
         metered::listeners_lost();
         self.tell(uid, What::Drifted { differences: differences.into() });
+        true
     }
 
     /// How many nodes say that they serve the pod where it is.

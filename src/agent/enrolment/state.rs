@@ -160,18 +160,20 @@ impl Hold {
 
     /// After the rules were found in place. An enrolment that is told already stays the same one, though nodes may be told of
     /// other probes.
-    pub(crate) fn enrol(&mut self, workload: &Workload, probes: Option<Probes>) {
+    /// Returns whether there is anything to tell.
+    pub(crate) fn enrol(&mut self, workload: &Workload, probes: Option<Probes>) -> bool {
         let enrolled = match self {
-            Self::Nothing => return,
+            Self::Nothing => return false,
             Self::Touched(netns) | Self::Released(netns, _) => {
                 Enrolled::new(workload.clone(), Arc::clone(netns), probes.unwrap_or_default())
             }
             Self::Enrolled(enrolled) => match probes {
                 Some(probes) if probes != enrolled.probes => enrolled.with_probes(probes),
-                Some(_) | None => return,
+                Some(_) | None => return false,
             },
         };
         *self = Self::Enrolled(Arc::new(enrolled));
+        true
     }
 }
 

@@ -73,7 +73,7 @@ impl Enrolment {
                 if let Some(pod) = self.pods.get_mut(uid) {
                     pod.intact = fingerprint;
                 }
-                self.untaken(uid, !taken);
+                self.stirred = self.untaken(uid, !taken);
             }
             Found::Ours | Found::Nothing => {}
         }
