@@ -23,7 +23,7 @@ use crate::cluster::Views;
 use crate::cni::message::{Answer, HELLO, Refusal, Request};
 use crate::handed::Handed;
 use crate::namespaces::Host;
-use crate::serving;
+use crate::serving::{self, Limits};
 
 pub(crate) use measured::{DURATION, describe_metrics};
 use peers::Peers;
@@ -100,7 +100,7 @@ pub(crate) fn bind(path: &Path) -> Result<Socket, Error> {
 
 /// Answers until it is dropped.
 pub(crate) async fn serve(socket: Socket, sources: Sources) {
-    serving::serve(socket.0, router(sources), MOST_CONNECTIONS).await;
+    serving::serve(socket.0, router(sources), Limits::Wait { most: MOST_CONNECTIONS }).await;
 }
 
 fn router(sources: Sources) -> Router {

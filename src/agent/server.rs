@@ -17,11 +17,12 @@ use tokio::net::TcpListener;
 use crate::cluster::Views;
 use crate::install::Installation;
 use crate::kubernetes::source::Freshness;
+use crate::serving::Limits;
 use crate::table::Subscriber;
 use crate::{api, serving};
 
-/// Scrapers and probes at once.
-const MOST_CONNECTIONS: usize = 64;
+/// Scrapers and probes at once. Anybody can connect, so nobody can keep a place by doing nothing.
+const LIMITS: Limits = Limits::Replace { most: 64, per_source: 8 };
 
 /// Where the server listens.
 #[derive(Debug, Clone, clap::Args)]
@@ -83,7 +84,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Progress) {
-    serving::serve(listener, router(metrics, progress), MOST_CONNECTIONS).await;
+    serving::serve(listener, router(metrics, progress), LIMITS).await;
 }
 
 fn router(metrics: PrometheusHandle, progress: Progress) -> Router {

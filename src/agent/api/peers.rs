@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net;
@@ -71,12 +72,12 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 impl Accept for Peers {
     type Stream = UnixStream;
 
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<UnixStream>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(UnixStream, Option<IpAddr>)>> {
         Box::pin(async {
             loop {
                 let (stream, _) = self.listener.accept().await?;
                 match stream.peer_cred() {
-                    Ok(peer) if peer.uid() == 0 => return Ok(stream),
+                    Ok(peer) if peer.uid() == 0 => return Ok((stream, None)),
                     Ok(peer) => {
                         warn!(
                             uid = peer.uid(),

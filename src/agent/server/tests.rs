@@ -88,3 +88,22 @@ async fn a_taken_port_is_named() {
     let error = bind(&Args { monitoring_port: port }).await.unwrap_err();
     assert!(error.to_string().contains(&port.to_string()), "{error}");
 }
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_from_asking_how_the_agent_is() {
+    let table = watch::Sender::new(None);
+    let progress = Progress { views: None, freshness: None, table: table.subscribe(), installation: None };
+    let address = start(progress).await;
+    let mut idle = Vec::new();
+    for number in 0..200_u8 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // As from as many pods as there may be, and all of them from one.
+        let from = if number < 100 { 1 } else { number };
+        socket.bind((Ipv4Addr::new(127, 0, 0, from), 0).into()).unwrap();
+        idle.push(socket.connect(address).await.unwrap());
+    }
+    for path in ["/healthz", "/metrics"] {
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(1), fetch(address, path)).await;
+        assert_eq!(answer.expect("kubelet waits for a second").0, 200, "{path}");
+    }
+}

@@ -8,33 +8,37 @@ use tokio::time::Instant;
 use super::*;
 
 /// Connections the test makes.
-struct Connections(mpsc::UnboundedReceiver<DuplexStream>);
+struct Connections(mpsc::UnboundedReceiver<(DuplexStream, Option<IpAddr>)>);
 
 impl Accept for Connections {
     type Stream = DuplexStream;
 
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<DuplexStream>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(DuplexStream, Option<IpAddr>)>> {
         Box::pin(async { self.0.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into()) })
     }
 }
 
 struct Server {
-    connections: mpsc::UnboundedSender<DuplexStream>,
+    connections: mpsc::UnboundedSender<(DuplexStream, Option<IpAddr>)>,
     _task: JoinHandle<()>,
 }
 
 impl Server {
-    fn start(most: usize) -> Self {
+    fn start(limits: Limits) -> Self {
         let (connections, accepted) = mpsc::unbounded_channel();
         let router = Router::new()
             .route("/", get(async || "hello"))
             .route("/never", get(async || std::future::pending::<&str>().await));
-        Self { connections, _task: tokio::spawn(serve(Connections(accepted), router, most)) }
+        Self { connections, _task: tokio::spawn(serve(Connections(accepted), router, limits)) }
     }
 
     async fn connect(&self, said: &str) -> DuplexStream {
+        self.connect_from(None, said).await
+    }
+
+    async fn connect_from(&self, source: Option<&str>, said: &str) -> DuplexStream {
         let (mut client, server) = duplex(4096);
-        self.connections.send(server).unwrap();
+        self.connections.send((server, source.map(|text| text.parse().unwrap()))).unwrap();
         client.write_all(said.as_bytes()).await.unwrap();
         client
     }
@@ -50,7 +54,7 @@ async fn rest(mut client: DuplexStream) -> (String, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_can_stay_for_ever() {
-    let server = Server::start(8);
+    let server = Server::start(Limits::Wait { most: 8 });
     let mute = server.connect("").await;
     let slow = server.connect("GET / HTTP/1.1\r\nhost: x\r\nx:").await;
     let idle = server.connect("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -63,7 +67,7 @@ async fn nobody_can_stay_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_are_too_many_wait_until_others_have_gone() {
-    let server = Server::start(2);
+    let server = Server::start(Limits::Wait { most: 2 });
     let (first, second) = (server.connect("").await, server.connect("").await);
     let mut third = server.connect("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let mut byte = [0];
@@ -75,4 +79,68 @@ async fn those_who_are_too_many_wait_until_others_have_gone() {
     timeout(HEADERS / 2, third.read(&mut byte)).await.unwrap().unwrap();
     assert_eq!(&byte, b"H");
     drop(second);
+}
+
+const HELLO: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+const NEVER: &str = "GET /never HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// Waits until the server has begun with all that was sent to it; time does not pass.
+async fn settled() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether the server has closed the connection without a word.
+fn is_closed(client: &mut DuplexStream) -> bool {
+    client.read(&mut [0]).now_or_never().is_some_and(|read| read.unwrap() == 0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_more_takes_the_place_of_who_has_said_nothing_for_longest() {
+    let server = Server::start(Limits::Replace { most: 3, per_source: 3 });
+    let mut clients = Vec::new();
+    for said in [NEVER, "", ""] {
+        clients.push(server.connect(said).await);
+        settled().await;
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    let closed = |clients: &mut Vec<_>| clients.iter_mut().map(is_closed).collect::<Vec<_>>();
+    assert_eq!(closed(&mut clients), [false; 3]);
+    let fourth = server.connect(HELLO).await;
+    settled().await;
+    assert_eq!(closed(&mut clients), [false, true, false], "the first one's request is under way");
+    assert!(rest(fourth).await.0.ends_with("hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_longest_for_an_answer_goes_where_all_wait() {
+    let server = Server::start(Limits::Replace { most: 2, per_source: 2 });
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        clients.push(server.connect(NEVER).await);
+        settled().await;
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    let third = server.connect(HELLO).await;
+    settled().await;
+    assert_eq!(clients.iter_mut().map(is_closed).collect::<Vec<_>>(), [true, false]);
+    assert!(rest(third).await.0.ends_with("hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_comes_again_and_again_takes_only_its_own_places() {
+    let server = Server::start(Limits::Replace { most: 64, per_source: 2 });
+    let mut quiet = server.connect_from(Some("10.0.0.1"), "").await;
+    settled().await;
+    for greedy in [["10.0.0.2", "::ffff:10.0.0.2"], ["fd00::1", "fd00::2:3:4:5"]] {
+        let mut own = Vec::new();
+        for address in greedy.iter().cycle().take(100) {
+            own.push(server.connect_from(Some(address), "").await);
+            settled().await;
+        }
+        let still: Vec<_> = own.iter_mut().map(|client| !is_closed(client)).collect();
+        assert_eq!(still.iter().filter(|still| **still).count(), 2, "{greedy:?}");
+        assert!(still.ends_with(&[true, true]) && !is_closed(&mut quiet));
+    }
 }
