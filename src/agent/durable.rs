@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -14,10 +14,31 @@ pub(crate) mod tests;
 /// What drafts are called: a dot before and this behind the name, which neither container runtimes nor other plugins read.
 const DRAFT: &str = ".culvert-draft";
 
+/// Who may do what with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    mode: u32,
+    /// User and group, if they are to be others than ours.
+    owner: Option<(u32, u32)>,
+}
+
+impl Access {
+    /// A file of ours.
+    pub(crate) fn mode(mode: u32) -> Self {
+        Self { mode, owner: None }
+    }
+
+    /// As it is of another file.
+    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
+        let mode = metadata.permissions().mode() & 0o7777;
+        Self { mode, owner: Some((metadata.uid(), metadata.gid())) }
+    }
+}
+
 /// The few things that are done to a disk, so that a test can pull the plug between any two of them.
 pub(crate) trait Disk: std::fmt::Debug + Send + Sync {
     /// Makes a file that does not exist yet, with all its content on the disk.
-    fn create(&self, path: &Path, content: &mut dyn Read, mode: u32) -> io::Result<()>;
+    fn create(&self, path: &Path, content: &mut dyn Read, access: Access) -> io::Result<()>;
     /// Gives a file another name in its directory, which may be that of another file.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Takes a file away.
@@ -31,11 +52,18 @@ pub(crate) trait Disk: std::fmt::Debug + Send + Sync {
 pub(crate) struct LocalDisk;
 
 impl Disk for LocalDisk {
-    fn create(&self, path: &Path, content: &mut dyn Read, mode: u32) -> io::Result<()> {
+    fn create(&self, path: &Path, content: &mut dyn Read, access: Access) -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         io::copy(content, &mut file)?;
-        // Not left to the mode at creation: the umask would take bits of it.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        if let Some((user, group)) = access.owner {
+            match fchown(&file, Some(user), Some(group)) {
+                // It is ours then, and can be read all the same: runtimes are root's.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                settled => settled?,
+            }
+        }
+        // Not left to the mode at creation: the umask would take bits of it, and so does a new owner.
+        file.set_permissions(fs::Permissions::from_mode(access.mode))?;
         file.sync_all()
     }
 
@@ -66,13 +94,13 @@ impl<'d> Draft<'d> {
         disk: &'d dyn Disk,
         path: &Path,
         content: &mut dyn Read,
-        mode: u32,
+        access: Access,
     ) -> io::Result<Self> {
         let from = draft_of(path)?;
         // What an earlier process has left.
         absent_is_fine(disk.remove(&from))?;
         let draft = Self { disk, from, to: path.to_owned() };
-        match disk.create(&draft.from, content, mode) {
+        match disk.create(&draft.from, content, access) {
             Ok(()) => Ok(draft),
             Err(error) => {
                 draft.discard();
@@ -98,8 +126,13 @@ impl<'d> Draft<'d> {
 }
 
 /// Replaces a file, or makes it.
-pub(crate) fn replace(disk: &dyn Disk, path: &Path, content: &mut dyn Read, mode: u32) -> io::Result<()> {
-    Draft::write(disk, path, content, mode)?.commit()
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    content: &mut dyn Read,
+    access: Access,
+) -> io::Result<()> {
+    Draft::write(disk, path, content, access)?.commit()
 }
 
 /// Gives a file another name in the same directory.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::cluster::{View, Views, Wish};
-use crate::durable::{self, LocalDisk};
+use crate::durable::{self, Access, LocalDisk};
 
 /// What the file is called, in the directory for state.
 pub(crate) const FILE: &str = "namespaces.json";
@@ -92,7 +92,7 @@ impl Roster {
             std::fs::create_dir_all(directory)?;
             durable::sweep(&LocalDisk, directory)?;
         }
-        durable::replace(&LocalDisk, path, &mut text.as_slice(), 0o644)
+        durable::replace(&LocalDisk, path, &mut text.as_slice(), Access::mode(0o644))
     }
 }
 

@@ -80,12 +80,12 @@ fn dead() -> io::Error {
 }
 
 impl Disk for Dying {
-    fn create(&self, path: &Path, content: &mut dyn Read, mode: u32) -> io::Result<()> {
+    fn create(&self, path: &Path, content: &mut dyn Read, access: Access) -> io::Result<()> {
         if self.step()? {
-            return LocalDisk.create(path, content, mode);
+            return LocalDisk.create(path, content, access);
         }
         // A few bytes have made it.
-        LocalDisk.create(path, &mut content.take(3), mode)?;
+        LocalDisk.create(path, &mut content.take(3), access)?;
         Err(dead())
     }
 
@@ -108,7 +108,7 @@ fn whenever_the_power_goes_a_file_is_the_old_or_the_new_one() {
         let scratch = Scratch::new();
         scratch.write("f", "old content");
         let disk = Dying::after(steps);
-        let result = replace(&disk, &scratch.join("f"), &mut "new content".as_bytes(), 0o644);
+        let result = replace(&disk, &scratch.join("f"), &mut "new content".as_bytes(), Access::mode(0o644));
         let content = scratch.read("f");
         if !disk.is_dead() {
             assert!(result.is_ok() && content == "new content");
@@ -125,7 +125,7 @@ fn whenever_the_power_goes_a_file_is_the_old_or_the_new_one() {
 #[test]
 fn a_file_gets_the_mode_it_is_given_whatever_the_umask() {
     let scratch = Scratch::new();
-    replace(&LocalDisk, &scratch.join("f"), &mut "x".as_bytes(), 0o777).unwrap();
+    replace(&LocalDisk, &scratch.join("f"), &mut "x".as_bytes(), Access::mode(0o777)).unwrap();
     assert_eq!(fs::metadata(scratch.join("f")).unwrap().permissions().mode() & 0o7777, 0o777);
 }
 

@@ -1,7 +1,8 @@
 //! Makes the planned changes, each of them whole or not at all.
 
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::directory::{self, Mark};
 use super::plan::{self, Change, Listing, Plan};
@@ -52,7 +53,11 @@ pub(super) fn remove(disk: &dyn Disk, settings: &Settings) -> Result<(), Error> 
 
 fn listing(disk: &dyn Disk, conf: &Path) -> Result<Listing, Error> {
     let look = || -> io::Result<Listing> {
-        Ok(Listing { files: directory::read(conf)?, others: directory::others(conf)? })
+        Ok(Listing {
+            files: directory::read(conf)?,
+            dangling: directory::dangling(conf)?,
+            others: directory::others(conf)?,
+        })
     };
     durable::sweep(disk, conf)
         .and_then(|()| look())
@@ -60,7 +65,12 @@ fn listing(disk: &dyn Disk, conf: &Path) -> Result<Listing, Error> {
 }
 
 /// Makes the changes in their order. Says whether somebody got in the way; what comes after that is not done.
-fn make(disk: &dyn Disk, conf: &Path, plan: &Plan, changed: &mut Vec<String>) -> Result<bool, Error> {
+pub(super) fn make(
+    disk: &dyn Disk,
+    conf: &Path,
+    plan: &Plan,
+    changed: &mut Vec<String>,
+) -> Result<bool, Error> {
     for change in &plan.changes {
         let made =
             one(disk, conf, change).map_err(|source| Error::Write { path: conf.to_owned(), source })?;
@@ -75,9 +85,9 @@ fn make(disk: &dyn Disk, conf: &Path, plan: &Plan, changed: &mut Vec<String>) ->
 
 fn one(disk: &dyn Disk, conf: &Path, change: &Change) -> io::Result<bool> {
     match change {
-        Change::Write { name, text, mode, over } => {
-            let path = conf.join(name);
-            let draft = Draft::write(disk, &path, &mut text.as_bytes(), *mode)?;
+        Change::Write { name, text, access, over } => {
+            let path = behind_links(&conf.join(name))?;
+            let draft = Draft::write(disk, &path, &mut text.as_bytes(), *access)?;
             // As late as can be: what its owner has written since it was read must not be lost.
             if !is_still(&path, *over) {
                 draft.discard();
@@ -87,14 +97,28 @@ fn one(disk: &dyn Disk, conf: &Path, change: &Change) -> io::Result<bool> {
         }
         Change::Rename { from, to, over } => {
             let path = conf.join(from);
-            if over.is_some() && !is_still(&path, *over) {
+            let to = conf.join(to);
+            let in_the_way = match over {
+                Some(_) => !is_still(&path, *over),
+                // What comes back: its owner may have written it anew.
+                None => fs::symlink_metadata(&to).is_ok(),
+            };
+            if in_the_way {
                 return Ok(false);
             }
-            durable::rename(disk, &path, &conf.join(to))?;
+            durable::rename(disk, &path, &to)?;
         }
         Change::Remove { name } => durable::remove(disk, &conf.join(name))?,
     }
     Ok(true)
+}
+
+/// The file itself: links to it are its owner's, and stay.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => fs::canonicalize(path),
+        Ok(_) | Err(_) => Ok(path.to_owned()),
+    }
 }
 
 fn is_still(path: &Path, mark: Option<Mark>) -> bool {

@@ -4,10 +4,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::Settings;
+use crate::durable::Access;
 
 /// What container runtimes read; the second holds lists, the others single plugins.
 const SUFFIXES: [&str; 3] = [".conf", ".conflist", ".json"];
@@ -41,7 +42,7 @@ pub(super) struct Seen {
     pub(super) name: String,
     /// `None` for what is no text, is too long, or cannot be read.
     pub(super) text: Option<String>,
-    pub(super) mode: u32,
+    pub(super) access: Access,
     pub(super) mark: Mark,
 }
 
@@ -79,10 +80,19 @@ pub(super) fn read(conf: &Path) -> io::Result<Vec<Seen>> {
         let read = file.take(MAX_SIZE + 1).read_to_end(&mut bytes);
         let whole = read.is_ok_and(|length| length as u64 <= MAX_SIZE);
         let text = String::from_utf8(bytes).ok().filter(|_| whole);
-        let mode = metadata.permissions().mode() & 0o7777;
-        seen.push(Seen { name, text, mode, mark: Mark::of(&metadata) });
+        seen.push(Seen { name, text, access: Access::of(&metadata), mark: Mark::of(&metadata) });
     }
     Ok(seen)
+}
+
+/// The names a runtime would read that are links to what is not there, or cannot be seen from here.
+pub(super) fn dangling(conf: &Path) -> io::Result<Vec<String>> {
+    let leads_nowhere = |name: &String| {
+        let path = conf.join(name);
+        fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink())
+            && fs::metadata(&path).is_err()
+    };
+    Ok(names(conf)?.into_iter().filter(leads_nowhere).collect())
 }
 
 /// The names of all files beside the configuration that a runtime does not read.
@@ -108,7 +118,8 @@ fn all(conf: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn is_read(name: &str) -> bool {
+/// Whether a runtime reads what is called so.
+pub(super) fn is_read(name: &str) -> bool {
     SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::Error;
-use crate::durable::{self, Disk};
+use crate::durable::{self, Access, Disk};
 
 const MODE: u32 = 0o755;
 
@@ -22,7 +22,7 @@ pub(super) fn install(disk: &dyn Disk, path: &Path, program: &Path) -> Result<bo
         if let Some(directory) = path.parent() {
             durable::sweep(disk, directory)?;
         }
-        durable::replace(disk, path, &mut File::open(program)?, MODE)?;
+        durable::replace(disk, path, &mut File::open(program)?, Access::mode(MODE))?;
         Ok(true)
     };
     copied().map_err(|source| Error::Executable { path: path.to_owned(), source })

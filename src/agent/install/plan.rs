@@ -5,8 +5,9 @@
 
 use super::Mode;
 use super::chain::{Error, List, Single};
-use super::directory::{Mark, Seen};
+use super::directory::{self, Mark, Seen};
 use crate::cni::Entry;
+use crate::durable::Access;
 
 /// Our own file, which sorts before all that CNIs use.
 pub(super) const OWN: &str = "00-culvert.conflist";
@@ -30,6 +31,8 @@ pub(super) struct Wanted {
 pub(super) struct Listing {
     /// What runtimes read, sorted.
     pub(super) files: Vec<Seen>,
+    /// The names of links among that which lead nowhere.
+    pub(super) dangling: Vec<String>,
     /// The names of other files.
     pub(super) others: Vec<String>,
 }
@@ -37,13 +40,14 @@ pub(super) struct Listing {
 /// One change.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A file gets this content. `over` is what was read: a file that is another one by now stays.
+    /// A file gets this content, behind whatever links to it. `over` is what was read: a file that is another one by now stays.
     Write {
         name: String,
         text: String,
-        mode: u32,
+        access: Access,
         over: Option<Mark>,
     },
+    /// A file gets another name: nobody else's, unless `over` says what it was.
     Rename {
         from: String,
         to: String,
@@ -95,6 +99,10 @@ impl Known<'_> {
 pub(super) fn install(listing: &Listing, wanted: &Wanted) -> Plan {
     let mut plan = Plan::default();
     let known = understand(listing, &mut plan);
+    let nowhere = |name| {
+        format!("{name} is skipped: it is a link that leads nowhere, as seen from the agent's container")
+    };
+    plan.warnings.extend(listing.dangling.iter().map(nowhere));
     let Some(target) = target(listing, &known, wanted) else {
         nothing_to_join(listing, wanted, &mut plan);
         return plan;
@@ -133,10 +141,24 @@ pub(super) fn remove(listing: &Listing) -> Plan {
     let restored = |name: &String| {
         plan.changes.iter().any(|change| matches!(change, Change::Rename { from, .. } if from == name))
     };
-    let leftovers: Vec<_> =
-        listing.others.iter().filter(|name| name.ends_with(SAVED) && !restored(name)).cloned().collect();
-    plan.changes.extend(leftovers.into_iter().map(|name| Change::Remove { name }));
+    let left = listing.others.iter().filter(|name| !restored(name));
+    let leftovers: Vec<_> = left.filter_map(|name| leftover(listing, name)).collect();
+    plan.changes.extend(leftovers);
     plan
+}
+
+/// What becomes of a file that was put aside, and that no list brings back. The last copy of a configuration never goes.
+fn leftover(listing: &Listing, saved: &str) -> Option<Change> {
+    let original = saved.strip_suffix(SAVED).filter(|name| directory::is_read(name))?;
+    let name = saved.to_owned();
+    if makes_sense(listing, original) || listing.files.iter().any(|seen| is_made_from(seen, original)) {
+        return Some(Change::Remove { name });
+    }
+    // Its owner is writing it, or has another list in its place by now, which must not lose against an old file.
+    if is_there(listing, original) || makes_sense(listing, &list_name(original)) {
+        return None;
+    }
+    Some(Change::Rename { from: name, to: original.to_owned(), over: None })
 }
 
 /// All files of others that make sense.
@@ -164,8 +186,9 @@ fn content(seen: &Seen) -> Result<Content<'_>, Error> {
 /// The file that runtimes would use if we had none.
 fn target<'k, 't>(listing: &Listing, known: &'k [Known<'t>], wanted: &Wanted) -> Option<&'k Known<'t>> {
     // A list that was made of a file which its owner has written again.
-    let outdated =
-        |file: &Known<'_>| file.list().and_then(List::made_from).is_some_and(|name| is_there(listing, name));
+    let outdated = |file: &Known<'_>| {
+        file.list().and_then(List::made_from).is_some_and(|name| makes_sense(listing, name))
+    };
     let named = |file: &Known<'_>| {
         wanted.file.as_ref().is_none_or(|name| file.seen.name == *name || file.seen.name == list_name(name))
     };
@@ -202,9 +225,9 @@ fn own(listing: &Listing, source: &Seen, content: &Content<'_>, wanted: &Wanted,
         plan.warnings.push(format!("{} sorts before {OWN}, so runtimes use it and not ours", source.name));
     }
     match listing.files.iter().find(|seen| seen.name == OWN) {
-        Some(seen) => write(&Seen { mode: source.mode, ..seen.clone() }, text, plan),
+        Some(seen) => write(&Seen { access: source.access, ..seen.clone() }, text, plan),
         None => {
-            plan.changes.push(Change::Write { name: OWN.to_owned(), text, mode: source.mode, over: None })
+            plan.changes.push(Change::Write { name: OWN.to_owned(), text, access: source.access, over: None })
         }
     }
 }
@@ -222,8 +245,8 @@ fn convert(listing: &Listing, file: &Seen, single: &Single<'_>, wanted: &Wanted,
             ));
             return;
         }
-        Some(there) => write(&Seen { mode: file.mode, ..there.clone() }, text, plan),
-        None => plan.changes.push(Change::Write { name, text, mode: file.mode, over: None }),
+        Some(there) => write(&Seen { access: file.access, ..there.clone() }, text, plan),
+        None => plan.changes.push(Change::Write { name, text, access: file.access, over: None }),
     }
     let to = format!("{}{SAVED}", file.name);
     plan.changes.push(Change::Rename { from: file.name.clone(), to, over: Some(file.mark) });
@@ -238,7 +261,9 @@ fn is_made_from(seen: &Seen, name: &str) -> bool {
 fn release_others(listing: &Listing, known: &[Known<'_>], target: &Seen, mode: Mode, plan: &mut Plan) {
     let converted = list_name(&target.name);
     for file in known {
-        let counts = mode == Mode::Append && (file.seen.name == target.name || file.seen.name == converted);
+        // Other links to the target are the target.
+        let same = file.seen.name == converted || file.seen.mark == target.mark;
+        let counts = mode == Mode::Append && same;
         if !counts {
             release(listing, file, plan);
         }
@@ -257,15 +282,19 @@ fn release(listing: &Listing, file: &Known<'_>, plan: &mut Plan) {
         _ if list.foreign() > 1 => write(seen, list.without(), plan),
         None if list.foreign() == 0 => plan.changes.push(gone),
         None => write(seen, list.without(), plan),
+        // Its owner is writing it, and has not got far: runtimes skip it, and use the list.
+        Some(original) if is_there(listing, original) && !makes_sense(listing, original) => {
+            write(seen, list.without(), plan);
+        }
         Some(original) => {
-            plan.changes.extend(bring_back(listing, original, list, seen.mode));
+            plan.changes.extend(bring_back(listing, original, list, seen.access));
             plan.changes.push(gone);
         }
     }
 }
 
 /// The file with a single plugin that a list was made from, unless it is there.
-fn bring_back(listing: &Listing, original: &str, list: &List<'_>, mode: u32) -> Option<Change> {
+fn bring_back(listing: &Listing, original: &str, list: &List<'_>, access: Access) -> Option<Change> {
     let saved = format!("{original}{SAVED}");
     // A name out of a file: it must not lead elsewhere.
     if is_there(listing, original) || original.contains('/') {
@@ -275,19 +304,23 @@ fn bring_back(listing: &Listing, original: &str, list: &List<'_>, mode: u32) -> 
         return Some(Change::Rename { from: saved, to: original.to_owned(), over: None });
     }
     let text = format!("{}\n", list.first_foreign()?);
-    Some(Change::Write { name: original.to_owned(), text, mode, over: None })
+    Some(Change::Write { name: original.to_owned(), text, access, over: None })
 }
 
 /// Changes the file if that is a change.
 fn write(seen: &Seen, text: String, plan: &mut Plan) {
     if seen.text.as_deref() != Some(&text) {
-        let Seen { name, mode, mark, .. } = seen.clone();
-        plan.changes.push(Change::Write { name, text, mode, over: Some(mark) });
+        let Seen { name, access, mark, .. } = seen.clone();
+        plan.changes.push(Change::Write { name, text, access, over: Some(mark) });
     }
 }
 
 fn is_there(listing: &Listing, name: &str) -> bool {
-    listing.files.iter().any(|seen| seen.name == name)
+    listing.files.iter().any(|seen| seen.name == name) || listing.dangling.iter().any(|link| link == name)
+}
+
+fn makes_sense(listing: &Listing, name: &str) -> bool {
+    listing.files.iter().any(|seen| seen.name == name && content(seen).is_ok())
 }
 
 /// What a file is called once it is a list.

@@ -6,11 +6,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use serde_json::Value;
 
 use super::*;
+use crate::durable::Access;
 use crate::durable::tests::{Dying, Scratch};
 
 mod crash;
 mod followed;
+mod linked;
 mod meddling;
+mod precious;
 
 const CILIUM: &str = "{\n  \"cniVersion\": \"0.3.1\",\n  \"name\": \"cilium\",\n  \"plugins\": [\n    {\n       \"type\": \"cilium-cni\",\n       \"enable-debug\": false,\n       \"log-file\": \"/var/run/cilium/cilium-cni.log\"\n    }\n  ]\n}\n";
 const KINDNET: &str = "{\"cniVersion\":\"0.3.1\",\"name\":\"kindnet\",\"plugins\":[{\"type\":\"ptp\",\"ipam\":{\"type\":\"host-local\"}},{\"type\":\"portmap\"}]}";

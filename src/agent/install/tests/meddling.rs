@@ -12,8 +12,8 @@ struct Meddling {
 }
 
 impl Disk for Meddling {
-    fn create(&self, path: &Path, content: &mut dyn Read, mode: u32) -> io::Result<()> {
-        LocalDisk.create(path, content, mode)?;
+    fn create(&self, path: &Path, content: &mut dyn Read, access: Access) -> io::Result<()> {
+        LocalDisk.create(path, content, access)?;
         fs::write(&self.victim, self.text)
     }
 
