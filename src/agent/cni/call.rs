@@ -2,6 +2,7 @@
 //!
 //! In go untrusted strings and bytes, out comes a [`Call`] that makes sense, or the error the runtime is told.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -19,6 +21,9 @@ use super::error::{Code, Error};
 
 /// A configuration is a few hundred bytes; a result with many routes some thousands.
 const MAX_INPUT: u64 = 1 << 20;
+
+/// More than any pod has.
+const MOST_ADDRESSES: usize = 64;
 
 /// A runtime writes the configuration as it starts the plugin.
 const INPUT_DEADLINE: Duration = Duration::from_secs(2);
@@ -123,11 +128,9 @@ struct Input {
 
 /// What is read of the result of the plugin before.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Previous {
-    cni_version: Option<String>,
-    #[serde(default)]
-    ips: Vec<Ip>,
+    /// Lists without entries are sometimes written as `null`.
+    ips: Option<Vec<Ip>>,
 }
 
 #[derive(Deserialize)]
@@ -169,28 +172,26 @@ impl Call {
         self.pod.as_ref()
     }
 
-    /// What the plugin before has answered, as the runtime gave it.
+    /// What the plugin before has answered, as the runtime gave it. Whether it makes sense is for others to say.
     pub(super) fn result(&self) -> Result<String, Error> {
-        let wrong = |message: String| {
-            Error::new(&self.version, Code::Configuration, message).because(
+        let Some(previous) = self.previous.as_deref() else {
+            return Err(Error::new(&self.version, Code::Configuration, "there is no prevResult").because(
                 "the plugin has to be behind the one that makes the pod's interface, in one list with it",
-            )
+            ));
         };
-        let previous = self.previous.as_deref().ok_or_else(|| wrong("there is no prevResult".to_owned()))?;
-        let read: Previous = serde_json::from_str(previous.get())
-            .map_err(|error| wrong(format!("prevResult makes no sense: {error}")))?;
-        match read.cni_version {
-            Some(_) => Ok(previous.get().to_owned()),
-            // A result without a version would be taken for one of version 0.1.0.
-            None => Ok(with_version(previous.get(), &self.version)),
-        }
+        let keys: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_str(previous.get());
+        // A result without a version would be taken for one of version 0.1.0.
+        let lacks_version = keys.is_ok_and(|keys| !keys.contains_key("cniVersion"));
+        let text = previous.get();
+        Ok(if lacks_version { with_version(text, &self.version) } else { text.to_owned() })
     }
 
     /// The addresses of the pod, as far as they make sense.
     pub(super) fn addresses(&self) -> Vec<IpAddr> {
         let read = self.previous.as_deref().and_then(|text| serde_json::from_str(text.get()).ok());
-        let ips = read.map(|previous: Previous| previous.ips).unwrap_or_default();
-        ips.iter().filter_map(|ip| ip.address.split('/').next()?.parse().ok()).collect()
+        let ips = read.and_then(|previous: Previous| previous.ips).unwrap_or_default();
+        let addresses = ips.iter().filter_map(|ip| ip.address.split('/').next()?.parse().ok());
+        addresses.take(MOST_ADDRESSES).collect()
     }
 }
 
