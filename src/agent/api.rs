@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::board::Boards;
 use crate::cluster::Views;
-use crate::cni::message::{Answer, HELLO, Refusal, Request};
+use crate::cni::message::{Answer, HELLO, Refusal, Request, excerpt};
 use crate::handed::Handed;
 use crate::namespaces::Host;
 use crate::serving::{self, Limits};
@@ -161,8 +161,12 @@ async fn body(request: HttpRequest) -> Result<Request, Failure> {
         .await
         .map_err(|_| Failure::Invalid(format!("the request has not come in within {BODY:?}")))?
         .map_err(|error| Failure::Invalid(format!("the request cannot be read: {error}")))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::Invalid(format!("the request makes no sense: {error}")))
+    let request: Request = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::Invalid(format!("the request makes no sense: {error}")))?;
+    match request.flaw() {
+        None => Ok(request),
+        Some(flaw) => Err(Failure::Invalid(flaw.to_string())),
+    }
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -188,6 +192,6 @@ impl IntoResponse for Failure {
             Self::Retry(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason, true),
             Self::NotReady(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason, false),
         };
-        json(status, &Refusal { reason, ready })
+        json(status, &Refusal { reason: excerpt(&reason).into_owned(), ready })
     }
 }

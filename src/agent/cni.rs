@@ -19,12 +19,13 @@ mod ask;
 mod call;
 mod conf;
 mod error;
+mod flaw;
 pub(crate) mod message;
 
 use ask::Failure;
 use call::{Call, Command, Pod, Variables};
 use error::{Code, Error};
-use message::Request;
+use message::{Request, excerpt};
 
 /// Versions of the specification that are spoken; the last one is the newest.
 pub(crate) const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -96,7 +97,7 @@ fn del(variables: &Variables) -> Result<(), Error> {
     if call.entry.exempts(&pod.namespace, &pod.name) {
         return Ok(());
     }
-    ask::tell(&call.entry.agent_socket, &request(&call, pod))
+    ask::tell(&call.entry.agent_socket, &request(&call, pod)?)
         .map_err(|failure| refusal(&call.version, pod, &failure))
 }
 
@@ -107,10 +108,10 @@ fn may_go_on(call: &Call, what: &str, started: Instant) -> Result<(), Error> {
     if call.entry.exempts(&pod.namespace, &pod.name) {
         return Ok(());
     }
-    let failure = match ask::ask(&call.entry.agent_socket, what, &request(call, pod), started) {
+    let failure = match ask::ask(&call.entry.agent_socket, what, &request(call, pod)?, started) {
         Ok(answer) => {
             if let Some(note) = answer.note {
-                eprintln!("{PLUGIN}: {}/{}: {note}", pod.namespace, pod.name);
+                eprintln!("{PLUGIN}: {}/{}: {}", pod.namespace, pod.name, excerpt(&note));
             }
             return Ok(());
         }
@@ -120,8 +121,10 @@ fn may_go_on(call: &Call, what: &str, started: Instant) -> Result<(), Error> {
         let roster = Roster::read(&call.entry.state_file);
         if roster.as_ref().is_ok_and(|roster| !roster.concerns(&pod.namespace)) {
             eprintln!(
-                "{PLUGIN}: {}/{} starts without the agent, which has nothing to do with its namespace: {failure}",
-                pod.namespace, pod.name
+                "{PLUGIN}: {}/{} starts without the agent, which has nothing to do with its namespace: {}",
+                pod.namespace,
+                pod.name,
+                excerpt(&failure.to_string())
             );
             return Ok(());
         }
@@ -133,8 +136,9 @@ fn may_go_on(call: &Call, what: &str, started: Instant) -> Result<(), Error> {
     Err(refusal(&call.version, pod, &failure))
 }
 
-fn request(call: &Call, pod: &Pod) -> Request {
-    Request {
+/// What the agent is asked. Nothing the runtime says of the pod is used in messages before it was looked at here.
+fn request(call: &Call, pod: &Pod) -> Result<Request, Error> {
+    let request = Request {
         container_id: call.container.clone(),
         netns: call.netns.clone(),
         ifname: call.interface.clone(),
@@ -142,6 +146,11 @@ fn request(call: &Call, pod: &Pod) -> Request {
         pod_name: pod.name.clone(),
         pod_uid: pod.uid.clone(),
         addresses: call.addresses(),
+    };
+    match request.flaw() {
+        None => Ok(request),
+        Some(flaw) => Err(Error::new(&call.version, Code::Environment, flaw.to_string())
+            .because("the runtime or its configuration of CNI is at fault")),
     }
 }
 
@@ -177,5 +186,5 @@ fn refusal(version: &str, pod: &Pod, failure: &Failure) -> Error {
             "the runtime or its configuration of CNI is at fault",
         ),
     };
-    Error::new(version, code, what).because(format!("{failure}; {remedy}"))
+    Error::new(version, code, what).because(format!("{}; {remedy}", excerpt(&failure.to_string())))
 }

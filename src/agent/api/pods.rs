@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::board::{Board, State, Status};
 use crate::cluster::{PodView, View, Why, Wish};
+use crate::cni::message::excerpt;
 use crate::pod::{Capture, Uid, Workload};
 
 /// One pod.
@@ -58,6 +59,7 @@ fn row(uid: &Uid, pod: Option<&PodView>, status: Option<&Status>) -> Option<Pod>
         status.map(|status| &status.workload).or(pod.map(|pod| &pod.workload))?;
     let wish = pod.map(|pod| &pod.wish);
     let (state, reason) = state(wish, status);
+    let brief = |text: &String| excerpt(text).into_owned();
     let capture = match (status, wish) {
         (Some(status), _) => Some(&*status.capture),
         (None, Some(Wish::Enrol(capture))) => Some(&**capture),
@@ -69,13 +71,13 @@ fn row(uid: &Uid, pod: Option<&PodView>, status: Option<&Status>) -> Option<Pod>
         name: name.clone(),
         service_account: service_account.clone(),
         state,
-        reason,
+        reason: reason.as_ref().map(brief),
         since: status.and_then(|status| rfc3339(status.since)),
         netns: status.and_then(|status| status.netns).map(|id| id.to_string()),
         nodes: status.map_or(0, |status| status.nodes),
         repairs: status.map_or(0, |status| status.repairs),
         capture: capture.map(captured),
-        complaints: pod.map(|pod| pod.complaints.clone()).unwrap_or_default(),
+        complaints: pod.map(|pod| pod.complaints.iter().map(brief).collect()).unwrap_or_default(),
     })
 }
 

@@ -350,6 +350,35 @@ async fn what_is_no_pods_namespace_is_refused() {
     assert!(agent.handed.of(&"u".into()).is_none());
 }
 
+#[tokio::test]
+async fn reasons_of_any_length_are_cut_in_answers_and_in_the_list() {
+    let netns = Netns::create().unwrap();
+    let agent = Agent::start(Some(shop(true)));
+    let answer = agent.asking("add", &request(&netns));
+    agent.until_handed("u").await;
+    agent.post(quarantined(&"long ".repeat(1 << 20)), Some(netns.id()), 0);
+    let (_, refusal) = soon(answer).await.unwrap();
+    let (_, pods) = ask(agent.socket(), "GET", "/v1/pods", String::new()).await;
+    for text in [reason(&refusal), reason(&pods[0])] {
+        assert!(text.starts_with("long long") && text.len() < 3000, "{} bytes", text.len());
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_none_are_refused() {
+    let netns = Netns::create().unwrap();
+    let agent = Agent::start(Some(shop(true)));
+    for (field, value) in
+        [("podName", "../x"), ("podNamespace", "shop?a=b"), ("containerId", ""), ("ifname", "a b")]
+    {
+        let mut request = request(&netns);
+        request[field] = json!(value);
+        let (status, answer) = agent.ask("add", &request).await;
+        assert_eq!(status, 400, "{field}");
+        assert!(reason(&answer).contains("cannot be right"), "{answer}");
+    }
+}
+
 #[test]
 fn the_hosts_files_are_looked_for_below_the_prefix() {
     let seen = |prefix: &str| add::seen_from_here(Path::new(prefix), "/var/run/netns/x");

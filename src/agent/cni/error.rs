@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::VERSIONS;
+use super::message::excerpt;
 
 /// The codes of the specification that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,8 @@ pub(super) struct Error {
 impl Error {
     /// A failure and what failed.
     pub(super) fn new(version: &str, code: Code, message: impl Into<String>) -> Self {
-        Self { version: version.to_owned(), code, message: message.into(), details: String::new() }
+        let message = excerpt(&message.into()).into_owned();
+        Self { version: excerpt(version).into_owned(), code, message, details: String::new() }
     }
 
     /// One that came before the runtime's version was known.

@@ -178,12 +178,55 @@ fn what_makes_no_sense_is_explained_with_the_right_code() {
         (add().version("2.0.0"), 1, "2.0.0"),
         (Call::new("ADD"), 7, "prevResult"),
         (Call::new("CHECK"), 7, "prevResult"),
-        (add().previous("7"), 7, "prevResult"),
+        (
+            add().arguments(&format!("K8S_POD_NAMESPACE=shop;K8S_POD_NAME={}", "x".repeat(60_000))),
+            4,
+            "K8S_POD_NAME",
+        ),
+        (add().arguments("K8S_POD_NAMESPACE=sh/op;K8S_POD_NAME=x"), 4, "K8S_POD_NAMESPACE"),
+        (add().arguments("K8S_POD_NAMESPACE=shop;K8S_POD_NAME=x;K8S_POD_UID=a\u{1b}[2J"), 4, "K8S_POD_UID"),
     ];
     for (call, code, hint) in cases {
         let output = node.run(&call);
         let error = output.error(code);
         assert!(error.contains(hint), "{hint}: {error}");
+        let printed = output.stdout.len() + output.stderr.len();
+        assert!(printed < 10_000 && !error.contains('\u{1b}'), "{hint}: {printed}: {error}");
+    }
+}
+
+#[test]
+fn a_reason_of_any_length_is_cut_and_what_to_do_is_said_all_the_same() {
+    let node = Node::new();
+    let refusal = json!({ "reason": "ä".repeat(20_000), "ready": true }).to_string();
+    let _agent = Agent::at(&node.socket(), Manners::Answers(503, refusal.leak()));
+    let output = node.run(&Call::new("ADD").previous(PREVIOUS));
+    let error = output.error(11);
+    assert!(error.contains("ää") && error.contains("tried again by the kubelet"), "{error}");
+    assert!(output.stdout.len() < 5000 && output.stderr.len() < 5000, "{}", output.stderr.len());
+}
+
+#[test]
+fn a_result_is_passed_on_unchanged_whether_the_plugin_understands_it_or_not() {
+    let node = Node::new();
+    node.remember(NOBODY);
+    let results = [
+        r#"{"cniVersion":"1.0.0","ips":null}"#,
+        r#"{"cniVersion":"1.0.0","ips":7}"#,
+        r#"{"cniVersion":7,"ips":[{"address":null},{}]}"#,
+        "[null]",
+        "7",
+    ];
+    for previous in results {
+        // Without the agent, for a namespace outside the mesh; for a container that is no pod; and for one that is asked about.
+        for call in [Call::new("ADD"), Call::new("ADD").arguments("")] {
+            let output = node.run(&call.previous(previous));
+            assert_eq!((output.stdout.as_str(), output.code), (previous, 0), "{output:?}");
+        }
+        let agent = Agent::at(&node.socket(), Manners::Answers(200, ENROLLED));
+        let output = node.run(&Call::new("ADD").previous(previous));
+        assert_eq!((output.stdout.as_str(), output.code), (previous, 0), "{output:?}");
+        assert_eq!(agent.requests()[0].1["addresses"], json!([]), "{previous}");
     }
 }
 
