@@ -23,6 +23,7 @@ use crate::cluster::Views;
 use crate::cni::message::{Answer, HELLO, Refusal, Request, excerpt};
 use crate::handed::Handed;
 use crate::namespaces::Host;
+use crate::presence::Registry;
 use crate::serving::{self, Limits};
 
 pub(crate) use measured::{DURATION, describe_metrics};
@@ -76,6 +77,8 @@ pub(crate) enum Error {
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
     pub(crate) views: Views,
+    /// Asked for pods that are in no view.
+    pub(crate) registry: Arc<dyn Registry>,
     pub(crate) boards: Boards,
     pub(crate) handed: Handed,
     pub(crate) host: Host,

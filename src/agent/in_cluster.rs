@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use culvert_process::exit::Failure;
 use culvert_process::signal::Stop;
+use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
@@ -54,7 +55,7 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     let source = Source::new(client.clone(), &settings, kubernetes::Pace::default());
     let freshness = Some(source.freshness());
     tasks.spawn(source.run(publish));
-    tasks.spawn(api::serve(socket, sources(&agent, &views, args)));
+    tasks.spawn(api::serve(socket, sources(&agent, &views, args, client.clone())));
     tasks.spawn(roster::keep(args.install.state_file(), views.clone()));
     let installation = install(args, &settings, &mut tasks);
     let has_plugin = installation.is_some();
@@ -95,9 +96,10 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     if broken { result.and(Err(Failure::runtime(Broken))) } else { result }
 }
 
-fn sources(agent: &Agent, views: &Views, args: &Args) -> api::Sources {
+fn sources(agent: &Agent, views: &Views, args: &Args, client: Client) -> api::Sources {
     api::Sources {
         views: views.clone(),
+        registry: Arc::new(kubernetes::ApiServer::new(client)),
         boards: agent.boards.clone(),
         handed: agent.handed(),
         host: agent.host().clone(),

@@ -23,12 +23,14 @@ mod facts;
 mod list;
 pub(crate) mod metered;
 pub(crate) mod pause;
+mod registry;
 pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod source;
 mod wire;
 
 pub(crate) use pause::Pace;
+pub(crate) use registry::ApiServer;
 
 #[cfg(test)]
 mod rig;

@@ -36,6 +36,7 @@ mod leftovers;
 mod namespaces;
 mod pod;
 mod pods_file;
+mod presence;
 mod probes;
 mod roster;
 mod rules;

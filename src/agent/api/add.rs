@@ -19,12 +19,13 @@ use crate::cluster::{PodView, View, Why, Wish};
 use crate::cni::message::{Answer, Request};
 use crate::handed::{Handed, Sandbox};
 use crate::pod::Uid;
+use crate::presence::Presence;
 use crate::roster::Roster;
 
 /// How long a pod may be unknown. The kubelet and the agent learn of it at about the same time.
 const FIND: Duration = Duration::from_secs(5);
 
-/// How long it may take to get it into the mesh. With [`FIND`] less than the plugin waits.
+/// How long it may take to get it into the mesh. With [`FIND`] and a question to the API server less than the plugin waits.
 const ENROL: Duration = Duration::from_secs(20);
 
 /// Why nothing is known.
@@ -58,7 +59,7 @@ pub(super) async fn add(sources: &Sources, request: &Request) -> Result<Answer, 
 /// What is known of a pod that is being started.
 enum Found {
     Pod(Uid, Arc<PodView>),
-    /// Not of it, but its namespace has nothing to do with the mesh.
+    /// Nobody can say anything of it, but its namespace has nothing to do with the mesh.
     Nothing(String),
 }
 
@@ -69,23 +70,67 @@ async fn find(sources: &Sources, request: &Request) -> Result<Found, Failure> {
     if let Ok(Err(_)) = timeout(FIND, known).await {
         return Err(Failure::NotReady("the agent is stopping".to_owned()));
     }
-    let view = views.borrow().clone();
+    match latest(sources, request)? {
+        Sight::Pod(uid, pod) => Ok(Found::Pod(uid, pod)),
+        Sight::Outside => unheard_of(sources, request).await,
+        Sight::Inside => Err(not_heard(request, "it may have to be in the mesh; is the API server slow?")),
+    }
+}
+
+/// What the latest view has of a pod.
+enum Sight {
+    Pod(Uid, Arc<PodView>),
+    /// Nothing, and nothing in its namespace is in the mesh.
+    Outside,
+    /// Nothing, and its namespace may be in the mesh.
+    Inside,
+}
+
+fn latest(sources: &Sources, request: &Request) -> Result<Sight, Failure> {
+    let view = sources.views.borrow().clone();
     let Some(view) = view else {
         return Err(Failure::NotReady(NOT_LISTED.to_owned()));
     };
     if let Some((uid, pod)) = lookup(&view, request) {
-        return Ok(Found::Pod(uid, pod));
+        return Ok(Sight::Pod(uid, pod));
     }
+    let namespace = request.pod_namespace.as_str();
+    let outside = view.namespaces.contains_key(namespace) && !Roster::of(&view).concerns(namespace);
+    Ok(if outside { Sight::Outside } else { Sight::Inside })
+}
+
+/// The views may be behind, and the pod may be the first of its namespace that is in the mesh: it passes only when nobody can be asked.
+async fn unheard_of(sources: &Sources, request: &Request) -> Result<Found, Failure> {
+    let said = sources.registry.presence(&request.pod_namespace, &request.pod_name).await;
+    // It may have been heard of meanwhile.
+    match latest(sources, request)? {
+        Sight::Pod(uid, pod) => return Ok(Found::Pod(uid, pod)),
+        Sight::Inside => return Err(not_heard(request, "it may have to be in the mesh by now")),
+        Sight::Outside => {}
+    }
+    let why = match said {
+        Presence::There => {
+            "the API server has it: the watches are behind, and it may have to be in the mesh".to_owned()
+        }
+        Presence::Absent => "the API server has none of that name".to_owned(),
+        Presence::Refused(why) => format!("whether it has to be in the mesh cannot be asked: {why}"),
+        Presence::Silence(why) => {
+            let unheard = unheard(request);
+            return Ok(Found::Nothing(format!(
+                "{unheard}; nothing in its namespace is in the mesh, and the API server cannot be asked, so it starts: {why}"
+            )));
+        }
+    };
+    Err(not_heard(request, &why))
+}
+
+fn not_heard(request: &Request, why: &str) -> Failure {
+    Failure::Retry(format!("{}, and {why}", unheard(request)))
+}
+
+fn unheard(request: &Request) -> String {
     let (namespace, name) = (&request.pod_namespace, &request.pod_name);
-    let unknown = format!("the agent has not heard of the pod {namespace}/{name} within {FIND:?}");
-    let out_of_the_mesh =
-        view.namespaces.contains_key(namespace.as_str()) && !Roster::of(&view).concerns(namespace);
-    if out_of_the_mesh {
-        return Ok(Found::Nothing(format!(
-            "{unknown}; nothing in its namespace is in the mesh, so it starts"
-        )));
-    }
-    Err(Failure::Retry(format!("{unknown}, and it may have to be in the mesh; is the API server slow?")))
+    format!("the agent has not heard of the pod {namespace}/{name} within {FIND:?}")
 }
 
 /// Finds a pod by its UID, since names are reused; by its name if the runtime does not say the UID, or says another one than the

@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use culvert_sys::netns::{Netns, NetnsId};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -19,14 +21,33 @@ use crate::board::{Board, State, Status};
 use crate::cluster::{PodView, View, Why, Wish};
 use crate::durable::tests::Scratch;
 use crate::pod::{Uid, Workload};
+use crate::presence::Presence;
 
 pub(crate) mod cluster;
 mod pods;
+
+/// An API server that says what it is told to.
+#[derive(Debug, Default)]
+struct Scripted {
+    /// Nobody can be asked where there is nothing.
+    says: Mutex<Option<Presence>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Registry for Scripted {
+    fn presence<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Presence> {
+        self.asked.lock().unwrap().push(format!("{namespace}/{name}"));
+        let silence = || Presence::Silence("no route to host".to_owned());
+        let says = self.says.lock().unwrap().clone().unwrap_or_else(silence);
+        Box::pin(std::future::ready(says))
+    }
+}
 
 /// An agent, its cluster and its enrolment.
 struct Agent {
     scratch: Scratch,
     views: watch::Sender<Option<Arc<View>>>,
+    registry: Arc<Scripted>,
     boards: watch::Sender<Arc<Board>>,
     handed: Handed,
     task: JoinHandle<()>,
@@ -37,15 +58,17 @@ impl Agent {
         let scratch = Scratch::new();
         let (views, boards) = (watch::channel(view.map(Arc::new)).0, watch::channel(Arc::default()).0);
         let handed = Handed::default();
+        let registry = Arc::new(Scripted::default());
         let sources = Sources {
             views: views.subscribe(),
+            registry: Arc::clone(&registry) as Arc<dyn Registry>,
             boards: boards.subscribe(),
             handed: handed.clone(),
             host: Host::find(Path::new("/proc")).unwrap(),
             host_prefix: PathBuf::new(),
         };
         let task = tokio::spawn(serve(bind(&scratch.join("run/agent.sock")).unwrap(), sources));
-        Self { scratch, views, boards, handed, task }
+        Self { scratch, views, registry, boards, handed, task }
     }
 
     fn socket(&self) -> PathBuf {
@@ -274,6 +297,61 @@ async fn an_unknown_pod_starts_only_where_nothing_is_in_the_mesh() {
         }
     }
     assert!(start.elapsed() >= Duration::from_secs(5), "the cluster may be late");
+    assert_eq!(*agent.registry.asked.lock().unwrap(), ["idle/web"], "nothing else would help the others");
+}
+
+#[tokio::test]
+async fn an_unknown_pod_passes_only_when_nobody_can_be_asked_for_it() {
+    let netns = Netns::create().unwrap();
+    let refused = Presence::Refused("forbidden".to_owned());
+    let cases = [
+        (Presence::There, "watches are behind"),
+        (Presence::Absent, "none of that name"),
+        (refused, "forbidden"),
+    ];
+    let answers = cases.map(|(says, hint)| {
+        let agent = Agent::start(Some(view(&[("shop", false)], [])));
+        *agent.registry.says.lock().unwrap() = Some(says);
+        let answer = agent.asking("add", &request(&netns));
+        (agent, answer, hint)
+    });
+    for (agent, answer, hint) in answers {
+        let (status, answer) = soon(answer).await.unwrap();
+        assert_eq!((status, &answer["ready"]), (503, &json!(true)), "{answer}");
+        assert!(reason(&answer).contains(hint), "{hint}: {answer}");
+        assert_eq!(*agent.registry.asked.lock().unwrap(), ["shop/web"]);
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_is_heard_of_while_the_api_server_is_asked_is_taken_into_the_mesh() {
+    #[derive(Debug)]
+    struct Late(watch::Sender<Option<Arc<View>>>);
+
+    impl Registry for Late {
+        fn presence<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Presence> {
+            self.0.send_replace(Some(Arc::new(shop(true))));
+            Box::pin(std::future::ready(Presence::Silence("no route to host".to_owned())))
+        }
+    }
+
+    let netns = Netns::create().unwrap();
+    let (views, boards) =
+        (watch::channel(Some(Arc::new(view(&[("shop", false)], [])))).0, watch::channel(Arc::default()).0);
+    let sources = Sources {
+        views: views.subscribe(),
+        registry: Arc::new(Late(views)),
+        boards: boards.subscribe(),
+        handed: Handed::default(),
+        host: Host::find(Path::new("/proc")).unwrap(),
+        host_prefix: PathBuf::new(),
+    };
+    let mut changes = sources.handed.changes();
+    let scratch = Scratch::new();
+    let socket = scratch.join("agent.sock");
+    let _task = tokio::spawn(serve(bind(&socket).unwrap(), sources));
+    tokio::spawn(ask(socket, "POST", "/v1/cni/add", request(&netns).to_string()));
+    soon(changes.wait_for(|all| all.contains_key("u"))).await.unwrap();
 }
 
 #[tokio::test]
