@@ -7,6 +7,9 @@ use super::Annotations;
 /// As much of a wrong value as is repeated to people; anybody may have written it.
 const SHOWN: usize = 64;
 
+/// The longest value that is looked at, in bytes: all that may be listed fits, and whoever writes more does not get the agent's time.
+pub(crate) const LONGEST: usize = 4096;
+
 /// What is wrong with a value, and what would be right.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong(pub(super) String);
@@ -33,7 +36,7 @@ impl<'a> Reader<'a> {
             Some(value) => (value, ""),
             None => (self.namespace?.get(name)?, " of the namespace"),
         };
-        match parse(value) {
+        match short(value).and_then(parse) {
             Ok(parsed) => Some(parsed),
             Err(Wrong(reason)) => {
                 let value = shown(value);
@@ -43,6 +46,13 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+fn short(value: &str) -> Result<&str, Wrong> {
+    if value.len() > LONGEST {
+        return Err(Wrong(format!("it is longer than {LONGEST} bytes; shorten it")));
+    }
+    Ok(value)
 }
 
 /// A foreign text, fit for a message.
@@ -80,11 +90,13 @@ pub(super) fn interfaces(text: &str) -> Result<Vec<String>, Wrong> {
             )));
         }
         if !names.iter().any(|known| known == name) {
+            if names.len() == MAX_VIRTUAL_INTERFACES {
+                return Err(Wrong(format!(
+                    "these are more than {MAX_VIRTUAL_INTERFACES} interfaces; leave some out"
+                )));
+            }
             names.push(name.to_owned());
         }
-    }
-    if names.len() > MAX_VIRTUAL_INTERFACES {
-        return Err(Wrong(format!("it names {}; name at most {MAX_VIRTUAL_INTERFACES}", names.len())));
     }
     Ok(names)
 }

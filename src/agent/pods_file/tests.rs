@@ -70,6 +70,9 @@ fn annotations_say_what_of_a_pod_is_captured_as_they_do_in_kubernetes() {
         wrong.starts_with("/etc/pods.yaml:7: pod `server-1`: the annotation culvert.dev/exclude-"),
         "{wrong}"
     );
+    let long = format!("culvert.dev/exclude-outbound-ports: '{}'", "80,".repeat(2000));
+    let long = read(&with(&long)).unwrap_err();
+    assert!(long.contains("it is longer than 4096 bytes; shorten it") && long.len() < 400, "{long}");
     let unknown = read(&with("culvert.dev/exclude-ports: '1'")).unwrap_err();
     assert!(unknown.contains("the annotation `culvert.dev/exclude-ports` is unknown"), "{unknown}");
 }

@@ -256,7 +256,8 @@ fn what_is_wrong_has_no_effect_and_is_told_once() {
     check(VIRTUAL_INTERFACES, "tap0,,tap1", "`` is not the name");
     check(VIRTUAL_INTERFACES, "a b", "`a b` is not");
     let many: Vec<_> = (0..65).map(|n| format!("tap{n}")).collect();
-    check(VIRTUAL_INTERFACES, &many.join(","), "it names 65; name at most 64");
+    check(VIRTUAL_INTERFACES, &many.join(","), "more than 64 interfaces");
+    check(VIRTUAL_INTERFACES, &format!("{},-x", many.join(",")), "more than 64 interfaces");
 
     for name in [EXCLUDE_OUTBOUND_PORTS, EXCLUDE_INBOUND_PORTS] {
         check(name, "80,abc,443", "`abc` is neither a port nor a range");
@@ -275,7 +276,7 @@ fn what_is_wrong_has_no_effect_and_is_told_once() {
         check(name, "15008", "port 15008 is");
         check(name, "15006", "port 15006 is");
         check(name, "15053", "port 15053 is");
-        check(name, &"9".repeat(100_000), "is neither a port");
+        check(name, &"9".repeat(4096), "is neither a port");
         check(name, "80\n443", "`80\\n443` is neither");
     }
     check(EXCLUDE_OUTBOUND_CIDRS, "10.0.0.0/33", "`10.0.0.0/33` is not a network");
@@ -287,12 +288,34 @@ fn what_is_wrong_has_no_effect_and_is_told_once() {
 }
 
 #[test]
+fn what_is_too_long_is_not_even_looked_at() {
+    let names: Vec<_> = (0..65_001).map(|n| format!("t{n}")).collect();
+    let begun = std::time::Instant::now();
+    for name in annotations::CAPTURE {
+        for value in [names.join(","), "9".repeat(4097), " ".repeat(4097), "ü".repeat(2049)] {
+            let (capture, complaints) = captured(json!({ name: value }), json!({}));
+            assert_eq!(capture, captured(json!({}), json!({})).0, "{name}");
+            let [complaint] = complaints.as_slice() else { panic!("{name}: {complaints:?}") };
+            assert!(complaint.contains("it is longer than 4096 bytes; shorten it"), "{complaint}");
+            assert!(complaint.len() < 700, "{complaint}");
+        }
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn sixty_four_are_allowed() {
     let networks: Vec<_> = (0..64).map(|n| format!("10.0.{n}.0/24")).collect();
+    let names: Vec<_> = (0..64).map(|n| format!("an-interface-{n:02}")).collect();
     let (capture, complaints) = captured(
-        json!({ EXCLUDE_OUTBOUND_PORTS: "1000-1063", EXCLUDE_OUTBOUND_CIDRS: networks.join(",") }),
+        json!({
+            EXCLUDE_OUTBOUND_PORTS: "1000-1063",
+            EXCLUDE_OUTBOUND_CIDRS: networks.join(","),
+            VIRTUAL_INTERFACES: format!("{0},{0}", names.join(",")),
+        }),
         json!({}),
     );
+    assert_eq!(capture.rules.virtual_interfaces, names, "one that is named twice is one");
     assert_eq!(complaints, Vec::<String>::new());
     assert_eq!(capture.rules.passed.outbound_ports.len(), 64);
     assert_eq!(capture.rules.passed.outbound_networks.len(), 64);
