@@ -7,6 +7,9 @@
 //!  outside: not wished, and off the board ─▶ no annotation, after 2 s
 //! ```
 //!
+//! Who waits longest comes first, pods outside the mesh last. A pod that is written to again and again is written to at growing distances, so that nobody who
+//! undoes what is written, or has pods come and go, keeps the others waiting; only what we said ourselves is taken back at once.
+//!
 //! Pure: views, boards and results go in, with the time; writes come out, one at a time for each pod, and the newest state counts.
 //! An annotation that others wrote is judged like our own.
 
@@ -15,10 +18,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::lately::Lately;
 use crate::backoff::Backoff;
 use crate::board::{Board, State, Status};
 use crate::cluster::{Claim, PodView, View, Wish};
 use crate::pod::{Uid, Workload};
+
+mod lately;
 
 #[cfg(test)]
 mod tests;
@@ -41,9 +47,13 @@ pub(super) struct Claims(BTreeMap<Uid, Pod>);
 struct Pod {
     workload: Workload,
     shown: Claim,
+    shown_since: Instant,
     standing: Standing,
     since: Instant,
     written: Option<Written>,
+    /// What we wrote last, even if it does not count any more.
+    said: Option<Claim>,
+    lately: Lately,
     is_being_written: bool,
     backoff: Option<Backoff>,
 }
@@ -66,6 +76,16 @@ enum Standing {
     Outside,
     /// Nothing can be said.
     Unknown,
+}
+
+/// What is written first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// Others believe what they should not of a pod of the mesh, or because we said it.
+    ReliedOn,
+    Usual,
+    /// What was written by hand to pods that are not in the mesh. Anybody can make any number of those.
+    Outside,
 }
 
 /// One annotation to be written.
@@ -97,17 +117,18 @@ impl Claims {
                 (pod.standing, pod.since) = (standing, now);
             }
             if pod.shown != seen.claim {
-                (pod.shown, pod.written) = (seen.claim, None);
+                (pod.shown, pod.shown_since, pod.written) = (seen.claim, now, None);
             }
         }
     }
 
-    /// The next write that is due. Those that take back what others rely on come first.
+    /// The next write that is due: of the same urgency who waits longest.
     pub(super) fn next(&mut self, now: Instant) -> Option<Write> {
-        let due = |pod: &Pod| pod.due(now).is_some_and(|at| at <= now);
-        let takes_back = |pod: &Pod| pod.believed(now) == Claim::Enabled;
-        let find = |urgent: bool| self.0.iter().find(|(_, pod)| takes_back(pod) == urgent && due(pod));
-        let uid = find(true).or_else(|| find(false)).map(|(uid, _)| uid.clone())?;
+        let due = self.0.iter().filter_map(|(uid, pod)| {
+            let at = pod.due(now).filter(|at| *at <= now)?;
+            Some((pod.urgency(now), at, pod.lately, uid))
+        });
+        let uid = due.min().map(|(.., uid)| uid.clone())?;
         let pod = self.0.get_mut(&uid)?;
         let (claim, _) = pod.wanted(now)?;
         pod.is_being_written = true;
@@ -122,6 +143,8 @@ impl Claims {
             // The view will drop a pod that is gone; until then nothing is tried again.
             Fate::Written | Fate::Gone => {
                 pod.backoff = None;
+                pod.said = Some(write.claim);
+                pod.lately.note(now);
                 if pod.shown == write.over {
                     let until = now + BELIEVED;
                     pod.written = Some(Written { claim: write.claim, over: write.over, until });
@@ -144,9 +167,12 @@ impl Pod {
         Self {
             workload: seen.workload.clone(),
             shown: seen.claim,
+            shown_since: now,
             standing,
             since: now,
             written: None,
+            said: None,
+            lately: Lately::default(),
             is_being_written: false,
             backoff: None,
         }
@@ -177,8 +203,26 @@ impl Pod {
             return None;
         }
         let (_, after) = self.wanted(now)?;
-        let at = self.since + after;
-        Some(self.backoff.map_or(at, |backoff| backoff.retry_at().max(at)))
+        let rest = if self.takes_back(now) { None } else { self.lately.rests_until() };
+        let waits = [Some(self.shown_since), rest, self.backoff.map(Backoff::retry_at)];
+        Some(waits.into_iter().flatten().fold(self.since + after, Instant::max))
+    }
+
+    fn urgency(&self, now: Instant) -> Urgency {
+        let is_in_doubt = matches!(self.standing, Standing::Doubtful | Standing::Unserved);
+        if self.takes_back(now) || (is_in_doubt && self.believed(now) == Claim::Enabled) {
+            Urgency::ReliedOn
+        } else if self.standing == Standing::Outside {
+            Urgency::Outside
+        } else {
+            Urgency::Usual
+        }
+    }
+
+    /// Whether what we said ourselves is to be taken back. There is no more of that than of what was said.
+    fn takes_back(&self, now: Instant) -> bool {
+        let is_wanted = self.wanted(now).is_some_and(|(claim, _)| claim != Claim::Enabled);
+        is_wanted && self.said == Some(Claim::Enabled) && self.believed(now) == Claim::Enabled
     }
 }
 

@@ -273,3 +273,105 @@ fn what_others_rely_on_is_taken_back_first() {
     assert_eq!((second.uid.as_str(), second.claim), ("u1", Claim::Enabled));
     assert_eq!(rig.claims.next(rig.now), None);
 }
+
+/// A pod whose author writes `enabled` by hand again and again, and how often it is taken off within a time.
+fn undone(rig: &mut Rig, hand: Claim, within: Duration) -> usize {
+    let until = rig.now + within;
+    let mut writes = 0;
+    while rig.now < until {
+        if let Some(write) = rig.after(SECOND / 20) {
+            writes += 1;
+            rig.done(&write, Fate::Written);
+            rig.shows_claim(write.claim);
+            rig.at_once();
+        }
+        rig.shows_claim(hand);
+    }
+    writes
+}
+
+#[test]
+fn who_writes_by_hand_again_and_again_is_answered_at_growing_distances() {
+    let mut outside = Rig::passed(Claim::Absent);
+    outside.after(SECOND);
+    assert_eq!(undone(&mut outside, Claim::Enabled, 60 * SECOND), 3 + 5, "after 1, 2, 4, 8, 16 s");
+    assert_eq!(undone(&mut outside, Claim::Enabled, 600 * SECOND), 20, "every 30 s");
+    outside.shows_claim(Claim::Absent);
+    assert_eq!(outside.after(61 * SECOND), None);
+    outside.shows_claim(Claim::Enabled);
+    assert_eq!(claim(outside.at_once()), Some(Claim::Absent), "forgotten after a quiet minute");
+
+    let mut inside = Rig::enrolled(Claim::Absent);
+    inside.is(State::Enrolled, 1);
+    assert!(undone(&mut inside, Claim::Other, 600 * SECOND) < 30);
+}
+
+#[test]
+fn a_pod_that_comes_and_goes_is_believed_less_and_less_and_doubted_at_once() {
+    let mut rig = Rig::enrolled(Claim::Absent);
+    let (mut enabled, begun) = (0, rig.now);
+    while rig.now < begun + 600 * SECOND {
+        if let Some(write) = rig.is(State::Enrolled, 1).after(SECOND / 10) {
+            assert_eq!(write.claim, Claim::Enabled);
+            enabled += 1;
+            rig.done(&write, Fate::Written);
+            rig.shows_claim(Claim::Enabled);
+            let write =
+                rig.is(impaired(), 1).at_once().expect("what we said ourselves is taken back at once");
+            assert_eq!(write.claim, Claim::Pending);
+            rig.done(&write, Fate::Written);
+            rig.shows_claim(Claim::Pending);
+        }
+    }
+    assert!(enabled < 30, "{enabled} times");
+}
+
+#[test]
+fn failures_do_not_make_a_pod_wait_longer_afterwards() {
+    let mut rig = Rig::enrolled(Claim::Absent);
+    rig.is(State::Enrolled, 1);
+    for _ in 0..10 {
+        let write = rig.after(30 * SECOND).unwrap();
+        rig.done(&write, Fate::Failed);
+    }
+    let write = rig.after(30 * SECOND).unwrap();
+    rig.done(&write, Fate::Written);
+    rig.shows_claim(Claim::Enabled);
+    assert_eq!(rig.at_once(), None);
+    rig.shows_claim(Claim::Absent);
+    assert_eq!(claim(rig.at_once()), Some(Claim::Enabled));
+}
+
+/// Pods that are all due, in the order they are written.
+fn in_order(rig: &mut Rig) -> Vec<String> {
+    rig.claims.observe(&rig.view, Some(&rig.board), rig.now);
+    std::iter::from_fn(|| rig.claims.next(rig.now)).map(|write| write.uid.as_str().to_owned()).collect()
+}
+
+#[test]
+fn who_waits_longest_comes_first_and_pods_outside_the_mesh_last() {
+    let mut rig = Rig::enrolled(Claim::Absent);
+    rig.view.pods.clear();
+    let pod = |wish, claim| {
+        Arc::new(PodView { workload: workload(), addresses: [].into(), wish, claim, complaints: Vec::new() })
+    };
+    let (mesh, none) = (Wish::Enrol(Arc::default()), Wish::Pass(Why::NotLabelled));
+    let passing = |claim| pod(none.clone(), claim);
+    rig.view.pods.insert("a-by-hand".into(), passing(Claim::Absent));
+    rig.view.pods.insert("a-long-there".into(), pod(mesh.clone(), Claim::Enabled));
+    rig.is(State::Enrolled, 1);
+    let status = rig.board.remove("u1").unwrap();
+    rig.board.insert("a-long-there".into(), Arc::clone(&status));
+    assert_eq!(rig.at_once(), None);
+
+    rig.now += 60 * SECOND;
+    rig.view.pods.insert("z-new".into(), pod(mesh.clone(), Claim::Absent));
+    rig.board.insert("z-new".into(), Arc::clone(&status));
+    rig.claims.observe(&rig.view, Some(&rig.board), rig.now);
+    rig.now += SECOND / 20;
+    rig.view.pods.insert("a-by-hand".into(), passing(Claim::Enabled));
+    rig.view.pods.insert("a-long-there".into(), pod(mesh.clone(), Claim::Other));
+    rig.view.pods.insert("b-new".into(), pod(mesh, Claim::Absent));
+    rig.board.insert("b-new".into(), status);
+    assert_eq!(in_order(&mut rig), ["z-new", "a-long-there", "b-new", "a-by-hand"]);
+}
