@@ -61,7 +61,7 @@ use serve::Running;
 use state::Shared;
 
 pub use builders::{Object, definition, namespace, pod};
-pub use faults::{StreamingLists, TooOld, Trouble};
+pub use faults::{AnotherUid, StreamingLists, TooOld, Trouble};
 pub use refusal::Refusal;
 pub use state::Request;
 

@@ -102,6 +102,16 @@ pub enum TooOld {
     Status,
 }
 
+/// How a patch is refused that was meant for an object with another UID. Both are seen of real servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AnotherUid {
+    /// As a precondition that failed: 409.
+    #[default]
+    Conflict,
+    /// As a change of what cannot be changed: 422.
+    Invalid,
+}
+
 /// What becomes of a watch with `sendInitialEvents=true`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StreamingLists {
@@ -122,6 +132,7 @@ pub(crate) struct Faults {
     denied: BTreeSet<(String, String)>,
     pub(crate) token: Option<String>,
     pub(crate) too_old: TooOld,
+    pub(crate) another_uid: AnotherUid,
     pub(crate) streaming_lists: StreamingLists,
     pub(crate) no_bookmarks: bool,
     pub(crate) bookmark_interval: Duration,
@@ -136,6 +147,7 @@ impl Default for Faults {
             denied: BTreeSet::new(),
             token: None,
             too_old: TooOld::default(),
+            another_uid: AnotherUid::default(),
             streaming_lists: StreamingLists::default(),
             no_bookmarks: false,
             bookmark_interval: Duration::from_secs(60),

@@ -124,7 +124,9 @@ fn serve(shared: &Arc<Shared>, parts: &Parts, call: &Call, body: &Bytes) -> Resu
         "patch" => {
             let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let (kind, body) = (kind.unwrap_or_default(), parse(body)?);
-            let new = shared.change(|state| writes::patch(&mut state.store, place, kind, &body))?;
+            let new = shared.change(|State { store, faults, .. }| {
+                writes::patch(store, place, kind, &body, faults.another_uid)
+            })?;
             Ok(found(StatusCode::OK, &shape.object(&new)))
         }
         "delete" => delete(shared, call, &place, body, &shape),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::ApiServer;
-use super::faults::{StreamingLists, TooOld, Trouble};
+use super::faults::{AnotherUid, StreamingLists, TooOld, Trouble};
 use super::refusal::Refusal;
 use super::state::Request;
 use super::watches::Act;
@@ -93,6 +93,11 @@ impl ApiServer {
     /// How watches that are too old are told so.
     pub fn say_too_old(&self, how: TooOld) {
         self.shared.lock().faults.too_old = how;
+    }
+
+    /// How patches that were meant for an object with another UID are told so.
+    pub fn say_another_uid(&self, how: AnotherUid) {
+        self.shared.lock().faults.another_uid = how;
     }
 
     /// What becomes of watches with `sendInitialEvents=true`.

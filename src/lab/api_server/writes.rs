@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::faults::AnotherUid;
 use super::kinds::Kind;
 use super::patch;
 use super::refusal::Refusal;
@@ -80,11 +81,16 @@ pub(crate) fn patch(
     place: Place,
     content_type: &str,
     body: &Value,
+    another: AnotherUid,
 ) -> Result<Arc<Value>, Refusal> {
     let old = Arc::clone(place.object(store)?);
     let mut object = (*old).clone();
     patch::apply(&mut object, content_type, body)?;
     check_form(&object)?;
+    if another == AnotherUid::Invalid && object["metadata"]["uid"] != old["metadata"]["uid"] {
+        let why = format!("metadata.uid: Invalid value: {}: field is immutable", object["metadata"]["uid"]);
+        return Err(Refusal::invalid(&place.kind, &place.key.name, &why));
+    }
     check_identity(&place, &old, &object["metadata"])?;
     let new = permitted(&place, &old, object);
     Ok(store.replace(place.key, new))

@@ -1,6 +1,6 @@
 //! What clients may change over HTTP, and what they are told otherwise.
 
-use culvert_lab::api_server::{ApiServer, definition, namespace, pod};
+use culvert_lab::api_server::{AnotherUid, ApiServer, definition, namespace, pod};
 use serde_json::{Value, json};
 
 use crate::raw::{get, send};
@@ -90,6 +90,11 @@ fn a_patch_meant_for_another_object_or_an_older_state_is_a_conflict() {
         let older = patch(&server, path, &change("resourceVersion", &json!("0")));
         assert_eq!(reason(&older), (409, "Conflict"));
     }
+    server.say_another_uid(AnotherUid::Invalid);
+    let other = patch(&server, POD, &change("uid", &json!("other")));
+    assert_eq!(reason(&other), (422, "Invalid"));
+    let message = r#"Pod "web" is invalid: metadata.uid: Invalid value: "other": field is immutable"#;
+    assert_eq!(other.1["message"], message);
     assert_eq!(server.object("pods", "shop", "web").unwrap(), now);
     assert_eq!(patch(&server, POD, &change("uid", &now["metadata"]["uid"])).0, 200);
 }
