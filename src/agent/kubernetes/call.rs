@@ -59,9 +59,28 @@ impl Error {
         }
     }
 
-    /// Whether the same request would lead to the same again.
+    /// Whether the object of that name has another UID than the request says. Servers find that out as a precondition that failed, or
+    /// as a change of what cannot be changed.
+    pub(super) fn is_of_another(&self) -> bool {
+        let Self::Refused(status) = self else { return false };
+        match status.code {
+            409 => status.message.contains("UID in precondition"),
+            422 => {
+                let causes = status.details.iter().flat_map(|details| &details.causes);
+                // An object may be called `metadata.uid`, but not with a colon.
+                causes.map(|cause| &cause.field).any(|field| field == "metadata.uid")
+                    || status.message.contains("metadata.uid: ")
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the same request would lead to the same again. That somebody else wrote at the same time does not last.
     pub(super) fn is_final(&self) -> bool {
         match self {
+            Self::Refused(status) if status.code == 409 && status.reason == "Conflict" => {
+                self.is_of_another()
+            }
             Self::Refused(status) => status.code < 500 && status.code != 429,
             Self::Request(_) => true,
             Self::Timeout(_)

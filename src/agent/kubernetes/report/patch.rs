@@ -1,6 +1,6 @@
 //! Writing one pod's annotation.
 //!
-//! The UID goes along: the API server refuses (409) when the pod of that name is another one by now. The status is what is patched,
+//! The UID goes along: the API server refuses when the pod of that name is another one by now. The status is what is patched,
 //! because leave to do that is less than leave to change pods.
 
 use std::time::Duration;
@@ -46,5 +46,5 @@ pub(super) async fn claim(
 
 /// Whether a failure means that there is no such pod any more.
 pub(super) fn is_gone(error: &Error) -> bool {
-    matches!(error.code(), Some(404 | 409))
+    error.code() == Some(404) || error.is_of_another()
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use culvert_lab::api_server::{ApiServer, Trouble, namespace, pod};
+use culvert_lab::api_server::{AnotherUid, ApiServer, Trouble, namespace, pod};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -148,7 +148,14 @@ async fn a_claim_made_by_hand_is_removed() {
 
 #[tokio::test]
 async fn a_pod_made_anew_does_not_get_its_predecessors_annotation() {
+    for how in [AnotherUid::Conflict, AnotherUid::Invalid] {
+        a_pod_is_made_anew(how).await;
+    }
+}
+
+async fn a_pod_is_made_anew(how: AnotherUid) {
     let api = ApiServer::start().unwrap();
+    api.say_another_uid(how);
     api.create(ambient("shop")).unwrap();
     api.create(running("shop", "web", 1)).unwrap();
     let mut source = Watching::start(&api);
@@ -163,16 +170,23 @@ async fn a_pod_made_anew_does_not_get_its_predecessors_annotation() {
     let task = tokio::spawn(Reporter::new(client(&api), &settings(), pace()).run(stale, board, told));
     boards.send_replace(Arc::new([(old, status("web", &State::Enrolled, 1))].into()));
     eventually("a patch", || api.requests_of("patch", "pods/status").len() == 1).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let annotations = api.object("pods", "shop", "web").unwrap()["metadata"]["annotations"].clone();
     assert_eq!(annotations.get(REDIRECTION), None, "{annotations}");
-    assert_eq!(api.requests_of("patch", "pods/status").len(), 1, "it is not tried again");
+    assert_eq!(api.requests_of("patch", "pods/status").len(), 1, "{how:?}: it is not tried again");
     task.abort();
 }
 
 #[tokio::test]
 async fn refusals_are_waited_out() {
-    for trouble in [Trouble::status(500), Trouble::status(429), Trouble::garbage(), Trouble::silence()] {
+    for trouble in [
+        Trouble::status(500),
+        Trouble::status(409),
+        Trouble::status(422),
+        Trouble::status(429),
+        Trouble::garbage(),
+        Trouble::silence(),
+    ] {
         let rig = Rig::shop().await;
         rig.api.trouble(trouble.on("patch", "pods/status").times(1));
         rig.is(&["web"], &State::Enrolled, 1);
@@ -294,13 +308,15 @@ async fn all_claims_of_the_node_can_be_cleared() {
     api.create(running("shop", "plain", 9)).unwrap();
     api.create(pod("shop", "elsewhere").node("n2").annotation(REDIRECTION, "enabled")).unwrap();
     api.trouble(Trouble::status(503).times(2));
+    let conflicts = Trouble::status(409).on("patch", "pods/status").times(3);
+    api.trouble(conflicts);
     assert_eq!(clear_claims(&client(&api), NODE, PATIENCE).await.unwrap(), 3);
     let claims = |name: &str| api.object("pods", "shop", name).unwrap()["metadata"]["annotations"].clone();
     for name in ["enabled", "pending", "nonsense"] {
         assert_eq!(claims(name).get(REDIRECTION), None, "{name}");
     }
     assert_eq!(claims("elsewhere")[REDIRECTION], "enabled");
-    assert_eq!(api.requests_of("patch", "pods/status").len(), 3);
+    assert_eq!(api.requests_of("patch", "pods/status").len(), 3 + 3);
 }
 
 #[tokio::test]
