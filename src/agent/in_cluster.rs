@@ -9,12 +9,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use culvert_process::exit::Failure;
+use culvert_process::exit::{Chain, Failure};
 use culvert_process::signal::Stop;
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::agent::{Agent, Machine};
 use crate::args::Args;
@@ -25,7 +25,7 @@ use crate::expectations::Expectations;
 use crate::handed::Handed;
 use crate::install::{self, Installation};
 use crate::kubernetes;
-use crate::kubernetes::report::Reporter;
+use crate::kubernetes::report::{Reporter, Withdrawal};
 use crate::kubernetes::settings::Settings;
 use crate::kubernetes::source::Source;
 use crate::namespaces::Kubelet;
@@ -40,6 +40,9 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 #[error("a part of the agent has ended by itself; see the log before this")]
 struct Broken;
+
+/// How long pods that shall be let go of are kept because their annotations cannot be taken back.
+const TAKE_BACK: Duration = Duration::from_secs(5);
 
 /// Runs until asked to stop.
 pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result<(), Failure> {
@@ -68,6 +71,7 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
         tasks.spawn(host_probes::run(rules, agent.boards.clone()));
     }
     let reporter = Reporter::new(client, &settings, kubernetes::Pace::default());
+    let withdrawal = reporter.withdrawal();
     let told = reporter.run(views.clone(), agent.boards.clone(), occurrences);
     let reporting = tokio::spawn(told);
 
@@ -87,13 +91,25 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
                 return Exit::LeaveRules;
             }
         }
-        if args.release_on_exit { Exit::RemoveRules } else { Exit::LeaveRules }
+        if args.release_on_exit { release(&withdrawal).await } else { Exit::LeaveRules }
     };
     let result = agent.run(wishes, adopted, exit).await;
     tasks.shutdown().await;
     // With views, boards and occurrences the reasons to report have ended.
     let _ = tokio::time::timeout(LAST_WORDS, reporting).await;
     if broken { result.and(Err(Failure::runtime(Broken))) } else { result }
+}
+
+/// Peers must not send tunnels to pods that are let go of, so they are told first.
+async fn release(withdrawal: &Withdrawal) -> Exit {
+    match withdrawal.take_back(TAKE_BACK).await {
+        Ok(pods) => info!(pods, "their annotations are taken back, and they are let go of"),
+        Err(error) => {
+            let error = Chain(&error);
+            warn!(%error, "pods are let go of that may still be believed to be in the mesh");
+        }
+    }
+    Exit::RemoveRules
 }
 
 fn sources(agent: &Agent, views: &Views, args: &Args, client: Client) -> api::Sources {

@@ -26,6 +26,7 @@ struct Rig {
     _source: Watching,
     boards: watch::Sender<Arc<Board>>,
     telling: Telling,
+    withdrawal: Withdrawal,
     task: JoinHandle<()>,
 }
 
@@ -36,8 +37,9 @@ impl Rig {
         let (boards, board) = watch::channel(Arc::default());
         let (telling, told) = telling();
         let reporter = Reporter::new(client(&api), &settings(), pace());
+        let withdrawal = reporter.withdrawal();
         let task = tokio::spawn(reporter.run(source.views.clone(), board, told));
-        Self { api, _source: source, boards, telling, task }
+        Self { api, _source: source, boards, telling, withdrawal, task }
     }
 
     async fn shop() -> Self {
@@ -341,4 +343,40 @@ async fn what_cannot_be_cleared_is_told() {
     let error = clear_claims(&client(&api), NODE, Duration::from_secs(2)).await.unwrap_err();
     assert!(matches!(error, ClearError::List { .. }), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn what_is_taken_back_stays_so_whatever_becomes_of_the_pods() {
+    let rig = Rig::shop().await;
+    rig.api.create(running("shop", "cart", 2)).unwrap();
+    rig.is(&["web"], &State::Enrolled, 1);
+    rig.says("web", Some("enabled")).await;
+    // One is still on its way when it begins.
+    rig.api.trouble(Trouble::late(Duration::from_millis(500)).on("patch", "pods/status").times(1));
+    let patches = || rig.api.requests_of("patch", "pods/status").len();
+    rig.is(&["cart"], &State::Enrolled, 1);
+    eventually("a late patch", || patches() == 2).await;
+
+    assert_eq!(rig.withdrawal.take_back(PATIENCE).await.unwrap(), 2);
+    for name in ["web", "cart"] {
+        assert_eq!(rig.claim(name), None, "{name}");
+    }
+    rig.is(&["web"], &State::Impaired { reason: "x".into() }, 1);
+    rig.is(&["web"], &State::Enrolled, 1);
+    rig.tells("web", What::Left);
+    eventually("events go on", || rig.events().len() == 1).await;
+    assert_eq!(patches(), 4, "nothing more is written");
+    assert_eq!(rig.claim("web"), None);
+}
+
+#[tokio::test]
+async fn taking_back_has_an_end_when_the_server_is_away() {
+    let rig = Rig::shop().await;
+    rig.api.trouble(Trouble::silence().on("patch", "pods/status"));
+    rig.is(&["web"], &State::Enrolled, 1);
+    eventually("a patch", || !rig.api.requests_of("patch", "pods/status").is_empty()).await;
+    rig.api.refuse_connections();
+    let begun = tokio::time::Instant::now();
+    rig.withdrawal.take_back(Duration::from_secs(2)).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }

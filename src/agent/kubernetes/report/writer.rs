@@ -14,6 +14,7 @@ use super::super::metered;
 use super::super::pause::Pace;
 use super::claims::{Claims, Fate, Write};
 use super::patch;
+use super::withdrawal::Asked;
 use crate::board::Boards;
 use crate::cluster::{Claim, Views};
 
@@ -29,8 +30,15 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// How long nothing happens at most.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// Runs for as long as views and boards are published.
-pub(super) async fn run(client: &Client, pace: &Pace, mut views: Views, mut boards: Boards) {
+/// Runs for as long as views and boards are published, and nobody asks for a withdrawal. What is being written then is seen to its
+/// end, so that it cannot arrive later.
+pub(super) async fn run(
+    client: &Client,
+    pace: &Pace,
+    mut views: Views,
+    mut boards: Boards,
+    mut asked: Asked,
+) {
     let mut claims = Claims::default();
     let mut allowance = Allowance::new(Instant::now());
     let mut running = FuturesUnordered::new();
@@ -66,9 +74,11 @@ pub(super) async fn run(client: &Client, pace: &Pace, mut views: Views, mut boar
                 let fate = judge(&write, &result, &mut denied);
                 claims.done(&write, fate, Instant::now());
             }
+            () = asked.wait() => break,
             () = sleep_until(wake) => {}
         }
     }
+    while running.next().await.is_some() {}
 }
 
 fn observe(claims: &mut Claims, views: &Views, boards: Option<&Boards>, now: Instant) {
