@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 
 use ebpf_free_iptables::Options;
 
-use reader::{Reader, interfaces, switch};
+use reader::{LONGEST, Reader, interfaces, switch};
 
 mod exclusion;
 mod reader;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) const DNS_CAPTURE: &str = "ambient.istio.io/dns-capture";
 pub(crate) const BYPASS_INBOUND: &str = "ambient.istio.io/bypass-inbound-capture";
@@ -29,8 +32,23 @@ pub(crate) const CAPTURE: [&str; 6] = [
     EXCLUDE_OUTBOUND_CIDRS,
 ];
 
+/// Those that pods take from their namespace when they do not say otherwise.
+pub(crate) const OF_NAMESPACES: [&str; 3] =
+    [EXCLUDE_OUTBOUND_PORTS, EXCLUDE_INBOUND_PORTS, EXCLUDE_OUTBOUND_CIDRS];
+
 /// By name, as they were written.
 pub(crate) type Annotations = BTreeMap<String, String>;
+
+/// As much of a value as is ever looked at. What is too long stays too long.
+pub(crate) fn cut(mut value: String) -> String {
+    if value.len() > LONGEST {
+        let too_long = LONGEST + 1;
+        let end = (too_long..value.len()).find(|end| value.is_char_boundary(*end)).unwrap_or(value.len());
+        value.truncate(end);
+    }
+    value.shrink_to_fit();
+    value
+}
 
 /// The switches of a pod, where `usual` are those of pods that say nothing. An exclusion may also be the namespace's; everything else is
 /// the pod's own to say.

@@ -8,7 +8,7 @@ use super::Annotations;
 const SHOWN: usize = 64;
 
 /// The longest value that is looked at, in bytes: all that may be listed fits, and whoever writes more does not get the agent's time.
-pub(crate) const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 /// What is wrong with a value, and what would be right.
 #[derive(Debug, PartialEq, Eq)]

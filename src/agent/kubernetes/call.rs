@@ -12,8 +12,8 @@ use kube::core::Status;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-/// More than any answer to what we ask, of which pages of a list are the largest.
-const LONGEST_ANSWER: u64 = 256 << 20;
+/// The longest answer that is read. One object always fits: etcd takes less than 2 MiB, and escapes in JSON make six of one byte.
+pub(super) const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// A request as the client library makes it.
 pub(super) type Request = Result<http::Request<Vec<u8>>, kube::core::request::Error>;

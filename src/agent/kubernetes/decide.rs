@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ebpf_free_iptables::Options;
 
 pub(super) use self::selector::Selectors;
-use super::facts::{Life, NamespaceFacts, PodFacts};
+use super::facts::{Life, NamespaceFacts, PodFacts, Relevant};
 use crate::annotations;
 use crate::cluster::{Claim, Why, Wish};
 use crate::pod::Capture;
@@ -29,9 +29,20 @@ pub(super) const REDIRECTION: &str = "ambient.istio.io/redirection";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const SIDECAR: &str = "sidecar.istio.io/status";
 
-/// Whether an annotation means something.
-pub(super) fn is_known(name: &str) -> bool {
-    [REDIRECTION, MIRROR, SIDECAR].iter().chain(&annotations::CAPTURE).any(|known| *known == name)
+/// As much of a pod's annotation as decisions depend on; nothing of one that means nothing.
+pub(super) fn of_pod(name: &str, value: String) -> Option<String> {
+    match name {
+        // Only whether they are there matters.
+        MIRROR | SIDECAR => Some(String::new()),
+        REDIRECTION if matches!(value.as_str(), "enabled" | "pending") => Some(value),
+        REDIRECTION => Some(String::new()),
+        _ => annotations::CAPTURE.contains(&name).then(|| annotations::cut(value)),
+    }
+}
+
+/// The same for a namespace's.
+pub(super) fn of_namespace(name: &str, value: String) -> Option<String> {
+    annotations::OF_NAMESPACES.contains(&name).then(|| annotations::cut(value))
 }
 
 /// What holds for all pods.
@@ -42,6 +53,15 @@ pub(crate) struct Enablement {
     pub(super) excluded: BTreeSet<String>,
     /// What the packet rules do, unless a pod says otherwise.
     pub(super) rules: Options,
+}
+
+impl Enablement {
+    /// The labels decisions depend on.
+    pub(super) fn relevant(&self) -> Relevant {
+        let mut pod = self.selectors.pod_labels();
+        pod.insert(MODE.to_owned());
+        Relevant { pod: pod.into(), namespace: self.selectors.namespace_labels().into() }
+    }
 }
 
 /// About one pod.

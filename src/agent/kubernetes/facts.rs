@@ -1,6 +1,7 @@
 //! What decisions about a pod depend on, out of what the API server writes.
 //!
-//! Kept for each pod for as long as it is there, so annotations that nobody asks for are dropped. Nothing is decided here.
+//! Kept for as long as the pod or the namespace is there, and anybody may write on them: labels and annotations that nobody asks for
+//! are dropped, and no more is kept of the others than is looked at. Nothing is decided here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,13 +15,21 @@ mod probes;
 #[cfg(test)]
 mod tests;
 
+/// Keys of the labels that decisions depend on.
+#[derive(Debug, Clone)]
+pub(super) struct Relevant {
+    pub(super) pod: Arc<BTreeSet<String>>,
+    pub(super) namespace: Arc<BTreeSet<String>>,
+}
+
 /// One pod of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PodFacts {
     pub(super) uid: Uid,
     pub(super) workload: Workload,
+    /// Those that decisions depend on.
     pub(super) labels: BTreeMap<String, String>,
-    /// Those that mean something to us.
+    /// The same, as far as they are looked at.
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) host_network: bool,
     pub(super) life: Life,
@@ -42,14 +51,15 @@ pub(super) enum Life {
 pub(super) struct NamespaceFacts {
     pub(super) uid: String,
     pub(super) name: Arc<str>,
+    /// Those that decisions depend on.
     pub(super) labels: BTreeMap<String, String>,
-    /// Those that mean something to us.
+    /// The same, as far as they are looked at.
     pub(super) annotations: BTreeMap<String, String>,
 }
 
 impl PodFacts {
     /// Nothing when it is no pod of a cluster: it has no UID.
-    pub(super) fn of(pod: wire::Pod) -> Option<Self> {
+    pub(super) fn of(pod: wire::Pod, relevant: &Relevant) -> Option<Self> {
         let wire::Pod { metadata, spec, status } = pod;
         if metadata.uid.is_empty() {
             return None;
@@ -66,8 +76,8 @@ impl PodFacts {
                 name: metadata.name,
                 namespace: metadata.namespace,
             },
-            labels: metadata.labels,
-            annotations: known(metadata.annotations),
+            labels: known(metadata.labels, &relevant.pod),
+            annotations: parts(metadata.annotations, decide::of_pod),
             host_network: spec.host_network,
             addresses: addresses.into(),
         })
@@ -75,15 +85,28 @@ impl PodFacts {
 }
 
 impl NamespaceFacts {
-    pub(super) fn of(namespace: wire::Namespace) -> Option<Self> {
+    pub(super) fn of(namespace: wire::Namespace, relevant: &Relevant) -> Option<Self> {
         let wire::Meta { uid, name, labels, annotations, .. } = namespace.metadata;
-        (!name.is_empty()).then(|| Self { uid, name: name.into(), labels, annotations: known(annotations) })
+        (!name.is_empty()).then(|| Self {
+            uid,
+            name: name.into(),
+            labels: known(labels, &relevant.namespace),
+            annotations: parts(annotations, decide::of_namespace),
+        })
     }
 }
 
-fn known(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    annotations.retain(|name, _| decide::is_known(name));
-    annotations
+fn known(mut labels: BTreeMap<String, String>, keys: &BTreeSet<String>) -> BTreeMap<String, String> {
+    labels.retain(|key, _| keys.contains(key));
+    labels
+}
+
+fn parts(
+    annotations: BTreeMap<String, String>,
+    part: fn(&str, String) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let part = |(name, value): (String, String)| part(&name, value).map(|value| (name, value));
+    annotations.into_iter().filter_map(part).collect()
 }
 
 fn addresses(status: &wire::Status) -> Vec<IpAddr> {

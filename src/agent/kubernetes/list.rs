@@ -1,7 +1,7 @@
 //! One complete list of a resource, page by page.
 //!
 //! Each object is turned into what is kept of it as soon as its page is there, so that no more than one page is held as the server
-//! wrote it. Failures are not retried here.
+//! wrote it. A page that is too long is asked for again with fewer objects. Other failures are not retried here.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::wire::Page;
 /// Objects asked for at a time.
 const PAGE: u32 = 100;
 
-/// Pages of one list. A server that always says there is more does not get all of our memory.
-const MOST_PAGES: usize = 1000;
+/// Objects of one list. A server that always says there is more does not get all of our memory.
+const MOST: u32 = 100_000;
 
 /// What is asked.
 #[derive(Debug)]
@@ -33,17 +33,25 @@ impl List<'_> {
     pub(super) async fn all<W: DeserializeOwned, T>(
         self,
         client: &Client,
-        keep: fn(W) -> Option<T>,
+        keep: impl Fn(W) -> Option<T>,
         heard: impl Fn(),
     ) -> Result<(Vec<T>, String), Error> {
         let mut objects = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
-        params.field_selector = self.field_selector;
-        for _ in 0..MOST_PAGES {
+        let (mut limit, mut asked) = (PAGE, 0);
+        let mut params = ListParams { field_selector: self.field_selector, ..ListParams::default() };
+        while asked < MOST {
+            params.limit = Some(limit);
             let request = Request::new(self.path).list(&params);
-            let page: Page<W> = call::ask(client, request, self.within).await?;
+            let page: Page<W> = match call::ask(client, request, self.within).await {
+                Err(Error::TooLong(_)) if limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                answer => answer?,
+            };
             heard();
-            objects.extend(page.items.into_iter().filter_map(keep));
+            asked += limit;
+            objects.extend(page.items.into_iter().filter_map(&keep));
             if page.metadata.next.is_empty() {
                 return match page.metadata.resource_version {
                     version if version.is_empty() => Err(Error::Nonsense("a list without a version")),

@@ -70,6 +70,7 @@ impl Source {
             client: self.client.clone(),
             resource,
             selector,
+            relevant: self.enablement.relevant(),
             pace: self.pace,
             freshness: self.freshness.clone(),
             changes: changes.clone(),

@@ -75,10 +75,24 @@ impl Selectors {
         selectors.collect::<Result<_, Error>>().map(Self)
     }
 
+    /// The labels of pods that are looked at.
+    pub(super) fn pod_labels(&self) -> BTreeSet<String> {
+        keys(self.0.iter().flat_map(|selector| &selector.pod))
+    }
+
+    /// The labels of namespaces that are looked at.
+    pub(super) fn namespace_labels(&self) -> BTreeSet<String> {
+        keys(self.0.iter().flat_map(|selector| &selector.namespace))
+    }
+
     pub(super) fn matches(&self, pod: &Labels, namespace: &Labels) -> bool {
         let all = |requirements: &[Requirement], labels| requirements.iter().all(|r| r.holds(labels));
         self.0.iter().any(|selector| all(&selector.pod, pod) && all(&selector.namespace, namespace))
     }
+}
+
+fn keys<'a>(requirements: impl Iterator<Item = &'a Requirement>) -> BTreeSet<String> {
+    requirements.map(|requirement| requirement.key.clone()).collect()
 }
 
 impl Requirement {

@@ -20,13 +20,14 @@ fn pod(namespace: &str, labels: Value, annotations: Value, rest: Value) -> PodFa
         "uid": "u1", "name": "web-0", "namespace": namespace, "labels": labels, "annotations": annotations,
     }});
     object.as_object_mut().unwrap().extend(rest.as_object().cloned().unwrap_or_default());
-    PodFacts::of(serde_json::from_value::<wire::Pod>(object).unwrap()).unwrap()
+    PodFacts::of(serde_json::from_value::<wire::Pod>(object).unwrap(), &enablement().relevant()).unwrap()
 }
 
 fn namespace(name: &str, labels: Value, annotations: Value) -> NamespaceFacts {
     let object =
         json!({ "metadata": { "name": name, "uid": "n1", "labels": labels, "annotations": annotations } });
-    NamespaceFacts::of(serde_json::from_value::<wire::Namespace>(object).unwrap()).unwrap()
+    let object = serde_json::from_value::<wire::Namespace>(object).unwrap();
+    NamespaceFacts::of(object, &enablement().relevant()).unwrap()
 }
 
 #[test]
@@ -148,6 +149,18 @@ fn what_is_wrong_in_a_selector_is_named() {
     check("- podselector: {}", "podselector");
     check("- podSelector: {}\n- podSelector: [", "line");
     check("podSelector: {}", "line 1");
+}
+
+#[test]
+fn labels_that_selectors_look_at_are_the_relevant_ones() {
+    let yaml = "
+- podSelector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: Exists}]}
+- namespaceSelector: {matchExpressions: [{key: d, operator: NotIn, values: [e]}]}
+";
+    let relevant = Enablement { selectors: Selectors::parse(yaml).unwrap(), ..enablement() }.relevant();
+    assert_eq!(Vec::from_iter(relevant.pod.iter()), ["a", "c", MODE]);
+    assert_eq!(Vec::from_iter(relevant.namespace.iter()), ["d"]);
+    assert!(enablement().relevant().namespace.contains(MODE));
 }
 
 #[test]

@@ -2,13 +2,46 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn relevant() -> Relevant {
+    let keys = |key: &str| Arc::new([key.to_owned()].into());
+    Relevant { pod: keys("app"), namespace: keys("team") }
+}
+
 fn facts(spec: Value, status: Value) -> PodFacts {
     facts_of(json!({ "uid": "u", "name": "web", "namespace": "ns" }), spec, status)
 }
 
 fn facts_of(metadata: Value, spec: Value, status: Value) -> PodFacts {
     let pod = json!({ "metadata": metadata, "spec": spec, "status": status });
-    PodFacts::of(serde_json::from_value(pod).unwrap()).unwrap()
+    PodFacts::of(serde_json::from_value(pod).unwrap(), &relevant()).unwrap()
+}
+
+#[test]
+fn what_nobody_looks_at_is_not_kept() {
+    let labels = json!({ "app": "web", "team": "a", "other": "x" });
+    let annotations = json!({
+        "sidecar.istio.io/status": "{}", "kubernetes.io/config.mirror": "7d0f", "example.com/a": "b",
+        "ambient.istio.io/redirection": "nonsense", "culvert.dev/exclude-inbound-ports": "9".repeat(10_000),
+        "istio.io/reroute-virtual-interfaces": "tap0",
+    });
+    let metadata = json!({ "uid": "u", "name": "web", "labels": labels, "annotations": annotations });
+    let pod = facts_of(metadata.clone(), json!({}), json!({}));
+    let namespace = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+    let namespace = NamespaceFacts::of(namespace, &relevant()).unwrap();
+    let shown = |all: &BTreeMap<String, String>| {
+        all.iter().map(|(key, value)| format!("{key}={}", value.replace('9', ""))).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&pod.labels), ["app=web"]);
+    assert_eq!(shown(&namespace.labels), ["team=a"]);
+    let expected = [
+        "ambient.istio.io/redirection=",
+        "culvert.dev/exclude-inbound-ports=",
+        "istio.io/reroute-virtual-interfaces=tap0",
+        "kubernetes.io/config.mirror=",
+        "sidecar.istio.io/status=",
+    ];
+    assert_eq!(shown(&pod.annotations), expected);
+    assert_eq!(shown(&namespace.annotations), ["culvert.dev/exclude-inbound-ports="]);
 }
 
 #[test]
@@ -172,5 +205,6 @@ fn ports_of_hooks_sidecars_and_other_hosts() {
 
 #[test]
 fn what_has_no_uid_is_no_pod() {
-    assert_eq!(PodFacts::of(serde_json::from_value(json!({ "metadata": { "name": "x" } })).unwrap()), None);
+    let nameless = serde_json::from_value(json!({ "metadata": { "name": "x" } })).unwrap();
+    assert_eq!(PodFacts::of(nameless, &relevant()), None);
 }

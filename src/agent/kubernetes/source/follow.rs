@@ -24,7 +24,7 @@ use self::watch::{End, Watch};
 use super::Change;
 use super::freshness::{Freshness, Resource};
 use crate::kubernetes::call::{self, Error};
-use crate::kubernetes::facts::{NamespaceFacts, PodFacts};
+use crate::kubernetes::facts::{NamespaceFacts, PodFacts, Relevant};
 use crate::kubernetes::list::List;
 use crate::kubernetes::metered;
 use crate::kubernetes::pause::{Pace, Pauses};
@@ -51,7 +51,7 @@ pub(super) enum Delta<T> {
 pub(super) trait Followed: Sized {
     type Wire: DeserializeOwned;
     fn version(wire: &Self::Wire) -> &str;
-    fn of(wire: Self::Wire) -> Option<Self>;
+    fn of(wire: Self::Wire, relevant: &Relevant) -> Option<Self>;
     fn change(delta: Delta<Self>) -> Change;
 }
 
@@ -60,8 +60,8 @@ impl Followed for PodFacts {
     fn version(wire: &wire::Pod) -> &str {
         &wire.metadata.resource_version
     }
-    fn of(wire: wire::Pod) -> Option<Self> {
-        Self::of(wire)
+    fn of(wire: wire::Pod, relevant: &Relevant) -> Option<Self> {
+        Self::of(wire, relevant)
     }
     fn change(delta: Delta<Self>) -> Change {
         Change::Pods(delta)
@@ -73,8 +73,8 @@ impl Followed for NamespaceFacts {
     fn version(wire: &wire::Namespace) -> &str {
         &wire.metadata.resource_version
     }
-    fn of(wire: wire::Namespace) -> Option<Self> {
-        Self::of(wire)
+    fn of(wire: wire::Namespace, relevant: &Relevant) -> Option<Self> {
+        Self::of(wire, relevant)
     }
     fn change(delta: Delta<Self>) -> Change {
         Change::Namespaces(delta)
@@ -87,6 +87,8 @@ pub(super) struct Follow {
     pub(super) resource: Resource,
     /// A field selector, or nothing.
     pub(super) selector: String,
+    /// What of the objects is kept.
+    pub(super) relevant: Relevant,
     pub(super) pace: Pace,
     pub(super) freshness: Freshness,
     pub(super) changes: mpsc::Sender<Change>,
@@ -130,7 +132,8 @@ impl Follow {
     async fn list<T: Followed>(&self) -> Result<(Vec<T>, String), Error> {
         let list =
             List { path: self.resource.path(), field_selector: self.selector(), within: self.pace.answer };
-        list.all(&self.client, T::of, || self.freshness.heard(self.resource)).await
+        list.all(&self.client, |wire| T::of(wire, &self.relevant), || self.freshness.heard(self.resource))
+            .await
     }
 
     /// Watches for as long as no change can have been missed.
@@ -185,7 +188,7 @@ impl Follow {
         course: &mut Course,
     ) -> Result<End, Unwanted> {
         loop {
-            let said = match watch.next::<T>().await {
+            let said = match watch.next::<T>(&self.relevant).await {
                 Ok(said) => said,
                 Err(end) => return Ok(end),
             };

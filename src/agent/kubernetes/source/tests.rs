@@ -298,3 +298,20 @@ async fn it_ends_when_nobody_looks() {
     let task = std::mem::replace(&mut source.task, tokio::spawn(async {}));
     tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn pages_that_are_too_long_are_asked_for_with_fewer_objects() {
+    let api = ApiServer::start().unwrap();
+    api.create(ambient("shop")).unwrap();
+    for number in 0..70_u8 {
+        let pod = running("shop", &format!("web-{number}"), number);
+        api.create(pod.annotation("example.com/long", &"x".repeat(300 << 10))).unwrap();
+    }
+    let mut source = Watching::start_with(&api, super::Pace { answer: Duration::from_secs(15), ..pace() });
+    assert_eq!(source.converges(&api, "all of them").await.pods.len(), 70);
+    let limits: Vec<_> = api.requests_of("list", "pods").into_iter().map(|request| request.query).collect();
+    assert_eq!(limits.len(), 3, "{limits:?}");
+    for (query, limit) in limits.iter().zip(["limit=100", "limit=50", "limit=50"]) {
+        assert!(query.contains(limit), "{limits:?}");
+    }
+}

@@ -7,10 +7,14 @@ use kube::core::WatchEvent;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Delta, Followed};
-use crate::kubernetes::call::Reader;
+use crate::kubernetes::call::{LONGEST_ANSWER, Reader};
+use crate::kubernetes::facts::Relevant;
 
-/// No object is larger: etcd takes less than 2 MiB.
-const LONGEST_LINE: u64 = 8 << 20;
+/// One object, and a little around it.
+const LONGEST_LINE: u64 = LONGEST_ANSWER + 1024;
+
+/// What is kept of the memory for a line.
+const USUAL_LINE: usize = 64 << 10;
 
 /// A watch that is open.
 pub(super) struct Watch {
@@ -68,14 +72,15 @@ impl Watch {
     }
 
     /// The next thing it says.
-    pub(super) async fn next<T: Followed>(&mut self) -> Result<Said<T>, End> {
+    pub(super) async fn next<T: Followed>(&mut self, relevant: &Relevant) -> Result<Said<T>, End> {
         self.line.clear();
+        self.line.shrink_to(USUAL_LINE);
         let mut limited = (&mut self.reader).take(LONGEST_LINE);
         let read = limited.read_until(b'\n', &mut self.line);
         match timeout_at(self.until, read).await {
             Err(_) => Err(End::Silent),
             Ok(Err(_)) => Err(End::Ended),
-            Ok(Ok(_)) if self.line.ends_with(b"\n") => said(&self.line),
+            Ok(Ok(_)) if self.line.ends_with(b"\n") => said(&self.line, relevant),
             // What the server has not finished it says again to the next watch.
             Ok(Ok(_)) if (self.line.len() as u64) < LONGEST_LINE => Err(End::Ended),
             Ok(Ok(_)) => Err(End::Garbage),
@@ -83,16 +88,16 @@ impl Watch {
     }
 }
 
-fn said<T: Followed>(line: &[u8]) -> Result<Said<T>, End> {
+fn said<T: Followed>(line: &[u8], relevant: &Relevant) -> Result<Said<T>, End> {
     let event: WatchEvent<T::Wire> = serde_json::from_slice(line).map_err(|_| End::Garbage)?;
     let (delta, version) = match event {
         WatchEvent::Added(wire) | WatchEvent::Modified(wire) => {
             let version = T::version(&wire).to_owned();
-            (T::of(wire).map(Delta::One), version)
+            (T::of(wire, relevant).map(Delta::One), version)
         }
         WatchEvent::Deleted(wire) => {
             let version = T::version(&wire).to_owned();
-            (T::of(wire).map(Delta::Gone), version)
+            (T::of(wire, relevant).map(Delta::Gone), version)
         }
         WatchEvent::Bookmark(bookmark) => (None, bookmark.metadata.resource_version),
         WatchEvent::Error(status) if status.code == 410 => return Err(End::Expired),

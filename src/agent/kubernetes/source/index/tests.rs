@@ -4,25 +4,29 @@ use serde_json::json;
 use super::*;
 use crate::kubernetes::decide::Selectors;
 
-fn index() -> Index {
-    Index::new(Enablement {
+fn enablement() -> Enablement {
+    Enablement {
         selectors: Selectors::usual(),
         excluded: ["kube-system".to_owned()].into(),
         rules: Options { dns: true, probes: None, ..Options::default() },
-    })
+    }
+}
+
+fn index() -> Index {
+    Index::new(enablement())
 }
 
 fn pod(uid: &str, namespace: &str, ip: &str) -> PodFacts {
     let pod = json!({
         "metadata": { "uid": uid, "name": "web-0", "namespace": namespace }, "status": { "podIP": ip },
     });
-    PodFacts::of(serde_json::from_value(pod).unwrap()).unwrap()
+    PodFacts::of(serde_json::from_value(pod).unwrap(), &enablement().relevant()).unwrap()
 }
 
 fn namespace(uid: &str, name: &str, mode: &str) -> NamespaceFacts {
     let labels = json!({ "istio.io/dataplane-mode": mode });
     let namespace = json!({ "metadata": { "uid": uid, "name": name, "labels": labels } });
-    NamespaceFacts::of(serde_json::from_value(namespace).unwrap()).unwrap()
+    NamespaceFacts::of(serde_json::from_value(namespace).unwrap(), &enablement().relevant()).unwrap()
 }
 
 fn pods(list: &[PodFacts]) -> Change {
@@ -106,4 +110,59 @@ fn what_has_not_changed_is_the_very_same() {
     let after = index.view().unwrap();
     assert!(Arc::ptr_eq(&before.pods["a"], &after.pods["a"]));
     assert_ne!(before.pods["b"], after.pods["b"]);
+}
+
+/// Labels and annotations as no one needs them, 1 MB of them.
+fn written_by_tenants() -> serde_json::Value {
+    let labels: BTreeMap<_, _> = (0..1000).map(|n| (format!("example.com/{n}"), "x".repeat(63))).collect();
+    let known = crate::annotations::CAPTURE.into_iter();
+    let known = known.chain(["ambient.istio.io/redirection", "example.com/a"]);
+    let annotations: BTreeMap<_, _> = known.map(|name| (name, "9".repeat(100 << 10))).collect();
+    json!({ "labels": labels, "annotations": annotations })
+}
+
+/// Bytes that texts of this kind take, whether they are used or not.
+fn texts(all: &BTreeMap<String, String>) -> usize {
+    all.iter().map(|(key, value)| key.capacity() + value.capacity()).sum()
+}
+
+/// Roughly what is kept of so many pods, each in a namespace of its own.
+fn kept(pods: usize, written: &serde_json::Value) -> usize {
+    let mut index = index_of([namespaces(&[]), self::pods(&[])]);
+    for number in 0..pods {
+        let mut metadata = written.clone();
+        (metadata["uid"], metadata["name"]) = (format!("u{number}").into(), format!("n{number}").into());
+        let namespace = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+        let namespace = NamespaceFacts::of(namespace, &enablement().relevant()).unwrap();
+        index.apply(Change::Namespaces(Delta::One(namespace)));
+        metadata["namespace"] = format!("n{number}").into();
+        metadata["labels"]["istio.io/dataplane-mode"] = "ambient".into();
+        let pod = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+        let pod = PodFacts::of(pod, &enablement().relevant()).unwrap();
+        index.apply(Change::Pods(Delta::One(pod)));
+    }
+    let of_pods: usize = index
+        .pods
+        .iter()
+        .flatten()
+        .map(|(_, pod)| texts(&pod.facts.labels) + texts(&pod.facts.annotations))
+        .sum();
+    let of_namespaces = index.namespaces.iter().flatten();
+    let of_namespaces: usize = of_namespaces
+        .map(|(_, namespace)| texts(&namespace.facts.labels) + texts(&namespace.facts.annotations))
+        .sum();
+    of_pods + of_namespaces + format!("{:?}", index.view()).len()
+}
+
+#[test]
+fn what_tenants_write_costs_a_bounded_amount_of_memory() {
+    let usual = kept(1000, &json!({ "labels": { "app": "web" } }));
+    let written = written_by_tenants();
+    let most = kept(100, &written) * 10;
+    println!(
+        "1,000 pods: usually {usual} bytes, {most} at most; written were {}",
+        written.to_string().len() * 1000
+    );
+    assert!(usual < 2 << 20, "{usual}");
+    assert!(most < 48 << 20, "{most}");
 }
