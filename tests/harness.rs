@@ -1,6 +1,7 @@
 //! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
 //! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, any other
-//! [`command`] in a pod, and questions to the [`kernel`].
+//! [`command`] in a pod, and questions to the [`kernel`]. Where the agent goes by [`kubernetes`] and pods are made by a container
+//! runtime, [`one_node`] is all a test needs.
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
 //! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
@@ -22,11 +23,13 @@ pub(crate) mod frames;
 pub(crate) mod h2_waypoint;
 pub(crate) mod installed;
 pub(crate) mod kernel;
+pub(crate) mod kubernetes;
 pub(crate) mod load;
 pub(crate) mod metrics;
 pub(crate) mod nameserver;
 pub(crate) mod nghttpx;
 pub(crate) mod node_http2;
+pub(crate) mod one_node;
 pub(crate) mod pki;
 pub(crate) mod proxied;
 pub(crate) mod scripted;

@@ -50,6 +50,8 @@ mod key_exchange_can_be_post_quantum_only;
 #[cfg(test)]
 mod kubelet_probes_come_in;
 #[cfg(test)]
+mod labelled_pods_are_in;
+#[cfg(test)]
 mod named_workloads_are_found;
 #[cfg(test)]
 mod nghttp2_servers_are_peers;

@@ -21,7 +21,6 @@ mod world;
 
 use chance::Chance;
 use checks::Normal;
-use kubernetes::Kubernetes;
 use model::{Model, Step};
 use told::{Cluster, PodsFile};
 use world::World;
@@ -52,7 +51,7 @@ fn pods_of_a_file_join_and_leave_while_nodes_are_killed() {
 
 #[test]
 fn pods_of_kubernetes() {
-    run("kubernetes", LONG, Kubernetes::start, |_, _| true);
+    run("kubernetes", LONG, kubernetes::start, |_, _| true);
 }
 
 fn file(_: &Lab, _: &Node, _: &Containers) -> PodsFile {

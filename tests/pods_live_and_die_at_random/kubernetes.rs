@@ -1,73 +1,44 @@
 //! The agent watches a Kubernetes API server, and has its CNI plugin in the chain of the node's container runtime.
 
-use culvert_lab::api_server::{self, ApiServer, namespace, pod};
+use culvert_lab::api_server::{self, pod};
 use culvert_lab::{Containers, Lab, Launch, Node, Pod};
-use serde_json::{Value, json};
 
-use crate::harness::cluster::programs;
+use crate::harness::kubernetes::{Kubernetes, MODE};
 
 use super::model::{Label, NAMESPACES, Trouble};
 use super::told::{Cluster, Identity};
 
-const MODE: &str = "istio.io/dataplane-mode";
-/// What control planes read.
-const CLAIM: &str = "ambient.istio.io/redirection";
-const PORT: u16 = 6443;
-
-/// The cluster, and where the node's runtime looks for plugins.
-pub(super) struct Kubernetes {
-    api: ApiServer,
-    node: String,
-    containers: Containers,
-}
-
-impl Kubernetes {
-    /// Starts an API server with empty namespaces, none of them in the mesh.
-    pub(super) fn start(lab: &Lab, node: &Node, containers: &Containers) -> Self {
-        let address = lab.control_address().ip();
-        let api = ApiServer::start_in(lab.control_netns(), (address, PORT)).unwrap();
-        for name in NAMESPACES.into_iter().chain(["fixed"]) {
-            api.create(namespace(name)).unwrap();
-        }
-        Self { api, node: node.name().to_owned(), containers: containers.clone() }
-    }
+/// Starts a cluster with empty namespaces, none of them in the mesh.
+pub(super) fn start(lab: &Lab, node: &Node, containers: &Containers) -> Kubernetes {
+    let kubernetes = Kubernetes::start(lab, node, containers);
+    kubernetes.make_namespaces(NAMESPACES.into_iter().chain(["fixed"]));
+    kubernetes
 }
 
 impl Cluster for Kubernetes {
-    fn agent(&self, _: &Lab, node: &Node) -> Launch {
-        let kubeconfig = node.directory().join("kubeconfig");
-        self.api.write_kubeconfig(&kubeconfig).unwrap();
-        Launch::new(&format!("agent-{}", node.name()), programs().unwrap().agent, node.netns())
-            .path_arg("--socket", &node.agent_socket())
-            .path_arg("--kubeconfig", &kubeconfig)
-            .arg("--node-name")
-            .arg(&self.node)
-            .path_arg("--cni-bin-dir", self.containers.plugin_directory())
-            .path_arg("--cni-conf-dir", self.containers.configuration_directory())
-            .path_arg("--cni-socket", &node.directory().join("cni.sock"))
-            .path_arg("--state-dir", &node.directory().join("state"))
+    fn agent(&self, _: &Lab, _: &Node) -> Launch {
+        self.agent_beside_podman()
     }
 
     fn namespace_labelled(&self, namespace: &str, in_mesh: bool) {
-        let label = if in_mesh { json!("ambient") } else { Value::Null };
-        let change = json!({"metadata": {"labels": {MODE: label}}});
-        self.api.patch("namespaces", "", namespace, change).unwrap();
+        self.label_namespace(namespace, in_mesh.then_some("ambient"));
     }
 
     fn created(&self, identity: &Identity, label: Label) {
-        let object = pod(identity.namespace, &identity.name).uid(&identity.uid).node(&self.node);
-        let object = object.service_account(identity.namespace).merge(labels(label));
-        self.api.create(object).unwrap();
+        let object = pod(identity.namespace, &identity.name).service_account(identity.namespace);
+        let object = match mode(label) {
+            Some(mode) => object.label(MODE, mode),
+            None => object,
+        };
+        self.create(object, &identity.uid);
     }
 
     fn labelled(&self, pod: &Identity, label: Label) {
-        self.api.patch("pods", pod.namespace, &pod.name, labels(label)).unwrap();
+        self.label_pod((pod.namespace, &pod.name), mode(label));
     }
 
-    fn started(&self, pod: &Identity, made: &Pod) {
-        let ips = made.ips().map(|ip| json!({"ip": ip.to_string()}));
-        let status = json!({"phase": "Running", "podIP": made.ip4().to_string(), "podIPs": ips});
-        self.api.patch("pods", pod.namespace, &pod.name, json!({"status": status})).unwrap();
+    fn started(&self, _: &Identity, made: &Pod) {
+        Self::started(self, made);
     }
 
     fn leaving(&self, pod: &Identity) {
@@ -95,17 +66,15 @@ impl Cluster for Kubernetes {
     }
 
     fn misreport(&self, pod: &Pod, is_enrolled: bool) -> Option<String> {
-        let object = self.api.object("pods", pod.namespace(), pod.name()).unwrap();
-        let claim = object["metadata"]["annotations"][CLAIM].as_str();
-        (claim != is_enrolled.then_some("enabled")).then(|| format!("{CLAIM} is {claim:?}"))
+        let claim = self.claim(pod);
+        (claim.as_deref() != is_enrolled.then_some("enabled")).then(|| format!("it is said to be {claim:?}"))
     }
 }
 
-fn labels(label: Label) -> Value {
-    let label = match label {
-        Label::Absent => Value::Null,
-        Label::Ambient => json!("ambient"),
-        Label::OptOut => json!("none"),
-    };
-    json!({"metadata": {"labels": {MODE: label}}})
+fn mode(label: Label) -> Option<&'static str> {
+    match label {
+        Label::Absent => None,
+        Label::Ambient => Some("ambient"),
+        Label::OptOut => Some("none"),
+    }
 }
