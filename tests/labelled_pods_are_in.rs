@@ -75,7 +75,7 @@ fn pods_of_a_labelled_namespace_are_in_and_of_an_unlabelled_one_as_they_were() {
 #[test]
 fn a_pod_that_no_node_serves_is_not_said_to_be_in_the_mesh() {
     let node = OneNode::start_with("unserved", &["shop"], Kubernetes::agent_without_plugin);
-    node.proxy.kill_hard().unwrap();
+    node.proxy().kill_hard().unwrap();
     let client = node.run("shop", "client");
     node.kubernetes.label_namespace("shop", AMBIENT);
     node.wait("the pod is captured", || {

@@ -58,6 +58,8 @@ mod nghttp2_servers_are_peers;
 #[cfg(test)]
 mod node_http2_is_a_peer;
 #[cfg(test)]
+mod nothing_is_left_behind;
+#[cfg(test)]
 mod only_the_allowed_get_in;
 #[cfg(test)]
 mod other_hbone_clients_are_served;

@@ -23,14 +23,13 @@ const MONITORING: ([u8; 4], u16) = ([127, 0, 0, 1], 15014);
 /// How long the agent may take for anything. Nothing waits this long on purpose.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-/// The node, with its programs running.
+/// The node.
 pub(crate) struct OneNode {
     pub(crate) lab: Lab,
     pub(crate) node: Node,
     pub(crate) containers: Containers,
     pub(crate) kubernetes: Kubernetes,
-    pub(crate) proxy: Program,
-    agent: Mutex<Program>,
+    agent: Mutex<Option<Program>>,
     pods: Mutex<Vec<Pod>>,
 }
 
@@ -46,18 +45,30 @@ impl OneNode {
         namespaces: &[&str],
         agent: impl FnOnce(&Kubernetes) -> Launch,
     ) -> Self {
+        let node = Self::without_programs(name, namespaces);
+        let agent = agent(&node.kubernetes);
+        node.start_programs(agent);
+        node
+    }
+
+    /// Makes a node on which no program of the mesh has ever run.
+    pub(crate) fn without_programs(name: &str, namespaces: &[&str]) -> Self {
         let lab = lab(name).unwrap();
         let node = lab.node("one").unwrap();
         let containers = lab.containers(&node).unwrap();
         let kubernetes = Kubernetes::start(&lab, &node, &containers);
         kubernetes.make_namespaces(namespaces.iter().copied());
         lab.start_control().unwrap();
-        let agent = lab.start_agent_as(&node, agent(&kubernetes)).unwrap();
-        let proxy = lab.start_node(&node).unwrap();
-        let (agent, pods) = (Mutex::new(agent), Mutex::default());
-        let node = Self { lab, node, containers, kubernetes, proxy, agent, pods };
-        node.wait("the agent is ready", || node.is_ready());
-        node
+        let (agent, pods) = (Mutex::default(), Mutex::default());
+        Self { lab, node, containers, kubernetes, agent, pods }
+    }
+
+    /// Starts the agent in some way, and the node's proxy.
+    #[track_caller]
+    pub(crate) fn start_programs(&self, agent: Launch) {
+        self.start_agent(agent);
+        self.lab.start_node(&self.node).unwrap();
+        self.wait("the agent is ready", || self.is_ready());
     }
 
     /// Whether the agent says that it knows the cluster and its plugin is in place.
@@ -65,23 +76,31 @@ impl OneNode {
         http::get(self.node.netns(), MONITORING, "/readyz").is_ok_and(|answer| answer.status == 200)
     }
 
-    /// The node's own namespace, without what comes with the first of its pods.
+    /// The node's own namespace, without what comes with the first of its pods, and without programs that listen.
     #[track_caller]
     pub(crate) fn look(&self) -> Vec<String> {
         let snapshot = Snapshot::of_node(&self.node).unwrap().to_string();
-        snapshot.lines().filter(|line| !line.contains(" dev cni0 ")).map(str::to_owned).collect()
+        let others = |line: &&str| line.contains(" dev cni0 ") || line.contains(" listens: ");
+        snapshot.lines().filter(|line| !others(line)).map(str::to_owned).collect()
     }
 
     /// The agent that was started last.
+    #[track_caller]
     pub(crate) fn agent(&self) -> Program {
-        self.agent.lock().unwrap().clone()
+        self.agent.lock().unwrap().clone().unwrap()
     }
 
-    /// Starts an agent in the place of one that has ended.
+    /// The proxy that was started last.
+    #[track_caller]
+    pub(crate) fn proxy(&self) -> Program {
+        self.lab.proxy(&self.node).unwrap()
+    }
+
+    /// Starts an agent, in the place of one that has ended.
     #[track_caller]
     pub(crate) fn start_agent(&self, launch: Launch) {
         let started = self.lab.start_agent_as(&self.node, launch).unwrap();
-        *self.agent.lock().unwrap() = started;
+        *self.agent.lock().unwrap() = Some(started);
     }
 
     /// Runs a pod that says nothing of the mesh.
