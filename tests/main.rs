@@ -34,9 +34,13 @@ mod dedicated_mode_serves_one_pod;
 #[cfg(test)]
 mod dns_is_answered_and_forwarded;
 #[cfg(test)]
+mod drift_is_repaired_and_told;
+#[cfg(test)]
 mod ends_are_passed_on_truthfully;
 #[cfg(test)]
 mod envoy_is_a_peer;
+#[cfg(test)]
+mod excluded_traffic_passes;
 #[cfg(test)]
 mod hostile_servers_are_left;
 #[cfg(test)]
