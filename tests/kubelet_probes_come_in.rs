@@ -15,6 +15,8 @@ use crate::harness::talk::{
     Ending, SOON, assert_alive, assert_echo, assert_reset, exchange_on, read_to_end, who,
 };
 
+mod kubernetes;
+
 /// Two nodes; a shop that is probed, and a garage beside it that is not; a client and an outsider.
 struct Town {
     lab: Lab,
