@@ -129,6 +129,22 @@ async fn who_waits_longest_for_an_answer_goes_where_all_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_been_answered_goes_before_who_waits() {
+    let server = Server::start(Limits::Replace { most: 2, per_source: 2 });
+    let mut waiting = server.connect(NEVER).await;
+    settled().await;
+    tokio::time::advance(Duration::from_millis(10)).await;
+    let answered = server.connect(HELLO).await;
+    settled().await;
+    let third = server.connect("").await;
+    settled().await;
+    assert!(!is_closed(&mut waiting));
+    let (said, after) = rest(answered).await;
+    assert!(said.ends_with("hello") && after < HEADERS / 2, "{after:?}");
+    drop(third);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_comes_again_and_again_takes_only_its_own_places() {
     let server = Server::start(Limits::Replace { most: 64, per_source: 2 });
     let mut quiet = server.connect_from(Some("10.0.0.1"), "").await;
