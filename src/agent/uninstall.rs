@@ -36,6 +36,9 @@ mod files;
 /// How long the API server may take to say which pods there are, and to take their annotations off.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// The same, when it has not answered so far.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+
 /// How long nodes and pods may take. Connections that go on in a pod hold it up.
 const PODS: Duration = Duration::from_secs(60);
 
@@ -99,23 +102,23 @@ pub(crate) async fn in_cluster(args: &Args, machine: Machine, stop: Stop) -> Res
     left.note(files::remove_roster(&args.install.state_file()));
     let (publish, mut views) = watch::channel(None);
     let source = tokio::spawn(Source::new(client.clone(), &settings, Pace::default()).run(publish));
-    match timeout(ANSWER, views.wait_for(Option::is_some)).await {
-        Ok(Ok(view)) => {
-            let view = view.clone().unwrap_or_default();
-            // Before the pods are let go of: others would send tunnels to nobody.
-            left.note(clear_claims(&client, settings.node(), ANSWER).await.map(drop));
-            let leftovers = leftovers::in_all_pods(&view, &args.proc, iptables.clone()).await;
-            left.0.extend(leftovers.unseen.iter().map(unseen));
-            left.0.extend(empty(agent, leftovers.found, stop).await);
-        }
-        Ok(Err(_)) | Err(_) => {
-            // With its socket.
-            drop(agent);
-            left.0.push(format!(
-                "the API server did not say within {} s which pods there are, so what is in them stays",
-                ANSWER.as_secs()
-            ));
-        }
+    // A copy: nobody could publish while the view is borrowed.
+    let view = timeout(ANSWER, views.wait_for(Option::is_some)).await;
+    let view = view.ok().and_then(Result::ok).and_then(|view| view.clone());
+    // Before the pods are let go of: others would send tunnels to nobody.
+    let within = if view.is_some() { ANSWER } else { LAST_CHANCE };
+    left.note(clear_claims(&client, settings.node(), within).await.map(drop));
+    if let Some(view) = view {
+        let leftovers = leftovers::in_all_pods(&view, &args.proc, iptables.clone()).await;
+        left.0.extend(leftovers.unseen.iter().map(unseen));
+        left.0.extend(empty(agent, leftovers.found, stop).await);
+    } else {
+        // With its socket.
+        drop(agent);
+        left.0.push(format!(
+            "the API server did not say within {} s which pods there are, so what is in them stays",
+            ANSWER.as_secs()
+        ));
     }
     source.abort();
     // Without the tools nobody can have put anything there.
