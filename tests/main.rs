@@ -68,6 +68,8 @@ mod only_the_allowed_get_in;
 #[cfg(test)]
 mod other_hbone_clients_are_served;
 #[cfg(test)]
+mod peers_are_told_before_pods_are_let_go_of;
+#[cfg(test)]
 mod plaintext_passes_through;
 #[cfg(test)]
 mod pods_come_and_go;
