@@ -166,6 +166,9 @@ impl Enrolment {
         let mut specs = Arc::clone(&desired.borrow_and_update());
         self.look(&specs).await;
         let mut quiet = false;
+        self.publish_board();
+        // Also when it is empty: then that is known, and what others believe of pods can be put right.
+        self.outlets.board.send_modify(|_| {});
         let exit = loop {
             if std::mem::take(&mut quiet) {
                 self.verify_next();
