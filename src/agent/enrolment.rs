@@ -12,12 +12,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use culvert_process::exit::Chain;
 use culvert_sys::netns::Netns;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use tracing::{error, warn};
 
 use crate::board::{Board, Telling};
 use crate::descriptors::Budget;
@@ -26,7 +24,7 @@ use crate::namespaces::{Host, Namespaces};
 use crate::pod::{Desired, PodSpec, Uid};
 use crate::rules::PacketRules;
 use crate::served::Served;
-use crate::table::{Enrolled, Publisher};
+use crate::table::Publisher;
 
 pub(crate) mod cleanup;
 mod exit;
@@ -35,15 +33,16 @@ mod metered;
 mod notice;
 mod plan;
 mod state;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod verifying;
 mod view;
 mod watching;
 
-use job::{Done, Job, Kind};
-use plan::{Action, Departure, Looked, Step};
-use state::{Hold, Pod, Pods, Reason, Work};
+use job::Done;
+use plan::Looked;
+use state::{Hold, Pod, Pods, Work};
 
 /// Pods being worked on at once.
 const WIDTH: usize = 4;
@@ -251,124 +250,6 @@ impl Enrolment {
         self.publish();
     }
 
-    /// Returns whether anything changed, so that there may be a next step.
-    fn take_steps(&mut self) -> bool {
-        let steps = plan::plan(&self.looked, &self.pods, &self.tools.host, Instant::now());
-        let mut changed = false;
-        for step in steps {
-            changed |= self.take(step);
-        }
-        changed
-    }
-
-    fn take(&mut self, Step { uid, action }: Step) -> bool {
-        match action {
-            Action::Program(..) | Action::Release(_) | Action::Withdraw(_) if self.jobs.len() >= WIDTH => {
-                self.crowded = true;
-                return false;
-            }
-            Action::Program(spec, netns) => self.program(&uid, spec, netns),
-            Action::Release(why) => self.start(&uid, Kind::Release(why)),
-            Action::Withdraw(why) => self.start(&uid, Kind::Withdraw(why)),
-            Action::Refuse(spec, reason) => {
-                let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(spec.clone()));
-                pod.spec = spec;
-                self.quarantine(&uid, &reason);
-            }
-            Action::Abandon => self.abandon(&uid),
-            Action::Rename(spec) => self.rename(&uid, spec),
-            Action::Forget => {
-                self.pods.remove(&uid);
-            }
-        }
-        true
-    }
-
-    fn program(&mut self, uid: &Uid, spec: PodSpec, netns: Arc<Netns>) {
-        let placed = self.pods.values().filter(|pod| pod.hold.netns().is_some()).count();
-        let room = self.tools.budget.admit(placed, self.looked.wanted.len());
-        let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(spec.clone()));
-        pod.spec = spec;
-        match (&pod.hold, room) {
-            (Hold::Nothing, Err(full)) => return self.quarantine(uid, &Reason::Full(full)),
-            (Hold::Nothing, Ok(())) => pod.hold = Hold::Touched(netns),
-            (Hold::Touched(_) | Hold::Enrolled(_) | Hold::Released(..), _) => {}
-        }
-        self.start(uid, Kind::Program);
-    }
-
-    fn start(&mut self, uid: &Uid, kind: Kind) {
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        let Some(job) = job(uid, pod, kind, &self.tools.host) else { return };
-        pod.work = Work::Busy;
-        if kind == Kind::Verify {
-            self.verifying += 1;
-        }
-        self.jobs.spawn(job.run(Arc::clone(&self.tools.rules)));
-    }
-
-    fn abandon(&mut self, uid: &Uid) {
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        let netns = pod.hold.netns().map(|netns| netns.id().to_string());
-        warn!(pod = %pod.spec.workload, %uid, netns, "network namespace was replaced or removed");
-        pod.let_go();
-    }
-
-    fn rename(&mut self, uid: &Uid, spec: PodSpec) {
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        if let Hold::Enrolled(enrolled) = &pod.hold
-            && enrolled.workload != spec.workload
-        {
-            let netns = Arc::clone(&enrolled.netns);
-            let enrolled = Enrolled::new(spec.workload.clone(), netns, enrolled.probes.clone());
-            pod.hold = Hold::Enrolled(Arc::new(enrolled));
-        }
-        let is_probed_otherwise = pod.spec.capture.probe_ports != spec.capture.probe_ports;
-        pod.spec = spec;
-        // Whoever verifies looks up where the probes come from.
-        if is_probed_otherwise {
-            self.suspect(uid.clone());
-        }
-    }
-
-    /// Takes in what a job has done.
-    fn finish(&mut self, done: Done) {
-        let parted = self.parted();
-        let Some(pod) = self.pods.get_mut(&done.uid) else { return };
-        pod.work = Work::Idle;
-        if done.kind == Kind::Verify {
-            self.verifying -= 1;
-        }
-        match (done.kind, done.result) {
-            (Kind::Program, Ok(outcome)) => {
-                self.enrolled(&done.uid, outcome);
-                self.watch(&done.uid);
-            }
-            (Kind::Verify, Ok(outcome)) => {
-                let changed = pod.hold.enrol(&pod.spec.workload, outcome.probes);
-                self.verified(&done.uid, outcome.found);
-                self.stirred |= changed;
-            }
-            (Kind::Release(_), Ok(_)) => released(pod, parted),
-            (Kind::Withdraw(Departure::Move), Ok(_)) => pod.let_go(),
-            (Kind::Release(Departure::Move) | Kind::Withdraw(Departure::Move), Err(reason)) => {
-                stuck(pod, &reason);
-            }
-            (Kind::Program | Kind::Verify | Kind::Release(_) | Kind::Withdraw(_), Err(reason)) => {
-                self.quarantine(&done.uid, &reason);
-            }
-            (Kind::Withdraw(Departure::Leave), Ok(_)) => self.left(&done.uid),
-        }
-    }
-
-    /// Until when nodes have ended the connections of a pod that is released by now. Those that wait for the first table hear of
-    /// it with that.
-    fn parted(&self) -> Instant {
-        let now = Instant::now();
-        let told = if self.outlets.table.borrow().is_some() { now } else { self.first_pass_ends.max(now) };
-        told + PARTING
-    }
-
     /// When to look again without being called: at the next retry, or when nodes have waited long enough.
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
@@ -404,24 +285,4 @@ impl Enrolment {
             changed
         });
     }
-}
-
-fn job(uid: &Uid, pod: &Pod, kind: Kind, host: &Host) -> Option<Job> {
-    let (netns, host) = (Arc::clone(pod.hold.netns()?), Arc::clone(host.kubelet()));
-    let (name, capture) = (pod.spec.workload.to_string(), Arc::clone(&pod.spec.capture));
-    Some(Job { uid: uid.clone(), kind, pod: name, netns, capture, intact: pod.intact, host })
-}
-
-fn released(pod: &mut Pod, parted: Instant) {
-    pod.watch = None;
-    if let Some(netns) = pod.hold.netns().map(Arc::clone) {
-        pod.hold = Hold::Released(netns, parted);
-    }
-    pod.trouble = None;
-}
-
-fn stuck(pod: &mut Pod, reason: &Reason) {
-    let (workload, uid) = (&pod.spec.workload, &pod.spec.uid);
-    error!(pod = %workload, %uid, reason = %Chain(reason), "packet rules stay in the namespace the pod has left");
-    pod.let_go();
 }

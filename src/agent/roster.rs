@@ -201,7 +201,7 @@ mod tests {
         let path = scratch.join("namespaces.json");
         let roster = Roster::of(&view(&[("shop", true)], []));
         roster.write(&path).unwrap();
-        durable::Draft::write(&LocalDisk, &path, &mut "half".as_bytes(), 0o644).unwrap();
+        durable::Draft::write(&LocalDisk, &path, &mut "half".as_bytes(), Access::mode(0o644)).unwrap();
         assert_eq!(std::fs::read_dir(scratch.join("")).unwrap().count(), 2);
         remove(&path).unwrap();
         assert_eq!(std::fs::read_dir(scratch.join("")).unwrap().count(), 0);

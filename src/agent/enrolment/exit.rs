@@ -9,7 +9,8 @@ use tracing::{debug, warn};
 use super::job::{Done, Kind};
 use super::plan::Departure;
 use super::state::{Hold, Pod};
-use super::{Enrolment, Exit, WIDTH, cleanup, job, released};
+use super::steps::{job, released};
+use super::{Enrolment, Exit, WIDTH, cleanup};
 
 /// How long running jobs may take to end before the agent exits anyway.
 const EXIT_WAIT: Duration = Duration::from_secs(8);

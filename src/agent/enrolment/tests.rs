@@ -8,10 +8,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::state::Reason;
 use super::*;
 use crate::board::{self, Boards, Told};
 use crate::pod::{NetnsSource, Others, Wishes, Workload};
-use crate::table::{Entry, Subscriber, Table};
+use crate::table::{Enrolled, Entry, Subscriber, Table};
 
 mod exit;
 mod fake;
