@@ -113,6 +113,10 @@ pub(crate) struct Enrolment {
     first_pass_ends: Instant,
     /// Whether a step waits for a place.
     crowded: bool,
+    /// When steps were last taken.
+    advanced_at: Instant,
+    /// Whether something has changed that may cure any pod, and has not been looked at.
+    hurried: bool,
     /// Whether what happened last may have consequences.
     stirred: bool,
     /// When it ended, and how long it took.
@@ -137,6 +141,8 @@ impl Enrolment {
             verifying: 0,
             first_pass_ends: Instant::now() + FIRST_PASS,
             crowded: false,
+            advanced_at: Instant::now(),
+            hurried: false,
             stirred: true,
             last_look: (Instant::now(), Duration::ZERO),
             look_at: None,
@@ -179,7 +185,7 @@ impl Enrolment {
                 exit = &mut exit => break exit,
                 Ok(()) = desired.changed() => {
                     specs = Arc::clone(&desired.borrow_and_update());
-                    self.hurry();
+                    self.hurried = true;
                     self.look_soon(&specs).await;
                 }
                 Ok(()) = handed.changed() => self.look_soon(&specs).await,
@@ -226,6 +232,12 @@ impl Enrolment {
         (self.look_at, self.last_look) = (None, (Instant::now(), begun.elapsed()));
         self.tools.budget.note_wanted(wanted.len());
         self.looked = Looked { wanted, others };
+        for pod in self.pods.values_mut() {
+            pod.passed_by |= pod.work == Work::Busy;
+        }
+        if std::mem::take(&mut self.hurried) {
+            self.hurry();
+        }
     }
 
     /// A changed file may have cured any pod.
@@ -244,7 +256,7 @@ impl Enrolment {
 
     /// Takes every step that can be taken now, and publishes the result.
     fn advance(&mut self) {
-        self.crowded = false;
+        (self.crowded, self.advanced_at) = (false, Instant::now());
         while self.take_steps() {}
         self.verify_next();
         self.publish();
@@ -262,7 +274,7 @@ impl Enrolment {
         };
         let first_pass = self.outlets.table.borrow().is_none().then_some(self.first_pass_ends);
         let next = self.pods.values().filter_map(retry).filter(|at| *at > looked_at).chain(first_pass).min();
-        let next = next.unwrap_or(now + VERIFY_EVERY).max(now + RETRY_PACE);
+        let next = next.unwrap_or(now + VERIFY_EVERY).max(self.advanced_at + RETRY_PACE);
         self.look_at.map_or(next, |soon| soon.min(next))
     }
 

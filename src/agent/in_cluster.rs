@@ -73,9 +73,10 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     let reporter = Reporter::new(client, &settings, kubernetes::Pace::default());
     let withdrawal = reporter.withdrawal();
     let told = reporter.run(views.clone(), agent.boards.clone(), occurrences);
-    let reporting = tokio::spawn(told);
+    let mut reporting = tokio::spawn(told);
 
-    let Some(view) = first(views.clone(), &mut stop).await else { return Ok(()) };
+    let first = first(views.clone(), &mut stop).await.map_err(Failure::runtime)?;
+    let Some(view) = first else { return Ok(()) };
     let adopted = leftovers::to_adopt(&view, &args.proc, iptables).await;
     let mut expectations = Expectations::new(has_plugin);
     let (wish, wishes) = watch::channel(expectations.wishes(&view));
@@ -90,13 +91,19 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
                 broken = true;
                 return Exit::LeaveRules;
             }
+            _ = &mut reporting => {
+                broken = true;
+                return Exit::LeaveRules;
+            }
         }
         if args.release_on_exit { release(&withdrawal).await } else { Exit::LeaveRules }
     };
     let result = agent.run(wishes, adopted, exit).await;
     tasks.shutdown().await;
     // With views, boards and occurrences the reasons to report have ended.
-    let _ = tokio::time::timeout(LAST_WORDS, reporting).await;
+    if !reporting.is_finished() {
+        let _ = tokio::time::timeout(LAST_WORDS, reporting).await;
+    }
     if broken { result.and(Err(Failure::runtime(Broken))) } else { result }
 }
 
@@ -138,12 +145,12 @@ fn install(
 }
 
 /// The first complete view; none when asked to stop before.
-async fn first(mut views: Views, stop: &mut Stop) -> Option<Arc<View>> {
+async fn first(mut views: Views, stop: &mut Stop) -> Result<Option<Arc<View>>, Broken> {
     tokio::select! {
-        view = views.wait_for(Option::is_some) => view.ok().and_then(|view| view.clone()),
+        view = views.wait_for(Option::is_some) => view.map(|view| view.clone()).map_err(|_| Broken),
         signal = stop.asked() => {
             info!(signal, "stopping before anything was known of the cluster");
-            None
+            Ok(None)
         }
     }
 }

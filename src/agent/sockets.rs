@@ -30,7 +30,7 @@ pub(crate) fn takes_queries(netns: &Netns) -> io::Result<bool> {
 pub(crate) fn carries_connections(netns: &Netns) -> io::Result<bool> {
     for port in CAPTURED {
         let is_carried = |socket: &Socket| {
-            ![state::TIME_WAIT, state::LISTEN].contains(&socket.state) && !is_last_word(socket)
+            ![state::TIME_WAIT, state::CLOSE, state::LISTEN].contains(&socket.state) && !is_last_word(socket)
         };
         if sockets::tcp_at(netns, port)?.iter().any(is_carried) {
             return Ok(true);

@@ -21,6 +21,7 @@ use tracing::info;
 use crate::agent::{Agent, Machine};
 use crate::args::Args;
 use crate::board::{Board, State, Status};
+use crate::cluster::{PodView, View, Why, Wish};
 use crate::enrolment::Exit;
 use crate::handed::Handed;
 use crate::kubernetes::Pace;
@@ -28,7 +29,7 @@ use crate::kubernetes::report::clear_claims;
 use crate::kubernetes::settings::{self, Settings};
 use crate::kubernetes::source::Source;
 use crate::namespaces::{Kubelet, Namespaces};
-use crate::pod::{Capture, PodSpec, Wishes, Workload};
+use crate::pod::{Capture, PodSpec, Uid, Wishes};
 use crate::{host_probes, leftovers, pods_file};
 
 mod files;
@@ -110,8 +111,8 @@ pub(crate) async fn in_cluster(args: &Args, machine: Machine, stop: Stop) -> Res
     left.note(clear_claims(&client, settings.node(), within).await.map(drop));
     if let Some(view) = view {
         let leftovers = leftovers::in_all_pods(&view, &args.proc, iptables.clone()).await;
-        left.0.extend(leftovers.unseen.iter().map(unseen));
         left.0.extend(empty(agent, leftovers.found, stop).await);
+        left.0.extend(unseen(&leftovers.unseen, views.borrow().as_deref()));
     } else {
         // With its socket.
         drop(agent);
@@ -159,11 +160,18 @@ fn said(failure: Failure) -> String {
     Chain(error.as_ref()).to_string()
 }
 
-fn unseen(pod: &Workload) -> String {
-    format!(
-        "pod {pod} is said to be in the mesh, and no process of it could be found: what is in it stays; see that --proc is the host's \
-         /proc and the agent has CAP_SYS_PTRACE"
-    )
+/// Pods in which nothing could be looked for, as far as they are still there.
+fn unseen(pods: &[Uid], view: Option<&View>) -> Vec<String> {
+    let there = pods.iter().filter_map(|uid| view?.pods.get(uid));
+    let there = there.filter(|pod| pod.wish != Wish::Pass(Why::Finished));
+    let say = |pod: &Arc<PodView>| {
+        format!(
+            "pod {} was said to be in the mesh, and no process of it could be found: what is in it stays; see that --proc is the \
+             host's /proc and the agent has CAP_SYS_PTRACE",
+            pod.workload
+        )
+    };
+    there.map(say).collect()
 }
 
 fn still_in(status: &Status) -> String {

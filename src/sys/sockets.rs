@@ -31,6 +31,8 @@ pub mod state {
     pub const TIME_WAIT: u8 = 6;
     /// The other ended first, and waits to hear that this end has ended too.
     pub const LAST_ACK: u8 = 9;
+    /// Not connected, perhaps bound.
+    pub const CLOSE: u8 = 7;
     /// Waiting for clients.
     pub const LISTEN: u8 = 10;
     /// Both ended at once.
@@ -86,10 +88,20 @@ struct Question {
 }
 
 fn ask(netns: &Netns, question: Question, mut take: impl FnMut(Socket)) -> io::Result<()> {
-    let mut netlink = netns.run(open)??;
+    let mut found = Vec::new();
+    let asked = netns.run(open)?.and_then(|mut netlink| dump(&mut netlink, question, &mut found));
+    match asked {
+        Ok(()) => found.into_iter().for_each(take),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => list(netns, question, &mut take)?,
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn dump(netlink: &mut Netlink, question: Question, found: &mut Vec<Socket>) -> io::Result<()> {
     for family in [INET, INET6] {
         netlink.send(&request(family, question))?;
-        collect(&mut netlink, &mut take)?;
+        collect(netlink, &mut |socket| found.push(socket))?;
     }
     Ok(())
 }
@@ -107,7 +119,8 @@ fn collect(netlink: &mut Netlink, take: &mut impl FnMut(Socket)) -> io::Result<(
         let mut rest = &buffer[..length];
         while let Some((kind, body, next)) = message(rest) {
             match kind {
-                DONE => return Ok(()),
+                // With the error that has ended the dump, if one has.
+                DONE => return code(body).filter(|code| *code < 0).map_or(Ok(()), |_| Err(failure(body))),
                 ERROR => return Err(failure(body)),
                 _ => socket(body).into_iter().for_each(&mut *take),
             }
@@ -151,8 +164,39 @@ fn socket(body: &[u8]) -> Option<Socket> {
 }
 
 fn failure(body: &[u8]) -> io::Error {
-    let code = body.get(..4).and_then(|code| code.try_into().ok()).map(i32::from_ne_bytes);
-    code.map_or_else(|| io::ErrorKind::InvalidData.into(), |code| io::Error::from_raw_os_error(-code))
+    code(body).map_or_else(|| io::ErrorKind::InvalidData.into(), |code| io::Error::from_raw_os_error(-code))
+}
+
+fn code(body: &[u8]) -> Option<i32> {
+    Some(i32::from_ne_bytes(body.get(..4)?.try_into().ok()?))
+}
+
+/// The same from `/proc/net`, for kernels without socket statistics of a protocol: everything is listed, and most of it thrown away.
+fn list(netns: &Netns, question: Question, mut take: impl FnMut(Socket)) -> io::Result<()> {
+    let names = if question.protocol == UDP { ["udp", "udp6"] } else { ["tcp", "tcp6"] };
+    let read = |name| match std::fs::read_to_string(format!("/proc/thread-self/net/{name}")) {
+        // A version of IP the kernel does not have.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        table => table,
+    };
+    for table in netns.run(|| names.map(read))? {
+        let table = table?;
+        let asked = |socket: &Socket| {
+            question.states & (1_u32 << (socket.state & 31)) != 0
+                && (question.port == 0 || question.port == socket.port)
+        };
+        table.lines().skip(1).filter_map(listed).filter(asked).for_each(&mut take);
+    }
+    Ok(())
+}
+
+/// Reads `number: local-address:port remote-address:port state queues timer retransmissions uid timeout inode`, below a line of
+/// headings; addresses, ports and states are hexadecimal (`proc_net_tcp.rst`).
+fn listed(line: &str) -> Option<Socket> {
+    let mut words = line.split_whitespace().skip(1);
+    let (_, port) = words.next()?.rsplit_once(':')?;
+    let state = u8::from_str_radix(words.nth(1)?, 16).ok()?;
+    Some(Socket { port: u16::from_str_radix(port, 16).ok()?, state, is_held: words.nth(5)? != "0" })
 }
 
 const SOCK_DIAG: i32 = nix::libc::NETLINK_SOCK_DIAG;
@@ -207,5 +251,36 @@ mod tests {
             .map(|port| netns.run(|| TcpListener::bind(("0.0.0.0", port))).unwrap().unwrap())
             .collect();
         assert_eq!(listening_ports(&netns).unwrap().len(), listeners.len());
+    }
+
+    #[test]
+    fn what_the_kernel_has_no_statistics_of_is_an_error_and_not_nothing() {
+        let netns = Netns::create().unwrap();
+        let mut netlink = netns.run(open).unwrap().unwrap();
+        // No kernel has any for this protocol.
+        let question = Question { protocol: 200, states: u32::MAX, port: 0 };
+        let error = dump(&mut netlink, question, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_list_of_all_sockets_says_the_same() {
+        let netns = Netns::create().unwrap();
+        let up = || Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        assert!(netns.run(up).unwrap().unwrap().success());
+        let listener = netns.run(|| TcpListener::bind("127.0.0.1:4000")).unwrap().unwrap();
+        let _client = netns.run(|| TcpStream::connect("127.0.0.1:4000")).unwrap().unwrap();
+        let _server = listener.accept().unwrap();
+        let _udp = netns.run(|| std::net::UdpSocket::bind("[::1]:53")).unwrap().unwrap();
+        for (protocol, port) in [(TCP, 4000), (TCP, 1), (UDP, 53)] {
+            let question = Question { protocol, states: u32::MAX, port };
+            let (mut asked, mut all) = (Vec::new(), Vec::new());
+            ask(&netns, question, |socket| asked.push(socket)).unwrap();
+            list(&netns, question, |socket| all.push(socket)).unwrap();
+            let key = |socket: &Socket| (socket.state, socket.is_held);
+            asked.sort_by_key(key);
+            all.sort_by_key(key);
+            assert_eq!(asked, all, "{protocol} {port}");
+        }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Pod {
     pub(crate) intact: Option<Fingerprint>,
     /// Looks in a row at which nobody took what is captured, though a node says that it serves the pod.
     pub(crate) untaken: u32,
+    /// Whether it was being worked on at a look: what follows from that for it is still to be found out.
+    pub(crate) passed_by: bool,
     /// Says when something changes in its namespace.
     pub(crate) watch: Option<Watch>,
 }
@@ -123,6 +125,7 @@ impl Pod {
             repairs: 0,
             intact: None,
             untaken: 0,
+            passed_by: false,
             watch: None,
         }
     }

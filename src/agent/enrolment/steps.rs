@@ -103,6 +103,7 @@ impl Enrolment {
         let parted = self.parted();
         let Some(pod) = self.pods.get_mut(&done.uid) else { return };
         pod.work = Work::Idle;
+        let passed_by = std::mem::take(&mut pod.passed_by);
         if done.kind == Kind::Verify {
             self.verifying -= 1;
         }
@@ -126,6 +127,7 @@ impl Enrolment {
             }
             (Kind::Withdraw(Departure::Leave), Ok(_)) => self.left(&done.uid),
         }
+        self.stirred |= passed_by;
     }
 
     /// Until when nodes have ended the connections of a pod that is released by now. Those that wait for the first table hear of

@@ -27,8 +27,13 @@ pub(super) fn remove_socket(path: &Path) -> Result<(), Error> {
 /// Removes the directory in which something of the agent was, if nothing else is in it. Where it is mounted it stays: then it was
 /// made by somebody else.
 pub(super) fn remove_directory_of(path: &Path) -> Result<(), Error> {
-    const IN_USE: [ErrorKind; 3] =
-        [ErrorKind::NotFound, ErrorKind::DirectoryNotEmpty, ErrorKind::ResourceBusy];
+    // A mount point in a container whose own files are read-only is that before it is busy.
+    const IN_USE: [ErrorKind; 4] = [
+        ErrorKind::NotFound,
+        ErrorKind::DirectoryNotEmpty,
+        ErrorKind::ResourceBusy,
+        ErrorKind::ReadOnlyFilesystem,
+    ];
     let directory = path.parent().unwrap_or(path);
     unless(&IN_USE, directory, fs::remove_dir(directory))
 }

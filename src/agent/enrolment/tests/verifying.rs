@@ -100,3 +100,26 @@ async fn pods_that_need_long_to_be_looked_at_do_not_keep_others_out() {
     lab.rules.called("apply", WIDTH + 1).await;
     lab.rules.let_go();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_leaves_during_a_look_leaves_when_the_look_is_over() {
+    let a = netns();
+    let mut lab = Lab::start(&[pod("a", &a)]);
+    lab.told("serve a").await;
+    lab.rules.called("look after", 1).await;
+    lab.rules.hold_back(a.id());
+    lab.rules.called("look after", 2).await;
+    lab.file(&[]);
+    // The enrolment hears of it while the look goes on.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let over = Instant::now();
+    lab.rules.let_go();
+    lab.rules.called("release", 1).await;
+    assert!(over.elapsed() < VERIFY_EVERY / 10, "{:?}", over.elapsed());
+}
