@@ -165,21 +165,21 @@ impl Error {
 
 /// Everything that kept rules from being removed. What could be removed is removed.
 #[derive(Debug)]
-pub struct RemoveError {
+pub struct RemoveError<E = Error> {
     /// What failed, in the order in which it was tried; never empty.
-    pub errors: Vec<Error>,
+    pub errors: Vec<E>,
 }
 
-impl RemoveError {
+impl<E> RemoveError<E> {
     /// Success, unless something failed.
-    pub(crate) fn check(errors: Vec<Error>) -> Result<(), Self> {
+    pub(crate) fn check(errors: Vec<E>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self { errors }) }
     }
 }
 
-impl std::error::Error for RemoveError {}
+impl<E: std::error::Error + 'static> std::error::Error for RemoveError<E> {}
 
-impl fmt::Display for RemoveError {
+impl<E: std::error::Error + 'static> fmt::Display for RemoveError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.errors.iter().enumerate() {
             if index > 0 {

@@ -1,12 +1,11 @@
 //! What can go wrong with the rules of a node's own namespace.
 
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::binary::NoTool;
-use crate::error::chain;
+use crate::error::RemoveError;
 use crate::rule::Family;
 use crate::tool;
 
@@ -77,30 +76,5 @@ pub enum HostError {
     Namespace(#[source] io::Error),
 }
 
-/// Everything that kept the rules from being removed.
-#[derive(Debug)]
-pub struct HostRemoveError {
-    /// What failed, in the order in which it was tried; never empty.
-    pub errors: Vec<HostError>,
-}
-
-impl HostRemoveError {
-    /// Success, unless something failed.
-    pub(super) fn check(errors: Vec<HostError>) -> Result<(), Self> {
-        if errors.is_empty() { Ok(()) } else { Err(Self { errors }) }
-    }
-}
-
-impl std::error::Error for HostRemoveError {}
-
-impl fmt::Display for HostRemoveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.errors.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            chain(error, f)?;
-        }
-        Ok(())
-    }
-}
+/// Everything that kept the rules of a node from being removed.
+pub type HostRemoveError = RemoveError<HostError>;
