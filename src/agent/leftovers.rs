@@ -64,10 +64,7 @@ async fn look(view: &View, proc: &Path, which: impl Fn(&PodView) -> bool, iptabl
         info!(pods = found.len(), "rules of an agent before were found in pods");
     }
     let spec = |(uid, netns): (Uid, Arc<Netns>)| Some((spec(&uid, view.pods.get(&uid)?), netns));
-    let is_claimed = |uid: &Uid| {
-        let pod = &view.pods[uid];
-        matches!(pod.claim, Claim::Enabled | Claim::Pending) && pod.wish != Wish::Pass(Why::Finished)
-    };
+    let is_claimed = |uid: &Uid| matches!(view.pods[uid].claim, Claim::Enabled | Claim::Pending);
     Leftovers {
         unseen: unseen.into_iter().filter(is_claimed).collect(),
         found: found.into_iter().filter_map(spec).collect(),
