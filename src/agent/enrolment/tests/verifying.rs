@@ -1,6 +1,7 @@
 //! Enrolled pods are looked at for as long as they live.
 
 use super::*;
+use crate::board::State;
 
 #[tokio::test(start_paused = true)]
 async fn what_looks_as_it_did_when_all_was_well_is_not_compared_again() {
@@ -111,13 +112,7 @@ async fn a_pod_that_leaves_during_a_look_leaves_when_the_look_is_over() {
     lab.rules.called("look after", 2).await;
     lab.file(&[]);
     // The enrolment hears of it while the look goes on.
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    std::thread::sleep(Duration::from_millis(50));
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
+    lab.boards.wait_for(|board| board["a"].state == State::Leaving).await.unwrap();
     let over = Instant::now();
     lab.rules.let_go();
     lab.rules.called("release", 1).await;
