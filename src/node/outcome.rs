@@ -2,6 +2,7 @@
 //! byte included.
 
 mod dry_run;
+mod failure;
 mod labels;
 mod names;
 
@@ -11,18 +12,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use culvert_core::identity::SpiffeId;
-use culvert_core::policy::Denial;
-use culvert_core::refusal::{Flag, Refusal};
+use culvert_core::refusal::Flag;
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
 
-use crate::dns::hosts;
-use crate::identity::Refused;
-use crate::stream::{Broken, Early, Moved};
-use crate::{capture, deliver, mesh, socks, tunnel};
+use crate::capture;
+use crate::stream::Moved;
 
 pub(crate) use dry_run::count_dry_run;
+pub(crate) use failure::Failure;
 pub(crate) use labels::describe as describe_metrics;
 
 const OPENED: &str = "istio_tcp_connections_opened_total";
@@ -34,130 +33,6 @@ const PROBES: &str = "culvert_kubelet_probes_total";
 pub(crate) enum Direction {
     Outbound,
     Inbound,
-}
-
-/// Why a connection did not end well.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Unanswered(#[from] mesh::Unanswered),
-    #[error("connection closed due to policy change: {0}")]
-    PolicyChanged(Denial),
-    #[error("the pod's own workload {namespace}/{name} ({service_account}) is not in the mesh state; it was waited for {wait:?} (workload deadline)", wait = crate::mesh::LOCAL_WORKLOAD_DEADLINE)]
-    NoWorkload { namespace: String, name: String, service_account: String },
-    #[error("the pod's workload has no valid identity")]
-    NoIdentity(#[source] culvert_core::identity::NotAnIdentity),
-    #[error("cannot get the own certificate")]
-    NoCertificate(#[source] crate::identity::Error),
-    #[error(transparent)]
-    Host(#[from] hosts::Error),
-    #[error(transparent)]
-    Tunnel(#[from] tunnel::Error),
-    #[error(transparent)]
-    Socks(#[from] socks::Error),
-    #[error(transparent)]
-    Accept(#[from] tunnel::server::Error),
-    #[error("the request is not a CONNECT to an address: {0}")]
-    BadRequest(String),
-    #[error("the peer was gone before it was answered")]
-    PeerGone,
-    #[error("{0} is not an address of this pod; a packet for somebody else was redirected here")]
-    NotOurAddress(SocketAddr),
-    #[error(transparent)]
-    Dial(#[from] deliver::dial::Error),
-    #[error("{}", broken(.0))]
-    Broken(Early),
-    #[error("connection closed due to connection drain")]
-    Drained,
-}
-
-impl Failure {
-    fn flag(&self) -> Flag {
-        match self {
-            Self::Refused(refusal) => refusal.flag(),
-            Self::PolicyChanged(_) => Flag::Deny,
-            Self::NoIdentity(_) | Self::NoCertificate(_) => Flag::IdentityError,
-            Self::Tunnel(error) => error.flag(),
-            Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
-            | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
-                Flag::CertRevoked
-            }
-            Self::Accept(_) => Flag::TlsFailure,
-            Self::NoWorkload { .. }
-            | Self::Unanswered(_)
-            | Self::Host(_)
-            | Self::Dial(_)
-            | Self::BadRequest(_)
-            | Self::PeerGone
-            | Self::NotOurAddress(_) => Flag::Connect,
-            // The connection was made and used; how it ended is in the log.
-            Self::Broken(_) | Self::Drained => Flag::None,
-            // Nobody was asked to connect.
-            Self::Socks(_) => Flag::None,
-        }
-    }
-
-    /// The stable name of the reason, for the log and the metrics.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Refused(refusal) => refusal.reason(),
-            Self::PolicyChanged(_) => "policy_changed",
-            Self::NoWorkload { .. } => "workload_unknown",
-            Self::Unanswered(_) => "demand_unanswered",
-            Self::NoIdentity(_) => "identity_invalid",
-            Self::NoCertificate(_) => "no_certificate",
-            Self::Host(error) => error.reason(),
-            Self::Tunnel(error) => error.reason(),
-            Self::Socks(error) => error.reason(),
-            Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
-            Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
-            | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
-                "certificate_revoked"
-            }
-            Self::Accept(_) => "peer_not_accepted",
-            Self::BadRequest(_) => "bad_request",
-            Self::PeerGone => "peer_gone",
-            Self::NotOurAddress(_) => "not_our_address",
-            Self::Dial(deliver::dial::Error::TimedOut { .. }) => "connect_deadline",
-            Self::Dial(deliver::dial::Error::OutOfPatience { .. }) => "attempt_deadline",
-            Self::Dial(_) => "workload_refused",
-            Self::Broken(Early::Client(_)) => "client_broke",
-            Self::Broken(Early::Server(_)) => "server_broke",
-            Self::Drained => "drained",
-        }
-    }
-
-    /// What the peer of a tunnel is told.
-    pub(crate) fn http_status(&self) -> u16 {
-        match self {
-            Self::Refused(refusal) => refusal.http_status(),
-            Self::BadRequest(_) => 400,
-            Self::PolicyChanged(_) => 401,
-            Self::NoWorkload { .. }
-            | Self::Unanswered(_)
-            | Self::NoIdentity(_)
-            | Self::NoCertificate(_)
-            | Self::Host(_)
-            | Self::Tunnel(_)
-            | Self::Socks(_)
-            | Self::Accept(_)
-            | Self::PeerGone
-            | Self::NotOurAddress(_)
-            | Self::Dial(_)
-            | Self::Broken(_)
-            | Self::Drained => 503,
-        }
-    }
-}
-
-/// How a connection broke. A revoked peer is always the other end of the tunnel.
-fn broken(early: &Early) -> String {
-    match early {
-        Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked) => Broken::Revoked.to_string(),
-        Early::Client(_) | Early::Server(_) => early.to_string(),
-    }
 }
 
 /// One end of a connection, as far as it is known.
@@ -356,6 +231,3 @@ impl Direction {
 fn quoted(value: &impl fmt::Display) -> tracing::field::DebugValue<String> {
     tracing::field::debug(value.to_string())
 }
-
-#[cfg(test)]
-mod tests;

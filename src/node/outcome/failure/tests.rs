@@ -1,3 +1,5 @@
+use culvert_process::exit::Chain;
+
 use super::*;
 
 #[test]

@@ -1,0 +1,141 @@
+//! Why a connection did not end well: one value with the faces it shows to operators and peers.
+//!
+//! The sentence of the log, the key of log and metrics, the flag of the metrics and the status a peer is told are made from it here
+//! and nowhere else, so that they cannot disagree.
+
+use std::net::SocketAddr;
+
+use culvert_core::policy::Denial;
+use culvert_core::refusal::{Flag, Refusal};
+
+use crate::dns::hosts;
+use crate::identity::Refused;
+use crate::stream::{Broken, Early};
+use crate::{deliver, mesh, socks, tunnel};
+
+/// Why a connection did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Unanswered(#[from] mesh::Unanswered),
+    #[error("connection closed due to policy change: {0}")]
+    PolicyChanged(Denial),
+    #[error("the pod's own workload {namespace}/{name} ({service_account}) is not in the mesh state; it was waited for {wait:?} (workload deadline)", wait = crate::mesh::LOCAL_WORKLOAD_DEADLINE)]
+    NoWorkload { namespace: String, name: String, service_account: String },
+    #[error("the pod's workload has no valid identity")]
+    NoIdentity(#[source] culvert_core::identity::NotAnIdentity),
+    #[error("cannot get the own certificate")]
+    NoCertificate(#[source] crate::identity::Error),
+    #[error(transparent)]
+    Host(#[from] hosts::Error),
+    #[error(transparent)]
+    Tunnel(#[from] tunnel::Error),
+    #[error(transparent)]
+    Socks(#[from] socks::Error),
+    #[error(transparent)]
+    Accept(#[from] tunnel::server::Error),
+    #[error("the request is not a CONNECT to an address: {0}")]
+    BadRequest(String),
+    #[error("the peer was gone before it was answered")]
+    PeerGone,
+    #[error("{0} is not an address of this pod; a packet for somebody else was redirected here")]
+    NotOurAddress(SocketAddr),
+    #[error(transparent)]
+    Dial(#[from] deliver::dial::Error),
+    #[error("{}", broken(.0))]
+    Broken(Early),
+    #[error("connection closed due to connection drain")]
+    Drained,
+}
+
+impl Failure {
+    pub(crate) fn flag(&self) -> Flag {
+        match self {
+            Self::Refused(refusal) => refusal.flag(),
+            Self::PolicyChanged(_) => Flag::Deny,
+            Self::NoIdentity(_) | Self::NoCertificate(_) => Flag::IdentityError,
+            Self::Tunnel(error) => error.flag(),
+            Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
+            | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
+                Flag::CertRevoked
+            }
+            Self::Accept(_) => Flag::TlsFailure,
+            Self::NoWorkload { .. }
+            | Self::Unanswered(_)
+            | Self::Host(_)
+            | Self::Dial(_)
+            | Self::BadRequest(_)
+            | Self::PeerGone
+            | Self::NotOurAddress(_) => Flag::Connect,
+            // The connection was made and used; how it ended is in the log.
+            Self::Broken(_) | Self::Drained => Flag::None,
+            // Nobody was asked to connect.
+            Self::Socks(_) => Flag::None,
+        }
+    }
+
+    /// The stable name of the reason, for the log and the metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.reason(),
+            Self::PolicyChanged(_) => "policy_changed",
+            Self::NoWorkload { .. } => "workload_unknown",
+            Self::Unanswered(_) => "demand_unanswered",
+            Self::NoIdentity(_) => "identity_invalid",
+            Self::NoCertificate(_) => "no_certificate",
+            Self::Host(error) => error.reason(),
+            Self::Tunnel(error) => error.reason(),
+            Self::Socks(error) => error.reason(),
+            Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
+            Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
+            | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
+                "certificate_revoked"
+            }
+            Self::Accept(_) => "peer_not_accepted",
+            Self::BadRequest(_) => "bad_request",
+            Self::PeerGone => "peer_gone",
+            Self::NotOurAddress(_) => "not_our_address",
+            Self::Dial(deliver::dial::Error::TimedOut { .. }) => "connect_deadline",
+            Self::Dial(deliver::dial::Error::OutOfPatience { .. }) => "attempt_deadline",
+            Self::Dial(_) => "workload_refused",
+            Self::Broken(Early::Client(_)) => "client_broke",
+            Self::Broken(Early::Server(_)) => "server_broke",
+            Self::Drained => "drained",
+        }
+    }
+
+    /// What the peer of a tunnel is told.
+    pub(crate) fn http_status(&self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.http_status(),
+            Self::BadRequest(_) => 400,
+            Self::PolicyChanged(_) => 401,
+            Self::NoWorkload { .. }
+            | Self::Unanswered(_)
+            | Self::NoIdentity(_)
+            | Self::NoCertificate(_)
+            | Self::Host(_)
+            | Self::Tunnel(_)
+            | Self::Socks(_)
+            | Self::Accept(_)
+            | Self::PeerGone
+            | Self::NotOurAddress(_)
+            | Self::Dial(_)
+            | Self::Broken(_)
+            | Self::Drained => 503,
+        }
+    }
+}
+
+/// How a connection broke. A revoked peer is always the other end of the tunnel.
+fn broken(early: &Early) -> String {
+    match early {
+        Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked) => Broken::Revoked.to_string(),
+        Early::Client(_) | Early::Server(_) => early.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
