@@ -56,7 +56,7 @@ async fn relay(
     report: &Report,
     stop: impl Future<Output = Failure> + Send,
 ) -> Result<(), Failure> {
-    match spliced_until(tcp::split(client), tcp::split(server), report.moved(), stop).await {
+    match spliced_until(tcp::split(client), tcp::split(server), &report.moved(), stop).await {
         Ok(()) => Ok(()),
         Err(Ended::Early(early)) => Err(Failure::Broken(early)),
         Err(Ended::Stopped(failure)) => Err(failure),

@@ -13,6 +13,7 @@ mod dns;
 mod drain;
 mod flow;
 mod identity;
+mod ledger;
 mod mesh;
 mod node;
 mod outcome;

@@ -80,6 +80,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         telling: config.telling,
         socks: config.socks,
         set_aside: state.set_aside(),
+        ledger: state.ledger(),
         dns,
     };
     let asked = async {

@@ -20,6 +20,7 @@ use crate::dns::{self, Dns};
 use crate::drain::Guard;
 use crate::flow;
 use crate::identity::Identities;
+use crate::ledger;
 use crate::mesh::Mesh;
 use crate::outcome::Failure;
 use crate::set_aside::{self, SetAside};
@@ -45,6 +46,8 @@ pub(crate) struct Proxy {
     pub(crate) tunnels: Pool,
     /// Of this pod alone: a network policy may keep it from what others reach.
     pub(crate) set_aside: SetAside,
+    /// What is known of its connections.
+    pub(crate) ledger: ledger::OfPod,
     /// Of this pod alone: names are asked for through its network.
     pub(crate) hosts: Hosts,
     /// What peers may have the control plane asked for at a time.
@@ -73,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) socks: bool,
     /// What the pods could not reach.
     pub(crate) set_aside: set_aside::OfNode,
+    /// What is known of their connections.
+    pub(crate) ledger: ledger::OfNode,
     pub(crate) dns: Dns,
 }
 
@@ -137,6 +142,7 @@ fn assemble(shared: &Shared, whose: Whose, keep_client_address: bool) -> (Arc<Pr
         Establish { identities: shared.identities.clone(), dialer: dialer.clone(), config: shared.tunnel };
     let proxy = Proxy {
         set_aside: shared.set_aside.begin(pod.clone()),
+        ledger: shared.ledger.begin(pod.clone(), netns.as_ref()),
         gate: Gate::new(pod.clone(), shared.mesh.clone(), shared.telling),
         probes,
         pod,

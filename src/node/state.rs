@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::control_plane::Status;
 use crate::dns;
+use crate::ledger;
 use crate::proxy::PodInfo;
 use crate::set_aside;
 
@@ -16,6 +17,7 @@ use crate::set_aside;
 pub(crate) struct State {
     inner: Arc<Mutex<Inner>>,
     set_aside: set_aside::OfNode,
+    ledger: ledger::OfNode,
     /// Told when a start-up task is done.
     done: Arc<Notify>,
 }
@@ -98,6 +100,11 @@ impl State {
     /// The endpoints pods could not reach.
     pub(crate) fn set_aside(&self) -> set_aside::OfNode {
         self.set_aside.clone()
+    }
+
+    /// The connections of pods.
+    pub(crate) fn ledger(&self) -> ledger::OfNode {
+        self.ledger.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -83,6 +83,7 @@ fn shared() -> Shared {
         telling: config.telling,
         socks: true,
         set_aside: Default::default(),
+        ledger: Default::default(),
         dns: Dns::new(config.dns),
     }
 }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded};
+use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
 use culvert_core::policy::Peer;
 use culvert_core::proxy_protocol;
 use culvert_core::refusal::Refusal;
@@ -19,7 +19,8 @@ use super::{carry, cut};
 use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
-use crate::outcome::{Direction, Failure, Report};
+use crate::ledger::{Direction, Party, Stage, Trace};
+use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::tunnel::{Carried, server};
 
@@ -28,7 +29,10 @@ pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard:
     let Captured { stream, client, destination } = captured;
     let accepted = match Box::pin(accept(&proxy, stream)).await {
         Ok(accepted) => accepted,
-        Err(failure) => return Report::begin(Direction::Inbound, client, destination).end(Err(failure)),
+        Err(failure) => {
+            let report = Report::begin(proxy.ledger.book(), Direction::Inbound, client, destination);
+            return report.end(Err(failure));
+        }
     };
     let peer = accepted.peer.clone();
     let each = |offer: server::Offer| {
@@ -60,9 +64,9 @@ fn inbound_stream(
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
-        let mut report = Report::begin(Direction::Inbound, peer.source, peer.destination);
-        report.from.identity.clone_from(&peer.identity);
-        report.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect());
+        let mut report =
+            Report::begin(proxy.ledger.book(), Direction::Inbound, peer.source, peer.destination);
+        read_about(&offer, &peer, &report);
         let result = begin_stream(&proxy, peer, offer, &mut report).await;
         (proxy, report, result)
     });
@@ -75,6 +79,17 @@ fn inbound_stream(
             Err(failure) => Err(failure),
         };
         report.end(result);
+    }
+}
+
+/// Writes down what a request says of itself.
+fn read_about(offer: &server::Offer, peer: &Peer, report: &Report) {
+    let mut facts = report.facts();
+    facts.from.identity.clone_from(&peer.identity);
+    facts.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect::<String>().into());
+    let said = offer.header("traceparent").unwrap_or_default();
+    if let Some(Ok(said)) = said.first().map(|value| TraceParent::parse(value.as_bytes())) {
+        facts.trace = Trace { id: said.trace_id(), parent: Some(said.parent_id()) };
     }
 }
 
@@ -94,14 +109,19 @@ async fn begin_stream(
     let arrived = peer.destination;
     let Forwarded { client, host } = forwarded(&offer);
     let client = client_address(client, peer.source);
-    report.from.workload = source(proxy, &offer, peer.source.ip());
+    report.facts().from.workload = source(proxy, &offer, peer.source.ip());
     let wanted = match read_offer(&offer) {
         Ok(wanted) => wanted,
         Err(failure) => return Err(refuse(offer, failure)),
     };
     let upstream = async {
         let (local, peer, announced) = admit_stream(proxy, peer, &wanted, arrived, report).await?;
-        report.service = host.and_then(|host| called_service(proxy, &local.workload, &host));
+        let service = host.and_then(|host| called_service(proxy, &local.workload, &host));
+        {
+            let mut facts = report.facts();
+            facts.service = service;
+            facts.enter(Stage::Connecting);
+        }
         let upstream = match announced {
             Some(asked) => dial_announcing(proxy, &peer, client, asked).await?,
             None => dial_workload(proxy, &peer, client).await?,
@@ -122,7 +142,7 @@ async fn begin_stream(
         return Err(refuse(offer, failure));
     }
     let baggage = proxy.tunnel.baggage.then(|| Baggage::of(&local.workload).to_string());
-    let carried = offer.accept(baggage.as_deref(), upstream, report.moved());
+    let carried = offer.accept(baggage.as_deref(), upstream, &report.moved());
     let carried = carried.ok_or(Failure::PeerGone)?;
     report.opened();
     Ok(Delivery { local, peer, carried })
@@ -156,14 +176,15 @@ async fn admit_stream(
     let local = proxy.local().await?;
     know(proxy, &local, wanted, arrived).await?;
     let snapshot = proxy.mesh.snapshot();
-    report.to.workload = Some(Arc::clone(&local.workload));
-    report.to.identity = Some(local.identity.clone());
+    report.facts().to =
+        Party { workload: Some(Arc::clone(&local.workload)), identity: Some(local.identity.clone()) };
     let route::Delivery { to, announced } = route::inbound(&snapshot, &local.workload, arrived.ip(), wanted)?;
     if proxy.is_own_port(to.port()) {
         return Err(Refusal::OwnPort { port: to.port() }.into());
     }
     let peer = Peer { destination: to, ..peer };
-    report.policy = admission::admit(proxy, &local, &peer).await?;
+    let policy = admission::admit(proxy, &local, &peer).await?;
+    report.facts().policy = policy;
     Ok((local, peer, announced))
 }
 

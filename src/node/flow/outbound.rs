@@ -20,7 +20,8 @@ use super::{carry, cut, relay};
 use crate::capture::Captured;
 use crate::deliver::dial;
 use crate::drain::Guard;
-use crate::outcome::{Direction, Failure, Report};
+use crate::ledger::{Direction, Party};
+use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stream::{Broken, Early};
 use crate::tunnel::pool::{Met, Nested, Opened};
@@ -35,7 +36,7 @@ pub(crate) fn outbound(
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
-        let mut report = Report::of(Direction::Outbound, &captured);
+        let mut report = Report::of(proxy.ledger.book(), Direction::Outbound, &captured);
         let Captured { stream, client, destination } = captured;
         let (again, elsewhere, clock) = (false, false, &Clock::start());
         let wanted = Wanted { client, destination, again, elsewhere, clock, waiting: None };
@@ -80,7 +81,7 @@ pub(super) async fn begin(
     report: &mut Report,
 ) -> Result<Begun, Failed> {
     let local = proxy.local().await.map_err(Failed::for_good)?;
-    report.from.workload = Some(Arc::clone(&local.workload));
+    report.facts().from.workload = Some(Arc::clone(&local.workload));
     refuse_loop(proxy, wanted.destination).map_err(Failed::for_good)?;
     let mut attempts = Attempts::new(proxy, &local, wanted);
     let mut route = match attempts.first().await {
@@ -96,8 +97,12 @@ pub(super) async fn begin(
             }
             Err(failed) => failed,
         };
+        let tried = report.attempt(&failed.failure);
         match attempts.next(failed).await {
-            Next::Way(other, returned) => (route, connection) = (other, returned),
+            Next::Way(other, returned) => {
+                report.facts().tried.push(tried);
+                (route, connection) = (other, returned);
+            }
             Next::Over(failed) => return Err(failed),
         }
     }
@@ -113,30 +118,31 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn go(&self, route: Route, connection: Connection, report: &mut Report) -> Result<Begun, Failed> {
-        report.begin_attempt();
+        report.facts().begin_attempt();
         match route {
             Route::Passthrough { to, workload, service } => {
-                report.destination = to;
-                report.to.workload = workload;
-                report.service = service;
+                {
+                    let mut facts = report.facts();
+                    (facts.destination, facts.to.workload, facts.service) = (to, workload, service);
+                }
                 self.go_plain(to, connection, report).await
             }
             Route::Tunnel { peer, authority, expected, endpoint, workload, service } => {
                 let direct = authority == Authority::Address(endpoint);
                 self.begin_tunnel(report, peer, &authority, &workload);
-                let connect = self.connect(&authority, service.as_deref());
-                report.service = service;
+                let connect = self.connect(report, &authority, service.as_deref());
+                report.facts().service = service;
                 let key = self.key(peer, expected, workload);
                 self.go_by_tunnel((&key, direct), connect, connection, report).await
             }
             Route::Gateway { gateway, peer, expected, authority, behind, workload, service } => {
                 self.begin_tunnel(report, peer, &authority, &workload);
-                let mut connect_behind = self.connect(&authority, Some(&service));
+                let mut connect_behind = self.connect(report, &authority, Some(&service));
                 // That the gateway is there tells the application nothing.
                 let connect = Connect { waiting: None, ..connect_behind.clone() };
                 let network = self.local.workload.network.as_bytes();
                 connect_behind.fields.add(b"x-forwarded-network", network);
-                report.service = Some(service);
+                report.facts().service = Some(service);
                 let gateway = self.key(peer, expected, gateway);
                 let nested = Nested { gateway, connect, behind, connect_behind };
                 self.go_by_gateway(nested, connection, report).await
@@ -146,16 +152,16 @@ impl Attempt<'_> {
 
     fn begin_tunnel(
         &self,
-        report: &mut Report,
+        report: &Report,
         peer: SocketAddr,
         authority: &Authority,
         workload: &Arc<Workload>,
     ) {
-        report.destination = peer;
-        report.authority = Some(authority.to_string());
-        report.from.identity = Some(self.local.identity.clone());
-        report.to.identity = workload.identity().ok();
-        report.to.workload = Some(Arc::clone(workload));
+        let mut facts = report.facts();
+        facts.destination = peer;
+        facts.authority = Some(authority.to_string().into());
+        facts.from.identity = Some(self.local.identity.clone());
+        facts.to = Party { identity: workload.identity().ok(), workload: Some(Arc::clone(workload)) };
     }
 
     fn key(&self, peer: SocketAddr, expected: Vec<SpiffeId>, workload: Arc<Workload>) -> Key {
@@ -174,7 +180,7 @@ impl Attempt<'_> {
         // To this one they are said again.
         report.moved().forth.add(connection.said.len());
         let way = (key, self.attempts.patience());
-        let carried = self.proxy.tunnels.carry(way, connect, connection.into(), report.moved()).await;
+        let carried = self.proxy.tunnels.carry(way, connect, connection.into(), &report.moved()).await;
         let opened = carried.map_err(|not_carried| {
             // A waypoint that answers is there; what is behind it is its own business.
             if !direct && matches!(not_carried.error, tunnel::Error::Status { .. }) {
@@ -193,26 +199,29 @@ impl Attempt<'_> {
         report: &mut Report,
     ) -> Result<Begun, Failed> {
         // Who it will be is chosen by the gateway.
-        report.to.identity = None;
+        {
+            let mut facts = report.facts();
+            (facts.to.identity, facts.nested) = (None, true);
+        }
         report.moved().forth.add(connection.said.len());
         let way = (nested, self.attempts.patience());
-        let through = self.proxy.tunnels.carry_through(way, connection.into(), report.moved()).await;
+        let through = self.proxy.tunnels.carry_through(way, connection.into(), &report.moved()).await;
         let (opened, Met { identity, baggage }) = through?;
-        report.to.identity = Some(identity);
+        report.facts().to.identity = Some(identity);
         if baggage != Baggage::default() {
-            report.to.workload = Some(Arc::new(baggage.workload()));
+            report.facts().to.workload = Some(Arc::new(baggage.workload()));
         }
         report.opened();
         Ok(Begun::Tunnel(opened))
     }
 
     /// What we tell a peer about this connection.
-    fn connect(&self, authority: &Authority, service: Option<&Service>) -> Connect {
+    fn connect(&self, report: &Report, authority: &Authority, service: Option<&Service>) -> Connect {
         let forwarded = Forwarded::new(self.wanted.client, service.map(|service| service.hostname.as_ref()));
         let mut fields = Fields::default();
         fields.add(b"baggage", Baggage::of(&self.local.workload).to_string().as_bytes());
         fields.add(b"forwarded", forwarded.to_string().as_bytes());
-        let trace = TraceParent::new(rand::random(), rand::random());
+        let trace = TraceParent::new(report.facts().trace.id, report.record().id.number());
         fields.add(b"traceparent", trace.to_string().as_bytes());
         Connect { authority: authority.to_string(), fields, waiting: self.wanted.waiting.cloned() }
     }

@@ -12,12 +12,13 @@ use super::{cut, relay};
 use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
-use crate::outcome::{Direction, Failure, Report};
+use crate::ledger::{Direction, Stage};
+use crate::outcome::{Failure, Report};
 use crate::proxy::{PodInfo, Proxy};
 
 /// Carries a plain connection somebody made to the pod.
 pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
-    let mut report = Report::of(Direction::Inbound, &captured);
+    let mut report = Report::of(proxy.ledger.book(), Direction::Inbound, &captured);
     let result = Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await;
     report.end(result);
 }
@@ -41,9 +42,17 @@ async fn carry_plain(
     }
     let local = proxy.local().await?;
     let snapshot = proxy.mesh.snapshot();
-    report.from.workload = snapshot.workload_by_address(snapshot.local_network(), client.ip()).cloned();
-    report.to.workload = Some(Arc::clone(&local.workload));
-    report.policy = admission::admit(proxy, &local, &peer).await?;
+    let from = snapshot.workload_by_address(snapshot.local_network(), client.ip()).cloned();
+    {
+        let mut facts = report.facts();
+        (facts.from.workload, facts.to.workload) = (from, Some(Arc::clone(&local.workload)));
+    }
+    let policy = admission::admit(proxy, &local, &peer).await?;
+    {
+        let mut facts = report.facts();
+        facts.policy = policy;
+        facts.enter(Stage::Connecting);
+    }
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
     report.opened();
@@ -58,9 +67,13 @@ async fn carry_probe(
     guard: &Guard,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    report.probe = true;
     let PodInfo { name, namespace, service_account } = &proxy.pod;
-    report.to.workload = proxy.mesh.snapshot().local_workload(namespace, name, service_account).cloned();
+    let workload = proxy.mesh.snapshot().local_workload(namespace, name, service_account).cloned();
+    {
+        let mut facts = report.facts();
+        (facts.probe, facts.to.workload) = (true, workload);
+        facts.enter(Stage::Connecting);
+    }
     let upstream = dial_workload(proxy, peer, SocketAddr::new(peer.source.ip(), 0)).await?;
     report.opened();
     relay(stream, upstream, report, stop_probe(proxy, peer, guard)).await

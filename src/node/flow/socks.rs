@@ -12,7 +12,8 @@ use super::clock::Clock;
 use super::outbound::{Begun, begin, to_its_end};
 use crate::capture::Captured;
 use crate::drain::Guard;
-use crate::outcome::{Direction, Failure, Report};
+use crate::ledger::Direction;
+use crate::outcome::{Failure, Report};
 use crate::proxy::Proxy;
 use crate::socks::{self, Negotiations};
 use crate::waiting::Waiting;
@@ -25,7 +26,7 @@ pub(crate) fn socks(
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
-        let mut report = Report::of(Direction::Outbound, &captured);
+        let mut report = Report::of(proxy.ledger.book(), Direction::Outbound, &captured);
         let result = hear(&proxy, &negotiations, captured, &mut report).await;
         (report, result)
     });
@@ -52,7 +53,7 @@ async fn hear(
             return Err(failure);
         }
     };
-    report.asked = Some(target.to_string().into());
+    report.facts().asked = Some(target.to_string().into());
     let result = connect(proxy, &target, Asking { stream, client, waiting: &waiting }, report).await;
     if let Err(failure) = &result
         && let Some(handle) = waiting.take()
@@ -88,8 +89,7 @@ async fn connect(
     let mut telling: Option<(Failure, SocketAddr)> = None;
     loop {
         let destination = on_loopback(next);
-        report.begin_attempt();
-        report.destination = destination;
+        begin_again(report, destination);
         let client = as_others_see_it(&local.workload, client, destination);
         let elsewhere = others.len() > 0;
         let wanted = Wanted { client, destination, again, elsewhere, clock: &clock, waiting: Some(waiting) };
@@ -103,22 +103,27 @@ async fn connect(
         };
         tracing::debug!(error = %failure, %other, "an address could not be reached; trying another one");
         if telling.as_ref().is_none_or(|(known, _)| socks::tells_more(&failure, known)) {
-            telling = Some((failure, report.destination));
+            telling = Some((failure, report.facts().destination));
         }
         (next, connection, again) = (other, returned, true);
     }
 }
 
 /// What is said of several addresses that could not be reached: the first that says more than that nothing leads there.
-fn most_telling(before: Option<(Failure, SocketAddr)>, last: Failure, report: &mut Report) -> Failure {
+fn most_telling(before: Option<(Failure, SocketAddr)>, last: Failure, report: &Report) -> Failure {
     match before {
         Some((known, at)) if !socks::tells_more(&last, &known) => {
-            report.begin_attempt();
-            report.destination = at;
+            begin_again(report, at);
             known
         }
         _ => last,
     }
+}
+
+fn begin_again(report: &Report, destination: SocketAddr) {
+    let mut facts = report.facts();
+    facts.begin_attempt();
+    facts.destination = destination;
 }
 
 /// The kernel takes the unspecified address for the loopback address. So must whoever looks at it before.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use culvert_core::policy::Denial;
 use culvert_core::refusal::{Flag, Refusal};
+use culvert_process::exit::Chain;
 
 use crate::dns::hosts;
 use crate::identity::Refused;
@@ -51,6 +52,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// What happened and why, in one sentence.
+    pub(crate) fn in_words(&self) -> String {
+        Chain(self).to_string()
+    }
+
     pub(crate) fn flag(&self) -> Flag {
         match self {
             Self::Refused(refusal) => refusal.flag(),

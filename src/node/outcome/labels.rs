@@ -9,7 +9,7 @@ use metrics::Label;
 
 use super::dry_run::COUNTED as COUNTED_DRY_RUNS;
 use super::names::Names;
-use super::{Direction, Party, Report};
+use crate::ledger::{Direction, Facts, Party};
 
 const UNKNOWN: &str = "unknown";
 
@@ -54,16 +54,16 @@ pub(super) struct Hearsay {
 /// Workloads only their peers have told of.
 static TOLD: Names = Names::new();
 
-pub(super) fn traffic(report: &Report, flag: Flag, hearsay: Hearsay) -> Vec<Label> {
-    let reporter = match report.direction {
+pub(super) fn traffic(direction: Direction, facts: &Facts, flag: Flag, hearsay: Hearsay) -> Vec<Label> {
+    let reporter = match direction {
         Direction::Outbound => "source",
         Direction::Inbound => "destination",
     };
     let mut labels = vec![Label::from_static_parts("reporter", reporter)];
-    labels.extend(party(&report.from, hearsay, &SOURCE));
-    labels.extend(service(report));
-    labels.extend(party(&report.to, hearsay, &DESTINATION));
-    let security = if report.authority.is_some() { "mutual_tls" } else { UNKNOWN };
+    labels.extend(party(&facts.from, hearsay, &SOURCE));
+    labels.extend(service(facts));
+    labels.extend(party(&facts.to, hearsay, &DESTINATION));
+    let security = if facts.is_tunnelled() { "mutual_tls" } else { UNKNOWN };
     labels.extend([
         Label::from_static_parts("request_protocol", "tcp"),
         Label::from_static_parts("response_flags", flag.as_str()),
@@ -125,8 +125,8 @@ fn told(it: &Workload) -> String {
         .join("\n")
 }
 
-fn service(report: &Report) -> [Label; 3] {
-    let service = report.service.as_ref();
+fn service(facts: &Facts) -> [Label; 3] {
+    let service = facts.service.as_ref();
     [
         label("destination_service", service.map(|service| Arc::clone(&service.hostname))),
         label("destination_service_namespace", service.map(|service| Arc::clone(&service.namespace))),

@@ -1,5 +1,3 @@
-use culvert_process::exit::Chain;
-
 use super::*;
 
 #[test]
@@ -14,7 +12,7 @@ fn a_revoked_peer_is_called_so_wherever_it_is_noticed() {
         Failure::Accept(tunnel::server::Error::Peer(source)),
     ] {
         assert_eq!((failure.flag(), failure.reason()), (Flag::CertRevoked, "certificate_revoked"));
-        let text = Chain(&failure).to_string();
+        let text = failure.in_words();
         assert!(text.contains("peer certificate revoked by CRL"), "{text}");
     }
     let text = Failure::Broken(Early::Server(Broken::Revoked)).to_string();

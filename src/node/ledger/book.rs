@@ -1,0 +1,163 @@
+//! One pod's connections.
+
+use std::array;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Instant;
+
+use culvert_sys::netns::Netns;
+
+use super::record::{Direction, Ended, Id, Record, Stage};
+use super::totals::Totals;
+use super::traffic::{Pair, Pairs};
+use crate::outcome::Failure;
+use crate::proxy::PodInfo;
+
+/// Records of those that did not end well, kept for each pod. Whoever retries all the time pushes out its own alone.
+const FAILED: usize = 64;
+
+/// Records of those that ended well, kept for each pod.
+const COMPLETE: usize = 32;
+
+/// Locks the live records are spread over: whoever lists thousands holds up nobody for long.
+const SHARDS: usize = 8;
+
+/// The connections of one pod: those there are, and the last of those there were.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pub(crate) pod: PodInfo,
+    netns: Weak<Netns>,
+    live: [Mutex<HashMap<Id, Arc<Record>>>; SHARDS],
+    ended: Mutex<EndedOnes>,
+    pairs: Mutex<Pairs>,
+    pub(crate) totals: Totals,
+    gone: OnceLock<Instant>,
+}
+
+/// The oldest first.
+#[derive(Debug, Default)]
+struct EndedOnes {
+    failed: VecDeque<Arc<Record>>,
+    complete: VecDeque<Arc<Record>>,
+}
+
+impl Book {
+    pub(super) fn new(pod: PodInfo, netns: Weak<Netns>) -> Self {
+        Self {
+            pod,
+            netns,
+            live: array::from_fn(|_| Mutex::default()),
+            ended: Mutex::default(),
+            pairs: Mutex::default(),
+            totals: Totals::default(),
+            gone: OnceLock::new(),
+        }
+    }
+
+    /// Enters a connection that was accepted.
+    pub(crate) fn begin(&self, direction: Direction, client: SocketAddr, dialled: SocketAddr) -> Arc<Record> {
+        let record = Arc::new(Record::new(direction, client, dialled));
+        self.totals.begin();
+        self.shard(record.id).insert(record.id, Arc::clone(&record));
+        record
+    }
+
+    /// Notes how a connection ended.
+    pub(crate) fn end(&self, record: &Arc<Record>, result: Result<(), Failure>) -> Arc<Ended> {
+        let ended = {
+            let mut facts = record.facts();
+            let was_open = facts.stage == Stage::Open;
+            facts.enter(Stage::Ended);
+            let ended = Arc::new(Ended { at: facts.since, was_open, result });
+            facts.ended = Some(Arc::clone(&ended));
+            self.totals.end(&facts, &ended);
+            if !facts.probe {
+                lock(&self.pairs).end(record.direction, &facts, &ended);
+            }
+            ended
+        };
+        lock(&self.ended).push(record, ended.result.is_ok());
+        self.shard(record.id).remove(&record.id);
+        ended
+    }
+
+    /// The connections there are, in no order.
+    pub(crate) fn live(&self) -> Vec<Arc<Record>> {
+        let mut all = Vec::new();
+        for shard in &self.live {
+            all.extend(lock(shard).values().cloned());
+        }
+        all
+    }
+
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        self.live.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// The last of those that did not end well, the newest first.
+    pub(crate) fn failed(&self) -> Vec<Arc<Record>> {
+        lock(&self.ended).failed.iter().rev().cloned().collect()
+    }
+
+    /// The last of those that ended well, the newest first.
+    pub(crate) fn complete(&self) -> Vec<Arc<Record>> {
+        lock(&self.ended).complete.iter().rev().cloned().collect()
+    }
+
+    /// Who talks to whom: what is over, and what is open, added up.
+    pub(crate) fn traffic(&self) -> Vec<Pair> {
+        let mut pairs = lock(&self.pairs).clone();
+        for record in self.live() {
+            let facts = record.facts();
+            if !facts.probe {
+                pairs.add_open(record.direction, &facts);
+            }
+        }
+        pairs.into_list()
+    }
+
+    pub(super) fn find(&self, id: Id) -> Option<Arc<Record>> {
+        let live = self.shard(id).get(&id).cloned();
+        live.or_else(|| lock(&self.ended).find(id))
+    }
+
+    /// The namespace of the pod, while it is there.
+    pub(crate) fn netns(&self) -> Option<Arc<Netns>> {
+        self.netns.upgrade()
+    }
+
+    /// Since when the pod is not served any more.
+    pub(crate) fn gone(&self) -> Option<Instant> {
+        self.gone.get().copied()
+    }
+
+    pub(super) fn leave(&self, now: Instant) {
+        let _ = self.gone.set(now);
+    }
+
+    fn shard(&self, id: Id) -> MutexGuard<'_, HashMap<Id, Arc<Record>>> {
+        let shards = self.live.len() as u64;
+        let nth = usize::try_from(id.number() % shards).expect("it is less than the number of shards");
+        lock(&self.live[nth])
+    }
+}
+
+impl EndedOnes {
+    fn push(&mut self, record: &Arc<Record>, well: bool) {
+        let (list, most) = if well { (&mut self.complete, COMPLETE) } else { (&mut self.failed, FAILED) };
+        if list.len() == most {
+            list.pop_front();
+        }
+        list.push_back(Arc::clone(record));
+    }
+
+    fn find(&self, id: Id) -> Option<Arc<Record>> {
+        self.failed.iter().chain(&self.complete).find(|record| record.id == id).cloned()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

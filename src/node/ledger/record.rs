@@ -1,0 +1,232 @@
+//! What is known of one connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use culvert_core::identity::SpiffeId;
+use culvert_core::service::Service;
+use culvert_core::workload::Workload;
+
+use crate::outcome::Failure;
+use crate::stream::Moved;
+
+/// Names a connection, on this node and in the trace it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Id(u64);
+
+/// A text that names no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a connection is named by 16 hexadecimal digits, as `id` in the access log and in /v1/connections")]
+pub(crate) struct NotAnId;
+
+/// Seen from the pod this node serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Direction {
+    Outbound,
+    Inbound,
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Where it may go is being found out.
+    Deciding,
+    /// Somebody is being dialled, or asked for a stream.
+    Connecting,
+    /// Bytes can move.
+    Open,
+    Ended,
+}
+
+/// One end of a connection, as far as it is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Party {
+    pub(crate) workload: Option<Arc<Workload>>,
+    /// Only what was proven by a certificate.
+    pub(crate) identity: Option<SpiffeId>,
+}
+
+/// What is known of one connection, while it lives and after it.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) id: Id,
+    pub(crate) direction: Direction,
+    pub(crate) client: SocketAddr,
+    /// Whom the client dialled.
+    pub(crate) dialled: SocketAddr,
+    pub(crate) began: Instant,
+    facts: Mutex<Facts>,
+}
+
+/// What becomes known as a connection goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) stage: Stage,
+    /// Since when it is there.
+    pub(crate) since: Instant,
+    /// The next hop outbound; the address the client dialled inbound.
+    pub(crate) destination: SocketAddr,
+    pub(crate) from: Party,
+    pub(crate) to: Party,
+    pub(crate) service: Option<Arc<Service>>,
+    /// What the client has asked for by SOCKS.
+    pub(crate) asked: Option<Box<str>>,
+    /// The authority of the CONNECT.
+    pub(crate) authority: Option<Arc<str>>,
+    /// Whether it goes through the gateway of another network, in a tunnel inside a tunnel.
+    pub(crate) nested: bool,
+    /// The policy that let it in.
+    pub(crate) policy: Option<Arc<str>>,
+    /// Whether it was let in as a probe of kubelet's. Those are counted apart: they are nobody's traffic.
+    pub(crate) probe: bool,
+    /// What both ends log.
+    pub(crate) trace: Trace,
+    /// The tunnel it is on.
+    pub(crate) tunnel: Option<u64>,
+    /// Endpoints that could not be reached.
+    pub(crate) tried: Vec<Tried>,
+    pub(crate) moved: Arc<Moved>,
+    /// How it ended.
+    pub(crate) ended: Option<Arc<Ended>>,
+}
+
+/// The trace a connection belongs to (W3C trace context).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trace {
+    pub(crate) id: u128,
+    /// The hop before this one, if there was one.
+    pub(crate) parent: Option<u64>,
+}
+
+/// An endpoint that could not be reached, so that another one was tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Tried {
+    pub(crate) address: SocketAddr,
+    pub(crate) reason: &'static str,
+    pub(crate) error: Box<str>,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) at: Instant,
+    /// Whether bytes could move before.
+    pub(crate) was_open: bool,
+    pub(crate) result: Result<(), Failure>,
+}
+
+impl Id {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        Self(rand::random_range(1..=u64::MAX))
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Id {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = digits.then(|| u64::from_str_radix(text, 16).ok()).flatten();
+        number.filter(|number| *number != 0).map(Self).ok_or(NotAnId)
+    }
+}
+
+impl Direction {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+impl Party {
+    /// The name of the pod. What only a peer has told of has no name of its own, but that of what owns it.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let workload = self.workload.as_ref()?;
+        Some(Some(workload.name()).filter(|name| !name.is_empty()).unwrap_or(&workload.workload_name))
+    }
+
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.workload.as_ref().map(|workload| workload.namespace.as_ref())
+    }
+}
+
+impl Record {
+    pub(super) fn new(direction: Direction, client: SocketAddr, dialled: SocketAddr) -> Self {
+        let began = Instant::now();
+        let facts = Facts {
+            stage: Stage::Deciding,
+            since: began,
+            destination: dialled,
+            from: Party::default(),
+            to: Party::default(),
+            service: None,
+            asked: None,
+            authority: None,
+            nested: false,
+            policy: None,
+            probe: false,
+            trace: Trace { id: rand::random(), parent: None },
+            tunnel: None,
+            tried: Vec::new(),
+            moved: Arc::default(),
+            ended: None,
+        };
+        Self { id: Id::new(), direction, client, dialled, began, facts: Mutex::new(facts) }
+    }
+
+    /// What is known now. Never held for longer than it takes to look.
+    pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Facts {
+    /// Says how far it has come.
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        (self.stage, self.since) = (stage, Instant::now());
+    }
+
+    /// Forgets what an attempt that failed was about, and what was said in it to nobody.
+    pub(crate) fn begin_attempt(&mut self) {
+        (self.authority, self.service, self.moved) = (None, None, Arc::default());
+        (self.from.identity, self.to, self.nested, self.tunnel) = (None, Party::default(), false, None);
+        self.enter(Stage::Connecting);
+    }
+
+    /// Whether the other end is asked by CONNECT.
+    pub(crate) fn is_tunnelled(&self) -> bool {
+        self.authority.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written() {
+        for number in [1, 0xabc, u64::MAX] {
+            assert_eq!(Id(number).to_string().parse(), Ok(Id(number)));
+        }
+        for text in ["", "1", "0000000000000000", "00000000000000001", "000000000000000g", "+000000000000001"]
+        {
+            assert_eq!(text.parse::<Id>(), Err(NotAnId), "{text}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Who talks to whom: connections with the same ends, added up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use culvert_core::identity::SpiffeId;
+use culvert_core::service::Service;
+use culvert_core::workload::Workload;
+
+use super::record::{Direction, Ended, Facts, Stage};
+
+/// Pairs that are kept for each pod. Who calls many is seen by the ones called lately.
+const MOST: usize = 256;
+
+/// Connections of one pod with the same ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) direction: Direction,
+    pub(crate) from: Option<Arc<Workload>>,
+    pub(crate) from_identity: Option<SpiffeId>,
+    pub(crate) to: Option<Arc<Workload>>,
+    pub(crate) to_identity: Option<SpiffeId>,
+    pub(crate) service: Option<Arc<Service>>,
+    /// The address that was called, when nothing else is known of it.
+    pub(crate) address: Option<std::net::SocketAddr>,
+    pub(crate) tunnelled: bool,
+    pub(crate) nested: bool,
+    pub(crate) open: u64,
+    pub(crate) connections: u64,
+    pub(crate) refused: u64,
+    pub(crate) broken: u64,
+    pub(crate) to_server: u64,
+    pub(crate) to_client: u64,
+    pub(crate) last_reason: Option<&'static str>,
+    pub(crate) last_seen: Instant,
+}
+
+/// The pairs of one pod.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pairs(HashMap<Key, Pair>);
+
+/// What makes two connections one pair: what owns the ends, not which of its pods it was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    direction: Direction,
+    from: Option<[Arc<str>; 2]>,
+    to: Option<[Arc<str>; 2]>,
+    service: Option<Arc<str>>,
+    address: Option<std::net::SocketAddr>,
+    tunnelled: bool,
+}
+
+impl Key {
+    fn of(direction: Direction, facts: &Facts) -> Self {
+        let owner = |workload: &Arc<Workload>| [workload.namespace.clone(), workload.workload_name.clone()];
+        let (to, service) = (&facts.to.workload, &facts.service);
+        Self {
+            direction,
+            from: facts.from.workload.as_ref().map(owner),
+            to: to.as_ref().map(owner),
+            service: service.as_ref().map(|service| service.hostname.clone()),
+            address: (to.is_none() && service.is_none()).then_some(facts.destination),
+            tunnelled: facts.is_tunnelled(),
+        }
+    }
+}
+
+impl Pairs {
+    /// Adds a connection that is over.
+    pub(super) fn end(&mut self, direction: Direction, facts: &Facts, ended: &Ended) {
+        let pair = self.pair(direction, facts, ended.at);
+        pair.connections += 1;
+        if let Err(failure) = &ended.result {
+            let count = if ended.was_open { &mut pair.broken } else { &mut pair.refused };
+            *count += 1;
+            pair.last_reason = Some(failure.reason());
+        }
+        pair.to_server += facts.moved.forth.bytes();
+        pair.to_client += facts.moved.back.bytes();
+    }
+
+    /// Adds one there is.
+    pub(super) fn add_open(&mut self, direction: Direction, facts: &Facts) {
+        let now = Instant::now();
+        let pair = self.pair(direction, facts, now);
+        pair.connections += 1;
+        pair.open += u64::from(facts.stage == Stage::Open);
+        pair.to_server += facts.moved.forth.bytes();
+        pair.to_client += facts.moved.back.bytes();
+    }
+
+    pub(super) fn into_list(self) -> Vec<Pair> {
+        self.0.into_values().collect()
+    }
+
+    fn pair(&mut self, direction: Direction, facts: &Facts, now: Instant) -> &mut Pair {
+        let key = Key::of(direction, facts);
+        if self.0.len() >= MOST && !self.0.contains_key(&key) {
+            self.forget_oldest();
+        }
+        let pair = self.0.entry(key.clone()).or_insert_with(|| Pair::new(&key, facts, now));
+        pair.last_seen = now;
+        pair
+    }
+
+    /// Makes room for many at once: looking for the oldest costs as much as there are.
+    fn forget_oldest(&mut self) {
+        let mut seen: Vec<Instant> = self.0.values().map(|pair| pair.last_seen).collect();
+        let (_, median, _) = seen.select_nth_unstable(MOST / 4);
+        let oldest = *median;
+        self.0.retain(|_, pair| pair.last_seen > oldest);
+    }
+}
+
+impl Pair {
+    fn new(key: &Key, facts: &Facts, now: Instant) -> Self {
+        Self {
+            direction: key.direction,
+            from: facts.from.workload.clone(),
+            from_identity: facts.from.identity.clone(),
+            to: facts.to.workload.clone(),
+            to_identity: facts.to.identity.clone(),
+            service: facts.service.clone(),
+            address: key.address,
+            tunnelled: key.tunnelled,
+            nested: facts.nested,
+            open: 0,
+            connections: 0,
+            refused: 0,
+            broken: 0,
+            to_server: 0,
+            to_client: 0,
+            last_reason: None,
+            last_seen: now,
+        }
+    }
+}
