@@ -3,7 +3,6 @@
 //! In go requests of root's processes on this host, out come answers made of the cluster's [`View`](crate::cluster::View), the
 //! enrolment's [`Board`](crate::board::Board), and namespaces for the enrolment. Whether a pod is enrolled is not decided here.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,8 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use culvert_serving::Limits;
+use culvert_serving::root_socket::RootSocket;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -24,15 +25,13 @@ use crate::cni::message::{Answer, HELLO, Refusal, Request, excerpt};
 use crate::handed::Handed;
 use crate::namespaces::Host;
 use crate::presence::Registry;
-use crate::serving::{self, Limits};
 
+pub(crate) use culvert_serving::root_socket::Error;
 pub(crate) use measured::{DURATION, describe_metrics};
-use peers::Peers;
 
 mod add;
 mod check;
 mod measured;
-mod peers;
 mod pods;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -62,17 +61,6 @@ const MAX_BODY: usize = 64 << 10;
 /// How long a request may take to come in after its head.
 const BODY: Duration = Duration::from_secs(5);
 
-/// A socket that cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("another agent is listening on {}; stop it, or choose another --cni-socket", path.display())]
-    InUse { path: PathBuf },
-    #[error("cannot create the directory of the socket {}; create it, or choose another --cni-socket", path.display())]
-    Directory { path: PathBuf, source: io::Error },
-    #[error("cannot listen on {}; choose another --cni-socket", path.display())]
-    Listen { path: PathBuf, source: io::Error },
-}
-
 /// What questions are answered from.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
@@ -94,16 +82,16 @@ struct Context {
 
 /// The open socket.
 #[derive(Debug)]
-pub(crate) struct Socket(Peers);
+pub(crate) struct Socket(RootSocket);
 
 /// Opens the socket, and creates its directory if there is none.
 pub(crate) fn bind(path: &Path) -> Result<Socket, Error> {
-    Peers::bind(path).map(Socket)
+    RootSocket::bind(path).map(Socket)
 }
 
 /// Answers until it is dropped.
 pub(crate) async fn serve(socket: Socket, sources: Sources) {
-    serving::serve(socket.0, router(sources), Limits::Wait { most: MOST_CONNECTIONS }).await;
+    culvert_serving::serve(socket.0, router(sources), Limits::Wait { most: MOST_CONNECTIONS }).await;
 }
 
 fn router(sources: Sources) -> Router {

@@ -42,7 +42,6 @@ mod roster;
 mod rules;
 mod served;
 mod server;
-mod serving;
 mod sockets;
 mod table;
 mod unheard;

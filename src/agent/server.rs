@@ -10,16 +10,16 @@ use axum::extract::State as Extract;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
+use culvert_serving::Limits;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::api;
 use crate::cluster::Views;
 use crate::install::Installation;
 use crate::kubernetes::source::Freshness;
-use crate::serving::Limits;
 use crate::table::Subscriber;
-use crate::{api, serving};
 
 /// Scrapers and probes at once. Anybody can connect, so nobody can keep a place by doing nothing.
 const LIMITS: Limits = Limits::Replace { most: 64, per_source: 8 };
@@ -84,7 +84,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Progress) {
-    serving::serve(listener, router(metrics, progress), LIMITS).await;
+    culvert_serving::serve(listener, router(metrics, progress), LIMITS).await;
 }
 
 fn router(metrics: PrometheusHandle, progress: Progress) -> Router {

@@ -6,12 +6,16 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::Limits;
+
+/// How often it is looked whether requests are over, at the end.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// All connections. They end with it.
 pub(super) struct Guests {
@@ -69,6 +73,10 @@ impl Pulse {
         self.set(Doing::Nothing(Instant::now()));
     }
 
+    fn is_resting(&self) -> bool {
+        matches!(self.doing(), Doing::Nothing(_))
+    }
+
     fn set(&self, doing: Doing) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
     }
@@ -121,6 +129,17 @@ impl Guests {
         let guest = self.all.remove(first);
         debug!(source = ?guest.source, "too many connections, this one has been closed");
         guest.task.abort();
+    }
+
+    /// Waits until no request is under way.
+    pub(super) async fn rest(&mut self) {
+        while !self.all.is_empty() {
+            for guest in self.all.iter().filter(|guest| guest.pulse.is_resting()) {
+                guest.task.abort();
+            }
+            // Nobody tells when an answer was written: its task waits for the next request.
+            let _ = timeout(LOOK, self.gone()).await;
+        }
     }
 
     /// Waits until somebody has gone. Cancel safe.

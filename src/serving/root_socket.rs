@@ -1,4 +1,4 @@
-//! The socket file, and who may connect to it: processes of root, in whatever container.
+//! A Unix socket, and who may connect to it: processes of root, in whatever container.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -13,22 +13,51 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{debug, warn};
 
-use super::Error;
-use crate::serving::Accept;
+use super::Accept;
+
+/// A socket that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody listens there.
+    #[error("another program is listening on {}; stop it, or choose another path", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Its directory is not there.
+    #[error("cannot create the directory of the socket {}; create it, or choose another path", path.display())]
+    Directory {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The kernel refuses.
+    #[error("cannot listen on {}; choose another path", path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
 
 /// Connections that wait for being accepted: as many pods as are started at once.
 const BACKLOG: i32 = 256;
 
 /// The listening socket. The file goes with it.
 #[derive(Debug)]
-pub(super) struct Peers {
+pub struct RootSocket {
     listener: UnixListener,
     path: PathBuf,
 }
 
-impl Peers {
-    /// Opens the socket. A file that nobody listens behind is replaced.
-    pub(super) fn bind(path: &Path) -> Result<Self, Error> {
+impl RootSocket {
+    /// Opens the socket, and makes its directory if there is none. A file that nobody listens behind is replaced.
+    ///
+    /// # Errors
+    /// When somebody listens there already, or the kernel refuses.
+    pub fn bind(path: &Path) -> Result<Self, Error> {
         let named = || path.to_owned();
         if let Some(directory) = path.parent() {
             fs::DirBuilder::new()
@@ -69,7 +98,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(OwnedFd::from(socket).into())
 }
 
-impl Accept for Peers {
+impl Accept for RootSocket {
     type Stream = UnixStream;
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(UnixStream, Option<IpAddr>)>> {
@@ -92,9 +121,9 @@ impl Accept for Peers {
     }
 }
 
-impl Drop for Peers {
+impl Drop for RootSocket {
     fn drop(&mut self) {
-        // Best effort: the next agent replaces it anyway.
+        // Best effort: whoever comes next replaces it anyway.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,7 +1,7 @@
 //! Serves HTTP/1 to a bounded number of connections, none of which can stay for ever.
 //!
-//! In go a listener and a router. Who may connect is the listener's affair, what is answered the router's; [`guests`] knows who has
-//! to go when there are too many.
+//! In go a listener and a router. Who may connect is the listener's affair ([`root_socket`]), what is answered the router's; who has
+//! to go when there are too many is known here alone.
 
 use std::io;
 use std::net::IpAddr;
@@ -22,18 +22,26 @@ use tracing::{debug, warn};
 use guests::{Guests, Pulse};
 
 mod guests;
+pub mod root_socket;
 
 /// How long a client may take to say what it wants, also the second time.
 const HEADERS: Duration = Duration::from_secs(2);
 
-/// How long a connection may live. Longer than any answer takes.
-const LIFE: Duration = Duration::from_secs(60);
+/// How long a connection may live, unless answers take longer than that.
+pub const LIFE: Duration = Duration::from_secs(60);
+
+/// The longest head of a request.
+const MOST_HEAD: usize = 8192;
+
+/// How long requests under way may take once nobody new is served.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Time after a failed accept: descriptors run out for seconds, not for moments.
 const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Where connections come from.
-pub(crate) trait Accept: Send {
+pub trait Accept: Send {
+    /// What a connection is.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Waits for the next one, and says from which address it is, if it has one. Cancel safe.
@@ -53,22 +61,65 @@ impl Accept for TcpListener {
 
 /// How many connections there may be, and what happens to one more.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Limits {
+pub enum Limits {
     /// It waits: all who can connect are trusted, and have to be answered in the end.
-    Wait { most: usize },
+    Wait {
+        /// How many there may be.
+        most: usize,
+    },
     /// It takes the place of another one, first of all of its own source's: anybody can connect, and answers take no time.
-    Replace { most: usize, per_source: usize },
+    Replace {
+        /// How many there may be.
+        most: usize,
+        /// How many of one address.
+        per_source: usize,
+    },
+}
+
+/// On what terms connections are served.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How many there may be.
+    pub limits: Limits,
+    /// How long each may live.
+    pub life: Duration,
+}
+
+impl From<Limits> for Terms {
+    fn from(limits: Limits) -> Self {
+        Self { limits, life: LIFE }
+    }
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(mut listener: impl Accept, router: Router, limits: Limits) {
-    let mut guests = Guests::new(limits);
+pub async fn serve(listener: impl Accept, router: Router, terms: impl Into<Terms>) {
+    serve_until(listener, router, terms, std::future::pending()).await;
+}
+
+/// Serves until `end`; then nobody new is served, and requests under way have [`LAST_ANSWERS`].
+pub async fn serve_until(
+    listener: impl Accept,
+    router: Router,
+    terms: impl Into<Terms>,
+    end: impl Future<Output = ()> + Send,
+) {
+    let terms = terms.into();
+    let mut guests = Guests::new(terms.limits);
+    tokio::select! {
+        () = welcome(listener, router, terms.life, &mut guests) => {}
+        () = end => {}
+    }
+    // Who has not heard all by then is cut off.
+    let _ = timeout(LAST_ANSWERS, guests.rest()).await;
+}
+
+async fn welcome(mut listener: impl Accept, router: Router, life: Duration, guests: &mut Guests) {
     loop {
         tokio::select! {
             accepted = listener.accept(), if guests.has_room() => match accepted {
                 Ok((stream, from)) => {
                     let router = router.clone();
-                    guests.admit(from, |pulse| connection(stream, router, pulse));
+                    guests.admit(from, |pulse| connection(stream, router, life, pulse));
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept a connection, trying again");
@@ -83,6 +134,7 @@ pub(crate) async fn serve(mut listener: impl Accept, router: Router, limits: Lim
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
+    life: Duration,
     pulse: Arc<Pulse>,
 ) {
     let router = TowerToHyperService::new(router);
@@ -99,11 +151,13 @@ async fn connection(
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
+        .max_buf_size(MOST_HEAD)
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(LIFE, served).await {
+    match timeout(life, served).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "connection closed"),
-        Err(_) => debug!(after = ?LIFE, "connection closed, it has lived long enough"),
+        Err(_) => debug!(after = ?life, "connection closed, it has lived long enough"),
     }
 }
 

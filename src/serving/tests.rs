@@ -44,6 +44,32 @@ impl Server {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn in_the_end_requests_under_way_are_answered_and_nobody_else_is_waited_for() {
+    let (connections, accepted) = mpsc::unbounded_channel();
+    let slowly = async || {
+        sleep(LAST_ANSWERS / 2).await;
+        "late"
+    };
+    let router = Router::new()
+        .route("/slow", get(slowly))
+        .route("/never", get(async || std::future::pending::<&str>().await));
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let limits = Limits::Wait { most: 8 };
+    let ended = async { drop(ended.await) };
+    let task = tokio::spawn(serve_until(Connections(accepted), router, limits, ended));
+    let server = Server { connections, _task: task };
+    let idle = server.connect("").await;
+    let slow = server.connect("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let never = server.connect("GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    sleep(Duration::from_millis(1)).await;
+    end.send(()).unwrap();
+    let (idle, slow, never) = tokio::join!(rest(idle), rest(slow), rest(never));
+    assert!(idle.1 < LAST_ANSWERS / 2, "{idle:?}");
+    assert!(slow.0.ends_with("late"), "{slow:?}");
+    assert!(never.0.is_empty() && never.1 <= LAST_ANSWERS * 2, "{never:?}");
+}
+
 /// Waits until the server has closed the connection; returns what it has said, and after how long.
 async fn rest(mut client: DuplexStream) -> (String, Duration) {
     let start = Instant::now();
