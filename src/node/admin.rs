@@ -1,119 +1,205 @@
-//! The HTTP servers: admin (15000, loopback), metrics (15020) and readiness (15021), in the node's own namespace.
+//! The HTTP servers: admin (15000, loopback, and a socket if one is wanted), metrics (15020) and readiness (15021), in the node's own
+//! namespace.
+//!
+//! Readiness is served by the threads of the data plane, and so shows that they live. All else is served by a thread that gives way
+//! to them: whoever looks slows down nobody but others who look.
 
 mod dump;
+mod guard;
+mod readiness;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Extract;
-use axum::http::{StatusCode, header};
+use axum::http::header;
+use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{any, get, post};
+use culvert_serving::root_socket::{self, RootSocket};
+use culvert_serving::{LIFE, Limits, Terms, serve_until};
+use culvert_sys::priority;
+use futures::future::{BoxFuture, join_all};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::runtime;
+use tokio::sync::{Notify, watch};
 
-use crate::config::Ports;
-use crate::control_plane::status::State as Reachable;
 use crate::identity::Identities;
 use crate::identity::revocation::Revocation;
+use crate::mesh::Mesh;
 use crate::outcome::describe_metrics;
 use crate::state::State;
 use crate::{dns, mesh, set_aside};
 
 const READINESS: u16 = 15021;
 
+/// Those who look at a node: people, and what they have running.
+const ADMIN: Terms =
+    Terms { limits: Limits::Replace { most: 64, per_source: 64 }, life: Duration::from_secs(400) };
+
+/// Scrapers and probes. Anybody can connect, so nobody can keep a place by doing nothing.
+const OPEN_TO_ALL: Terms = Terms { limits: Limits::Replace { most: 64, per_source: 8 }, life: LIFE };
+
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("cannot listen on {address} for the {what} server; is another node running here?")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    #[error("cannot open the socket of CULVERT_ADMIN_SOCKET")]
+    Socket(#[source] root_socket::Error),
     #[error("metrics cannot be recorded")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
+    #[error("cannot start the thread of the admin server")]
+    Thread(#[source] io::Error),
 }
 
-/// The open servers.
+/// Where the servers listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) admin: u16,
+    pub(crate) stats: u16,
+    /// A Unix socket for the admin server, beside its port.
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// What is shown.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) state: State,
+    pub(crate) identities: Identities,
+    pub(crate) revocation: Revocation,
+    pub(crate) mesh: Mesh,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+/// The open servers. They end with it.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    listeners: Vec<(TcpListener, Router)>,
     quit: Arc<Notify>,
+    /// Dropped to end them.
+    _end: watch::Sender<()>,
 }
 
-#[derive(Clone)]
-struct Context {
-    state: State,
-    identities: Identities,
-    revocation: Revocation,
-    quit: Arc<Notify>,
+/// Starts to record metrics: what is counted before is lost.
+pub(crate) fn record() -> Result<PrometheusHandle, Error> {
+    let (duration, bounds) = dns::DURATION;
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(duration.to_owned()), bounds)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(Error::Metrics)?;
+    describe_metrics();
+    dns::describe_metrics();
+    set_aside::describe_metrics();
+    mesh::describe_metrics();
+    Ok(metrics)
 }
 
 impl Admin {
-    /// Starts to record metrics and opens all servers.
-    pub(crate) async fn open(
-        ports: Ports,
-        state: State,
-        identities: Identities,
-        revocation: Revocation,
-    ) -> Result<Self, Error> {
-        let (duration, bounds) = dns::DURATION;
-        let metrics = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full(duration.to_owned()), bounds)
-            .and_then(PrometheusBuilder::install_recorder)
-            .map_err(Error::Metrics)?;
-        describe_metrics();
-        dns::describe_metrics();
-        set_aside::describe_metrics();
-        mesh::describe_metrics();
+    /// Opens all servers.
+    pub(crate) fn open(config: &Config, sources: Sources) -> Result<Self, Error> {
         let quit = Arc::new(Notify::new());
-        let context = Context { state, identities, revocation, quit: Arc::clone(&quit) };
-        let admin = Router::new()
-            .route("/", get(index))
-            .route("/config_dump", any(config_dump))
-            .route("/quitquitquit", post(quit_now))
-            .with_state(context.clone());
-        let readiness = Router::new().route("/healthz/ready", get(ready)).with_state(context);
-        let stats = Router::new()
-            .route("/metrics", any(exposition))
-            .route("/stats/prometheus", any(exposition))
-            .with_state(metrics);
-        let mut listeners = Vec::new();
-        for loopback in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            match listen("admin", SocketAddr::new(loopback, ports.admin)).await {
-                Ok(listener) => listeners.push((listener, admin.clone())),
-                // A host without IPv6 has no ::1.
-                Err(error) if loopback.is_ipv6() => tracing::debug!(%error, "no admin server on IPv6"),
-                Err(error) => return Err(error),
+        let (end, ended) = watch::channel(());
+        let readiness = listen_wildcard("readiness", READINESS)?;
+        let ready = readiness::router(sources.state.clone());
+        tokio::spawn(serve_until(readiness, ready, OPEN_TO_ALL, over(ended.clone())));
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+        let servers = {
+            // Sockets belong to the runtime they are made in.
+            let _inside = runtime.enter();
+            looked_at(config, sources, &quit, &ended)?
+        };
+        let serve = move || {
+            if let Err(error) = priority::give_way() {
+                tracing::warn!(%error, "whoever looks at this node is as important as its traffic");
             }
-        }
-        listeners.push((listen_wildcard("metrics", ports.stats).await?, stats));
-        listeners.push((listen_wildcard("readiness", READINESS).await?, readiness));
-        Ok(Self { listeners, quit })
+            runtime.block_on(servers);
+            // What is still being put together is wanted by nobody.
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("culvert-admin".into()).spawn(serve).map_err(Error::Thread)?;
+        Ok(Self { quit, _end: end })
     }
 
-    /// Serves until somebody asks the process to quit.
+    /// Serves until somebody asks the process to quit, or this is dropped.
     pub(crate) async fn serve(self) {
-        let mut servers = tokio::task::JoinSet::new();
-        for (listener, router) in self.listeners {
-            servers.spawn(async move { axum::serve(listener, router).await });
-        }
         self.quit.notified().await;
     }
 }
 
-async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { what, address, source })
+/// Opens the servers of those who look; they run until the end.
+fn looked_at(
+    config: &Config,
+    sources: Sources,
+    quit: &Arc<Notify>,
+    ended: &watch::Receiver<()>,
+) -> Result<impl Future<Output = ()> + Send + use<>, Error> {
+    let mut servers: Vec<BoxFuture<'static, ()>> = Vec::new();
+    let admin = router(&sources, quit);
+    for listener in listen_on_loopback(config.admin)? {
+        servers.push(Box::pin(serve_until(listener, admin.clone(), ADMIN, over(ended.clone()))));
+    }
+    if let Some(path) = &config.socket {
+        let socket = RootSocket::bind(path).map_err(Error::Socket)?;
+        servers.push(Box::pin(serve_until(socket, admin, ADMIN, over(ended.clone()))));
+    }
+    let stats = listen_wildcard("metrics", config.stats)?;
+    let exposition = Router::new()
+        .route("/metrics", any(exposition))
+        .route("/stats/prometheus", any(exposition))
+        .with_state(sources.metrics);
+    servers.push(Box::pin(serve_until(stats, exposition, OPEN_TO_ALL, over(ended.clone()))));
+    Ok(async move { drop(join_all(servers).await) })
+}
+
+/// What the admin server answers, to whom it is meant for.
+fn router(sources: &Sources, quit: &Arc<Notify>) -> Router {
+    let looks = Router::new()
+        .route("/", get(index))
+        .route("/config_dump", any(config_dump))
+        .with_state(sources.clone());
+    let quits = Router::new().route("/quitquitquit", post(quit_now)).with_state(Arc::clone(quit));
+    looks.merge(quits).layer(from_fn(guard::check))
+}
+
+/// Resolves at the end.
+async fn over(mut ended: watch::Receiver<()>) {
+    // Nothing is ever sent: what ends is the sender.
+    while ended.changed().await.is_ok() {}
+}
+
+fn listen_on_loopback(port: u16) -> Result<Vec<TcpListener>, Error> {
+    let mut listeners = vec![listen("admin", (Ipv4Addr::LOCALHOST, port).into())?];
+    match listen("admin", (Ipv6Addr::LOCALHOST, port).into()) {
+        Ok(listener) => listeners.push(listener),
+        // A host without IPv6 has no ::1.
+        Err(error) => tracing::debug!(%error, "no admin server on IPv6"),
+    }
+    Ok(listeners)
 }
 
 /// Listens on both families, or on IPv4 alone where there is no IPv6.
-async fn listen_wildcard(what: &'static str, port: u16) -> Result<TcpListener, Error> {
-    match listen(what, (Ipv6Addr::UNSPECIFIED, port).into()).await {
+fn listen_wildcard(what: &'static str, port: u16) -> Result<TcpListener, Error> {
+    match listen(what, (Ipv6Addr::UNSPECIFIED, port).into()) {
         Err(Error::Listen { source, .. }) if source.kind() != io::ErrorKind::AddrInUse => {
-            listen(what, (Ipv4Addr::UNSPECIFIED, port).into()).await
+            listen(what, (Ipv4Addr::UNSPECIFIED, port).into())
         }
         settled => settled,
     }
+}
+
+fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    listen().map_err(|source| Error::Listen { what, address, source })
 }
 
 async fn index() -> Html<&'static str> {
@@ -125,33 +211,14 @@ async fn index() -> Html<&'static str> {
     ))
 }
 
-async fn config_dump(Extract(context): Extract<Context>) -> impl IntoResponse {
-    let json = dump::dump(&context.state, &context.identities, &context.revocation);
+async fn config_dump(Extract(sources): Extract<Sources>) -> impl IntoResponse {
+    let json = dump::dump(&sources.state, &sources.identities, &sources.revocation);
     ([(header::CONTENT_TYPE, "application/json")], json)
 }
 
-async fn quit_now(Extract(context): Extract<Context>) -> &'static str {
-    context.quit.notify_one();
+async fn quit_now(Extract(quit): Extract<Arc<Notify>>) -> &'static str {
+    quit.notify_one();
     "shutdown now\n"
-}
-
-async fn ready(Extract(context): Extract<Context>) -> (StatusCode, String) {
-    let pending = context.state.pending();
-    if pending.is_empty() {
-        return (StatusCode::OK, "ready\n".into());
-    }
-    let mut text = format!("not ready, pending: {}\n", pending.join(", "));
-    for status in context.state.control_planes() {
-        let view = status.view();
-        if let Reachable::Down(why) = view.state {
-            let (service, address, since) = (status.key(), status.address(), dump::rfc3339(view.since));
-            text += &format!(
-                "{service} at {address} does not answer since {}: {why}\n",
-                since.unwrap_or_default()
-            );
-        }
-    }
-    (StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
 async fn exposition(Extract(metrics): Extract<PrometheusHandle>) -> impl IntoResponse {

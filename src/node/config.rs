@@ -23,7 +23,7 @@ use crate::admission::Telling;
 use crate::dns::Config as DnsConfig;
 use crate::identity::ca;
 use crate::proxy::PodInfo;
-use crate::{control_plane, crypto};
+use crate::{admin, control_plane, crypto};
 
 /// Everything the environment says, by part. Not shown whole anywhere: it holds secrets.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub(crate) struct Config {
     pub(crate) ca: ca::Config,
     pub(crate) trust: TrustConfig,
     pub(crate) policy: crypto::Policy,
-    pub(crate) ports: Ports,
+    pub(crate) admin: admin::Config,
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
     pub(crate) dns: DnsConfig,
@@ -47,13 +47,6 @@ pub(crate) struct Config {
     /// How long connections may go on after the process was asked to stop.
     pub(crate) drain_deadline: Duration,
     pub(crate) worker_threads: usize,
-}
-
-/// Where the HTTP servers listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ports {
-    pub(crate) admin: u16,
-    pub(crate) stats: u16,
 }
 
 /// Whom this process serves.
@@ -181,9 +174,10 @@ impl Config {
             ca: said.authority(shared)?,
             trust: read_trust(env),
             policy: read_policy(env)?,
-            ports: Ports {
+            admin: admin::Config {
                 admin: proxy.admin_port.unwrap_or(15000),
                 stats: proxy.stats_port.unwrap_or(15020),
+                socket: env.filled("CULVERT_ADMIN_SOCKET").map(PathBuf::from),
             },
             socket,
             tunnel: read_tunnel(env)?,

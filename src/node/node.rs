@@ -58,6 +58,7 @@ const DEMANDS: usize = 1024;
 pub(crate) async fn run(config: Config) -> Result<(), Error> {
     let mut stop = Stop::listen().map_err(Error::Signals)?;
     check_privileges(&config)?;
+    let metrics = admin::record()?;
     let state = State::default();
     state.task(PROXY);
     let background = Tasks::default();
@@ -67,9 +68,15 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     let (trust, revocation) = trust(&config.trust, &background);
     let identities = Identities::new(authority, trust);
     background.spawn(renew_with_roots(roots, identities.clone()));
-    // Opens before anything can be counted: what is counted without a recorder is lost.
-    let admin = Admin::open(config.ports, state.clone(), identities.clone(), revocation).await?;
     let mesh = follow_mesh(&config, &state, &background)?;
+    let sources = admin::Sources {
+        state: state.clone(),
+        identities: identities.clone(),
+        revocation,
+        mesh: mesh.clone(),
+        metrics,
+    };
+    let admin = Admin::open(&config.admin, sources)?;
     let dns = Dns::new(config.dns.clone());
     state.resolves(dns.status());
     let shared = Shared {

@@ -17,6 +17,7 @@
 //! - [`xtables`]: reading the tables of the legacy packet filters
 //! - [`interfaces`]: the addresses of a namespace
 //! - [`process`]: what other processes are, by `/proc`
+//! - [`priority`]: threads that give way
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
@@ -25,6 +26,7 @@ pub mod ethernet;
 pub mod interfaces;
 pub mod limits;
 pub mod netns;
+pub mod priority;
 pub mod process;
 pub mod readable;
 pub mod seqpacket;

@@ -12,7 +12,7 @@ fn read(set: &[(&str, &str)]) -> Result<Config, String> {
 fn nothing_set_gives_the_documented_defaults() {
     let config = read(&[]).unwrap();
     assert!(config.xds.is_none());
-    assert_eq!((config.ports.admin, config.ports.stats), (15000, 15020));
+    assert_eq!((config.admin.admin, config.admin.stats), (15000, 15020));
     assert!(matches!(config.mode, Mode::Shared { ref agent } if agent.ends_with("ztunnel.sock")));
     assert_eq!(config.socket.mark, Some(1337));
     assert_eq!(config.tunnel.streams, 100);
@@ -104,7 +104,7 @@ fn empty_is_unset_where_charts_leave_things_empty() {
 fn the_proxy_configuration_counts_where_nothing_else_is_said() {
     let inline = "{proxyAdminPort: 1, statsPort: 2, concurrency: 3, discoveryAddress: d:1}";
     let config = read(&[("PROXY_CONFIG", inline), ("ZTUNNEL_RESOURCE_CPU_LIMIT", "5")]).unwrap();
-    assert_eq!((config.ports, config.worker_threads), (Ports { admin: 1, stats: 2 }, 3));
+    assert_eq!((config.admin.admin, config.admin.stats, config.worker_threads), (1, 2, 3));
     assert_eq!(config.xds.unwrap().server.address, "d:1");
     assert_eq!(config.ca.server.address, "ca:15012");
 }

@@ -213,6 +213,11 @@ const VARIABLES: &[Variable] = &[
         "",
         "`true`: log each policy decision, dry runs included, at level info; else at level debug",
     ),
+    row(
+        "CULVERT_ADMIN_SOCKET",
+        "",
+        "Unix socket to serve the admin port's answers on as well, to root alone",
+    ),
     row("RUST_LOG", "info", "log filter"),
     row("LOG_FORMAT", "plain", "`plain` or `json`"),
 ];
