@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use culvert_lab::{Behaviour, Node, PodSpec, Section, http};
+use serde_json::{Value, json};
 
 use crate::harness::cluster::{Cluster, ECHO, launch_in, shared};
 use crate::harness::metrics::counter;
@@ -135,19 +136,81 @@ fn opened_in_all(node: &Node) -> u64 {
     counter(node, "istio_tcp_connections_opened_total", &[])
 }
 
+fn dump_of(node: &Node) -> Value {
+    let answer = http::get(node.netns(), ADMIN, "/config_dump").unwrap();
+    assert_eq!(answer.status, 200);
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
 #[test]
 fn the_dump_names_pods_and_certificates_and_no_secret() {
     let cluster = shared();
-    let answer = http::get(cluster.one.netns(), ADMIN, "/config_dump").unwrap();
-    assert_eq!(answer.status, 200);
-    let dump = answer.text();
+    let dump = dump_of(&cluster.one);
+    let certificates = dump["certificates"].as_array().unwrap();
     for pod in [&cluster.client, &cluster.neighbour] {
-        assert!(dump.contains(pod.uid()), "{dump}");
-        assert!(dump.contains(&pod.identity()), "{dump}");
+        assert_eq!(dump["workloadState"][pod.uid()]["info"]["name"], pod.name(), "{dump}");
+        let own = certificates.iter().find(|it| it["identity"] == pod.identity()).unwrap();
+        assert_eq!(own["state"], "Available", "{own}");
     }
-    assert!(!dump.contains(&cluster.server.uid().to_owned()), "a pod of another node: {dump}");
+    assert_eq!(dump["workloadState"].get(cluster.server.uid()), None, "a pod of another node: {dump}");
     let token = std::fs::read_to_string(cluster.one.token_file()).unwrap();
-    assert!(!dump.contains("PRIVATE KEY") && !dump.contains(token.trim()));
+    let text = dump.to_string();
+    assert!(!text.contains("PRIVATE KEY") && !text.contains(token.trim()));
+}
+
+/// The columns of `istioctl ztunnel-config`, read as it reads them.
+#[test]
+fn the_dump_can_be_read_by_tools_of_another_mesh() {
+    let cluster = Cluster::start("dump").unwrap();
+    let mut open = cluster.client.connect((cluster.server.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut open, b"hello");
+    let [one, two] = [&cluster.one, &cluster.two].map(dump_of);
+    let named = |dump: &Value, list: &str, name: &str| {
+        let all = dump[list].as_array().unwrap();
+        all.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("{name}: {dump}")).clone()
+    };
+    let server = named(&one, "workloads", cluster.server.name());
+    assert_eq!(server["workloadIps"][0], cluster.server.ip4().to_string());
+    assert_eq!((&server["protocol"], &server["status"]), (&json!("HBONE"), &json!("Healthy")));
+    let leaf = &one["certificates"][0]["certChain"][0];
+    assert!(leaf["serialNumber"].as_str().unwrap().bytes().all(|digit| digit.is_ascii_digit()), "{leaf}");
+    assert!(leaf["expirationTime"].as_str().unwrap().ends_with('Z'), "{leaf}");
+    let of = |dump: &Value, uid: &str, way: &str| dump["workloadState"][uid]["connections"][way].clone();
+    let peers = (cluster.client.ip4(), cluster.server.ip4());
+    let outbound = of(&one, cluster.client.uid(), "outbound");
+    let [outbound] = &outbound.as_array().unwrap()[..] else { panic!("{outbound}") };
+    assert!(outbound["src"].as_str().unwrap().starts_with(&format!("{}:", peers.0)), "{outbound}");
+    assert_eq!(outbound["originalDst"], format!("{}:{ECHO}", peers.1));
+    assert_eq!(outbound["actualDst"], format!("{}:15008", peers.1));
+    assert_eq!(outbound["protocol"], "HBONE");
+    let inbound = of(&two, cluster.server.uid(), "inbound");
+    let [inbound] = &inbound.as_array().unwrap()[..] else { panic!("{inbound}") };
+    assert_eq!(inbound["actualDst"], format!("{}:{ECHO}", peers.1), "{inbound}");
+    assert_eq!(inbound["protocol"], "HBONE");
+    drop(open);
+    let over = || of(&dump_of(&cluster.two), cluster.server.uid(), "inbound") == json!([]);
+    cluster.lab.wait_until(SOON, "the connection is not listed any more", over).unwrap();
+}
+
+/// What a browser on the node's host would ask for some page of the world.
+#[test]
+fn pages_of_others_may_not_ask_the_admin_port() {
+    let cluster = shared();
+    let asked = |head: &str| {
+        let mut stream = culvert_lab::socket::connect(cluster.one.netns(), ADMIN, SOON).unwrap();
+        write!(stream, "{head}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for head in [
+        "GET /config_dump HTTP/1.1\r\nHost: evil.example",
+        "POST /quitquitquit HTTP/1.1\r\nHost: localhost:15000\r\nOrigin: http://evil.example",
+    ] {
+        let answer = asked(head);
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+    assert!(asked("GET /config_dump HTTP/1.1\r\nHost: localhost:15000").starts_with("HTTP/1.1 200"));
 }
 
 #[test]

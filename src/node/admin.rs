@@ -28,8 +28,9 @@ use futures::future::{BoxFuture, join_all};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
+use crate::config::MeshSource;
 use crate::identity::Identities;
 use crate::identity::revocation::Revocation;
 use crate::mesh::Mesh;
@@ -75,6 +76,12 @@ pub(crate) struct Sources {
     pub(crate) identities: Identities,
     pub(crate) revocation: Revocation,
     pub(crate) mesh: Mesh,
+    /// The settings, without secrets.
+    pub(crate) settings: Arc<serde_json::Value>,
+    /// Where mesh state comes from besides the control plane.
+    pub(crate) static_config: Option<MeshSource>,
+    /// What the installation says it is.
+    pub(crate) istio_version: Arc<str>,
     pub(crate) metrics: PrometheusHandle,
 }
 
@@ -83,7 +90,9 @@ pub(crate) struct Sources {
 pub(crate) struct Admin {
     quit: Arc<Notify>,
     /// Dropped to end them.
-    _end: watch::Sender<()>,
+    end: watch::Sender<()>,
+    /// Resolves when they have.
+    over: oneshot::Receiver<()>,
 }
 
 /// Starts to record metrics: what is counted before is lost.
@@ -107,28 +116,35 @@ impl Admin {
         let (end, ended) = watch::channel(());
         let readiness = listen_wildcard("readiness", READINESS)?;
         let ready = readiness::router(sources.state.clone());
-        tokio::spawn(serve_until(readiness, ready, OPEN_TO_ALL, over(ended.clone())));
+        tokio::spawn(serve_until(readiness, ready, OPEN_TO_ALL, at_the_end(ended.clone())));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
         let servers = {
             // Sockets belong to the runtime they are made in.
             let _inside = runtime.enter();
             looked_at(config, sources, &quit, &ended)?
         };
+        let (done, over) = oneshot::channel();
         let serve = move || {
             if let Err(error) = priority::give_way() {
                 tracing::warn!(%error, "whoever looks at this node is as important as its traffic");
             }
             runtime.block_on(servers);
+            // Who waits may have gone.
+            let _ = done.send(());
             // What is still being put together is wanted by nobody.
             runtime.shutdown_background();
         };
         thread::Builder::new().name("culvert-admin".into()).spawn(serve).map_err(Error::Thread)?;
-        Ok(Self { quit, _end: end })
+        Ok(Self { quit, end, over })
     }
 
-    /// Serves until somebody asks the process to quit, or this is dropped.
+    /// Serves until somebody asks the process to quit, and has been answered; or until this is dropped.
     pub(crate) async fn serve(self) {
-        self.quit.notified().await;
+        let Self { quit, end, over } = self;
+        quit.notified().await;
+        drop(end);
+        // However the thread has ended.
+        let _ = over.await;
     }
 }
 
@@ -142,18 +158,18 @@ fn looked_at(
     let mut servers: Vec<BoxFuture<'static, ()>> = Vec::new();
     let admin = router(&sources, quit);
     for listener in listen_on_loopback(config.admin)? {
-        servers.push(Box::pin(serve_until(listener, admin.clone(), ADMIN, over(ended.clone()))));
+        servers.push(Box::pin(serve_until(listener, admin.clone(), ADMIN, at_the_end(ended.clone()))));
     }
     if let Some(path) = &config.socket {
         let socket = RootSocket::bind(path).map_err(Error::Socket)?;
-        servers.push(Box::pin(serve_until(socket, admin, ADMIN, over(ended.clone()))));
+        servers.push(Box::pin(serve_until(socket, admin, ADMIN, at_the_end(ended.clone()))));
     }
     let stats = listen_wildcard("metrics", config.stats)?;
     let exposition = Router::new()
         .route("/metrics", any(exposition))
         .route("/stats/prometheus", any(exposition))
         .with_state(sources.metrics);
-    servers.push(Box::pin(serve_until(stats, exposition, OPEN_TO_ALL, over(ended.clone()))));
+    servers.push(Box::pin(serve_until(stats, exposition, OPEN_TO_ALL, at_the_end(ended.clone()))));
     Ok(async move { drop(join_all(servers).await) })
 }
 
@@ -168,7 +184,7 @@ fn router(sources: &Sources, quit: &Arc<Notify>) -> Router {
 }
 
 /// Resolves at the end.
-async fn over(mut ended: watch::Receiver<()>) {
+async fn at_the_end(mut ended: watch::Receiver<()>) {
     // Nothing is ever sent: what ends is the sender.
     while ended.changed().await.is_ok() {}
 }
@@ -212,8 +228,7 @@ async fn index() -> Html<&'static str> {
 }
 
 async fn config_dump(Extract(sources): Extract<Sources>) -> impl IntoResponse {
-    let json = dump::dump(&sources.state, &sources.identities, &sources.revocation);
-    ([(header::CONTENT_TYPE, "application/json")], json)
+    ([(header::CONTENT_TYPE, "application/json")], dump::dump(&sources))
 }
 
 async fn quit_now(Extract(quit): Extract<Arc<Notify>>) -> &'static str {

@@ -6,6 +6,7 @@
 mod control;
 mod dns;
 mod proxy_config;
+mod shown;
 mod value;
 mod variables;
 

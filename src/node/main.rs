@@ -25,6 +25,7 @@ mod state;
 mod stream;
 mod tasks;
 mod tunnel;
+mod version;
 mod waiting;
 mod xds;
 
@@ -47,7 +48,7 @@ fn start() -> Result<(), Failure> {
     match std::env::args().nth(1).as_deref() {
         None | Some("proxy") => run(),
         Some("version") => {
-            println!("culvert-node {}", env!("CARGO_PKG_VERSION"));
+            println!("culvert-node {}", version::VERSION);
             Ok(())
         }
         Some("help" | "--help" | "-h") => {

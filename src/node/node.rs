@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use culvert_core::store::Locality;
 use culvert_core::xds::{Kind, Mode};
@@ -74,6 +75,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         identities: identities.clone(),
         revocation,
         mesh: mesh.clone(),
+        settings: Arc::new(config.shown()),
+        static_config: config.mesh.source.clone(),
+        istio_version: config.istio_version(),
         metrics,
     };
     let admin = Admin::open(&config.admin, sources)?;

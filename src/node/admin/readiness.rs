@@ -23,10 +23,7 @@ async fn ready(Extract(state): Extract<State>) -> (StatusCode, String) {
         let view = status.view();
         if let Reachable::Down(why) = view.state {
             let (service, address, since) = (status.key(), status.address(), rfc3339(view.since));
-            text += &format!(
-                "{service} at {address} does not answer since {}: {why}\n",
-                since.unwrap_or_default()
-            );
+            text += &format!("{service} at {address} does not answer since {}: {why}\n", since);
         }
     }
     (StatusCode::INTERNAL_SERVER_ERROR, text)

@@ -184,7 +184,10 @@ async fn admit_stream(
     }
     let peer = Peer { destination: to, ..peer };
     let policy = admission::admit(proxy, &local, &peer).await?;
-    report.facts().policy = policy;
+    {
+        let mut facts = report.facts();
+        (facts.policy, facts.delivered) = (policy, Some(to));
+    }
     Ok((local, peer, announced))
 }
 

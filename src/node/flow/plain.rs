@@ -50,7 +50,7 @@ async fn carry_plain(
     let policy = admission::admit(proxy, &local, &peer).await?;
     {
         let mut facts = report.facts();
-        facts.policy = policy;
+        (facts.policy, facts.delivered) = (policy, Some(destination));
         facts.enter(Stage::Connecting);
     }
     // The client's own port is in use by the very connection that was captured.

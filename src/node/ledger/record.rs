@@ -69,6 +69,8 @@ pub(crate) struct Facts {
     pub(crate) since: Instant,
     /// The next hop outbound; the address the client dialled inbound.
     pub(crate) destination: SocketAddr,
+    /// Inbound, the application's own address, once the connection may go there.
+    pub(crate) delivered: Option<SocketAddr>,
     pub(crate) from: Party,
     pub(crate) to: Party,
     pub(crate) service: Option<Arc<Service>>,
@@ -173,6 +175,7 @@ impl Record {
             stage: Stage::Deciding,
             since: began,
             destination: dialled,
+            delivered: None,
             from: Party::default(),
             to: Party::default(),
             service: None,
