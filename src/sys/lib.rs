@@ -4,7 +4,7 @@
 //! what a mesh is, retries, or logs.
 //!
 //! - [`netns`]: network namespaces, and running code inside one
-//! - [`tcp`]: sockets with the options capture needs (mark, transparent, original destination)
+//! - [`tcp`]: sockets with the options capture needs (mark, transparent, original destination), and what the kernel knows of a connection
 //! - [`udp`]: the same for datagrams
 //! - [`conntrack`]: where a redirected datagram was sent to
 //! - [`readable`]: waiting until there is something to read

@@ -23,6 +23,8 @@ pub struct Socket {
 
 /// TCP states, as far as anybody asks for them (`tcp_states.h`).
 pub mod state {
+    /// Both ends may speak.
+    pub const ESTABLISHED: u8 = 1;
     /// One end has said that it has no more to say, and waits for the other to hear it.
     pub const FIN_WAIT_1: u8 = 4;
     /// The other has heard it.

@@ -2,6 +2,8 @@
 //!
 //! Every function makes its socket in the namespace of the calling thread: wrap calls in [`crate::netns::Netns::run`].
 
+mod info;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+
+pub use info::{Info, info};
 
 /// How hard to try for `IP_TRANSPARENT`, which lets a socket use addresses that are not its host's (`ip(7)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
