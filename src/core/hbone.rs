@@ -1,4 +1,4 @@
-//! The grammars that travel in an HBONE CONNECT request: authority and headers.
+//! The grammars that travel in an HBONE CONNECT request: authority and headers; and why one is refused.
 //!
 //! Goes in: text and bytes as the peer sent them, or values to send. Comes out: the other. Nothing here panics on any
 //! input. Deliberately absent: HTTP/2 itself, and any decision based on the values.
@@ -6,11 +6,13 @@
 mod authority;
 pub mod baggage;
 pub mod forwarded;
+pub mod proxy_status;
 pub mod traceparent;
 
 pub use authority::{Authority, NotAnAuthority};
 pub use baggage::Baggage;
 pub use forwarded::Forwarded;
+pub use proxy_status::ProxyStatus;
 pub use traceparent::TraceParent;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::hbone::Authority;
+use crate::hbone::proxy_status::Kind;
 use crate::identity::NotAnIdentity;
 use crate::policy::Denial;
 use crate::workload::GatewayAddress;
@@ -289,6 +290,31 @@ impl Refusal {
             | Self::NoTargetPort { .. }
             | Self::OwnPort { .. }
             | Self::NoVirtualAddress { .. } => 503,
+        }
+    }
+
+    /// Gives what a tunnel peer is told beside the status (RFC 9209).
+    #[must_use]
+    pub fn proxy_error(&self) -> Kind {
+        match self {
+            Self::Denied(_) => Kind::HttpRequestDenied,
+            Self::Loop { .. } | Self::OwnPort { .. } => Kind::ProxyLoopDetected,
+            Self::UnknownServicePort { .. }
+            | Self::IpMismatch { .. }
+            | Self::UnknownHost { .. }
+            | Self::NotAnEndpoint { .. }
+            | Self::NoTargetPort { .. }
+            | Self::HostnameNotResolved { .. }
+            | Self::NoAddress { .. }
+            | Self::NoVirtualAddress { .. } => Kind::DestinationNotFound,
+            Self::NoEndpoint { .. }
+            | Self::UnknownWaypoint { .. }
+            | Self::WaypointNotReady { .. }
+            | Self::NoGateway { .. }
+            | Self::UnknownGateway { .. }
+            | Self::GatewayNotReady { .. }
+            | Self::NotThroughGateway { .. } => Kind::DestinationUnavailable,
+            Self::NobodyVouchedFor { .. } | Self::NoIdentity { .. } => Kind::ProxyConfigurationError,
         }
     }
 
