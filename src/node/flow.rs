@@ -16,8 +16,9 @@ use tokio::net::TcpStream;
 use crate::deliver::splice::{Ended, spliced_until};
 use crate::deliver::tcp;
 use crate::drain::Guard;
+use crate::ledger::Direction;
 use crate::outcome::{Failure, Report};
-use crate::stream::{Broken, Early};
+use crate::stream::{Broken, Early, Side};
 use crate::tunnel::Carried;
 
 mod attempts;
@@ -56,7 +57,12 @@ async fn relay(
     report: &Report,
     stop: impl Future<Output = Failure> + Send,
 ) -> Result<(), Failure> {
-    match spliced_until(tcp::split(client), tcp::split(server), &report.moved(), stop).await {
+    let near = match report.record().direction {
+        Direction::Outbound => Side::Client,
+        Direction::Inbound => Side::Server,
+    };
+    let (client, server, moved) = (tcp::split(client), tcp::split(server), report.moved());
+    match spliced_until(client, server, (&moved, near), stop).await {
         Ok(()) => Ok(()),
         Err(Ended::Early(early)) => Err(Failure::Broken(early)),
         Err(Ended::Stopped(failure)) => Err(failure),

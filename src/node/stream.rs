@@ -3,21 +3,29 @@
 //! The distinction that matters is between an *end* (FIN, END_STREAM: all bytes arrived) and a *break* (RST, RST_STREAM, a lost
 //! connection: some may be missing). It is kept in both directions.
 
-use std::io;
+mod broken;
+mod ends;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use culvert_sys::tcp::Info;
+
+pub(crate) use broken::{Broken, Early, Loss, Reset};
+pub(crate) use ends::{Closer, Ends, Side};
+
 /// How long the last bytes of a side that broke may take to reach the other side.
 pub(crate) const LAST_BYTES: Duration = Duration::from_secs(1);
 
-/// Bytes moved so far; read by whoever reports on the connection.
+/// Bytes moved so far, and how it ended; read by whoever reports on the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
     /// From the connecting side to the accepting side.
     pub(crate) forth: Count,
     /// Back.
     pub(crate) back: Count,
+    noted: ends::Noted,
 }
 
 /// The bytes of one direction: of this connection, and of the metric it belongs to once that is known.
@@ -27,6 +35,33 @@ pub(crate) struct Count {
     /// How many of them the metric has.
     told: AtomicU64,
     metric: OnceLock<metrics::Counter>,
+}
+
+impl Moved {
+    /// A side has said all it had to say, or broke. The first one counts.
+    pub(crate) fn closed(&self, side: Side) {
+        self.noted.close(side);
+    }
+
+    /// It begins on a tunnel on which so much was sent again already.
+    pub(crate) fn begin_after(&self, retransmits: u32) {
+        self.noted.begin_after(retransmits);
+    }
+
+    /// What is known of a tunnel's socket, with what was sent again since this connection is on it.
+    pub(crate) fn since_it_began(&self, far: Info) -> Info {
+        self.noted.since_it_began(far)
+    }
+
+    /// Its sockets are about to be closed: the application's, and the network's.
+    pub(crate) fn part(&self, near: Option<Info>, far: Option<Info>) {
+        self.noted.part(near, far);
+    }
+
+    /// How it ended, as far as that was seen on the way of its bytes.
+    pub(crate) fn ends(&self) -> Ends {
+        self.noted.ends()
+    }
 }
 
 impl Count {
@@ -53,39 +88,5 @@ impl Count {
         if told < all {
             metric.increment(all - told);
         }
-    }
-}
-
-/// Which of the two sides ended a connection early.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Early {
-    #[error("client: {0}")]
-    Client(Broken),
-    #[error("server: {0}")]
-    Server(Broken),
-}
-
-/// A stream ended without a proper end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Broken {
-    /// The other side reset it on purpose.
-    #[error("reset by the peer")]
-    Reset,
-    /// What carries the stream was torn down because its other end is not to be trusted any more.
-    #[error("connection closed: peer certificate revoked by CRL")]
-    Revoked,
-    /// What carries the stream failed.
-    #[error("connection lost: {0}")]
-    Lost(String),
-}
-
-impl Broken {
-    /// What an error of a socket says of the other side.
-    pub(crate) fn of(error: &io::Error) -> Self {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
-            return Self::Reset;
-        }
-        Self::Lost(error.to_string())
     }
 }

@@ -19,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_core::hbone::proxy_status::{Kind, Said};
 use culvert_core::identity::SpiffeId;
 use culvert_core::refusal::Flag;
 use culvert_core::tunnel::http2::{Fields, Limits, Role};
@@ -89,8 +90,8 @@ pub(crate) enum Error {
     OutOfPatience { peer: SocketAddr, patience: Duration, connected: bool },
     #[error("{peer} did not answer the CONNECT within {ANSWER_DEADLINE:?} (answer deadline)")]
     AnswerTimedOut { peer: SocketAddr },
-    #[error("{peer} answered the CONNECT with status {status}{hint}")]
-    Status { peer: SocketAddr, status: u16, hint: &'static str },
+    #[error("{peer} answered the CONNECT with status {status}{hint}{}", in_words(said.as_deref()))]
+    Status { peer: SocketAddr, status: u16, hint: &'static str, said: Option<Box<Said>> },
     #[error("the tunnel to {peer} was closed before it could be used")]
     Gone { peer: SocketAddr },
     #[error("no pipe could be made for a tunnel inside a tunnel: {0}")]
@@ -120,6 +121,35 @@ impl Error {
             | Self::Pipe(_)
             | Self::Gone { .. } => Flag::Connect,
         }
+    }
+
+    /// What the peer, or whoever is behind it, says of why it refused, by a stable name.
+    pub(crate) fn told(&self) -> Option<&'static str> {
+        match self {
+            Self::Behind { source, .. } => source.told(),
+            Self::Status { said, .. } => said.as_ref()?.kind().map(Kind::as_str),
+            Self::Identity { .. }
+            | Self::Dial(_)
+            | Self::Tls { .. }
+            | Self::Peer { .. }
+            | Self::Revoked { .. }
+            | Self::Http2 { .. }
+            | Self::Broken { .. }
+            | Self::ClientGone(_)
+            | Self::EstablishTimedOut { .. }
+            | Self::OutOfPatience { .. }
+            | Self::AnswerTimedOut { .. }
+            | Self::Gone { .. }
+            | Self::Pipe(_) => None,
+        }
+    }
+
+    /// Whether nobody was left to carry anything for.
+    pub(crate) fn client_has_gone(&self) -> bool {
+        if let Self::Behind { source, .. } = self {
+            return source.client_has_gone();
+        }
+        matches!(self, Self::ClientGone(_))
     }
 
     /// Whether something is missing at this end, so that no other peer can be reached either.
@@ -195,6 +225,11 @@ impl Error {
             Self::Behind { source, .. } => source.reason(),
         }
     }
+}
+
+/// What a peer says of why it refused, behind what is known.
+fn in_words(said: Option<&Said>) -> String {
+    said.map(|said| format!("; {said}")).unwrap_or_default()
 }
 
 /// Streams a peer may have open on one tunnel to us.

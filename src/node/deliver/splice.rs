@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::tcp::{TcpSink, TcpSource};
 use crate::buffers::Borrowed;
-use crate::stream::{Broken, Count, Early, LAST_BYTES, Moved};
+use crate::stream::{Broken, Count, Early, LAST_BYTES, Moved, Reset, Side};
 
 /// Moves bytes between the connecting side (`client`) and the accepting side (`server`).
 ///
@@ -23,8 +23,10 @@ async fn splice(
     let (from_server, to_server) = server;
     let broken = AtomicBool::new(false);
     let result = {
-        let forth = pin!(pump(from_client, to_server, &moved.forth, &broken));
-        let back = pin!(pump(from_server, to_client, &moved.back, &broken));
+        let forth = Direction { from: Side::Client, count: &moved.forth, moved, broken: &broken };
+        let back = Direction { from: Side::Server, count: &moved.back, ..forth };
+        let forth = pin!(pump(from_client, to_server, forth));
+        let back = pin!(pump(from_server, to_client, back));
         select(forth, back, &broken).await
     };
     // A side that answers and then breaks has still answered.
@@ -74,11 +76,11 @@ async fn bring_last(end: &End, other: Pin<&mut impl Future<Output = Result<(), E
     }
 }
 
-/// As [`splice`], but `stop` may end it early with a break on both sides.
+/// As [`splice`], but `stop` may end it early with a break on both sides. `near` is the side of this node's own pod.
 pub(crate) async fn spliced_until<E>(
     mut client: (TcpSource, TcpSink),
     mut server: (TcpSource, TcpSink),
-    moved: &Moved,
+    (moved, near): (&Moved, Side),
     stop: impl Future<Output = E> + Send,
 ) -> Result<(), Ended<E>> {
     let result = tokio::select! {
@@ -86,6 +88,10 @@ pub(crate) async fn spliced_until<E>(
         result = splice(&mut client, &mut server, moved) => result.map_err(Ended::Early),
         reason = stop => Err(Ended::Stopped(reason)),
     };
+    match near {
+        Side::Client => moved.part(client.1.info(), server.1.info()),
+        Side::Server => moved.part(server.1.info(), client.1.info()),
+    }
     if result.is_err() {
         client.1.reset();
         server.1.reset();
@@ -117,17 +123,23 @@ impl End {
     }
 }
 
+/// One direction, and what is noted of it.
+#[derive(Clone, Copy)]
+struct Direction<'a> {
+    from: Side,
+    count: &'a Count,
+    moved: &'a Moved,
+    broken: &'a AtomicBool,
+}
+
 /// Moves one direction until its end.
-async fn pump(
-    source: &mut TcpSource,
-    sink: &mut TcpSink,
-    moved: &Count,
-    broken: &AtomicBool,
-) -> Result<(), End> {
-    move_all(source, sink, moved).await?;
-    if broken.load(Ordering::Relaxed) {
+async fn pump(source: &mut TcpSource, sink: &mut TcpSink, it: Direction<'_>) -> Result<(), End> {
+    let ended = move_all(source, sink, it.count).await;
+    it.moved.closed(if matches!(ended, Err(End::Sink(_))) { it.from.other() } else { it.from });
+    ended?;
+    if it.broken.load(Ordering::Relaxed) {
         // The source's break was told to the other direction; what looks like an end here is not one.
-        return Err(End::Source(Broken::Reset));
+        return Err(End::Source(Broken::Reset(Reset::Socket)));
     }
     sink.finish().map_err(End::Sink)
 }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_sys::tcp::Info;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -125,6 +126,11 @@ impl TcpSink {
         reset_of(&self.stream).await
     }
 
+    /// What the kernel knows of the connection.
+    pub(crate) fn info(&self) -> Option<Info> {
+        culvert_sys::tcp::info(&*self.stream).ok()
+    }
+
     /// Resolves when what was written has left, or never will. Cancel safe.
     pub(crate) async fn flush(&mut self) {
         taken(&self.stream).await;
@@ -146,6 +152,7 @@ mod tests {
 
     use super::*;
     use crate::buffers::Borrowed;
+    use crate::stream::Reset;
 
     /// What comes next; nothing at the end.
     async fn read(source: &mut TcpSource) -> Result<Vec<u8>, Broken> {
@@ -186,8 +193,8 @@ mod tests {
         let (mut source, mut sink) = split(ours);
         culvert_sys::tcp::reset_on_close(&theirs).unwrap();
         drop(theirs);
-        assert_eq!(sink.broken().await, Broken::Reset);
-        assert!(matches!(read(&mut source).await.as_deref(), Ok([]) | Err(Broken::Reset)));
+        assert_eq!(sink.broken().await, Broken::Reset(Reset::Socket));
+        assert!(matches!(read(&mut source).await.as_deref(), Ok([]) | Err(Broken::Reset(Reset::Socket))));
     }
 
     #[tokio::test]
@@ -198,7 +205,7 @@ mod tests {
         assert_eq!(read(&mut source).await, Ok(Vec::new()));
         culvert_sys::tcp::reset_on_close(&theirs).unwrap();
         drop(theirs);
-        assert_eq!(sink.broken().await, Broken::Reset);
+        assert_eq!(sink.broken().await, Broken::Reset(Reset::Socket));
     }
 
     #[tokio::test]

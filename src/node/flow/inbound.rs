@@ -148,9 +148,9 @@ async fn begin_stream(
     Ok(Delivery { local, peer, carried })
 }
 
-/// Answers a CONNECT with the status its failure deserves.
+/// Answers a CONNECT with the status its failure deserves, and says why.
 fn refuse(offer: server::Offer, failure: Failure) -> Failure {
-    offer.refuse(failure.http_status());
+    offer.refuse(failure.http_status(), Some(failure.proxy_status()));
     failure
 }
 

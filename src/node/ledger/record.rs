@@ -11,7 +11,7 @@ use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 
 use crate::outcome::Failure;
-use crate::stream::Moved;
+use crate::stream::{Ends, Moved};
 
 /// Names a connection, on this node and in the trace it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -210,6 +210,14 @@ impl Facts {
         (self.authority, self.service, self.moved) = (None, None, Arc::default());
         (self.from.identity, self.to, self.nested, self.tunnel) = (None, Party::default(), false, None);
         self.enter(Stage::Connecting);
+    }
+
+    /// How it ended, and in what state the network was then; nothing while it lives.
+    pub(crate) fn ends(&self) -> Ends {
+        let Some(ended) = &self.ended else { return Ends::default() };
+        let ends = self.moved.ends();
+        let closer = ended.result.as_ref().err().and_then(Failure::closed_by);
+        Ends { closed_by: closer.or(ends.closed_by), ..ends }
     }
 
     /// Whether the other end is asked by CONNECT.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ledger::{Direction, Ended, Record};
+use crate::stream::Closer;
 
 use super::Failure;
 
@@ -39,6 +40,7 @@ pub(super) fn ended(record: &Record, ended: &Ended) {
                 socks = facts.asked.as_deref(),
                 bytes_sent = sent,
                 bytes_recv = received,
+                closed_by = facts.ends().closed_by.map(Closer::as_str),
                 duration = format!("{}ms", ended.at.duration_since(record.began).as_millis()),
                 policy = facts.policy.as_deref(),
                 probe = facts.probe.then_some(true),

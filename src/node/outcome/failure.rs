@@ -5,14 +5,17 @@
 
 use std::net::SocketAddr;
 
+use culvert_core::hbone::ProxyStatus;
+use culvert_core::hbone::proxy_status::Kind;
 use culvert_core::policy::Denial;
 use culvert_core::refusal::{Flag, Refusal};
 use culvert_process::exit::Chain;
 
+use crate::deliver::dial;
 use crate::dns::hosts;
 use crate::identity::Refused;
-use crate::stream::{Broken, Early};
-use crate::{deliver, mesh, socks, tunnel};
+use crate::stream::{Broken, Closer, Early};
+use crate::{mesh, socks, tunnel};
 
 /// Why a connection did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,7 @@ pub(crate) enum Failure {
     #[error("{0} is not an address of this pod; a packet for somebody else was redirected here")]
     NotOurAddress(SocketAddr),
     #[error(transparent)]
-    Dial(#[from] deliver::dial::Error),
+    Dial(#[from] dial::Error),
     #[error("{}", broken(.0))]
     Broken(Early),
     #[error("connection closed due to connection drain")]
@@ -103,12 +106,46 @@ impl Failure {
             Self::BadRequest(_) => "bad_request",
             Self::PeerGone => "peer_gone",
             Self::NotOurAddress(_) => "not_our_address",
-            Self::Dial(deliver::dial::Error::TimedOut { .. }) => "connect_deadline",
-            Self::Dial(deliver::dial::Error::OutOfPatience { .. }) => "attempt_deadline",
+            Self::Dial(dial::Error::TimedOut { .. }) => "connect_deadline",
+            Self::Dial(dial::Error::OutOfPatience { .. }) => "attempt_deadline",
             Self::Dial(_) => "workload_refused",
             Self::Broken(Early::Client(_)) => "client_broke",
             Self::Broken(Early::Server(_)) => "server_broke",
             Self::Drained => "drained",
+        }
+    }
+
+    /// What exactly happened, by a stable name, where [`reason`](Self::reason) tells several things alike.
+    pub(crate) fn how(&self) -> Option<&'static str> {
+        if let Self::Tunnel(error) = self {
+            return error.told();
+        }
+        if let Self::Broken(early) = self { Some(early.broken().how()) } else { None }
+    }
+
+    /// Who ended a connection for this reason, where that is not the side that was seen to end or break first.
+    pub(crate) fn closed_by(&self) -> Option<Closer> {
+        match self {
+            Self::Broken(early) if !early.broken().is_ours() => None,
+            Self::PeerGone => Some(Closer::Client),
+            Self::Tunnel(error) if error.client_has_gone() => Some(Closer::Client),
+            Self::Socks(socks::Error::Left(_)) => Some(Closer::Client),
+            // It was cut, or never made.
+            Self::Refused(_)
+            | Self::Unanswered(_)
+            | Self::PolicyChanged(_)
+            | Self::NoWorkload { .. }
+            | Self::NoIdentity(_)
+            | Self::NoCertificate(_)
+            | Self::Host(_)
+            | Self::Tunnel(_)
+            | Self::Socks(_)
+            | Self::Accept(_)
+            | Self::BadRequest(_)
+            | Self::NotOurAddress(_)
+            | Self::Dial(_)
+            | Self::Broken(_)
+            | Self::Drained => Some(Closer::Proxy),
         }
     }
 
@@ -132,6 +169,45 @@ impl Failure {
             | Self::Broken(_)
             | Self::Drained => 503,
         }
+    }
+}
+
+impl Failure {
+    /// Why, as the peer of a tunnel is told beside the status: what happened, and the name of the reason, but no policy and no address.
+    pub(crate) fn proxy_status(&self) -> ProxyStatus {
+        let error = match self {
+            Self::Refused(refusal) => refusal.proxy_error(),
+            Self::PolicyChanged(_) => Kind::HttpRequestDenied,
+            Self::BadRequest(_) => Kind::HttpRequestError,
+            Self::NotOurAddress(_) => Kind::DestinationNotFound,
+            Self::Host(_) => Kind::DnsError,
+            Self::Dial(error) => of_dial(error),
+            Self::Broken(_) => Kind::ConnectionTerminated,
+            Self::Drained => Kind::DestinationUnavailable,
+            Self::NoWorkload { .. }
+            | Self::Unanswered(_)
+            | Self::NoIdentity(_)
+            | Self::NoCertificate(_)
+            | Self::Tunnel(_)
+            | Self::Socks(_)
+            | Self::Accept(_)
+            | Self::PeerGone => Kind::ProxyInternalError,
+        };
+        ProxyStatus { error, details: self.reason() }
+    }
+}
+
+fn of_dial(error: &dial::Error) -> Kind {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+    match error {
+        dial::Error::TimedOut { .. } | dial::Error::OutOfPatience { .. } => Kind::ConnectionTimeout,
+        dial::Error::Socket { .. } => Kind::ProxyInternalError,
+        dial::Error::Refused { source, .. } => match source.kind() {
+            ConnectionRefused => Kind::ConnectionRefused,
+            TimedOut => Kind::ConnectionTimeout,
+            HostUnreachable | NetworkUnreachable => Kind::DestinationIpUnroutable,
+            _ => Kind::DestinationUnavailable,
+        },
     }
 }
 

@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn tunnelled(status: u16) -> Failure {
-        tunnel::Error::Status { peer: "10.0.0.1:15008".parse().unwrap(), status, hint: "" }.into()
+        tunnel::Error::Status { peer: "10.0.0.1:15008".parse().unwrap(), status, hint: "", said: None }.into()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::inbox::{Carry, Inbox, Order, Ticket};
 use super::socket::Socket;
-use crate::stream::{Broken, Early};
+use crate::stream::{Broken, Early, Loss};
 
 /// Stands for a carried connection: it is broken when this is dropped before it has ended.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Future for Carried {
         let Some(done) = &mut self.done else { return Poll::Ready(Ok(())) };
         let ended = ready!(Pin::new(done).poll(cx));
         self.done = None;
-        let lost = |_| Err((self.lost)(Broken::Lost("the tunnel was closed".into())));
+        let lost = |_| Err((self.lost)(Broken::Tunnel(Loss::Vanished)));
         Poll::Ready(ended.unwrap_or_else(lost))
     }
 }

@@ -272,10 +272,10 @@ impl Tunnel {
         let unheard = silent && matches!(why, Why::Broken(_));
         let (peer, unseen) = (self.peer, why == Why::Unseen || unheard);
         // It could not reach its workload, so nobody has seen what was said.
-        let untouched = unseen || why == Why::Status(503);
+        let untouched = unseen || matches!(why, Why::Status(503, _));
         let error = match why {
             Why::Unseen => Error::Gone { peer },
-            Why::Status(status) => Error::Status { peer, status, hint: hint(status) },
+            Why::Status(status, said) => Error::Status { peer, status, hint: hint(status), said },
             Why::Broken(reason) => Error::Broken { peer, reason },
             Why::Fault(reason) => Error::Http2 { peer, reason },
             Why::Alert(reason) => Error::Tls { peer, reason },

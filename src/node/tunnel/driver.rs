@@ -11,6 +11,7 @@
 //! In goes an [`Engine`] whose handshake is over, and [orders](super::inbox); out come [`Step`]s, and for every leg one result.
 
 mod attempt;
+mod evidence;
 mod leg;
 mod legs;
 mod orders;
@@ -32,6 +33,7 @@ use tokio::time::Sleep;
 
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::socket::Socket;
+use crate::stream::Loss;
 use crate::tasks::Tasks;
 use legs::Legs;
 use turns::Turns;
@@ -101,7 +103,7 @@ pub(super) enum Over {
     /// The peer's certificate was revoked.
     Revoked,
     /// The peer closed the connection, or it was lost.
-    Lost(String),
+    Lost(Loss),
     /// One end broke the rules.
     Fault(Fault),
 }

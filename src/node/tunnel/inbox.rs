@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
+use culvert_core::hbone::proxy_status::Said;
 use culvert_core::tunnel::http2::{Fields, StreamId};
 use tokio::sync::oneshot;
 
@@ -37,7 +38,7 @@ pub(super) enum Order {
     /// Say yes to a stream the peer asked for and carry it to a connection (server).
     Accept { stream: StreamId, fields: Fields, carry: Box<Carry> },
     /// Say no to it.
-    Refuse { stream: StreamId, status: u16 },
+    Refuse { stream: StreamId, status: u16, fields: Fields },
     /// Break a connection that nobody stands for any more.
     Abandon(Ticket),
     /// Let go of a stream that was not answered.
@@ -111,8 +112,8 @@ pub(super) struct Unopened {
 pub(super) enum Why {
     /// The peer has not looked at it: another tunnel may be tried.
     Unseen,
-    /// The peer said no.
-    Status(u16),
+    /// The peer said no, and perhaps why.
+    Status(u16, Option<Box<Said>>),
     /// The peer broke off.
     Broken(String),
     /// One end of the tunnel broke the rules.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_core::hbone::ProxyStatus;
 use culvert_core::identity::SpiffeId;
 use culvert_core::tunnel::http2::{Fields, Request, Role, StreamId};
 use culvert_tls::Handshake;
@@ -172,11 +173,15 @@ impl Offer {
         self.withdrawn.wait().await;
     }
 
-    /// Says no.
-    pub(crate) fn refuse(mut self, status: u16) {
+    /// Says no, and perhaps why.
+    pub(crate) fn refuse(mut self, status: u16, why: Option<ProxyStatus>) {
+        let mut fields = Fields::default();
+        if let Some(why) = why {
+            fields.add(b"proxy-status", why.to_string().as_bytes());
+        }
         if let Some(inbox) = self.inbox.take() {
             // The peer may be gone already, and then there is nobody to tell.
-            let _ = inbox.order(Order::Refuse { stream: self.stream, status });
+            let _ = inbox.order(Order::Refuse { stream: self.stream, status, fields });
         }
     }
 

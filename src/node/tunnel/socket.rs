@@ -32,6 +32,14 @@ impl Socket {
     }
 
     /// The connection, if it is one.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    /// The same, given away.
     pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),

@@ -159,6 +159,12 @@ impl Connection {
         self.peer.early
     }
 
+    /// What the peer said when it said that it takes no more streams (GOAWAY), if it has.
+    #[must_use]
+    pub fn told(&self) -> Option<Code> {
+        self.told
+    }
+
     /// Whether new streams can be asked for.
     #[must_use]
     pub fn takes_streams(&self) -> bool {

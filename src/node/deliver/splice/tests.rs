@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::deliver::tcp;
+use crate::stream::Closer;
 
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -22,7 +23,8 @@ async fn relay() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Result<(), En
     let moved = Arc::new(Moved::default());
     let count = Arc::clone(&moved);
     let task = tokio::spawn(async move {
-        spliced_until(tcp::split(near), tcp::split(far), &count, std::future::pending()).await
+        let noted = (&*count, Side::Client);
+        spliced_until(tcp::split(near), tcp::split(far), noted, std::future::pending()).await
     });
     (client, server, task, moved)
 }
@@ -54,7 +56,10 @@ async fn a_reset_of_the_client_resets_the_server() {
     drop(client);
     let error = soon(server.read(&mut [0; 1])).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    assert!(matches!(soon(task).await.unwrap(), Err(Ended::Early(Early::Client(Broken::Reset)))));
+    assert!(matches!(
+        soon(task).await.unwrap(),
+        Err(Ended::Early(Early::Client(Broken::Reset(Reset::Socket))))
+    ));
 }
 
 #[tokio::test]
@@ -97,11 +102,48 @@ async fn large_data_arrives_whole_through_a_slow_reader() {
 #[tokio::test]
 async fn stopping_it_is_a_break_for_both() {
     let ((client, near), (far, server)) = (pair().await, pair().await);
-    let result =
-        spliced_until(tcp::split(near), tcp::split(far), &Moved::default(), std::future::ready(7)).await;
+    let result = spliced_until(
+        tcp::split(near),
+        tcp::split(far),
+        (&Moved::default(), Side::Client),
+        std::future::ready(7),
+    )
+    .await;
     assert!(matches!(result, Err(Ended::Stopped(7))));
     for mut side in [client, server] {
         let error = soon(side.read(&mut [0; 1])).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test]
+async fn whoever_ends_first_is_known_and_both_sockets_were_looked_at() {
+    for (client_first, closer) in [(true, Closer::Client), (false, Closer::Server)] {
+        let (mut client, mut server, task, moved) = relay().await;
+        client.write_all(b"question").await.unwrap();
+        server.read_exact(&mut [0; 8]).await.unwrap();
+        let (first, second) =
+            if client_first { (&mut client, &mut server) } else { (&mut server, &mut client) };
+        first.shutdown().await.unwrap();
+        assert_eq!(soon(second.read(&mut [0; 1])).await.unwrap(), 0);
+        second.shutdown().await.unwrap();
+        soon(task).await.unwrap().unwrap();
+        let ends = moved.ends();
+        assert_eq!(ends.closed_by, Some(closer));
+        let (near, far) = (ends.near.unwrap(), ends.far.unwrap());
+        assert!(near.bytes_received >= 8 && far.bytes_received < 8, "{near:?} {far:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_breaks_first_is_known() {
+    for (client_breaks, closer) in [(true, Closer::Client), (false, Closer::Server)] {
+        let (client, server, task, moved) = relay().await;
+        let (breaks, mut hears) = if client_breaks { (client, server) } else { (server, client) };
+        culvert_sys::tcp::reset_on_close(&breaks).unwrap();
+        drop(breaks);
+        soon(hears.read(&mut [0; 1])).await.unwrap_err();
+        assert!(soon(task).await.unwrap().is_err());
+        assert_eq!(moved.ends().closed_by, Some(closer));
     }
 }

@@ -1,5 +1,6 @@
 //! What others ask of the tunnel.
 
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use culvert_core::tunnel::http2::{Code, Fields, StreamId};
 use super::leg::{Asked, Carried, Leg};
 use super::remains::break_off;
 use super::{Driver, Over};
-use crate::stream::{Broken, Early};
+use crate::stream::{Broken, Early, Reset, Side};
 use crate::tunnel::inbox::{Carry, Opening, Order, Ticket, Unopened, Why};
 
 impl Driver {
@@ -27,8 +28,8 @@ impl Driver {
         match order {
             Order::Open(opening) => self.open(*opening),
             Order::Accept { stream, fields, carry } => self.accept(stream, &fields, *carry),
-            Order::Refuse { stream, status } => {
-                self.engine.answer(stream, status, &Fields::default(), true);
+            Order::Refuse { stream, status, fields } => {
+                self.engine.answer(stream, status, &fields, true);
                 self.forget(stream);
             }
             Order::Forget(stream) => {
@@ -66,12 +67,17 @@ impl Driver {
     fn accept(&mut self, stream: StreamId, fields: &Fields, carry: Carry) {
         let Some(slot) = self.legs.slot(stream) else {
             // The peer has taken the stream back meanwhile. Who waited may have gone.
-            let _ = carry.done.send(Err(Early::Client(Broken::Reset)));
+            carry.moved.closed(Side::Client);
+            let _ = carry.done.send(Err(Early::Client(Broken::Reset(Reset::Cancelled))));
             return;
         };
         self.engine.answer(stream, 200, fields, false);
+        let moved = Arc::clone(&carry.moved);
         self.carry(slot, Carried::new(carry, None, Vec::new()));
         let Some(leg) = self.legs.find(slot) else { return };
+        if leg.peer_ended {
+            moved.closed(Side::Client);
+        }
         if !leg.backlog.is_empty() {
             self.empty(slot);
         } else if leg.peer_ended {
@@ -80,6 +86,7 @@ impl Driver {
     }
 
     fn carry(&mut self, slot: usize, carried: Carried) {
+        self.note_beginning(&carried);
         let Some(leg) = self.legs.find(slot) else { return };
         let listens = carried.may_say() > 0;
         leg.carry(carried);
@@ -101,6 +108,7 @@ impl Driver {
         if let Some(leg) = self.legs.slot_of_ticket(ticket).and_then(|slot| self.legs.remove(slot)) {
             self.engine.reset(leg.stream, Code::CANCEL);
             if let Some(carried) = &leg.carried {
+                self.note_end(carried);
                 break_off(&carried.socket);
             }
         }

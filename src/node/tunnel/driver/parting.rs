@@ -10,11 +10,12 @@ use std::time::Duration;
 use culvert_core::tunnel::Fault;
 use culvert_core::tunnel::http2::{By, Code, Role, StreamId};
 
+use super::evidence::near;
 use super::leg::{Asked, Carried, Leg};
 use super::remains::{break_off, deliver_last, deliver_whole};
 use super::steps::to_application;
 use super::{Driver, Over};
-use crate::stream::{Broken, Early, LAST_BYTES};
+use crate::stream::{Broken, Early, LAST_BYTES, Loss, Reset};
 use crate::tasks::Tasks;
 use crate::tunnel::inbox::{Order, Unopened, Why};
 
@@ -43,7 +44,12 @@ impl Driver {
             carried.sending_over = true;
             return self.part_with(slot, None);
         }
-        self.part_with(slot, Some(Broken::Reset));
+        carried.moved.closed(near(self.role).other());
+        let reset = match by {
+            By::Peer => Reset::by_code(code),
+            By::Us => Reset::Fault(code),
+        };
+        self.part_with(slot, Some(Broken::Reset(reset)));
     }
 
     /// A stream that was asked for will not be.
@@ -58,6 +64,9 @@ impl Driver {
     fn part_with(&mut self, slot: usize, broken: Option<Broken>) {
         let role = self.role;
         if let Some(leg) = self.legs.remove(slot) {
+            if let Some(carried) = &leg.carried {
+                self.note_end(carried);
+            }
             leg.part(role, broken, &self.parting);
         }
     }
@@ -73,7 +82,16 @@ impl Driver {
         for mut leg in self.legs.drain() {
             if let Some(asked) = leg.carried.as_mut().and_then(|carried| carried.asked.take()) {
                 leg.give_back(asked, if refused { Why::Alert(over.to_string()) } else { over.unopened() });
-            } else if matches!(over, Over::Cut | Over::Revoked) {
+                continue;
+            }
+            let cut = matches!(over, Over::Cut | Over::Revoked);
+            if let Some(carried) = &leg.carried {
+                if !cut {
+                    carried.moved.closed(near(self.role).other());
+                }
+                self.note_end(carried);
+            }
+            if cut {
                 leg.drop_at_once(self.role, broken.clone());
             } else {
                 leg.part(self.role, Some(broken.clone()), &self.parting);
@@ -152,7 +170,14 @@ impl Over {
     }
 
     fn broken(&self) -> Broken {
-        if *self == Self::Revoked { Broken::Revoked } else { Broken::Lost(self.to_string()) }
+        match self {
+            Self::Revoked => Broken::Revoked,
+            Self::Lost(loss) => Broken::Tunnel(loss.clone()),
+            Self::Fault(fault @ Fault::Dead) => Broken::Tunnel(Loss::Silent(fault.to_string())),
+            Self::Fault(fault) => Broken::Tunnel(Loss::Fault(fault.to_string())),
+            Self::Cut => Broken::Tunnel(Loss::Cut),
+            Self::Done | Self::Unused => Broken::Tunnel(Loss::Closed),
+        }
     }
 }
 
@@ -161,9 +186,9 @@ impl std::fmt::Display for Over {
         match self {
             Self::Done => f.write_str("closed"),
             Self::Unused => f.write_str("unused"),
-            Self::Cut => f.write_str("the tunnel was cut"),
+            Self::Cut => Loss::Cut.fmt(f),
             Self::Revoked => Broken::Revoked.fmt(f),
-            Self::Lost(why) => f.write_str(why),
+            Self::Lost(loss) => loss.fmt(f),
             Self::Fault(fault) => fault.fmt(f),
         }
     }
@@ -174,7 +199,7 @@ impl Leg {
     fn part(self: Box<Self>, role: Role, broken: Option<Broken>, parting: &Tasks) {
         let Self { carried, backlog, peer_ended, .. } = *self;
         let Some(carried) = carried else { return };
-        let broken = broken.unwrap_or(Broken::Reset);
+        let broken = broken.unwrap_or(Broken::Reset(Reset::Cancelled));
         let whole = peer_ended && carried.sending_over;
         let Carried { socket, mut done, moved, broken: own, .. } = carried;
         let result = match own {
@@ -233,15 +258,9 @@ impl Carried {
 }
 
 fn of_tunnel(role: Role, broken: Broken) -> Early {
-    match role {
-        Role::Client => Early::Server(broken),
-        Role::Server => Early::Client(broken),
-    }
+    Early::of(near(role).other(), broken)
 }
 
 fn of_application(role: Role, broken: Broken) -> Early {
-    match role {
-        Role::Client => Early::Client(broken),
-        Role::Server => Early::Server(broken),
-    }
+    Early::of(near(role), broken)
 }

@@ -2,9 +2,11 @@
 
 use std::io::{self, IoSlice};
 
+use culvert_core::hbone::proxy_status::Said;
 use culvert_core::tunnel::http2::{Answer, Code, Event, Role, StreamId};
 use culvert_sys::stream;
 
+use super::evidence::near;
 use super::leg::{Carried, Leg};
 use super::{Driver, Over, Wish, attempt};
 use crate::buffers;
@@ -205,6 +207,7 @@ impl Driver {
         let stream = leg.stream;
         let Some(carried) = &mut leg.carried else { return Turn::Nothing };
         carried.sending_over = true;
+        carried.moved.closed(near(self.role));
         if let Some(broken) = carried.broken.take() {
             // It looks like an end, and is a break: the other direction has found out.
             self.broken_by_application(slot, broken);
@@ -252,7 +255,8 @@ impl Driver {
 
     fn answered(&mut self, stream: StreamId, answer: Answer) {
         if answer.status != 200 {
-            self.unopened(stream, Why::Status(answer.status));
+            let said = Said::parse(answer.fields.all("proxy-status")).map(Box::new);
+            self.unopened(stream, Why::Status(answer.status, said));
             self.engine.reset(stream, Code::CANCEL);
             return;
         }
@@ -346,6 +350,9 @@ impl Driver {
         let Some(slot) = self.legs.slot(stream) else { return };
         let Some(leg) = self.legs.find(slot) else { return };
         leg.peer_ended = true;
+        if let Some(carried) = &leg.carried {
+            carried.moved.closed(near(self.role).other());
+        }
         if leg.backlog.is_empty() {
             self.end_application(slot);
         }
@@ -371,6 +378,7 @@ impl Driver {
         if self.legs.find(slot).is_some_and(|leg| leg.is_over())
             && let Some(carried) = self.legs.remove(slot).and_then(|leg| leg.carried)
         {
+            self.note_end(&carried);
             // Whoever waited may have gone.
             let _ = carried.done.send(Ok(()));
         }
@@ -382,6 +390,7 @@ impl Driver {
         let (stream, left) = (leg.stream, leg.backlog.len());
         leg.backlog = std::collections::VecDeque::new();
         let Some(carried) = &mut leg.carried else { return };
+        carried.moved.closed(near(self.role));
         if carried.sending_over || carried.stalled {
             return self.broken_by_application(slot, broken);
         }
@@ -394,21 +403,16 @@ impl Driver {
     /// The application has broken the connection.
     fn broken_by_application(&mut self, slot: usize, broken: Broken) {
         let Some(leg) = self.legs.remove(slot) else { return };
-        let code = match self.role {
-            Role::Client => Code::CANCEL,
-            // The connection the peer asked for has failed (RFC 9113 §8.5).
-            Role::Server => Code::CONNECT_ERROR,
-        };
-        self.engine.reset(leg.stream, code);
-        let Some(mut carried) = leg.carried else { return };
+        let Some(mut carried) = leg.carried else { return self.engine.reset(leg.stream, Code::CANCEL) };
+        carried.moved.closed(near(self.role));
         if let Some(asked) = carried.asked.take() {
+            self.engine.reset(leg.stream, Code::CANCEL);
             return carried.give_back(asked, Why::ClientGone(broken));
         }
-        let early = match self.role {
-            Role::Client => Early::Client(broken),
-            Role::Server => Early::Server(broken),
-        };
-        let _ = carried.done.send(Err(early));
+        // It is the connection itself that has failed (RFC 9113 §8.5); what this node cuts is cancelled.
+        self.engine.reset(leg.stream, Code::CONNECT_ERROR);
+        self.note_end(&carried);
+        let _ = carried.done.send(Err(Early::of(near(self.role), broken)));
     }
 }
 

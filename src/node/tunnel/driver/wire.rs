@@ -8,8 +8,10 @@ use std::time::Instant;
 use culvert_core::tunnel::http2::{Event, StreamId};
 use culvert_sys::stream;
 
+use super::evidence::LastInfo;
 use super::{Driver, Over, attempt};
 use crate::buffers;
+use crate::stream::Loss;
 use crate::tunnel::socket::Socket;
 
 #[derive(Debug)]
@@ -22,13 +24,14 @@ pub(super) struct Wire {
     filled: usize,
     /// The beginning of a record while no buffer is borrowed.
     carried: Vec<u8>,
+    pub(super) last: LastInfo,
 }
 
 impl Wire {
     pub(super) fn new(socket: Socket, rest: Vec<u8>) -> Self {
         // There may be whole records in the rest: they are looked at without waiting for more.
         let readable = !rest.is_empty();
-        Self { socket, readable, input: Vec::new(), filled: 0, carried: rest }
+        Self { socket, readable, input: Vec::new(), filled: 0, carried: rest, last: LastInfo::default() }
     }
 
     /// Lets go of the buffer.
@@ -124,7 +127,8 @@ impl Driver {
         if self.legs.is_empty() || self.engine.http2().is_over() {
             return Over::Done;
         }
-        Over::Lost("closed by the peer".to_owned())
+        let in_order = self.engine.is_ended() || self.engine.http2().told().is_some();
+        Over::Lost(if in_order { Loss::Closed } else { Loss::Vanished })
     }
 
     fn take_events(&mut self, events: &mut Vec<Event>, input: &[u8]) {
@@ -210,5 +214,5 @@ impl Driver {
 const MOST_PIECES: usize = 32;
 
 fn lost(error: io::Error) -> Over {
-    Over::Lost(error.to_string())
+    Over::Lost(Loss::Failed(error.to_string()))
 }

@@ -150,7 +150,7 @@ async fn an_application_that_goes_before_the_answer_takes_its_stream_back() {
         }
         assert_eq!(peer.is_heard().await, []);
         let error = calling.resets().await;
-        assert!(matches!(error, Error::ClientGone(Early::Client(Broken::Reset))), "{error}");
+        assert!(matches!(error, Error::ClientGone(Early::Client(Broken::Reset(Reset::Socket)))), "{error}");
         let frame = peer.frame().await;
         assert_eq!((frame.kind, frame.stream), (RST_STREAM, stream));
     }
@@ -213,7 +213,7 @@ async fn early_bytes_of_a_refused_application_are_delivered_to_nobody() {
     calling.says("not for you").await;
     let offer = soon(offers.recv()).await.unwrap();
     until("it is said before the answer", || calling.moved.forth.bytes() == 11).await;
-    offer.refuse(401);
+    offer.refuse(401, None);
     let error = calling.refused().await;
     assert!(matches!(error, Error::Status { status: 401, .. }), "{error}");
 
@@ -245,7 +245,7 @@ async fn an_application_is_not_told_of_an_end_when_its_caller_has_gone_before_th
     callee.hears("it is known by then").await;
     let mut called = take(offer, Buffers::Usual).await.unwrap();
     called.hears_a_reset().await;
-    assert_eq!(called.result().await, Err(Early::Client(Broken::Reset)));
+    assert_eq!(called.result().await, Err(Early::Client(Broken::Reset(Reset::Cancelled))));
 }
 
 #[tokio::test]

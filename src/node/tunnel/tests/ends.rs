@@ -23,7 +23,7 @@ async fn a_stream_that_is_let_go_of_is_a_break() {
     let App { socket: mut called, carried, .. } = callee;
     drop(carried);
     caller.hears_a_reset().await;
-    assert_eq!(caller.result().await, Err(Early::Server(Broken::Reset)));
+    assert_eq!(caller.result().await, Err(Early::Server(Broken::Reset(Reset::Cancelled))));
     let error = soon(called.read(&mut [0; 1])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }

@@ -32,7 +32,7 @@ async fn a_cut_tunnel_resets_the_applications_at_both_ends() {
     soon(net.server.drain().cut()).await;
     callee.hears_a_reset().await;
     caller.hears_a_reset().await;
-    assert!(matches!(callee.result().await, Err(Early::Client(Broken::Lost(_)))));
+    assert!(matches!(callee.result().await, Err(Early::Client(Broken::Tunnel(_)))));
     assert!(matches!(caller.result().await, Err(Early::Server(_))));
 }
 

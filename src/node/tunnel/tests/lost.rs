@@ -11,7 +11,7 @@ async fn a_lost_tunnel_is_a_break_and_not_an_end() {
     drop(net.server);
     caller.hears_a_reset().await;
     let result = caller.result().await;
-    assert!(matches!(result, Err(Early::Server(Broken::Reset | Broken::Lost(_)))), "{result:?}");
+    assert!(matches!(result, Err(Early::Server(Broken::Reset(_) | Broken::Tunnel(_)))), "{result:?}");
     assert!(matches!(callee.result().await, Err(Early::Client(_))));
 }
 

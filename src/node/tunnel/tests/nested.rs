@@ -19,7 +19,7 @@ fn leading_to(to: SocketAddr, passing: Arc<AtomicUsize>) -> impl far::Responds {
     move |offer: Offer| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
         let passing = Arc::clone(&passing);
         Box::pin(async move {
-            let Ok(server) = TcpStream::connect(to).await else { return offer.refuse(503) };
+            let Ok(server) = TcpStream::connect(to).await else { return offer.refuse(503, None) };
             passing.fetch_add(1, Ordering::SeqCst);
             if let Some(carried) = offer.accept(None, server, &Arc::default()) {
                 // How it ends is what the tests look at from the other side.
@@ -117,7 +117,7 @@ async fn resets_go_through_in_both_directions() {
     callee.has_been_heard().await;
     let carried = callee.resets();
     caller.hears_a_reset_after("last words").await;
-    assert_eq!(caller.result().await, Err(Early::Server(Broken::Reset)));
+    assert_eq!(caller.result().await, Err(Early::Server(Broken::Reset(Reset::Application))));
     drop(carried);
 
     let (caller, mut callee) = abroad.connect().await;
@@ -136,7 +136,7 @@ async fn what_a_gateway_cuts_off_never_looks_complete() {
     abroad.gateway.drain().cut().await;
     caller.hears_a_reset().await;
     callee.hears_a_reset().await;
-    assert!(matches!(caller.result().await, Err(Early::Server(Broken::Lost(_)))));
+    assert!(matches!(caller.result().await, Err(Early::Server(Broken::Tunnel(_)))));
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn whoever_is_silent_behind_the_gateway_is_not_waited_for_any_longer_than_
 #[tokio::test]
 async fn a_refusal_behind_the_gateway_says_where_it_comes_from() {
     let authority = TestAuthority::new("one");
-    let server = Server::start(&authority, |offer: Offer| async { offer.refuse(401) }).await;
+    let server = Server::start(&authority, |offer: Offer| async { offer.refuse(401, None) }).await;
     let abroad = Abroad::start().await;
     let certificate = authority.good(&account("gateway"));
     let gateway = Server::presenting(certificate, leading_to(server.address, Arc::default())).await;

@@ -1,6 +1,8 @@
 //! Connections that do not come about.
 
 use super::app::begin;
+use culvert_core::hbone::ProxyStatus;
+
 use super::*;
 use crate::identity::Refused;
 
@@ -26,9 +28,24 @@ async fn a_peer_of_another_authority_is_refused() {
 #[tokio::test]
 async fn a_status_other_than_200_is_an_error_that_names_it() {
     let authority = TestAuthority::new("one");
-    let server = Server::start(&authority, |offer: Offer| async { offer.refuse(401) }).await;
+    let server = Server::start(&authority, |offer: Offer| async { offer.refuse(401, None) }).await;
     let error = open(&pool(&authority, config(&[]).tunnel), &key(&server)).await.unwrap_err();
     assert!(matches!(error, Error::Status { status: 401, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_peer_that_refuses_says_why() {
+    let authority = TestAuthority::new("one");
+    let why = ProxyStatus { error: Kind::ConnectionRefused, details: "workload_refused" };
+    let refuse = move |offer: Offer| async move { offer.refuse(503, Some(why)) };
+    let server = Server::start(&authority, refuse).await;
+    let error = open(&pool(&authority, config(&[]).tunnel), &key(&server)).await.unwrap_err();
+    assert_eq!((error.reason(), error.told()), ("refused_by_peer", Some("connection_refused")));
+    let said =
+        "status 503 (it could not pass the connection on); culvert: connection_refused (workload_refused)";
+    assert!(error.to_string().ends_with(said), "{error}");
+    let behind = Error::Behind { gateway: server.address, source: Box::new(error) };
+    assert_eq!(behind.told(), Some("connection_refused"), "also through a gateway");
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 use super::app::Settles;
 use super::*;
 
+const SOCKET: Broken = Broken::Reset(Reset::Socket);
+const APPLICATION: Broken = Broken::Reset(Reset::Application);
+
 /// Fits into every window and every buffer.
 const LITTLE: usize = 30_000;
 
@@ -21,10 +24,10 @@ async fn last_bytes_before_a_reset_arrive_and_then_the_reset() {
     for _ in 0..20 {
         let (caller, callee) = net.connect().await;
         let results = last_bytes(caller, callee).await;
-        assert_eq!(results, [Early::Client(Broken::Reset), Early::Client(Broken::Reset)]);
+        assert_eq!(results, [Early::Client(SOCKET), Early::Client(APPLICATION)]);
         let (caller, callee) = net.connect().await;
         let results = last_bytes(callee, caller).await;
-        assert_eq!(results, [Early::Server(Broken::Reset), Early::Server(Broken::Reset)]);
+        assert_eq!(results, [Early::Server(SOCKET), Early::Server(APPLICATION)]);
     }
     assert_eq!(net.server.tunnels(), 1);
 }
@@ -192,5 +195,5 @@ async fn a_connection_that_is_stopped_is_reset_at_both_ends() {
     let error = soon(caller.socket.read(&mut [0; 1])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     callee.hears_a_reset().await;
-    assert_eq!(callee.result().await, Err(Early::Client(Broken::Reset)));
+    assert_eq!(callee.result().await, Err(Early::Client(Broken::Reset(Reset::Cancelled))));
 }
