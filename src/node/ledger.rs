@@ -10,6 +10,7 @@ mod book;
 mod record;
 mod totals;
 mod traffic;
+pub(crate) mod tunnels;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};

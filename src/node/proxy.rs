@@ -138,11 +138,16 @@ fn assemble(shared: &Shared, whose: Whose, keep_client_address: bool) -> (Arc<Pr
     let Whose { pod, netns, probes } = whose;
     let dialer = Dialer::new(netns.clone(), shared.socket);
     let resolver = dns_of(shared, &pod, netns.as_ref(), &dialer);
-    let establish =
-        Establish { identities: shared.identities.clone(), dialer: dialer.clone(), config: shared.tunnel };
+    let ledger = shared.ledger.begin(pod.clone(), netns.as_ref());
+    let establish = Establish {
+        identities: shared.identities.clone(),
+        dialer: dialer.clone(),
+        config: shared.tunnel,
+        tunnels: ledger.book().tunnels.clone(),
+    };
     let proxy = Proxy {
         set_aside: shared.set_aside.begin(pod.clone()),
-        ledger: shared.ledger.begin(pod.clone(), netns.as_ref()),
+        ledger,
         gate: Gate::new(pod.clone(), shared.mesh.clone(), shared.telling),
         probes,
         pod,

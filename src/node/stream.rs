@@ -48,6 +48,11 @@ impl Moved {
         self.noted.begin_after(retransmits);
     }
 
+    /// It begins together with another one that carries it.
+    pub(crate) fn begin_as(&self, other: &Self) {
+        self.noted.begin_as(&other.noted);
+    }
+
     /// What is known of a tunnel's socket, with what was sent again since this connection is on it.
     pub(crate) fn since_it_began(&self, far: Info) -> Info {
         self.noted.since_it_began(far)

@@ -25,6 +25,8 @@ use culvert_core::refusal::Flag;
 use culvert_core::tunnel::http2::{Fields, Limits, Role};
 
 pub(crate) use carried::Carried;
+pub(crate) use driver::{Gauge, TunnelState};
+pub(crate) use handshake::Agreement;
 
 use crate::config::TunnelConfig;
 use crate::stream::Early;

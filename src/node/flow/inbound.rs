@@ -47,7 +47,7 @@ pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard:
 async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Failure> {
     let local = proxy.local().await?;
     let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
-    Ok(server::accept(stream, &certificate, &proxy.tunnel).await?)
+    Ok(server::accept(stream, &certificate, &proxy.tunnel, &proxy.ledger.book().tunnels).await?)
 }
 
 /// How long a connection waits for its turn to ask the control plane; then what is known has to do.
@@ -85,6 +85,7 @@ fn inbound_stream(
 /// Writes down what a request says of itself.
 fn read_about(offer: &server::Offer, peer: &Peer, report: &Report) {
     let mut facts = report.facts();
+    facts.tunnel = Some(offer.tunnel());
     facts.from.identity.clone_from(&peer.identity);
     facts.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect::<String>().into());
     let said = offer.header("traceparent").unwrap_or_default();

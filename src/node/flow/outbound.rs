@@ -188,6 +188,7 @@ impl Attempt<'_> {
             }
             not_carried.into()
         })?;
+        report.facts().tunnel = Some(opened.place.tunnel());
         report.opened();
         Ok(Begun::Tunnel(opened))
     }
@@ -207,6 +208,7 @@ impl Attempt<'_> {
         let way = (nested, self.attempts.patience());
         let through = self.proxy.tunnels.carry_through(way, connection.into(), &report.moved()).await;
         let (opened, Met { identity, baggage }) = through?;
+        report.facts().tunnel = Some(opened.place.tunnel());
         report.facts().to.identity = Some(identity);
         if baggage != Baggage::default() {
             report.facts().to.workload = Some(Arc::new(baggage.workload()));

@@ -11,6 +11,7 @@ use culvert_sys::netns::Netns;
 use super::record::{Direction, Ended, Id, Record, Stage};
 use super::totals::Totals;
 use super::traffic::{Pair, Pairs};
+use super::tunnels::Tunnels;
 use crate::outcome::Failure;
 use crate::proxy::PodInfo;
 
@@ -32,6 +33,8 @@ pub(crate) struct Book {
     ended: Mutex<EndedOnes>,
     pairs: Mutex<Pairs>,
     pub(crate) totals: Totals,
+    /// Those there are now.
+    pub(crate) tunnels: Tunnels,
     gone: OnceLock<Instant>,
 }
 
@@ -51,6 +54,7 @@ impl Book {
             ended: Mutex::default(),
             pairs: Mutex::default(),
             totals: Totals::default(),
+            tunnels: Tunnels::default(),
             gone: OnceLock::new(),
         }
     }

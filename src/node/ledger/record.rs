@@ -86,7 +86,7 @@ pub(crate) struct Facts {
     pub(crate) probe: bool,
     /// What both ends log.
     pub(crate) trace: Trace,
-    /// The tunnel it is on.
+    /// The tunnel it is on, by the id it has in its pod's book.
     pub(crate) tunnel: Option<u64>,
     /// Endpoints that could not be reached.
     pub(crate) tried: Vec<Tried>,

@@ -94,6 +94,10 @@ impl Noted {
         self.retransmits_before.store(retransmits, Ordering::Relaxed);
     }
 
+    pub(super) fn begin_as(&self, other: &Self) {
+        self.begin_after(other.retransmits_before.load(Ordering::Relaxed));
+    }
+
     pub(super) fn since_it_began(&self, far: Info) -> Info {
         far.since(self.retransmits_before.load(Ordering::Relaxed))
     }

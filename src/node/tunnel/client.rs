@@ -12,13 +12,15 @@ use tokio::sync::oneshot;
 
 use super::carried::Carried;
 use super::driver::{Driver, Gauge, Step};
-use super::handshake::{self, Secured};
+use super::handshake::{self, Agreement, Secured};
 use super::inbox::{Closed, Inbox, Opening, Order, Unopened, Why};
 use super::socket::Socket;
 use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits};
 use crate::config::TunnelConfig;
 use crate::deliver::dial::Dialer;
 use crate::identity::{Certificate, Identities, Proof, Refused};
+use crate::ledger::Direction;
+use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
 
@@ -28,11 +30,14 @@ pub(crate) struct Establish {
     pub(crate) identities: Identities,
     pub(crate) dialer: Dialer,
     pub(crate) config: TunnelConfig,
+    /// Where they are listed.
+    pub(crate) tunnels: Tunnels,
 }
 
 /// A tunnel that is up, as those see it who want to use it.
 #[derive(Debug)]
 pub(super) struct Tunnel {
+    id: u64,
     inbox: Arc<Inbox>,
     gauge: Arc<Gauge>,
     peer: SocketAddr,
@@ -70,21 +75,23 @@ impl Establish {
         let all = async {
             let tcp = self.dialer.connect(key.peer).await.map_err(Error::Dial)?;
             connected();
-            secure(key, certificate, tcp.into()).await
+            let local = tcp.local_addr().ok().map(culvert_sys::tcp::canonical);
+            let (secured, proof) = secure(key, certificate, tcp.into()).await?;
+            Ok((secured, proof, Way::Tcp { local, peer: Some(key.peer) }))
         };
-        let (secured, proof) = in_time(key, all).await?;
-        Ok(self.begin(key, secured, proof, Life::Shared))
+        let (secured, proof, way) = in_time(key, all).await?;
+        Ok(self.begin(key, secured, proof, way))
     }
 
-    /// The same on what another tunnel carries, for one stream.
+    /// The same on what `outer`, another tunnel, carries, for one stream.
     pub(super) async fn inner_tunnel(
         &self,
         key: &Key,
         certificate: &Certificate,
-        carried: Socket,
+        (outer, carried): (u64, Socket),
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
         let (secured, proof) = in_time(key, secure(key, certificate, carried)).await?;
-        Ok(self.begin(key, secured, proof, Life::Single))
+        Ok(self.begin(key, secured, proof, Way::Through { gateway: key.peer, tunnel: outer }))
     }
 
     fn begin(
@@ -92,12 +99,28 @@ impl Establish {
         key: &Key,
         secured: Secured,
         proof: Proof,
-        life: Life,
+        way: Way,
     ) -> (Arc<Tunnel>, impl Future<Output = ()> + use<>) {
+        let life = match way {
+            Way::Tcp { .. } => Life::Shared,
+            Way::Through { .. } => Life::Single,
+        };
+        let tls = Agreement::of(&secured.agreed);
         let begun = secured.begin(Role::Client, limits(Role::Client, &self.config));
         let inbox = Arc::new(Inbox::default());
         let driver = Driver::new(Role::Client, begun, Arc::clone(&inbox), Some(self.config.idle));
+        let id = new_id();
+        let listed = self.tunnels.begin(New {
+            id,
+            direction: Direction::Outbound,
+            identity: key.identity.clone(),
+            peer_identity: proof.id().clone(),
+            way,
+            tls,
+            gauge: driver.gauge(),
+        });
         let tunnel = Arc::new(Tunnel {
+            id,
             inbox,
             gauge: driver.gauge(),
             peer: key.peer,
@@ -107,7 +130,7 @@ impl Establish {
             life,
             closed: AtomicBool::new(false),
         });
-        (Arc::clone(&tunnel), drive(tunnel, driver))
+        (Arc::clone(&tunnel), drive(tunnel, driver, listed))
     }
 }
 
@@ -233,6 +256,11 @@ impl NotCarried {
 pub(crate) type Connection = (Socket, Vec<u8>);
 
 impl Place {
+    /// The tunnel it is on.
+    pub(crate) fn tunnel(&self) -> u64 {
+        self.0.id
+    }
+
     /// Asks the peer for a stream and has it carry `socket`, which has `said` something already. Gives what the peer answered, too.
     pub(super) async fn carry(
         &self,
@@ -296,7 +324,7 @@ fn hint(status: u16) -> &'static str {
 }
 
 /// Runs the tunnel to its end.
-async fn drive(tunnel: Arc<Tunnel>, mut driver: Driver) {
+async fn drive(tunnel: Arc<Tunnel>, mut driver: Driver, listed: Listed) {
     let watch = Tasks::default();
     let (inbox, proof) = (Arc::clone(&tunnel.inbox), Arc::clone(&tunnel.proof));
     watch.spawn(async move {
@@ -312,6 +340,7 @@ async fn drive(tunnel: Arc<Tunnel>, mut driver: Driver) {
         }
     };
     tunnel.closed.store(true, Ordering::Release);
+    drop(listed);
     tracing::debug!(peer = %tunnel.peer, identity = %tunnel.proof.id(), why = %over, "tunnel closed");
     driver.part(&over).await;
 }

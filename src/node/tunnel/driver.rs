@@ -12,6 +12,7 @@
 
 mod attempt;
 mod evidence;
+mod gauge;
 mod leg;
 mod legs;
 mod orders;
@@ -23,7 +24,6 @@ mod wire;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -31,10 +31,12 @@ use culvert_core::tunnel::http2::{Event, Request, Role, StreamId};
 use culvert_core::tunnel::{Engine, Fault};
 use tokio::time::Sleep;
 
+use super::MOST_STREAMS;
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::socket::Socket;
 use crate::stream::Loss;
 use crate::tasks::Tasks;
+pub(crate) use gauge::{Gauge, TunnelState};
 use legs::Legs;
 use turns::Turns;
 use wire::Wire;
@@ -58,20 +60,6 @@ pub(super) struct Driver {
     over: Option<Over>,
     /// Legs that end, and bring what is left.
     parting: Tasks,
-}
-
-/// What others may know of a tunnel without asking its task.
-#[derive(Debug)]
-pub(super) struct Gauge {
-    /// Streams the peer takes at a time.
-    capacity: AtomicU32,
-    /// It takes no new ones any more.
-    leaving: AtomicBool,
-    /// Until when it counts as busy with bulk, in ms since `began`.
-    bulk_until: AtomicU64,
-    /// From when on it counts as doubtful, if nothing comes before, in ms since `began`; 0 when it does not.
-    doubtful_from: AtomicU64,
-    began: Instant,
 }
 
 /// What the caller must know.
@@ -112,13 +100,6 @@ pub(super) enum Over {
 /// wakes another thread to look for work.
 const ROUNDS: usize = 16;
 
-/// How long a peer that was asked for a stream may be quiet before others are asked rather: twice as long as until it is asked whether
-/// it is there, which takes a round trip.
-const DOUBT: Duration = Duration::from_secs(1);
-
-/// How long a stream is remembered as bulk after it was seen to be.
-const BULK_FOR: Duration = Duration::from_secs(2);
-
 impl Driver {
     /// `rest` is what has been read behind the handshake. A client's tunnel ends when no stream was open for `idle`.
     pub(super) fn new(
@@ -127,14 +108,8 @@ impl Driver {
         inbox: Arc<Inbox>,
         idle: Option<Duration>,
     ) -> Self {
-        let gauge = Arc::new(Gauge {
-            capacity: AtomicU32::new(engine.http2().capacity()),
-            leaving: AtomicBool::new(false),
-            bulk_until: AtomicU64::new(0),
-            doubtful_from: AtomicU64::new(0),
-            began: Instant::now(),
-        });
-        Self {
+        let gauge = Arc::new(Gauge::new());
+        let driver = Self {
             engine,
             role,
             wire: Wire::new(socket, rest),
@@ -149,7 +124,9 @@ impl Driver {
             offers: Vec::new(),
             over: None,
             parting: Tasks::default(),
-        }
+        };
+        driver.show_capacity();
+        driver
     }
 
     pub(super) fn gauge(&self) -> Arc<Gauge> {
@@ -190,6 +167,7 @@ impl Driver {
         progress |= self.take_turns()?;
         self.look_at_the_clock(cx)?;
         progress |= self.flush(cx)?;
+        self.gauge.has(self.legs.count());
         if self.engine.http2().is_over() && self.legs.is_empty() {
             return Err(Over::Done);
         }
@@ -215,50 +193,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Tells others what the peer takes.
+    /// Tells others how many streams there may be.
     fn show_capacity(&self) {
         let http2 = self.engine.http2();
-        self.gauge.capacity.store(http2.capacity(), Ordering::Release);
-        self.gauge.leaving.store(!http2.takes_streams(), Ordering::Release);
-    }
-}
-
-impl Gauge {
-    /// Streams the peer takes at a time.
-    pub(super) fn capacity(&self) -> u32 {
-        self.capacity.load(Ordering::Acquire)
-    }
-
-    /// Whether the peer takes no new streams.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Acquire)
-    }
-
-    /// Whether a stream of the tunnel moves so much that others had better take another one.
-    pub(super) fn is_bulk(&self) -> bool {
-        let until = self.bulk_until.load(Ordering::Relaxed);
-        until > 0 && self.milliseconds(Instant::now()) < until
-    }
-
-    /// Whether the peer may have gone: it was asked for something a while ago, then whether it is there, and nothing has come.
-    pub(super) fn is_doubtful(&self) -> bool {
-        let from = self.doubtful_from.load(Ordering::Relaxed);
-        from > 0 && self.milliseconds(Instant::now()) >= from
-    }
-
-    fn owes_since(&self, since: Option<Instant>) {
-        let from = since.map_or(0, |since| self.milliseconds(since + DOUBT));
-        if self.doubtful_from.load(Ordering::Relaxed) != from {
-            self.doubtful_from.store(from, Ordering::Relaxed);
-        }
-    }
-
-    fn bulk(&self, now: Instant) {
-        self.bulk_until.store(self.milliseconds(now + BULK_FOR), Ordering::Relaxed);
-    }
-
-    fn milliseconds(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
+        let capacity = match self.role {
+            Role::Client => http2.capacity(),
+            Role::Server => MOST_STREAMS,
+        };
+        self.gauge.takes(capacity, !http2.takes_streams());
     }
 }
 

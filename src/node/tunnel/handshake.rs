@@ -20,6 +20,26 @@ pub(super) struct Secured {
     unsent: Vec<u8>,
 }
 
+/// What a handshake has agreed on, as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Agreement {
+    /// The version of TLS.
+    pub(crate) version: &'static str,
+    /// The cipher suite.
+    pub(crate) cipher: &'static str,
+    /// The group of the key exchange; one with `MLKEM` in its name is post-quantum.
+    pub(crate) group: Option<&'static str>,
+}
+
+impl Agreement {
+    pub(super) fn of(agreed: &Agreed) -> Self {
+        let cipher = agreed.suite.as_str().unwrap_or("unknown");
+        // A suite is of one version alone.
+        let version = if cipher.starts_with("TLS13_") { "TLSv1_3" } else { "TLSv1_2" };
+        Self { version, cipher, group: agreed.group.map(|group| group.as_str().unwrap_or("unknown")) }
+    }
+}
+
 /// Why the ends do not know each other.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {

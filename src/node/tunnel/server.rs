@@ -1,5 +1,7 @@
 //! The server's end of a tunnel: accepts it, names the peer, and hands out what the peer asks for.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +13,14 @@ use tokio::net::TcpStream;
 
 use super::carried::Carried;
 use super::driver::{Driver, Over, Step, Wish};
-use super::handshake;
+use super::handshake::{self, Agreement};
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::limits;
 use crate::config::TunnelConfig;
 use crate::drain::Guard;
 use crate::identity::{Certificate, Proof, Refused};
+use crate::ledger::Direction;
+use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
 
@@ -40,16 +44,19 @@ pub(crate) enum Error {
 /// An accepted tunnel.
 #[derive(Debug)]
 pub(crate) struct Accepted {
+    id: u64,
     driver: Box<Driver>,
     inbox: Arc<Inbox>,
     proof: Arc<Proof>,
     /// Who the peer has proven to be.
     pub(crate) peer: SpiffeId,
+    listed: Listed,
 }
 
 /// One CONNECT of the peer, not answered yet. Dropping it resets the stream.
 #[derive(Debug)]
 pub(crate) struct Offer {
+    tunnel: u64,
     stream: StreamId,
     request: Request,
     withdrawn: Withdrawn,
@@ -61,7 +68,10 @@ pub(crate) async fn accept(
     tcp: TcpStream,
     certificate: &Certificate,
     config: &TunnelConfig,
+    tunnels: &Tunnels,
 ) -> Result<Accepted, Error> {
+    let address = |address: io::Result<SocketAddr>| address.ok().map(culvert_sys::tcp::canonical);
+    let (local, peer) = (address(tcp.local_addr()), address(tcp.peer_addr()));
     let secure = async {
         let failed = |error: handshake::Error| match error.refused() {
             Some(refused) => Error::Peer(refused),
@@ -74,9 +84,20 @@ pub(crate) async fn accept(
     let secured = tokio::time::timeout(ACCEPT_DEADLINE, secure).await.map_err(|_| Error::TimedOut)??;
     let proof = certificate.client(Some(&secured.agreed.peer_certificates)).map_err(Error::Peer)?;
     let inbox = Arc::new(Inbox::default());
+    let tls = Agreement::of(&secured.agreed);
     let begun = secured.begin(Role::Server, limits(Role::Server, config));
     let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), None));
-    Ok(Accepted { driver, inbox, peer: proof.id().clone(), proof: Arc::new(proof) })
+    let (id, peer_identity) = (new_id(), proof.id().clone());
+    let listed = tunnels.begin(New {
+        id,
+        direction: Direction::Inbound,
+        identity: certificate.id().clone(),
+        peer_identity: peer_identity.clone(),
+        way: Way::Tcp { local, peer },
+        tls,
+        gauge: driver.gauge(),
+    });
+    Ok(Accepted { id, driver, inbox, peer: peer_identity, proof: Arc::new(proof), listed })
 }
 
 impl Accepted {
@@ -90,7 +111,7 @@ impl Accepted {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { mut driver, inbox, proof, .. } = self;
+        let Self { id: tunnel, mut driver, inbox, proof, listed, .. } = self;
         let (streams, watch) = (Tasks::default(), Tasks::default());
         watch.spawn(end_when_due(Arc::clone(&inbox), proof, guard.clone()));
         let over = loop {
@@ -99,12 +120,12 @@ impl Accepted {
                 Step::Offers(offers) => {
                     for Wish { stream, request, withdrawn } in offers {
                         let inbox = Some(Arc::clone(&inbox));
-                        streams.spawn(each(Offer { stream, request, withdrawn, inbox }));
+                        streams.spawn(each(Offer { tunnel, stream, request, withdrawn, inbox }));
                     }
                 }
             }
         };
-        drop(watch);
+        drop((watch, listed));
         if matches!(over, Over::Cut) {
             drop(streams);
             driver.part(&over).await;
@@ -149,6 +170,11 @@ async fn end_when_due(inbox: Arc<Inbox>, proof: Arc<Proof>, guard: Guard) {
 }
 
 impl Offer {
+    /// The tunnel it is on.
+    pub(crate) fn tunnel(&self) -> u64 {
+        self.tunnel
+    }
+
     /// Whether it is a CONNECT (RFC 9113 §8.5): the only request there is.
     pub(crate) fn is_connect(&self) -> bool {
         self.request.method == b"CONNECT"

@@ -10,6 +10,7 @@ mod ends;
 mod evidence;
 mod far;
 mod lifetime;
+mod listed;
 mod lost;
 mod nested;
 mod patience;
@@ -41,6 +42,7 @@ use crate::deliver::dial::Dialer;
 use crate::drain::{self, Drain, Guard};
 use crate::identity::testing::{TestAuthority, account};
 use crate::identity::{Certificate, Identities, Trust};
+use crate::ledger::tunnels::Tunnels;
 use crate::stream::{Broken, Closer, Loss, Moved, Reset};
 use crate::tasks::Tasks;
 use app::{App, Buffers, Callee, Caller, carry, open, pair};
@@ -60,8 +62,12 @@ fn pool_trusting(authority: &TestAuthority, trust: Trust, tunnel: TunnelConfig) 
 }
 
 fn pool_of(identities: Identities, tunnel: TunnelConfig) -> Pool {
+    pool_listed(identities, tunnel, Tunnels::default())
+}
+
+fn pool_listed(identities: Identities, tunnel: TunnelConfig, tunnels: Tunnels) -> Pool {
     let socket = config(&[]).socket;
-    Pool::new(Establish { identities, dialer: Dialer::new(None, socket), config: tunnel })
+    Pool::new(Establish { identities, dialer: Dialer::new(None, socket), config: tunnel, tunnels })
 }
 
 fn key(server: &Server) -> Key {
@@ -111,6 +117,8 @@ struct Net {
     server: Server,
     taken: mpsc::UnboundedReceiver<Taken>,
     pool: Pool,
+    /// The pool's tunnels.
+    listed: Tunnels,
     key: Key,
     buffers: Buffers,
 }
@@ -125,8 +133,10 @@ impl Net {
         let (taking, taken) = mpsc::unbounded_channel();
         let certificate = authority.good(&account("web"));
         let server = Server::on(buffers.listener(), certificate, giving_to(taking, buffers));
-        let (pool, key) = (pool(&authority, config(client).tunnel), key(&server));
-        Self { server, taken, pool, key, buffers }
+        let (listed, key) = (Tunnels::default(), key(&server));
+        let identities = Identities::new(authority.clone(), Trust::default());
+        let pool = pool_listed(identities, config(client).tunnel, listed.clone());
+        Self { server, taken, pool, listed, key, buffers }
     }
 
     /// One more connection.

@@ -21,6 +21,10 @@ impl Legs {
         self.by_stream.is_empty()
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.by_stream.len()
+    }
+
     /// Puts a leg in, made for its slot.
     pub(super) fn insert(&mut self, make: impl FnOnce(usize) -> Leg) -> usize {
         let slot = self.free.pop().unwrap_or_else(|| {

@@ -57,7 +57,7 @@ impl Pool {
         };
         // Until the inner tunnel is up, the application has not been heard at all.
         let (outer, tunnel, drive) =
-            match self.nest((gateway, patience), connect, (behind, &certificate)).await {
+            match self.nest((gateway, patience), connect, (behind, &certificate), moved).await {
                 Ok(nested) => nested,
                 Err(error) if error.is_denial() => return Err(NotCarried::for_good(error)),
                 Err(error) => return Err(NotCarried::before_all(error, connection)),
@@ -73,13 +73,14 @@ impl Pool {
         (gateway, patience): (Key, Duration),
         connect: Connect,
         (behind, certificate): (Vec<SpiffeId>, &Certificate),
+        moved: &Moved,
     ) -> Result<(Opened, Arc<Tunnel>, impl Future<Output = ()> + Send + use<>), Error> {
         let (near, far) = Socket::pipe().map_err(|error| Error::Pipe(error.to_string()))?;
         let (peer, until) = (gateway.peer, Instant::now() + 2 * patience);
         let late = |patience| move |_| Error::OutOfPatience { peer, patience, connected: true };
         let behind_it = |error| Error::Behind { gateway: peer, source: Box::new(error) };
         // What a tunnel adds is not the application's.
-        let uncounted = Arc::default();
+        let uncounted = Arc::<Moved>::default();
         let outer = self.carry((&gateway, patience), connect, (far, Vec::new()), &uncounted);
         let outer = timeout_at(until, outer).await.map_err(late(2 * patience))?;
         let outer = outer.map_err(|NotCarried { error, .. }| {
@@ -87,8 +88,10 @@ impl Pool {
             let answered = matches!(error, Error::Status { .. });
             if answered { behind_it(error) } else { error }
         })?;
+        moved.begin_as(&uncounted);
         let (key, until) = (Key { expected: behind, ..gateway }, until.min(Instant::now() + patience));
-        let inner = timeout_at(until, self.0.establish.inner_tunnel(&key, certificate, near)).await;
+        let carried = (outer.place.tunnel(), near);
+        let inner = timeout_at(until, self.0.establish.inner_tunnel(&key, certificate, carried)).await;
         let (tunnel, drive) = inner.map_err(late(patience)).flatten().map_err(behind_it)?;
         Ok((outer, tunnel, drive))
     }

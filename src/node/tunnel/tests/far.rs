@@ -11,6 +11,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     tunnels: Arc<AtomicUsize>,
     drains: Arc<Mutex<VecDeque<Drain>>>,
+    /// Those there are.
+    pub(super) listed: Tunnels,
     tasks: Tasks,
 }
 
@@ -30,16 +32,18 @@ impl Server {
             address: listener.local_addr().unwrap(),
             tunnels: Arc::default(),
             drains: Arc::default(),
+            listed: Tunnels::default(),
             tasks: Tasks::default(),
         };
         let (count, drains) = (Arc::clone(&server.tunnels), Arc::clone(&server.drains));
+        let listed = server.listed.clone();
         let (certificate, connections) = (Arc::new(certificate), Tasks::default());
         server.tasks.spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let (drain, guard) = drain::channel();
                 drains.lock().unwrap().push_back(drain);
-                let serving = serve(tcp, Arc::clone(&certificate), guard, respond.clone());
+                let serving = serve(tcp, (Arc::clone(&certificate), listed.clone()), guard, respond.clone());
                 connections.spawn(TUNNEL.scope(number, serving));
             }
         });
@@ -86,9 +90,14 @@ where
     }
 }
 
-async fn serve(tcp: TcpStream, certificate: Arc<Certificate>, guard: Guard, respond: impl Responds) {
+async fn serve(
+    tcp: TcpStream,
+    (certificate, listed): (Arc<Certificate>, Tunnels),
+    guard: Guard,
+    respond: impl Responds,
+) {
     let config = config(&[]).tunnel;
-    if let Ok(accepted) = server::accept(tcp, &certificate, &config).await {
+    if let Ok(accepted) = server::accept(tcp, &certificate, &config, &listed).await {
         // How a tunnel ends is what the tests look at from the other side.
         let _ = accepted.serve(guard, move |offer| respond.respond(offer)).await;
     }

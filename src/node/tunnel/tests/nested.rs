@@ -3,6 +3,7 @@
 use culvert_core::hbone::Baggage;
 
 use super::*;
+use crate::ledger::tunnels::Way;
 use crate::tunnel::client::NotCarried;
 use crate::tunnel::pool::{Met, Nested};
 
@@ -39,9 +40,10 @@ impl Abroad {
         let passing = Arc::default();
         let certificate = authority.good(&account("gateway"));
         let gateway = Server::presenting(certificate, leading_to(server.address, Arc::clone(&passing))).await;
-        let pool = pool(&authority, config(&[]).tunnel);
+        let (listed, identities) = (Tunnels::default(), Identities::new(authority.clone(), Trust::default()));
+        let pool = pool_listed(identities, config(&[]).tunnel, listed.clone());
         let (key, buffers) = (key(&server), Buffers::Usual);
-        Self { net: Net { server, taken, pool: pool.clone(), key, buffers }, gateway, passing, pool }
+        Self { net: Net { server, taken, pool: pool.clone(), listed, key, buffers }, gateway, passing, pool }
     }
 
     fn nested(&self) -> Nested {
@@ -106,6 +108,21 @@ async fn the_gateways_tunnel_is_shared_and_what_is_inside_is_not() {
     }
     assert_eq!((abroad.gateway.tunnels(), abroad.net.server.tunnels()), (1, 5));
     drop(open);
+    abroad.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_tunnel_inside_a_tunnel_is_listed_with_what_carries_it() {
+    let mut abroad = Abroad::start().await;
+    let (caller, callee) = abroad.connect().await;
+    let listed = abroad.net.listed.clone();
+    let inner = listed.find(caller.carried.place.tunnel()).unwrap();
+    let Way::Through { gateway, tunnel } = inner.way else { panic!("{inner:?}") };
+    let outer = listed.find(tunnel).unwrap();
+    assert_eq!((gateway, outer.peer(), listed.open()), (abroad.gateway.address, Some(gateway), 2));
+    assert_eq!((&inner.peer_identity, &outer.peer_identity), (&account("web"), &account("gateway")));
+    drop((caller, callee));
+    until("the inner one has gone", || listed.open() == 1).await;
     abroad.is_quiet().await;
 }
 

@@ -41,7 +41,8 @@ async fn a_tunnel_from_a_revoked_client_is_torn_down() {
     let (taking, mut taken) = mpsc::unbounded_channel();
     let serving = tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.unwrap();
-        let accepted = server::accept(tcp, &certificate, &config(&[]).tunnel).await.unwrap();
+        let accepted =
+            server::accept(tcp, &certificate, &config(&[]).tunnel, &Tunnels::default()).await.unwrap();
         let (_drain, guard) = drain::channel();
         let respond = giving_to(taking, Buffers::Usual);
         accepted.serve(guard, move |offer| respond.respond(offer)).await
