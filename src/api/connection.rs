@@ -94,7 +94,8 @@ pub enum Stage {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct End {
-    /// Its address and port.
+    /// Its address and port; absent where several ends are added up.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub address: String,
     /// The name of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,7 @@ pub struct PodRef {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pod {
-    /// As the agent calls it.
+    /// As the agent calls it; of a pod it does not tell of, its namespace and name.
     pub uid: String,
     /// Its namespace.
     pub namespace: String,
@@ -36,6 +36,9 @@ pub struct Pod {
     pub reason: Option<String>,
     /// Since when that is so.
     pub since: String,
+    /// When it is tried again; absent when it is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<String>,
     /// Connections that are open.
     pub open: u64,
     /// Connections there were since it is served.
