@@ -258,6 +258,7 @@ impl Client {
         let handled = self.apply(kind, resources, removed_resources).await;
         self.feed.publish().await;
         self.link.status().version(&response.system_version_info);
+        self.link.status().updated();
         tracing::debug!(
             kind = kind.url(),
             taken,

@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub(crate) since: SystemTime,
     /// What the server calls the state it last sent, if it does.
     pub(crate) version: String,
+    /// When something the server said was taken over last: a part of the mesh state, a certificate.
+    pub(crate) updated: Option<SystemTime>,
 }
 
 /// How a service is.
@@ -38,7 +40,8 @@ pub(crate) enum State {
 
 impl Status {
     pub(super) fn new(service: Service, address: &str) -> Self {
-        let view = View { state: State::Unused, since: SystemTime::now(), version: String::new() };
+        let (since, version) = (SystemTime::now(), String::new());
+        let view = View { state: State::Unused, since, version, updated: None };
         Self(Arc::new(Inner { service, address: address.to_owned(), view: Mutex::new(view) }))
     }
 
@@ -57,6 +60,11 @@ impl Status {
         if !version.is_empty() {
             self.lock().version = version.to_owned();
         }
+    }
+
+    /// Something the server said was taken over.
+    pub(crate) fn updated(&self) {
+        self.lock().updated = Some(SystemTime::now());
     }
 
     fn change(&self, state: State, is_news: impl Fn(&State) -> bool) {
@@ -110,6 +118,18 @@ mod tests {
         let since = status.view().since;
         status.down("two");
         assert_eq!((status.view().state, status.view().since), (State::Down("two".into()), since));
+    }
+
+    #[test]
+    fn an_update_is_what_was_taken_over_and_no_mere_answer() {
+        let status = Status::new(Service::Xds, "x:1");
+        status.up();
+        assert_eq!(status.view().updated, None);
+        status.updated();
+        let updated = status.view().updated;
+        assert!(updated.is_some());
+        status.down("gone");
+        assert_eq!(status.view().updated, updated, "it is not forgotten");
     }
 
     #[test]

@@ -104,8 +104,10 @@ impl Client {
         let asked = Asked { id, public_key: &request.public_key() };
         let issued = response::check(&answer?, &asked, SystemTime::now())
             .map_err(|source| Error::Answer { address: self.address(), source })?;
-        Certificate::new(issued, &request.private_key(), self.versions)
-            .map_err(|source| Error::Tls { id: id.clone(), source })
+        let certificate = Certificate::new(issued, &request.private_key(), self.versions)
+            .map_err(|source| Error::Tls { id: id.clone(), source })?;
+        self.link.status().updated();
+        Ok(certificate)
     }
 
     /// Who refuses answers, too: what counts as down is an authority that says nothing.
