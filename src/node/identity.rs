@@ -38,7 +38,7 @@ pub(crate) use verify::Refused;
 pub(crate) use x509::X509;
 
 use queue::Priority;
-use renewer::{Renewer, Source, State};
+use renewer::{Renewer, Source, State, Trouble};
 
 /// The certificates of this node. Cheap to clone; the last clone dropped ends all renewals.
 #[derive(Clone)]
@@ -54,6 +54,7 @@ struct Entry {
     state: watch::Receiver<State>,
     /// Tells the renewer that a connection waits.
     demand: Arc<Notify>,
+    trouble: Trouble,
     /// Runs the renewer; aborts it when the entry goes.
     _renewal: JoinSet<()>,
 }
@@ -75,10 +76,22 @@ pub(crate) struct Listed {
     pub(crate) identity: SpiffeId,
     /// `Initializing`, `Available`, or `Unavailable: <why>`.
     pub(crate) state: String,
+    pub(crate) phase: Phase,
+    /// Why there is none, or why the one there is was not renewed.
+    pub(crate) error: Option<String>,
     /// The leaf, then the intermediates. Empty unless available.
     pub(crate) chain: Vec<X509>,
     /// The trust anchors that came with the leaf. Empty unless available.
     pub(crate) roots: Vec<X509>,
+}
+
+/// Whether an identity has a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It was asked for.
+    Initializing,
+    Available,
+    Unavailable,
 }
 
 impl Identities {
@@ -137,8 +150,7 @@ impl Identities {
 
     /// Lists what is kept, by identity.
     pub(crate) fn list(&self) -> Vec<Listed> {
-        let mut listed: Vec<_> =
-            self.entries().iter().map(|(id, entry)| self.describe(id, &entry.state.borrow())).collect();
+        let mut listed: Vec<_> = self.entries().iter().map(|(id, entry)| self.describe(id, entry)).collect();
         listed.sort_by(|one, other| one.identity.cmp(&other.identity));
         listed
     }
@@ -153,11 +165,13 @@ impl Identities {
     fn start(&self, id: SpiffeId, priority: Priority) -> Entry {
         let demand = Arc::new(Notify::new());
         let (publish, state) = watch::channel(State::Initializing);
+        let trouble = Trouble::default();
+        let source = Arc::clone(&self.0.source);
         let renewer =
-            Renewer { id, source: Arc::clone(&self.0.source), publish, demand: Arc::clone(&demand) };
+            Renewer { id, source, publish, demand: Arc::clone(&demand), trouble: Arc::clone(&trouble) };
         let mut renewal = JoinSet::new();
         renewal.spawn(renewer.run(priority));
-        Entry { state, demand, _renewal: renewal }
+        Entry { state, demand, trouble, _renewal: renewal }
     }
 
     /// The certificate of a state, if it is valid at this moment.
@@ -166,18 +180,26 @@ impl Identities {
         certificate.validity().contains(self.0.source.now()).then(|| Arc::clone(certificate))
     }
 
-    fn describe(&self, id: &SpiffeId, state: &State) -> Listed {
-        let (text, held) = match state {
-            State::Initializing => ("Initializing".to_owned(), None),
-            State::Unavailable(error) => (format!("Unavailable: {}", Chain(error)), None),
-            State::Available(_) => match self.usable(state) {
-                Some(held) => ("Available".to_owned(), Some(held)),
-                None => ("Unavailable: the certificate has expired".to_owned(), None),
+    fn describe(&self, id: &SpiffeId, entry: &Entry) -> Listed {
+        let state = entry.state.borrow();
+        let expired = || "the certificate has expired".to_owned();
+        let (phase, why, held) = match &*state {
+            State::Initializing => (Phase::Initializing, None, None),
+            State::Unavailable(error) => (Phase::Unavailable, Some(Chain(error).to_string()), None),
+            State::Available(_) => match self.usable(&state) {
+                Some(held) => (Phase::Available, None, Some(held)),
+                None => (Phase::Unavailable, Some(expired()), None),
             },
         };
+        let text = match (phase, &why) {
+            (Phase::Initializing, _) => "Initializing".to_owned(),
+            (Phase::Available, _) => "Available".to_owned(),
+            (Phase::Unavailable, why) => format!("Unavailable: {}", why.as_deref().unwrap_or_default()),
+        };
+        let trouble = entry.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (chain, roots) =
             held.map(|held| (held.chain().to_vec(), held.roots().to_vec())).unwrap_or_default();
-        Listed { identity: id.clone(), state: text, chain, roots }
+        Listed { identity: id.clone(), state: text, phase, error: trouble.or(why), chain, roots }
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<SpiffeId, Entry>> {

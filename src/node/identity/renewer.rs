@@ -9,7 +9,7 @@
 //! [`culvert_core::renewal`]; a connection that waits ([`Renewer::demand`]) cuts a pause short, and so do a reason to renew
 //! everything ([`Source::renew_all`]) and a revocation list with our own certificate. Whose turn it is to ask is decided by [`super::queue`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use culvert_core::identity::SpiffeId;
@@ -67,7 +67,12 @@ pub(super) struct Renewer {
     pub(super) publish: watch::Sender<State>,
     /// A connection waits for a certificate.
     pub(super) demand: Arc<Notify>,
+    /// Why it was not renewed the last time; whoever uses the certificate need not know.
+    pub(super) trouble: Trouble,
 }
+
+/// What the last attempt failed by, in words.
+pub(super) type Trouble = Arc<Mutex<Option<String>>>;
 
 impl Source {
     pub(super) fn new(
@@ -131,6 +136,7 @@ impl Renewer {
         let pause = renewal::after_success(certificate.validity(), self.source.now(), rand::random());
         tracing::info!(identity = %self.id, serial = %certificate.serial(), renewal_in = ?pause, "certificate available");
         let certificate = certificate.trusting(&self.source.trust);
+        self.note(None);
         self.publish.send_replace(State::Available(Arc::new(certificate)));
         pause
     }
@@ -143,10 +149,15 @@ impl Renewer {
         tracing::warn!(
             identity = %self.id, error = %Chain(&error), retry_in = ?pause, ?valid_for, "certificate not renewed"
         );
+        self.note(Some(Chain(&error).to_string()));
         if held.is_none() {
             self.publish.send_replace(State::Unavailable(error));
         }
         pause
+    }
+
+    fn note(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// How long the certificate in use is still valid; `None` when there is none.
