@@ -74,6 +74,12 @@ impl Snapshot {
         &self.local.network
     }
 
+    /// Gives the name of the node, if it has one.
+    #[must_use]
+    pub fn local_node(&self) -> Option<&str> {
+        self.local.node.as_deref()
+    }
+
     /// Finds a workload by its primary key.
     #[must_use]
     pub fn workload(&self, uid: &str) -> Option<&Arc<Workload>> {

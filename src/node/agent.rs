@@ -37,6 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Serves the agent's pods until a drain begins; reconnects with growing, jittered pauses. Pods run on meanwhile.
 pub(crate) async fn follow(path: &Path, pods: &mut Pods, mesh: Mesh, state: &State, guard: &Guard) {
     let mut pause = FIRST_PAUSE;
+    state.agent_is(path, false);
     loop {
         let mut session =
             Session { pods: &mut *pods, mesh: mesh.clone(), state, snapshot: Some(HashSet::new()) };
@@ -45,6 +46,7 @@ pub(crate) async fn follow(path: &Path, pods: &mut Pods, mesh: Mesh, state: &Sta
             () = guard.draining() => return,
             ended = session.run(path) => ended,
         };
+        state.agent_is(path, false);
         // A session that got as far as a snapshot was a good one: start over with short pauses.
         if session.snapshot.is_none() {
             pause = FIRST_PAUSE;
@@ -100,6 +102,7 @@ impl Session<'_> {
         let hello = ZdsHello { version: Version::V1.into() };
         send(&channel, &hello.encode_to_vec()).await?;
         tracing::info!(path = %path.display(), "connected to the node agent");
+        self.state.agent_is(path, true);
         loop {
             let packet = tokio::select! {
                 packet = channel.receive(LONGEST_REQUEST) => packet.map_err(Ended::Receive)?.ok_or(Ended::Closed)?,

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use culvert_process::exit::Chain;
 use culvert_sys::netns::{Netns, NetnsId};
@@ -16,7 +16,7 @@ use crate::admission::{Probes, Recogniser};
 use crate::capture::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::drain::{self, Drain};
 use crate::proxy::{self, PodInfo, Shared, Whose};
-use crate::state::{PodState, State};
+use crate::state::{PodState, State, Trouble};
 
 /// All pods, keyed by UID. One task owns this.
 pub(crate) struct Pods {
@@ -43,6 +43,7 @@ struct Running {
     pod: PodInfo,
     netns: NetnsId,
     probes: watch::Sender<Probes>,
+    since: SystemTime,
     drain: Drain,
     task: JoinHandle<()>,
 }
@@ -59,6 +60,9 @@ struct Failed {
     offered: Offered,
     next: Instant,
     pause: Duration,
+    /// Since when it fails.
+    since: SystemTime,
+    trouble: Trouble,
 }
 
 /// Why a pod's proxy did not start.
@@ -96,6 +100,19 @@ impl Running {
             }
             changed
         });
+    }
+
+    fn state(&self, uid: &str) -> PodState {
+        let Self { pod, since, .. } = self;
+        PodState { uid: uid.to_owned(), pod: pod.clone(), state: "Up", since: *since, trouble: None }
+    }
+}
+
+impl Failed {
+    fn state(&self, uid: &str) -> PodState {
+        let Self { offered: Offered { pod, .. }, since, trouble, .. } = self;
+        let trouble = Some(trouble.clone());
+        PodState { uid: uid.to_owned(), pod: pod.clone(), state: "Pending", since: *since, trouble }
     }
 }
 
@@ -156,18 +173,23 @@ impl Pods {
         let serve = proxy::start(&self.shared, whose, guard);
         let serve = serve.map_err(|source| Error::Start { pod: name, source })?;
         let task = tokio::spawn(serve);
-        let running = Running { pod: pod.clone(), netns: netns.id(), probes, drain, task };
+        let (netns, since) = (netns.id(), SystemTime::now());
+        let running = Running { pod: pod.clone(), netns, probes, since, drain, task };
         self.running.insert(uid.to_owned(), running);
         metrics::counter!("workload_manager_proxies_started_total").increment(1);
-        tracing::info!(uid, pod = pod.name, namespace = pod.namespace, netns = %netns.id(), "serving pod");
+        tracing::info!(uid, pod = pod.name, namespace = pod.namespace, %netns, "serving pod");
         Ok(())
     }
 
     fn set_aside(&mut self, uid: &str, offered: Offered, error: &Error) {
-        let before = self.failed.get(uid).map(|failed| failed.pause);
-        let pause = before.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        let before = self.failed.get(uid);
+        let pause = before.map_or(FIRST_PAUSE, |before| (before.pause * 2).min(LONGEST_PAUSE));
+        let now = SystemTime::now();
+        let since = before.map_or(now, |before| before.since);
+        let trouble = Trouble { error: Chain(error).to_string(), next: now + pause };
         tracing::error!(uid, error = %Chain(error), retry = ?pause, "pod set aside");
-        self.failed.insert(uid.to_owned(), Failed { offered, next: Instant::now() + pause, pause });
+        let next = Instant::now() + pause;
+        self.failed.insert(uid.to_owned(), Failed { offered, next, pause, since, trouble });
     }
 
     /// Stops serving a pod at once; unknown UIDs are fine. What is under way gets no time: whoever takes the pod out takes its rules
@@ -248,14 +270,9 @@ impl Pods {
     }
 
     fn publish(&self) {
-        let up = self.running.iter().map(|(uid, running)| (uid, &running.pod, "Up"));
-        let pending = self.failed.iter().map(|(uid, failed)| (uid, &failed.offered.pod, "Pending"));
-        let state = |(uid, pod, state): (&String, &PodInfo, _)| PodState {
-            uid: uid.clone(),
-            pod: pod.clone(),
-            state,
-        };
-        self.state.set_pods(up.chain(pending).map(state).collect());
+        let up = self.running.iter().map(|(uid, running)| running.state(uid));
+        let pending = self.failed.iter().map(|(uid, failed)| failed.state(uid));
+        self.state.set_pods(up.chain(pending).collect());
         metrics::gauge!("workload_manager_active_proxy_count").set(self.running.len() as f64);
         metrics::gauge!("workload_manager_pending_proxy_count").set(self.failed.len() as f64);
     }

@@ -1,8 +1,10 @@
-//! What this process says about itself: which start-up tasks are open, which pods it serves, and what those
+//! What this process says about itself: which start-up tasks are open, what it depends on, which pods it serves, and what those
 //! could not reach.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
@@ -28,6 +30,7 @@ struct Inner {
     pods: Vec<PodState>,
     control_plane: Vec<Status>,
     dns: Option<dns::Status>,
+    agent: Option<AgentState>,
 }
 
 /// One pod, for the admin port.
@@ -37,6 +40,29 @@ pub(crate) struct PodState {
     pub(crate) pod: PodInfo,
     /// `Up` or `Pending`.
     pub(crate) state: &'static str,
+    /// Since when that is so.
+    pub(crate) since: SystemTime,
+    /// Why it is pending.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// Why a pod is not served.
+#[derive(Debug, Clone)]
+pub(crate) struct Trouble {
+    /// What went wrong the last time, in words.
+    pub(crate) error: String,
+    /// When it is tried again.
+    pub(crate) next: SystemTime,
+}
+
+/// The node agent, as it looks from here.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentState {
+    /// Its socket.
+    pub(crate) socket: PathBuf,
+    pub(crate) connected: bool,
+    /// Since when that is so.
+    pub(crate) since: SystemTime,
 }
 
 impl State {
@@ -82,6 +108,20 @@ impl State {
     /// How names are resolved for pods.
     pub(crate) fn dns(&self) -> Option<dns::Status> {
         self.lock().dns.clone()
+    }
+
+    /// Whether there is a connection to the node agent.
+    pub(crate) fn agent_is(&self, socket: &Path, connected: bool) {
+        let mut state = self.lock();
+        let same = |agent: &AgentState| agent.connected == connected;
+        if !state.agent.as_ref().is_some_and(same) {
+            state.agent = Some(AgentState { socket: socket.to_owned(), connected, since: SystemTime::now() });
+        }
+    }
+
+    /// The node agent; none in dedicated mode.
+    pub(crate) fn agent(&self) -> Option<AgentState> {
+        self.lock().agent.clone()
     }
 
     /// The tasks still open, sorted.
