@@ -226,11 +226,12 @@ async fn serve_workload(
 ) -> Result<(), Error> {
     let workload = format!("{}/{}", pod.namespace, pod.name);
     let (drain, guard) = drain::channel();
-    let whose = Whose { pod, netns: None, probes: Recogniser::of_nothing() };
+    let whose = Whose { pod: pod.clone(), netns: None, probes: Recogniser::of_nothing() };
     let serve = proxy::start(&shared, whose, guard);
     let serve = serve.map_err(|source| Error::Dedicated { workload: workload.clone(), source })?;
     let serving = Tasks::default();
     serving.spawn(serve);
+    state.serves_own(&pod);
     state.done(PROXY);
     tracing::info!(workload, "serving the workload of this network namespace");
     let why = asked.await;

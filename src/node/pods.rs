@@ -129,6 +129,7 @@ impl Pods {
         match proxy::start_own(&self.shared, pod.clone(), guard) {
             Ok(serve) => {
                 tracing::info!(pod = pod.name, namespace = pod.namespace, "serving the pod of this process");
+                self.state.serves_own(&pod);
                 self.own = Some(Own { pod, drain, task: tokio::spawn(serve) });
             }
             Err(error) => {

@@ -30,6 +30,7 @@ struct Inner {
     pods: Vec<PodState>,
     control_plane: Vec<Status>,
     dns: Option<dns::Status>,
+    own: Option<PodState>,
     agent: Option<AgentState>,
 }
 
@@ -135,6 +136,19 @@ impl State {
 
     pub(crate) fn pods(&self) -> Vec<PodState> {
         self.lock().pods.clone()
+    }
+
+    /// A pod is served without the agent: the one this process runs in, or is for.
+    pub(crate) fn serves_own(&self, pod: &PodInfo) {
+        let uid = format!("{}/{}", pod.namespace, pod.name);
+        let since = SystemTime::now();
+        let own = PodState { uid, pod: pod.clone(), state: "Up", since, trouble: None };
+        self.lock().own = Some(own);
+    }
+
+    /// The pod that is served without the agent.
+    pub(crate) fn own_pod(&self) -> Option<PodState> {
+        self.lock().own.clone()
     }
 
     /// The endpoints pods could not reach.
