@@ -44,5 +44,8 @@ pub struct Problem {
     pub detail: String,
 }
 
+/// What is served, for programs: an OpenAPI 3.1 description.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
 #[cfg(test)]
 mod tests;
