@@ -7,6 +7,7 @@
 mod dump;
 mod guard;
 mod readiness;
+mod v1;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -180,7 +181,8 @@ fn router(sources: &Sources, quit: &Arc<Notify>) -> Router {
         .route("/config_dump", any(config_dump))
         .with_state(sources.clone());
     let quits = Router::new().route("/quitquitquit", post(quit_now)).with_state(Arc::clone(quit));
-    looks.merge(quits).layer(from_fn(guard::check))
+    let v1 = v1::router(v1::Sources::new(sources));
+    looks.merge(quits).merge(v1).layer(from_fn(guard::check))
 }
 
 /// Resolves at the end.
