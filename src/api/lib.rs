@@ -48,4 +48,6 @@ pub struct Problem {
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 #[cfg(test)]
+mod described;
+#[cfg(test)]
 mod tests;

@@ -1,25 +1,27 @@
 use super::*;
 
+/// All there are.
+pub(crate) const CULPRITS: [Culprit; 15] = [
+    Culprit::Nobody,
+    Culprit::Client,
+    Culprit::Server,
+    Culprit::Network,
+    Culprit::Firewall,
+    Culprit::Policy,
+    Culprit::Certificate,
+    Culprit::StaleConfig,
+    Culprit::Config,
+    Culprit::Capacity,
+    Culprit::Waypoint,
+    Culprit::NodeMissing,
+    Culprit::Dns,
+    Culprit::Mesh,
+    Culprit::Unknown,
+];
+
 #[test]
 fn a_culprit_has_one_name() {
-    let all = [
-        Culprit::Nobody,
-        Culprit::Client,
-        Culprit::Server,
-        Culprit::Network,
-        Culprit::Firewall,
-        Culprit::Policy,
-        Culprit::Certificate,
-        Culprit::StaleConfig,
-        Culprit::Config,
-        Culprit::Capacity,
-        Culprit::Waypoint,
-        Culprit::NodeMissing,
-        Culprit::Dns,
-        Culprit::Mesh,
-        Culprit::Unknown,
-    ];
-    for culprit in all {
+    for culprit in CULPRITS {
         assert_eq!(serde_json::to_value(culprit).unwrap(), culprit.as_str());
     }
 }
