@@ -18,6 +18,7 @@
 //! - [`interfaces`]: the addresses of a namespace
 //! - [`process`]: what other processes are, by `/proc`
 //! - [`priority`]: threads that give way
+//! - [`sampler`]: what this process spends its time with
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
@@ -29,6 +30,7 @@ pub mod netns;
 pub mod priority;
 pub mod process;
 pub mod readable;
+pub mod sampler;
 pub mod seqpacket;
 pub mod sockets;
 pub mod stream;
