@@ -19,11 +19,13 @@
 //! - [`process`]: what other processes are, by `/proc`
 //! - [`priority`]: threads that give way
 //! - [`sampler`]: what this process spends its time with
+//! - [`heap`]: what of the memory of this process is in use
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
 pub mod conntrack;
 pub mod ethernet;
+pub mod heap;
 pub mod interfaces;
 pub mod limits;
 pub mod netns;
