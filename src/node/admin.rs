@@ -6,6 +6,7 @@
 
 mod dump;
 mod guard;
+mod profile;
 mod readiness;
 mod v1;
 
@@ -157,7 +158,7 @@ fn looked_at(
     ended: &watch::Receiver<()>,
 ) -> Result<impl Future<Output = ()> + Send + use<>, Error> {
     let mut servers: Vec<BoxFuture<'static, ()>> = Vec::new();
-    let admin = router(&sources, quit);
+    let admin = router(&sources, quit, ended);
     for listener in listen_on_loopback(config.admin)? {
         servers.push(Box::pin(serve_until(listener, admin.clone(), ADMIN, at_the_end(ended.clone()))));
     }
@@ -175,14 +176,15 @@ fn looked_at(
 }
 
 /// What the admin server answers, to whom it is meant for.
-fn router(sources: &Sources, quit: &Arc<Notify>) -> Router {
+fn router(sources: &Sources, quit: &Arc<Notify>, ended: &watch::Receiver<()>) -> Router {
     let looks = Router::new()
         .route("/", get(index))
         .route("/config_dump", any(config_dump))
         .with_state(sources.clone());
     let quits = Router::new().route("/quitquitquit", post(quit_now)).with_state(Arc::clone(quit));
     let v1 = v1::router(v1::Sources::new(sources));
-    looks.merge(quits).merge(v1).layer(from_fn(guard::check))
+    let all = looks.merge(quits).merge(v1).merge(profile::router(ended.clone()));
+    all.layer(from_fn(guard::check))
 }
 
 /// Resolves at the end.
