@@ -33,8 +33,13 @@ use std::process::ExitCode;
 
 use culvert_process::exit::{self, Failure};
 use culvert_process::log;
+use culvert_sys::heap::Watched;
 
 use crate::config::{Config, Environment};
+
+/// The allocator of the C library, which keeps the least memory of those that were tried, and can be watched.
+#[global_allocator]
+static ALLOCATOR: Watched = Watched::new();
 
 const USAGE: &str = "usage: culvert-node [proxy [ANYTHING...] | version | help]
 
