@@ -31,6 +31,7 @@ pub(crate) mod nghttpx;
 pub(crate) mod node_http2;
 pub(crate) mod one_node;
 pub(crate) mod pki;
+pub(crate) mod pprof;
 pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod shared;
