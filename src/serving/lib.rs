@@ -5,11 +5,14 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures::future::BoxFuture;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +24,9 @@ use tracing::{debug, warn};
 
 use guests::{Guests, Pulse};
 
+pub use client::Client;
+
+mod client;
 mod guests;
 pub mod root_socket;
 
@@ -46,6 +52,11 @@ pub trait Accept: Send {
 
     /// Waits for the next one, and says from which address it is, if it has one. Cancel safe.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Self::Stream, Option<IpAddr>)>>;
+
+    /// Another descriptor of a connection, by which to see whether its client has gone.
+    fn descriptor(_connection: &Self::Stream) -> Option<OwnedFd> {
+        None
+    }
 }
 
 impl Accept for TcpListener {
@@ -56,6 +67,10 @@ impl Accept for TcpListener {
             let (stream, peer) = Self::accept(self).await?;
             Ok((stream, Some(peer.ip())))
         })
+    }
+
+    fn descriptor(connection: &TcpStream) -> Option<OwnedFd> {
+        connection.as_fd().try_clone_to_owned().ok()
     }
 }
 
@@ -113,13 +128,14 @@ pub async fn serve_until(
     let _ = timeout(LAST_ANSWERS, guests.rest()).await;
 }
 
-async fn welcome(mut listener: impl Accept, router: Router, life: Duration, guests: &mut Guests) {
+async fn welcome<A: Accept>(mut listener: A, router: Router, life: Duration, guests: &mut Guests) {
     loop {
         tokio::select! {
             accepted = listener.accept(), if guests.has_room() => match accepted {
                 Ok((stream, from)) => {
                     let router = router.clone();
-                    guests.admit(from, |pulse| connection(stream, router, life, pulse));
+                    let client = Client::of(A::descriptor(&stream));
+                    guests.admit(from, |pulse| connection(stream, client, router, life, pulse));
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept a connection, trying again");
@@ -133,13 +149,15 @@ async fn welcome(mut listener: impl Accept, router: Router, life: Duration, gues
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    client: Client,
     router: Router,
     life: Duration,
     pulse: Arc<Pulse>,
 ) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         pulse.asks();
+        request.extensions_mut().insert(client.clone());
         let answer = router.call(request);
         let pulse = Arc::clone(&pulse);
         async move {

@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
@@ -118,6 +118,10 @@ impl Accept for RootSocket {
                 }
             }
         })
+    }
+
+    fn descriptor(connection: &UnixStream) -> Option<OwnedFd> {
+        connection.as_fd().try_clone_to_owned().ok()
     }
 }
 
