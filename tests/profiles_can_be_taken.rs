@@ -25,7 +25,9 @@ fn begin_long_profile(cluster: &Cluster, node: &Node) -> TcpStream {
     // Whoever comes first has its profile taken: when that is the second one here, both have to come again.
     let is_taken = || {
         let mut stream = node.netns().run(|| TcpStream::connect(SocketAddr::from(ADMIN))).unwrap().unwrap();
-        stream.write_all(b"GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nHost: node\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
         taken = Some(stream);
         ask(node, "/debug/pprof/profile?seconds=1").0 == 500
     };

@@ -9,15 +9,18 @@ mod modules;
 mod parameters;
 mod pprof;
 
+use std::error::Error as _;
+use std::io;
+use std::iter::successors;
 use std::sync::Arc;
-use std::{fmt, io};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
+use culvert_serving::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{self, JoinError};
 
@@ -31,7 +34,7 @@ pub(super) fn router(process: watch::Receiver<()>) -> Router {
         .with_state(context)
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Context {
     /// Closed when the process is to end.
     process: watch::Receiver<()>,
@@ -52,9 +55,9 @@ enum Error {
         "heap profiling is not active; start it with /debug/pprof/heap/profiling?activate=true: what is allocated from then on is told"
     )]
     Inactive,
-    #[error("cannot take a {what} profile: {source}")]
+    #[error("cannot take a {what} profile")]
     Failed { what: &'static str, source: io::Error },
-    #[error("the {what} profile has come to nothing: {source}")]
+    #[error("the {what} profile has come to nothing")]
     Ended { what: &'static str, source: JoinError },
 }
 
@@ -63,21 +66,27 @@ const HEAP: &str = "heap";
 
 async fn cpu_profile(
     State(mut context): State<Context>,
+    Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let wanted = parameters::cpu(query.as_deref().unwrap_or_default())?;
     let turn = context.cpu.try_acquire_owned().map_err(|_| Error::Busy(CPU))?;
-    // Dropped with this future when the client goes.
+    // Dropped with this future, when the connection is cut.
     let (end, ended) = std::sync::mpsc::channel();
     let mut taking = task::spawn_blocking(move || {
         let taken = cpu::take(wanted, &ended);
         drop(turn);
         taken
     });
-    let taken = tokio::select! {
-        taken = &mut taking => taken,
-        // Nothing is ever sent: it closes.
-        _ = context.process.changed() => {
+    // Nothing is ever sent by the process: the channel closes.
+    let cut = tokio::select! {
+        taken = &mut taking => Err(taken),
+        _ = context.process.changed() => Ok(()),
+        () = client.gone() => Ok(()),
+    };
+    let taken = match cut {
+        Err(taken) => taken,
+        Ok(()) => {
             // Fails when it is over at this moment, and then it need not be told.
             let _ = end.send(());
             taking.await
@@ -110,12 +119,6 @@ async fn heap_profiling(RawQuery(query): RawQuery) -> Result<String, Error> {
     Ok(format!("heap profiling active: {}\n", culvert_sys::heap::is_watched()))
 }
 
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Context")
-    }
-}
-
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = match self {
@@ -124,6 +127,7 @@ impl IntoResponse for Error {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
-        (status, format!("{self}\n")).into_response()
+        let causes = successors(self.source(), |cause| cause.source()).map(|cause| format!(": {cause}"));
+        (status, format!("{self}{}\n", causes.collect::<String>())).into_response()
     }
 }
