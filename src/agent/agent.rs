@@ -7,12 +7,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use culvert_metrics::Metrics;
 use culvert_process::exit::Failure;
 use culvert_sys::limits;
 use culvert_sys::netns::Netns;
 use culvert_sys::seqpacket::Listener;
 use ebpf_free_iptables::{Iptables, PACKET_MARK};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -48,7 +48,7 @@ pub(crate) struct Machine {
     pub(crate) iptables: Iptables,
     pub(crate) host: Host,
     open_files: u64,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
 }
 
 impl Machine {
@@ -73,7 +73,7 @@ pub(crate) struct Agent {
     tools: Tools,
     namespaces: Namespaces,
     outlets: Outlets,
-    pub(crate) metrics: PrometheusHandle,
+    pub(crate) metrics: Metrics,
     pub(crate) table: Subscriber,
     pub(crate) boards: Boards,
 }

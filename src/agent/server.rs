@@ -10,8 +10,8 @@ use axum::extract::State as Extract;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
+use culvert_metrics::{Metrics, Settings, http, process};
 use culvert_serving::Limits;
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -40,8 +40,8 @@ pub(crate) enum Error {
         "cannot listen on {address} for metrics and readiness; is another agent running here? choose another --monitoring-port"
     )]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("metrics cannot be recorded")]
-    Metrics(#[source] BuildError),
+    #[error(transparent)]
+    Metrics(#[from] culvert_metrics::Error),
 }
 
 /// What being ready depends on.
@@ -57,14 +57,11 @@ pub(crate) struct Progress {
 }
 
 /// Starts to record metrics. Once in a process.
-pub(crate) fn record() -> Result<PrometheusHandle, Error> {
-    let (duration, bounds) = api::DURATION;
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(duration.to_owned()), bounds)
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(Error::Metrics)?;
+pub(crate) fn record() -> Result<Metrics, Error> {
+    let metrics = culvert_metrics::install(Settings { buckets: vec![api::DURATION], ..Settings::default() })?;
+    process::collect(&metrics);
     api::describe_metrics();
-    Ok(handle)
+    Ok(metrics)
 }
 
 /// Opens the server: on both families, or on IPv4 alone where there is no IPv6.
@@ -83,22 +80,18 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Progress) {
+pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, progress: Progress) {
     culvert_serving::serve(listener, router(metrics, progress), LIMITS).await;
 }
 
-fn router(metrics: PrometheusHandle, progress: Progress) -> Router {
-    let exposition = Router::new().route("/metrics", any(exposition)).with_state(metrics);
+fn router(metrics: Metrics, progress: Progress) -> Router {
+    let exposition = Router::new().route("/metrics", any(http::exposition)).with_state(metrics);
     Router::new()
         .route("/readyz", get(ready))
         .with_state(progress)
         // Whoever reads this has been served by the one thread that does everything: it turns.
         .route("/healthz", get(async || "ok\n"))
         .merge(exposition)
-}
-
-async fn exposition(Extract(metrics): Extract<PrometheusHandle>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 
 async fn ready(Extract(progress): Extract<Progress>) -> impl IntoResponse {

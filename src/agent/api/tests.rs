@@ -502,7 +502,7 @@ async fn too_many_at_once_are_sent_away_and_hear_hello_all_the_same() {
 
 #[tokio::test]
 async fn requests_are_counted_by_command_and_result() {
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let recorder = culvert_metrics::Metrics::new(culvert_metrics::Settings::default());
     // All of the agent runs on this thread.
     let _guard = metrics::set_default_local_recorder(&recorder);
     let netns = Netns::create().unwrap();
@@ -514,7 +514,7 @@ async fn requests_are_counted_by_command_and_result() {
     agent.ask("check", &request(&netns)).await;
     agent.views.send_replace(None);
     agent.ask("check", &request(&netns)).await;
-    let text = recorder.handle().render();
+    let text = recorder.text();
     for (command, result) in [
         ("add", "passed"),
         ("add", "invalid"),

@@ -20,9 +20,9 @@ async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
 async fn start(progress: Progress) -> SocketAddr {
     let listener = bind(&Args { monitoring_port: 0 }).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let recorder = PrometheusBuilder::new().build_recorder();
+    let recorder = Metrics::new(Settings::default());
     metrics::with_local_recorder(&recorder, || metrics::counter!("pods_total").increment(3));
-    tokio::spawn(serve(listener, recorder.handle(), progress));
+    tokio::spawn(serve(listener, recorder, progress));
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
