@@ -23,11 +23,11 @@ use axum::http::header;
 use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{any, get, post};
+use culvert_metrics::Metrics;
 use culvert_serving::root_socket::{self, RootSocket};
 use culvert_serving::{LIFE, Limits, Terms, serve_until};
 use culvert_sys::priority;
 use futures::future::{BoxFuture, join_all};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::{Notify, oneshot, watch};
@@ -36,9 +36,8 @@ use crate::config::MeshSource;
 use crate::identity::Identities;
 use crate::identity::revocation::Revocation;
 use crate::mesh::Mesh;
-use crate::outcome::describe_metrics;
 use crate::state::State;
-use crate::{dns, mesh, set_aside};
+use crate::stats;
 
 const READINESS: u16 = 15021;
 
@@ -56,8 +55,6 @@ pub(crate) enum Error {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot open the socket of CULVERT_ADMIN_SOCKET")]
     Socket(#[source] root_socket::Error),
-    #[error("metrics cannot be recorded")]
-    Metrics(#[source] metrics_exporter_prometheus::BuildError),
     #[error("cannot start the thread of the admin server")]
     Thread(#[source] io::Error),
 }
@@ -84,7 +81,7 @@ pub(crate) struct Sources {
     pub(crate) static_config: Option<MeshSource>,
     /// What the installation says it is.
     pub(crate) istio_version: Arc<str>,
-    pub(crate) metrics: PrometheusHandle,
+    pub(crate) metrics: Metrics,
 }
 
 /// The open servers. They end with it.
@@ -95,20 +92,6 @@ pub(crate) struct Admin {
     end: watch::Sender<()>,
     /// Resolves when they have.
     over: oneshot::Receiver<()>,
-}
-
-/// Starts to record metrics: what is counted before is lost.
-pub(crate) fn record() -> Result<PrometheusHandle, Error> {
-    let (duration, bounds) = dns::DURATION;
-    let metrics = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(duration.to_owned()), bounds)
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(Error::Metrics)?;
-    describe_metrics();
-    dns::describe_metrics();
-    set_aside::describe_metrics();
-    mesh::describe_metrics();
-    Ok(metrics)
 }
 
 impl Admin {
@@ -166,12 +149,13 @@ fn looked_at(
         let socket = RootSocket::bind(path).map_err(Error::Socket)?;
         servers.push(Box::pin(serve_until(socket, admin, ADMIN, at_the_end(ended.clone()))));
     }
-    let stats = listen_wildcard("metrics", config.stats)?;
-    let exposition = Router::new()
-        .route("/metrics", any(exposition))
-        .route("/stats/prometheus", any(exposition))
-        .with_state(sources.metrics);
-    servers.push(Box::pin(serve_until(stats, exposition, OPEN_TO_ALL, at_the_end(ended.clone()))));
+    let listener = listen_wildcard("metrics", config.stats)?;
+    servers.push(Box::pin(serve_until(
+        listener,
+        stats::router(sources.metrics),
+        OPEN_TO_ALL,
+        at_the_end(ended.clone()),
+    )));
     Ok(async move { drop(join_all(servers).await) })
 }
 
@@ -238,8 +222,4 @@ async fn config_dump(Extract(sources): Extract<Sources>) -> impl IntoResponse {
 async fn quit_now(Extract(quit): Extract<Arc<Notify>>) -> &'static str {
     quit.notify_one();
     "shutdown now\n"
-}
-
-async fn exposition(Extract(metrics): Extract<PrometheusHandle>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use culvert_core::xds;
+use culvert_metrics::Settings;
 use culvert_sys::tcp::{Keepalive, Transparent};
 
 pub(crate) use variables::Environment;
@@ -23,8 +24,9 @@ pub(crate) use variables::Environment;
 use crate::admission::Telling;
 use crate::dns::Config as DnsConfig;
 use crate::identity::ca;
+use crate::outcome::Labels;
 use crate::proxy::PodInfo;
-use crate::{admin, control_plane, crypto};
+use crate::{admin, control_plane, crypto, stats};
 
 /// Everything the environment says, by part. Not shown whole anywhere: it holds secrets.
 #[derive(Clone)]
@@ -41,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) tunnel: TunnelConfig,
     pub(crate) dns: DnsConfig,
     pub(crate) telling: Telling,
+    pub(crate) stats: stats::Config,
     /// Whether pods' applications can ask for connections by SOCKS.
     pub(crate) socks: bool,
     /// The pod this process runs in, if that is known and others are served besides.
@@ -184,6 +187,7 @@ impl Config {
             tunnel: read_tunnel(env)?,
             dns: dns::read(env, &proxy, !shared)?,
             telling: read_telling(env),
+            stats: read_stats(env)?,
             socks: env.parse("UNSTABLE_ENABLE_SOCKS5", value::boolean)?,
             own_pod: if shared { read_own_pod(env) } else { None },
             drain_deadline: read_drain_deadline(env)?,
@@ -252,6 +256,17 @@ fn read_policy(env: &Environment) -> Result<crypto::Policy, Error> {
 
 fn read_telling(env: &Environment) -> Telling {
     if env.text("AUTHZ_POLICY_INFO_LOGGING") == "true" { Telling::Info } else { Telling::Debug }
+}
+
+fn read_stats(env: &Environment) -> Result<stats::Config, Error> {
+    let idle = env.parse("CULVERT_METRICS_IDLE", value::duration)?;
+    let settings = Settings {
+        most_series: env.parse("CULVERT_METRICS_MOST_SERIES", value::most_series)?,
+        idle: Some(idle).filter(|idle| !idle.is_zero()),
+        ..Settings::default()
+    };
+    let labels = env.parse("CULVERT_METRICS_LABELS", Labels::parse)?;
+    Ok(stats::Config { settings, labels, version: env.filled_or_default("ISTIO_META_ISTIO_VERSION") })
 }
 
 fn read_socket(env: &Environment, shared: bool) -> Result<SocketConfig, Error> {

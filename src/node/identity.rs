@@ -94,6 +94,16 @@ pub(crate) enum Phase {
     Unavailable,
 }
 
+/// How many identities there are, by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tally {
+    pub(crate) initializing: usize,
+    pub(crate) available: usize,
+    pub(crate) unavailable: usize,
+    /// When the first of the certificates that are held runs out.
+    pub(crate) first_expiry: Option<SystemTime>,
+}
+
 impl Identities {
     /// Starts with no identity. Must be used within a tokio runtime.
     pub(crate) fn new(ca: impl ca::Authority, trust: Trust) -> Self {
@@ -156,6 +166,24 @@ impl Identities {
     }
 
     /// What is kept of an identity; if it is new, `priority` says how much its first certificate matters.
+    /// Counts what is kept.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for entry in self.entries().values() {
+            let state = entry.state.borrow();
+            match (&*state, self.usable(&state)) {
+                (State::Initializing, _) => tally.initializing += 1,
+                (_, Some(held)) => {
+                    tally.available += 1;
+                    let expiry = held.validity().not_after;
+                    tally.first_expiry = Some(tally.first_expiry.map_or(expiry, |first| first.min(expiry)));
+                }
+                (State::Available(_) | State::Unavailable(_), None) => tally.unavailable += 1,
+            }
+        }
+        tally
+    }
+
     fn entry(&self, id: &SpiffeId, priority: Priority) -> (watch::Receiver<State>, Arc<Notify>) {
         let mut entries = self.entries();
         let entry = entries.entry(id.clone()).or_insert_with(|| self.start(id.clone(), priority));

@@ -22,6 +22,7 @@ mod proxy;
 mod set_aside;
 mod socks;
 mod state;
+mod stats;
 mod stream;
 mod tasks;
 mod tunnel;

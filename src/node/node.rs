@@ -24,6 +24,7 @@ use crate::mesh::{self, Mesh};
 use crate::pods::Pods;
 use crate::proxy::{self, PodInfo, Shared, Whose};
 use crate::state::State;
+use crate::stats;
 use crate::tasks::Tasks;
 use crate::{control_plane, xds};
 
@@ -40,6 +41,8 @@ pub(crate) enum Error {
     Mark { mark: u32, source: io::Error },
     #[error("cannot serve workload {workload}")]
     Dedicated { workload: String, source: capture::Error },
+    #[error(transparent)]
+    Metrics(#[from] culvert_metrics::Error),
     #[error(transparent)]
     Admin(#[from] admin::Error),
     #[error("cannot listen for signals")]
@@ -59,7 +62,8 @@ const DEMANDS: usize = 1024;
 pub(crate) async fn run(config: Config) -> Result<(), Error> {
     let mut stop = Stop::listen().map_err(Error::Signals)?;
     check_privileges(&config)?;
-    let metrics = admin::record()?;
+    // Before anything is counted: what is counted without a recorder is lost.
+    let metrics = stats::start(config.stats.clone(), tokio::runtime::Handle::current().metrics())?;
     let state = State::default();
     state.task(PROXY);
     let background = Tasks::default();
@@ -70,6 +74,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     let identities = Identities::new(authority, trust);
     background.spawn(renew_with_roots(roots, identities.clone()));
     let mesh = follow_mesh(&config, &state, &background)?;
+    stats::watch_certificates(&metrics, identities.clone());
     let sources = admin::Sources {
         state: state.clone(),
         identities: identities.clone(),

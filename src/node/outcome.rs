@@ -5,12 +5,12 @@ mod access;
 mod dry_run;
 mod failure;
 mod labels;
-mod names;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};
 
 use culvert_core::refusal::Flag;
+use culvert_metrics::Counters;
 
 use crate::capture;
 use crate::ledger::{Book, Direction, Facts, Record, Stage, Tried};
@@ -18,10 +18,8 @@ use crate::stream::Moved;
 
 pub(crate) use dry_run::count_dry_run;
 pub(crate) use failure::Failure;
-pub(crate) use labels::describe as describe_metrics;
+pub(crate) use labels::{Labels, describe as describe_metrics, show};
 
-const OPENED: &str = "istio_tcp_connections_opened_total";
-const CLOSED: &str = "istio_tcp_connections_closed_total";
 const PROBES: &str = "culvert_kubelet_probes_total";
 
 /// The report on one connection. It is given when this is dropped, whatever happens to the task.
@@ -29,8 +27,8 @@ const PROBES: &str = "culvert_kubelet_probes_total";
 pub(crate) struct Report {
     book: Arc<Book>,
     record: Arc<Record>,
-    /// Counts an end in order, once the connection is made: looked up once, because its labels are many.
-    closed: Option<metrics::Counter>,
+    /// What counts it, once the connection is made: looked up once, because its labels are many.
+    counters: Option<Counters>,
     result: Result<(), Failure>,
 }
 
@@ -43,7 +41,7 @@ impl Report {
         destination: SocketAddr,
     ) -> Box<Self> {
         let record = book.begin(direction, client, destination);
-        Box::new(Self { book: Arc::clone(book), record, closed: None, result: Err(Failure::Drained) })
+        Box::new(Self { book: Arc::clone(book), record, counters: None, result: Err(Failure::Drained) })
     }
 
     /// Begins the report on a captured connection.
@@ -91,19 +89,22 @@ impl Report {
     }
 
     /// What a peer that is not let in says of itself is in the log alone.
-    fn labels(&self, facts: &Facts, flag: Flag) -> Vec<metrics::Label> {
-        labels::traffic(self.record.direction, facts, flag, labels::Hearsay { counts: self.closed.is_some() })
+    fn counters(&self, facts: &Facts, flag: Flag) -> Counters {
+        let hearsay = labels::Hearsay { counts: self.counters.is_some() };
+        labels::counters(self.record.direction, facts, flag, hearsay)
     }
 
     fn name_counters(&mut self) {
         let facts = self.record.facts();
         let hearsay = labels::Hearsay { counts: true };
-        let labels = labels::traffic(self.record.direction, &facts, Flag::None, hearsay);
-        metrics::counter!(OPENED, labels.clone()).increment(1);
+        let counters = labels::counters(self.record.direction, &facts, Flag::None, hearsay);
+        counters.add(labels::OPENED, 1);
         // The counters' names take the server's point of view, on both reporters.
-        facts.moved.forth.belong_to(metrics::counter!("istio_tcp_received_bytes_total", labels.clone()));
-        facts.moved.back.belong_to(metrics::counter!("istio_tcp_sent_bytes_total", labels.clone()));
-        self.closed = Some(metrics::counter!(CLOSED, labels));
+        facts.moved.forth.belong_to(counters.counter(labels::RECEIVED));
+        facts.moved.back.belong_to(counters.counter(labels::SENT));
+        // Shown before anything is counted in it: a rate is seen from the first one on.
+        counters.add(labels::CLOSED, 0);
+        self.counters = Some(counters);
     }
 
     fn count(&self) {
@@ -116,17 +117,17 @@ impl Report {
         }
         facts.moved.forth.tell();
         facts.moved.back.tell();
-        if self.closed.is_none() {
+        if self.counters.is_none() {
             // Refused before any byte: it still was a connection, and closed must not outnumber opened.
-            metrics::counter!(OPENED, self.labels(&facts, Flag::None)).increment(1);
+            self.counters(&facts, Flag::None).add(labels::OPENED, 1);
         }
         let flag = failure.map_or(Flag::None, Failure::flag);
-        match &self.closed {
-            Some(closed) if flag == Flag::None => closed.increment(1),
-            _ => metrics::counter!(CLOSED, self.labels(&facts, flag)).increment(1),
+        match &self.counters {
+            Some(counters) if flag == Flag::None => counters.add(labels::CLOSED, 1),
+            _ => self.counters(&facts, flag).add(labels::CLOSED, 1),
         }
         if flag != Flag::None {
-            metrics::counter!("istio_tcp_connections_failed_total", self.labels(&facts, flag)).increment(1);
+            self.counters(&facts, flag).add(labels::FAILED, 1);
         }
         if let Some(failure) = failure {
             let by = metrics::Label::new("reason", failure.reason());

@@ -9,9 +9,7 @@ mod modules;
 mod parameters;
 mod pprof;
 
-use std::error::Error as _;
 use std::io;
-use std::iter::successors;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -20,6 +18,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
+use culvert_process::exit::Chain;
 use culvert_serving::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{self, JoinError};
@@ -127,7 +126,6 @@ impl IntoResponse for Error {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
-        let causes = successors(self.source(), |cause| cause.source()).map(|cause| format!(": {cause}"));
-        (status, format!("{self}{}\n", causes.collect::<String>())).into_response()
+        (status, format!("{}\n", Chain(&self))).into_response()
     }
 }

@@ -18,6 +18,12 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "not a whole number in range".into())
 }
 
+/// How many series a family of metrics may have.
+pub(super) fn most_series(text: &str) -> Result<usize, String> {
+    let most = number::<usize>(text)?;
+    if (1..=1_000_000).contains(&most) { Ok(most) } else { Err("must be between 1 and 1000000".into()) }
+}
+
 /// A flow-control window: RFC 9113 §6.9.1 allows up to 2^31-1 bytes.
 pub(super) fn window(text: &str) -> Result<u32, String> {
     let window = number::<u32>(text)?;

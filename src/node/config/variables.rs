@@ -218,6 +218,22 @@ const VARIABLES: &[Variable] = &[
         "",
         "Unix socket to serve the admin port's answers on as well, to root alone",
     ),
+    row(
+        "CULVERT_METRICS_LABELS",
+        "full",
+        "what metrics tell of the ends of connections: `full`; `service`: workloads and revisions are `unknown`, places left out; `minimal`: namespaces, services, flags and policy alone",
+    ),
+    row(
+        "CULVERT_METRICS_IDLE",
+        "15m",
+        "how long a series of metrics is shown that does not change and that no open connection counts in; 0: for ever",
+    ),
+    row(
+        "CULVERT_METRICS_MOST_SERIES",
+        "10000",
+        "series of a family of metrics; what is beyond is counted in one that is labelled `overflow`",
+    ),
+    row("ISTIO_META_ISTIO_VERSION", "unknown", "version of Istio that `istio_build` shows"),
     row("RUST_LOG", "info", "log filter"),
     row("LOG_FORMAT", "plain", "`plain` or `json`"),
 ];

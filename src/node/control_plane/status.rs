@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn metrics_tell_the_same() {
-        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let recorder = culvert_metrics::Metrics::new(culvert_metrics::Settings::default());
         let exposed = |name: &str| {
-            let text = recorder.handle().render();
+            let text = recorder.text();
             let line = text.lines().find(|line| line.starts_with(name)).expect(name);
             line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
         };

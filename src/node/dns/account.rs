@@ -1,7 +1,6 @@
 //! One account of each query: counted, and logged at the end.
 
-use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use culvert_core::workload::Workload;
@@ -18,17 +17,6 @@ pub(super) const UPSTREAM_DURATION: &str = "istio_dns_upstream_request_duration_
 const CACHE_HITS: &str = "culvert_dns_cache_hits_total";
 const ON_DEMAND: &str = "istio_on_demand_dns_total";
 const UNKNOWN: &str = "unknown";
-
-/// How many hosts are counted under their own names, of all there ever were: series are never forgotten.
-const NAMED_HOSTS: usize = 500;
-/// The name under which all others are counted.
-const OTHER_HOSTS: &str = "other";
-
-static HOSTS: LazyLock<Mutex<Named>> = LazyLock::new(Mutex::default);
-
-/// What is counted under its own name.
-#[derive(Debug, Default)]
-struct Named(HashSet<Box<str>>);
 
 /// Describes the metrics, once at start.
 pub(super) fn describe() {
@@ -132,17 +120,8 @@ impl Account {
     }
 }
 
-impl Named {
-    /// Gives the name a host is counted under.
-    fn of<'h>(&mut self, host: &'h str) -> &'h str {
-        let named = self.0.contains(host) || self.0.len() < NAMED_HOSTS && self.0.insert(host.into());
-        if named { host } else { OTHER_HOSTS }
-    }
-}
-
 /// Counts that a connection of a pod needs the addresses of a host.
 pub(super) fn on_demand(source: Option<&Arc<Workload>>, hostname: &str) {
-    let host = HOSTS.lock().unwrap_or_else(PoisonError::into_inner).of(hostname).to_owned();
     let principal = source.and_then(|it| it.identity().ok()).map(|id| Arc::from(id.to_string()));
     let labels = vec![
         label("source_workload", source.map(|it| &it.workload_name)),
@@ -153,7 +132,7 @@ pub(super) fn on_demand(source: Option<&Arc<Workload>>, hostname: &str) {
         label("source_app", source.map(|it| &it.canonical_name)),
         label("source_version", source.map(|it| &it.canonical_revision)),
         label("source_cluster", source.map(|it| &it.cluster_id)),
-        Label::new("hostname", host),
+        Label::new("hostname", hostname.to_owned()),
     ];
     metrics::counter!(ON_DEMAND, labels).increment(1);
 }
@@ -194,32 +173,22 @@ fn kind_label(kind: RecordType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use metrics_exporter_prometheus::PrometheusBuilder;
+    use culvert_metrics::{Metrics, Settings};
 
     use super::*;
 
     #[test]
-    fn hosts_do_not_become_more_for_ever() {
-        let mut named = Named::default();
-        for number in 0..NAMED_HOSTS {
-            assert_eq!(named.of(&format!("host{number}")), format!("host{number}"));
-        }
-        assert_eq!((named.of("one.more"), named.of("host0")), (OTHER_HOSTS, "host0"));
-    }
-
-    #[test]
     fn each_use_of_a_host_is_counted_for_its_workload() {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let metrics = recorder.handle();
+        let metrics = Metrics::new(Settings::default());
         let client = "workloads: [{uid: c, name: c, namespace: ns1, serviceAccount: sa, workloadIps: [], workloadName: web, canonicalName: shop}]";
         let mesh = crate::mesh::tests::fixed(client).unwrap();
         let snapshot = mesh.snapshot();
-        metrics::with_local_recorder(&recorder, || {
+        metrics::with_local_recorder(&metrics, || {
             for source in [snapshot.local_workload("ns1", "c", "sa"), None, None] {
                 on_demand(source, "counted.example");
             }
         });
-        let text = metrics.render();
+        let text = metrics.text();
         let known = "{source_workload=\"web\",source_canonical_service=\"shop\",source_canonical_revision=\"unknown\",\
             source_workload_namespace=\"ns1\",source_principal=\"spiffe://cluster.local/ns/ns1/sa/sa\",source_app=\"shop\",\
             source_version=\"unknown\",source_cluster=\"Kubernetes\",hostname=\"counted.example\"} 1";

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::admin::dump::rfc3339;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// When an answer is made, by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +33,7 @@ impl Now {
 pub(super) fn text(moment: SystemTime) -> String {
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     let rounded = UNIX_EPOCH + Duration::from_millis(milliseconds(since));
-    rfc3339(rounded).unwrap_or_default()
+    OffsetDateTime::from(rounded).format(&Rfc3339).unwrap_or_default()
 }
 
 /// A length of time in milliseconds.

@@ -298,10 +298,9 @@ async fn a_pod_that_has_left_the_mesh_is_judged_as_it_was() {
 
 #[tokio::test]
 async fn dry_runs_are_counted_for_each_connection_and_end_none() {
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
+    let recorder = culvert_metrics::Metrics::new(culvert_metrics::Settings::default());
     let counted = || {
-        let text = handle.render();
+        let text = recorder.text();
         let line = text.lines().find(|line| line.contains("policy=\"trial\"")).map(str::to_owned);
         line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
     };
