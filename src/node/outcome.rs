@@ -108,7 +108,7 @@ impl Report {
     }
 
     fn count(&self) {
-        let facts = self.record.facts();
+        let mut facts = self.record.facts();
         let failure = self.result.as_ref().err();
         if facts.probe {
             let result = failure.map_or("ok", Failure::reason);
@@ -117,6 +117,8 @@ impl Report {
         }
         facts.moved.forth.tell();
         facts.moved.back.tell();
+        // Records are kept; their series need not be.
+        facts.moved = Arc::new(facts.moved.settled());
         if self.counters.is_none() {
             // Refused before any byte: it still was a connection, and closed must not outnumber opened.
             self.counters(&facts, Flag::None).add(labels::OPENED, 1);

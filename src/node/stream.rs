@@ -28,6 +28,13 @@ pub(crate) struct Moved {
     noted: ends::Noted,
 }
 
+impl Moved {
+    /// The same numbers, for who looks when all is over: they hold no metric.
+    pub(crate) fn settled(&self) -> Self {
+        Self { forth: self.forth.settled(), back: self.back.settled() }
+    }
+}
+
 /// The bytes of one direction: of this connection, and of the metric it belongs to once that is known.
 #[derive(Debug, Default)]
 pub(crate) struct Count {
@@ -83,6 +90,10 @@ impl Count {
     pub(crate) fn belong_to(&self, metric: metrics::Counter) {
         let _ = self.metric.set(metric);
         self.tell();
+    }
+
+    fn settled(&self) -> Self {
+        Self { own: self.bytes().into(), told: self.bytes().into(), metric: OnceLock::new() }
     }
 
     /// Whoever finds that the metric lacks bytes adds them, once.
