@@ -24,6 +24,8 @@ use crate::state::State;
 /// The start-up task that ends with the first complete snapshot.
 pub(crate) const TASK: &str = "workload proxy manager";
 
+const CONNECTED: &str = "culvert_agent_connected";
+
 /// The agent reads acks into 1024 bytes; the text leaves room for the encoding.
 const LONGEST_ERROR: usize = 1_000;
 /// Requests are at most this long.
@@ -47,6 +49,7 @@ pub(crate) async fn follow(path: &Path, pods: &mut Pods, mesh: Mesh, state: &Sta
             ended = session.run(path) => ended,
         };
         state.agent_is(path, false);
+        metrics::gauge!(CONNECTED).set(0.0);
         // A session that got as far as a snapshot was a good one: start over with short pauses.
         if session.snapshot.is_none() {
             pause = FIRST_PAUSE;
@@ -101,6 +104,7 @@ impl Session<'_> {
         let channel = Channel::connect(path).await.map_err(Ended::Connect)?;
         let hello = ZdsHello { version: Version::V1.into() };
         send(&channel, &hello.encode_to_vec()).await?;
+        metrics::gauge!(CONNECTED).set(1.0);
         tracing::info!(path = %path.display(), "connected to the node agent");
         self.state.agent_is(path, true);
         loop {

@@ -217,6 +217,7 @@ impl Listener {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
+                    metrics::counter!("culvert_accept_errors_total").increment(1);
                     tracing::warn!(%error, "cannot accept connections; trying again");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }

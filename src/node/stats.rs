@@ -5,6 +5,7 @@
 //! listener runs the router.
 
 mod certificates;
+pub(crate) mod open;
 mod runtime;
 mod texts;
 
@@ -14,6 +15,7 @@ use culvert_metrics::{Metrics, Settings, http, process};
 use tokio::runtime::RuntimeMetrics;
 
 use crate::identity::Identities;
+use crate::ledger::Direction;
 use crate::outcome::{self, Labels};
 use crate::{dns, mesh, set_aside};
 
@@ -42,6 +44,7 @@ pub(crate) fn start(config: Config, data_plane: RuntimeMetrics) -> Result<Metric
     outcome::show(&metrics, config.labels);
     process::collect(&metrics);
     metrics.collect(move || runtime::look(&data_plane));
+    metrics.collect(open::look);
     metrics::gauge!("istio_build", "component" => "ztunnel", "tag" => config.version).set(1.0);
     Ok(metrics)
 }
@@ -49,6 +52,13 @@ pub(crate) fn start(config: Config, data_plane: RuntimeMetrics) -> Result<Metric
 /// Has the certificates that are held looked up, too.
 pub(crate) fn watch_certificates(metrics: &Metrics, identities: Identities) {
     metrics.collect(move || certificates::look(&identities));
+}
+
+/// Counts an attempt to bring a tunnel up; `ok`, or why it failed.
+pub(crate) fn handshake(direction: Direction, result: &'static str) {
+    let direction = direction.as_str();
+    metrics::counter!("culvert_tunnel_handshakes_total", "direction" => direction, "result" => result)
+        .increment(1);
 }
 
 /// Shows everything, at both usual paths.

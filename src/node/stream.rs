@@ -31,7 +31,7 @@ pub(crate) struct Moved {
 impl Moved {
     /// The same numbers, for who looks when all is over: they hold no metric.
     pub(crate) fn settled(&self) -> Self {
-        Self { forth: self.forth.settled(), back: self.back.settled() }
+        Self { forth: self.forth.settled(), back: self.back.settled(), noted: self.noted.settled() }
     }
 }
 

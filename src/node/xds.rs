@@ -13,7 +13,7 @@ mod message;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_core::intern::Interner;
 use culvert_core::xds::{self, Closed, Event, Handled, Kind, Outcome, Session, WaiterId};
@@ -337,6 +337,8 @@ fn count(type_url: &str, resources: &[proto::Resource]) {
     let bytes: usize = payloads.map(|payload| payload.value.len()).sum();
     // Labels are not to be chosen by the peer.
     let url = Kind::of(type_url).map_or("other", Kind::url);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics::gauge!("culvert_xds_last_update_timestamp_seconds").set(now.as_secs_f64());
     metrics::counter!("istio_xds_message_total", "url" => url).increment(1);
     metrics::counter!("istio_xds_message_bytes_total", "url" => url).increment(bytes as u64);
 }

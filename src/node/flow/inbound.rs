@@ -22,10 +22,12 @@ use crate::drain::Guard;
 use crate::ledger::{Direction, Party, Stage, Trace};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
+use crate::stats;
 use crate::tunnel::{Carried, server};
 
 /// Accepts a tunnel to the pod and serves what its peer asks for.
 pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let _open = stats::open::socket(Direction::Inbound);
     let Captured { stream, client, destination } = captured;
     let accepted = match Box::pin(accept(&proxy, stream)).await {
         Ok(accepted) => accepted,
@@ -47,7 +49,10 @@ pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard:
 async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Failure> {
     let local = proxy.local().await?;
     let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
-    Ok(server::accept(stream, &certificate, &proxy.tunnel, &proxy.ledger.book().tunnels).await?)
+    let (config, tunnels) = (&proxy.tunnel, &proxy.ledger.book().tunnels);
+    let accepted = server::accept(stream, &certificate, config, tunnels).await.map_err(Failure::from);
+    stats::handshake(Direction::Inbound, accepted.as_ref().err().map_or("ok", Failure::reason));
+    accepted
 }
 
 /// How long a connection waits for its turn to ask the control plane; then what is known has to do.

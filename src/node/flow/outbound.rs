@@ -23,6 +23,7 @@ use crate::drain::Guard;
 use crate::ledger::{Direction, Party};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
+use crate::stats;
 use crate::stream::{Broken, Early};
 use crate::tunnel::pool::{Met, Nested, Opened};
 use crate::tunnel::{self, Connect, Key};
@@ -52,6 +53,7 @@ pub(super) async fn to_its_end(
     begun: impl Future<Output = (Box<Report>, Result<Begun, Failure>)>,
     guard: Guard,
 ) {
+    let _open = stats::open::socket(Direction::Outbound);
     let (report, result) = begun.await;
     let result = match result {
         Ok(Begun::Tunnel(Opened { carried, place })) => {

@@ -15,9 +15,11 @@ use crate::drain::Guard;
 use crate::ledger::{Direction, Stage};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{PodInfo, Proxy};
+use crate::stats;
 
 /// Carries a plain connection somebody made to the pod.
 pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+    let _open = stats::open::socket(Direction::Inbound);
     let mut report = Report::of(proxy.ledger.book(), Direction::Inbound, &captured);
     let result = Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await;
     report.end(result);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use culvert_core::identity::SpiffeId;
 use culvert_process::exit::Chain;
@@ -68,6 +68,22 @@ pub(crate) enum Error {
     Tls { id: SpiffeId, source: rustls::Error },
 }
 
+/// How long calls take, each with all that belongs to it.
+pub(crate) const REQUEST_DURATION: &str = "culvert_ca_request_duration_seconds";
+
+impl Error {
+    /// The stable name of the reason, for the metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Request { .. } => "no_request",
+            Self::Transport { .. } | Self::Unreachable { .. } => "unreachable",
+            Self::TimedOut { .. } => "request_deadline",
+            Self::Refused { .. } => "refused",
+            Self::Answer { .. } | Self::Tls { .. } => "unusable_answer",
+        }
+    }
+}
+
 /// A client of the authority. Connects when first used.
 pub(crate) struct Client {
     link: Link,
@@ -90,6 +106,16 @@ impl Client {
     /// Whether the authority answers.
     pub(crate) fn status(&self) -> Status {
         self.link.status().clone()
+    }
+
+    /// Fetches a certificate, and counts that.
+    async fn fetch_counted(&self, id: &SpiffeId) -> Result<Certificate, Error> {
+        let began = Instant::now();
+        let fetched = self.fetch(id).await;
+        metrics::histogram!(REQUEST_DURATION).record(began.elapsed());
+        let result = fetched.as_ref().err().map_or("ok", Error::reason);
+        metrics::counter!("culvert_ca_requests_total", "result" => result).increment(1);
+        fetched
     }
 
     async fn fetch(&self, id: &SpiffeId) -> Result<Certificate, Error> {
@@ -150,7 +176,7 @@ impl Client {
 
 impl Authority for Client {
     fn issue<'a>(&'a self, id: &'a SpiffeId) -> Issuing<'a> {
-        Box::pin(self.fetch(id))
+        Box::pin(self.fetch_counted(id))
     }
 }
 

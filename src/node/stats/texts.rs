@@ -16,7 +16,6 @@ pub(super) fn describe() {
 
 const GAUGES: &[(&str, &str)] = &[
     ("istio_build", "What this is, and of which version."),
-    ("istio_tcp_sockets_open", "Connections of clients that are open, tunnels of peers included (unstable)."),
     ("workload_manager_active_proxy_count", "Pods that are served (unstable)."),
     ("workload_manager_pending_proxy_count", "Pods that could not be served yet (unstable)."),
     ("culvert_agent_connected", "Whether the node agent is connected (unstable)."),
@@ -26,7 +25,6 @@ const GAUGES: &[(&str, &str)] = &[
         "culvert_xds_last_update_timestamp_seconds",
         "When the control plane last sent something, since 1970 (unstable).",
     ),
-    ("culvert_tunnels_open", "Tunnels that are up (unstable)."),
 ];
 
 /// For a test.

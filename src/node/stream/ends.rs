@@ -108,6 +108,15 @@ impl Noted {
         let _ = self.sockets.set(Box::new([near, far]));
     }
 
+    /// The same, once nothing is added any more.
+    pub(super) fn settled(&self) -> Self {
+        Self {
+            closed_by: self.closed_by.load(Ordering::Relaxed).into(),
+            retransmits_before: self.retransmits_before.load(Ordering::Relaxed).into(),
+            sockets: self.sockets.clone(),
+        }
+    }
+
     pub(super) fn ends(&self) -> Ends {
         let closed_by = match self.closed_by.load(Ordering::Relaxed) {
             CLIENT => Some(Closer::Client),

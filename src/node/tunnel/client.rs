@@ -21,6 +21,7 @@ use crate::deliver::dial::Dialer;
 use crate::identity::{Certificate, Identities, Proof, Refused};
 use crate::ledger::Direction;
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
+use crate::stats;
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
 
@@ -152,7 +153,9 @@ async fn secure(key: &Key, certificate: &Certificate, socket: Socket) -> Result<
 
 async fn in_time<T>(key: &Key, establish: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let established = tokio::time::timeout(ESTABLISH_DEADLINE, establish).await;
-    established.unwrap_or(Err(Error::EstablishTimedOut { peer: key.peer }))
+    let established = established.unwrap_or(Err(Error::EstablishTimedOut { peer: key.peer }));
+    stats::handshake(Direction::Outbound, established.as_ref().err().map_or("ok", Error::reason));
+    established
 }
 
 impl handshake::Error {

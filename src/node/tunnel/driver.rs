@@ -34,6 +34,8 @@ use tokio::time::Sleep;
 use super::MOST_STREAMS;
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::socket::Socket;
+use crate::ledger::Direction;
+use crate::stats::{self, open::Open};
 use crate::stream::Loss;
 use crate::tasks::Tasks;
 pub(crate) use gauge::{Gauge, TunnelState};
@@ -60,6 +62,7 @@ pub(super) struct Driver {
     over: Option<Over>,
     /// Legs that end, and bring what is left.
     parting: Tasks,
+    _open: Open,
 }
 
 /// What the caller must know.
@@ -108,8 +111,13 @@ impl Driver {
         inbox: Arc<Inbox>,
         idle: Option<Duration>,
     ) -> Self {
+        let direction = match role {
+            Role::Client => Direction::Outbound,
+            Role::Server => Direction::Inbound,
+        };
         let gauge = Arc::new(Gauge::new());
         let driver = Self {
+            _open: stats::open::tunnel(direction),
             engine,
             role,
             wire: Wire::new(socket, rest),
