@@ -15,6 +15,8 @@ use culvert_serving::Limits;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+mod texts;
+
 use crate::api;
 use crate::cluster::Views;
 use crate::install::Installation;
@@ -61,6 +63,7 @@ pub(crate) fn record() -> Result<Metrics, Error> {
     let metrics = culvert_metrics::install(Settings { buckets: vec![api::DURATION], ..Settings::default() })?;
     process::collect(&metrics);
     api::describe_metrics();
+    texts::describe();
     Ok(metrics)
 }
 

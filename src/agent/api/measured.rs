@@ -15,11 +15,11 @@ pub(crate) const DURATION: (&str, &[f64]) = (
 
 /// Says what is measured.
 pub(crate) fn describe_metrics() {
-    metrics::describe_counter!(REQUESTS, "Requests of the CNI plugin, by command and result");
+    metrics::describe_counter!(REQUESTS, "Requests of the CNI plugin, by command and result (unstable).");
     metrics::describe_histogram!(
         DURATION.0,
         metrics::Unit::Seconds,
-        "How long requests of the CNI plugin took, by command"
+        "How long requests of the CNI plugin took, by command (unstable)."
     );
 }
 

@@ -11,18 +11,21 @@ const FAILURES: &str = "culvert_agent_pod_failures_total";
 
 /// Says what each of them means.
 pub(super) fn describe() {
-    describe_gauge!(PODS, "Pods the agent has to do with, by how far they are.");
-    describe_counter!(ENROLLED, "Pods whose packet rules were put in and verified.");
+    describe_gauge!(PODS, "Pods the agent has to do with, by how far they are (unstable).");
+    describe_counter!(ENROLLED, "Pods whose packet rules were put in and verified (unstable).");
     describe_counter!(
         FOUND_IN_PLAINTEXT,
-        "Pods that ran uncaptured though they were believed to be in the mesh."
+        "Pods that ran uncaptured though they were believed to be in the mesh (unstable)."
     );
     describe_counter!(
         DRIFT_REPAIRED,
-        "Pods whose packet rules were not as they should be, and were repaired."
+        "Pods whose packet rules were not as they should be, and were repaired (unstable)."
     );
-    describe_counter!(LISTENERS_LOST, "Pods a node said it serves where nobody was listening.");
-    describe_counter!(FAILURES, "Attempts on pods that failed: to program, verify, release or clean them.");
+    describe_counter!(LISTENERS_LOST, "Pods a node said it serves where nobody was listening (unstable).");
+    describe_counter!(
+        FAILURES,
+        "Attempts on pods that failed: to program, verify, release or clean them (unstable)."
+    );
 }
 
 /// How many pods are in a state.

@@ -13,20 +13,26 @@ const EVENTS: &str = "culvert_agent_events_total";
 pub(crate) fn describe() {
     metrics::describe_counter!(
         WATCH_RESTARTS,
-        "Watches of the API server that have ended, by resource and reason."
+        "Watches of the API server that have ended, by resource and reason (unstable)."
     );
-    metrics::describe_counter!(API_ERRORS, "Lists and watches that failed, by resource, verb and reason.");
+    metrics::describe_counter!(
+        API_ERRORS,
+        "Lists and watches that failed, by resource, verb and reason (unstable)."
+    );
     metrics::describe_gauge!(
         VIEW_AGE,
         metrics::Unit::Seconds,
-        "Time since the API server was last heard of pods and of namespaces."
+        "Time since the API server was last heard of pods and of namespaces (unstable)."
     );
-    metrics::describe_gauge!(PODS, "Pods of this node, by whether they shall be in the mesh, or why not.");
+    metrics::describe_gauge!(
+        PODS,
+        "Pods of this node, by whether they shall be in the mesh, or why not (unstable)."
+    );
     metrics::describe_counter!(
         ANNOTATIONS,
-        "Annotations written to pods, by what was written or why it was not."
+        "Annotations written to pods, by what was written or why it was not (unstable)."
     );
-    metrics::describe_counter!(EVENTS, "Events about pods, by what has become of them.");
+    metrics::describe_counter!(EVENTS, "Events about pods, by what has become of them (unstable).");
 }
 
 /// A watch has ended.
