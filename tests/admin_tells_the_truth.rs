@@ -1,13 +1,12 @@
 //! Readiness, metrics and the dump say what is.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
 
-use culvert_lab::{Behaviour, Node, PodSpec, Section, http};
+use culvert_lab::{Node, PodSpec, Section, http};
 use serde_json::{Value, json};
 
 use crate::harness::cluster::{Cluster, ECHO, launch_in, shared};
-use crate::harness::metrics::counter;
+use crate::harness::metrics::{counter, doubling};
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, exchange};
 
 const READINESS: ([u8; 4], u16) = ([127, 0, 0, 1], 15021);
@@ -29,17 +28,6 @@ fn a_node_is_not_ready_before_it_knows_its_pods() {
         .unwrap();
     assert_echo(&cluster.client, (cluster.outsider.ip4(), ECHO), b"ready means ready");
     assert!(proxy.is_running());
-}
-
-/// Answers every byte with two.
-fn doubling() -> Behaviour {
-    Behaviour::custom(|mut stream: TcpStream| {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        stream.write_all(&bytes)?;
-        stream.write_all(&bytes)?;
-        stream.shutdown(Shutdown::Write)
-    })
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! tunnel what no client would.
 //!
 //! Programs nobody here wrote are peers: [`envoy`], [`h2_waypoint`], [`node_http2`] and [`nghttpx`]; some have to be
-//! [`installed`]. One is a [`nameserver`]. What waypoints of ours are told in front of a connection is [`proxied`]; what agents and
+//! [`installed`]. One is a [`nameserver`]; what [`metrics`] nodes show is for [`prometheus`], too. What waypoints of ours are told in front of a connection is [`proxied`]; what agents and
 //! nodes tell each other is in [`zds`].
 
 pub(crate) mod ads;
@@ -32,6 +32,7 @@ pub(crate) mod node_http2;
 pub(crate) mod one_node;
 pub(crate) mod pki;
 pub(crate) mod pprof;
+pub(crate) mod prometheus;
 pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod shared;

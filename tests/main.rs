@@ -78,6 +78,8 @@ mod pods_live_and_die_at_random;
 #[cfg(test)]
 mod profiles_can_be_taken;
 #[cfg(test)]
+mod prometheus_scrapes_it;
+#[cfg(test)]
 mod replaced_servers_are_not_mixed_up;
 #[cfg(test)]
 mod restarts_do_not_hurt;

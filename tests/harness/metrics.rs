@@ -1,6 +1,9 @@
 //! The counters a node shows on its metrics port.
 
-use culvert_lab::{Node, http};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+
+use culvert_lab::{Behaviour, Node, http};
 
 const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 15020);
 
@@ -10,6 +13,17 @@ pub(crate) fn counter(node: &Node, name: &str, labels: &[&str]) -> u64 {
     let answer = http::get(node.netns(), METRICS, "/metrics").unwrap();
     assert_eq!(answer.status, 200);
     sum(&answer.text(), name, labels)
+}
+
+/// Answers every byte with two.
+pub(crate) fn doubling() -> Behaviour {
+    Behaviour::custom(|mut stream: TcpStream| {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        stream.write_all(&bytes)?;
+        stream.write_all(&bytes)?;
+        stream.shutdown(Shutdown::Write)
+    })
 }
 
 fn sum(text: &str, name: &str, labels: &[&str]) -> u64 {
