@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn start(args: &Args) -> Result<(), Failure> {
-    log::start_from_environment().map_err(Failure::usage)?;
+    let _log = log::start_from_environment().map_err(Failure::usage)?;
     let machine = Machine::look(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         (Some(Command::Check { mesh }), _) => check(&mesh).map_err(Failure::runtime),
         (Some(Command::Root { ca_dir, step }), _) => rotate(&ca_dir, step).map_err(Failure::runtime),
         (None, Some(arguments)) => {
-            log::start_from_environment().map_err(Failure::usage).and_then(|()| start(arguments))
+            log::start_from_environment().map_err(Failure::usage).and_then(|_log| start(arguments))
         }
         (None, None) => Err(Failure::usage("nothing to do; --help says what there is")),
     };

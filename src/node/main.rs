@@ -66,7 +66,7 @@ fn start() -> Result<(), Failure> {
 }
 
 fn run() -> Result<(), Failure> {
-    log::start_from_environment().map_err(Failure::usage)?;
+    let _log = log::start_from_environment().map_err(Failure::usage)?;
     let config = Config::read(&Environment::of_process()).map_err(Failure::usage)?;
     crypto::choose(config.policy);
     let runtime = tokio::runtime::Builder::new_multi_thread()

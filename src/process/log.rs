@@ -1,17 +1,45 @@
-//! Log set-up: one line per event on stdout, as text with tabs or as JSON (`LOG_FORMAT`), filtered (`RUST_LOG`).
+//! The log: one line per event on stdout, as text with tabs or as JSON (`LOG_FORMAT`), filtered (`RUST_LOG`).
 //!
-//! A text line is `time<TAB>level<TAB>target<TAB>message<TAB>key=value key=value`: time is RFC 3339 UTC with
-//! microseconds, strings are quoted, numbers and addresses are bare.
+//! Events go in; lines come out, in order, each whole. Whoever logs never waits for whoever reads: lines wait in a
+//! bounded [`queue`] and are written by a thread of their own ([`writer`]). What does not fit is lost and counted
+//! ([`dropped`]), and one line says how many there were as soon as lines flow again.
+//!
+//! It deliberately does not keep lines, rotate files or send anything anywhere: that is the container runtime's.
 
-use std::fmt::{self, Write as _};
+mod filter;
+mod json;
+mod queue;
+mod target;
+mod text;
+mod writer;
 
-use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, reload};
+
+pub use filter::{Filter, Invalid};
+use queue::Queue;
+
+/// How long a program that ends waits for whoever reads its log.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// The message of the line that tells how many were lost.
+const LOST: &str =
+    "log lines were lost: they were not read as fast as they were made, or could not be written";
+
+static RUNNING: OnceLock<Running> = OnceLock::new();
+
+#[derive(Debug)]
+struct Running {
+    queue: Arc<Queue>,
+    filter: Filter,
+}
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,141 +64,72 @@ impl Format {
     }
 }
 
+/// Held for as long as the program runs; gives the last lines a second to be written when dropped.
+#[derive(Debug)]
+#[must_use = "the last lines are written when this is dropped"]
+pub struct Guard(Arc<Queue>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.flush(PARTING);
+    }
+}
+
 /// Starts logging, with format and filter from `LOG_FORMAT` and `RUST_LOG`. Called once, from `main`.
 ///
 /// # Errors
-/// A sentence when one of the two is invalid.
-pub fn start_from_environment() -> Result<(), String> {
+/// A sentence when one of the two is invalid, or stdout or a thread cannot be had.
+pub fn start_from_environment() -> Result<Guard, String> {
     let format = match std::env::var("LOG_FORMAT") {
         Ok(text) => Format::parse(&text).map_err(|error| format!("LOG_FORMAT: {error}"))?,
         Err(_) => Format::Plain,
     };
-    start(format, std::env::var("RUST_LOG").ok().as_deref().unwrap_or("info"))
+    let (layer, filter) = Filter::for_layer(std::env::var("RUST_LOG").ok().as_deref().unwrap_or_default())
+        .map_err(|error| format!("RUST_LOG: {error}"))?;
+    start(format, layer, filter).map_err(|error| format!("logging cannot start: {error}"))
 }
 
-fn start(format: Format, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("RUST_LOG: `{filter}`: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
-    let result = match format {
-        Format::Plain => builder.event_format(Plain).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
-    };
-    result.map_err(|error| format!("logging cannot start: {error}"))
-}
+type Started = Result<Guard, Box<dyn std::error::Error>>;
 
-/// The text format.
-struct Plain;
-
-impl<S, N> FormatEvent<S, N> for Plain
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        SystemTime.format_time(&mut writer)?;
-        let metadata = event.metadata();
-        let level = metadata.level().as_str().to_ascii_lowercase();
-        let target = metadata.target().trim_start_matches("culvert_");
-        let mut line = Line::default();
-        event.record(&mut line);
-        write!(writer, "\t{level}\t{target}\t{}", line.message)?;
-        if !line.fields.is_empty() {
-            write!(writer, "\t{}", line.fields)?;
-        }
-        writeln!(writer)
+fn start(format: Format, layer: reload::Layer<filter::Directives, filter::Below>, filter: Filter) -> Started {
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let queue = Arc::new(Queue::new(match format {
+        Format::Plain => text::lost,
+        Format::Json => json::lost,
+    }));
+    writer::spawn(Arc::clone(&queue), stdout)?;
+    let filtered = tracing_subscriber::registry().with(layer);
+    let lines = queue::Lines(Arc::clone(&queue));
+    match format {
+        Format::Plain => filtered
+            .with(fmt::layer().fmt_fields(text::Fields).event_format(text::Plain).with_writer(lines))
+            .try_init()?,
+        Format::Json => filtered
+            .with(fmt::layer().fmt_fields(json::Fields).event_format(json::Json).with_writer(lines))
+            .try_init()?,
     }
+    // A second start fails above.
+    let _ = RUNNING.set(Running { queue: Arc::clone(&queue), filter });
+    Ok(Guard(queue))
 }
 
-#[derive(Default)]
-struct Line {
-    message: String,
-    fields: String,
+/// How many lines were lost so far: the queue was full, or stdout did not take them.
+#[must_use]
+pub fn dropped() -> u64 {
+    RUNNING.get().map_or(0, |running| running.queue.lost())
 }
 
-impl Line {
-    fn field(&mut self, name: &str, value: fmt::Arguments<'_>) {
-        let space = if self.fields.is_empty() { "" } else { " " };
-        // Writing to a String cannot fail.
-        let _ = write!(self.fields, "{space}{name}={value}");
-    }
+/// How often stdout has refused what was written to it.
+#[must_use]
+pub fn write_errors() -> u64 {
+    RUNNING.get().map_or(0, |running| running.queue.errors())
 }
 
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            value.escape_debug().for_each(|c| self.message.push(c));
-        } else {
-            self.field(field.name(), format_args!("{value:?}"));
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // A message may quote a peer; a line break in it would forge a line.
-            self.message.extend(format!("{value:?}").chars().flat_map(|c| match c {
-                c if c.is_control() => c.escape_default().collect::<Vec<_>>(),
-                c => vec![c],
-            }));
-        } else {
-            let text = format!("{value:?}");
-            if text.chars().any(char::is_control) {
-                self.field(field.name(), format_args!("{text:?}"));
-            } else {
-                self.field(field.name(), format_args!("{text}"));
-            }
-        }
-    }
+/// The filter in force, once logging has started.
+#[must_use]
+pub fn filter() -> Option<Filter> {
+    RUNNING.get().map(|running| running.filter.clone())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(event: impl FnOnce()) -> String {
-        let sink = Sink::default();
-        let writer = sink.clone();
-        let subscriber =
-            tracing_subscriber::fmt().event_format(Plain).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, event);
-        let bytes = sink.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn a_line_is_five_columns() {
-        let addr: std::net::SocketAddr = "10.0.0.1:80".parse().unwrap();
-        let line =
-            logged(|| tracing::info!(target: "access", { src.addr = %addr, bytes = 7, who = "a b" }, "done"));
-        let columns: Vec<_> = line.trim_end().split('\t').skip(1).collect();
-        assert_eq!(columns, ["info", "access", "done", "src.addr=10.0.0.1:80 bytes=7 who=\"a b\""]);
-    }
-
-    #[test]
-    fn a_line_break_cannot_forge_a_line() {
-        let evil = "x\n2026-01-01\tinfo\taccess\tforged";
-        let line = logged(|| tracing::info!(error = %evil, "got {evil}"));
-        assert_eq!(line.lines().count(), 1, "{line}");
-    }
-}
+mod tests;
