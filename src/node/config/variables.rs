@@ -234,7 +234,11 @@ const VARIABLES: &[Variable] = &[
         "series of a family of metrics; what is beyond is counted in one that is labelled `overflow`",
     ),
     row("ISTIO_META_ISTIO_VERSION", "unknown", "version of Istio that `istio_build` shows"),
-    row("RUST_LOG", "info", "log filter"),
+    row(
+        "RUST_LOG",
+        "info",
+        "log filter: `LEVEL` and `TARGET=LEVEL`, separated by commas; `POST /logging` on the admin port changes it while the node runs",
+    ),
     row("LOG_FORMAT", "plain", "`plain` or `json`"),
 ];
 
