@@ -6,6 +6,7 @@
 
 mod dump;
 mod guard;
+mod logging;
 mod profile;
 mod readiness;
 mod v1;
@@ -24,6 +25,7 @@ use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{any, get, post};
 use culvert_metrics::Metrics;
+use culvert_process::log;
 use culvert_serving::root_socket::{self, RootSocket};
 use culvert_serving::{LIFE, Limits, Terms, serve_until};
 use culvert_sys::priority;
@@ -167,8 +169,9 @@ fn router(sources: &Sources, quit: &Arc<Notify>, ended: &watch::Receiver<()>) ->
         .with_state(sources.clone());
     let quits = Router::new().route("/quitquitquit", post(quit_now)).with_state(Arc::clone(quit));
     let v1 = v1::router(v1::Sources::new(sources));
-    let all = looks.merge(quits).merge(v1).merge(profile::router(ended.clone()));
-    all.layer(from_fn(guard::check))
+    let logging = log::filter().map(logging::router).unwrap_or_default();
+    let profiles = profile::router(ended.clone());
+    looks.merge(quits).merge(v1).merge(logging).merge(profiles).layer(from_fn(guard::check))
 }
 
 /// Resolves at the end.
@@ -210,6 +213,7 @@ async fn index() -> Html<&'static str> {
     Html(concat!(
         "<!doctype html><title>Culvert node</title><h1>Culvert node</h1><ul>",
         "<li><a href=\"/config_dump\">/config_dump</a>: pods and certificates of this node, as JSON",
+        "<li>POST /logging: the log filter; GET explains it",
         "<li>POST /quitquitquit: drain and end",
         "</ul><p>Metrics are on port 15020 at /metrics, readiness on port 15021 at /healthz/ready.",
     ))
