@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub struct Launch {
     netns: Arc<Netns>,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
+    stdout: Option<Arc<OwnedFd>>,
 }
 
 impl Launch {
@@ -38,7 +40,7 @@ impl Launch {
             .collect();
         environment.entry("RUST_LOG".into()).or_insert_with(|| "info".into());
         let (name, binary) = (name.to_owned(), binary.into());
-        Self { name, binary, netns: Arc::clone(netns), arguments: Vec::new(), environment }
+        Self { name, binary, netns: Arc::clone(netns), arguments: Vec::new(), environment, stdout: None }
     }
 
     /// Adds an argument.
@@ -75,6 +77,13 @@ impl Launch {
         self
     }
 
+    /// Has it write to something else than its log; what it says on stderr still goes there.
+    #[must_use]
+    pub fn stdout(mut self, to: impl Into<OwnedFd>) -> Self {
+        self.stdout = Some(Arc::new(to.into()));
+        self
+    }
+
     pub(crate) fn netns(&self) -> &Arc<Netns> {
         &self.netns
     }
@@ -86,7 +95,11 @@ impl Launch {
         let errors = log.try_clone().doing(doing)?;
         let mut command = Command::new(&self.binary);
         command.args(&self.arguments).env_clear().envs(&self.environment).current_dir(directory);
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let stdout = match &self.stdout {
+            Some(other) => other.try_clone().doing(doing)?.into(),
+            None => Stdio::from(log),
+        };
+        command.stdin(Stdio::null()).stdout(stdout).stderr(errors);
         // Ctrl-C on a terminal is for the lab, which ends its programs itself.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         start_in(&mut command, &self.netns).doing(doing)?;
