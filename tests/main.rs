@@ -12,6 +12,8 @@ mod a_dead_proxy_fails_closed;
 #[cfg(test)]
 mod a_slow_lossy_wire_loses_nothing;
 #[cfg(test)]
+mod a_stuck_log_pipe_stops_nothing;
+#[cfg(test)]
 mod admin_tells_the_truth;
 #[cfg(test)]
 mod another_agent_is_served;
