@@ -161,6 +161,7 @@ fn queries_are_counted_and_logged() {
     let rig = Rig::start("dns-counted").unwrap();
     rig.dig(rig.cluster.ip4(), &format!("{WEB} A"));
     rig.dig(rig.cluster.ip4(), "known.example TXT +tcp");
+    rig.dig(rig.cluster.ip4(), &format!("{WEB} HTTPS"));
     let client = ["source_canonical_service=\"shop\"", "source_canonical_revision=\"v1\""];
     let of = |name, more: [&'static str; 2]| counter(&rig.node, name, &[client, more].concat());
     let (a, txt) = (
@@ -178,11 +179,13 @@ fn queries_are_counted_and_logged() {
     }
     let answered = format!("domain=\"{WEB}.\"");
     let line = rig.proxy.wait_for_log(&answered, SOON).unwrap();
-    for part in ["src.workload=\"client\"", "query=\"a\"", "result=success", "endpoints=1"] {
+    for part in ["src.workload=\"client\"", "query=\"a\"", "result=\"success\"", "endpoints=1"] {
         assert!(line.contains(part), "{part}: {line}");
     }
     let line = rig.proxy.wait_for_log("domain=\"known.example.\"", SOON).unwrap();
-    assert!(line.contains("result=forwarded") && line.contains("query=\"txt\""), "{line}");
+    assert!(line.contains("result=\"forwarded\"") && line.contains("query=\"txt\""), "{line}");
+    let line = rig.proxy.wait_for_log("query=\"https\"", SOON).unwrap();
+    assert!(line.contains("result=\"service does not support this record type\" endpoints=0"), "{line}");
 }
 
 #[test]

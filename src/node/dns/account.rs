@@ -45,6 +45,8 @@ pub(super) enum Outcome {
     Answered(usize),
     /// The name is ours and has no such record.
     NoRecords,
+    /// The name is ours, and names of ours have no records of this type.
+    NoSuchType,
     /// Others answered.
     Forwarded,
     /// Others answered, before.
@@ -105,18 +107,18 @@ impl Account {
         }
         let endpoints = match outcome {
             Outcome::Answered(count) => Some(*count),
-            Outcome::NoRecords => Some(0),
+            Outcome::NoRecords | Outcome::NoSuchType => Some(0),
             Outcome::Forwarded | Outcome::Cached | Outcome::Failed(_) | Outcome::Refused(_) => None,
         };
         let source = self.source.as_ref();
-        tracing::debug!(target: "dns", {
+        tracing::event!(target: "dns", tracing::Level::DEBUG, {
             src.workload = source.map_or(UNKNOWN, |workload| workload.name()),
             src.namespace = source.map_or(UNKNOWN, |workload| &workload.namespace),
             query = self.kind,
             domain = self.name,
-            result = %outcome,
+            result = outcome.to_string(),
             endpoints,
-        }, "query");
+        });
     }
 }
 
@@ -149,6 +151,7 @@ impl std::fmt::Display for Outcome {
         match self {
             Self::Answered(_) => f.write_str("success"),
             Self::NoRecords => f.write_str("no records"),
+            Self::NoSuchType => f.write_str("service does not support this record type"),
             Self::Forwarded => f.write_str("forwarded"),
             Self::Cached => f.write_str("forwarded (cached)"),
             Self::Failed(why) => write!(f, "forwarding failed ({why})"),

@@ -56,6 +56,9 @@ enum Asked {
     Operation(Operation),
 }
 
+/// What names of ours have records of.
+const ANSWERED: [RecordType; 3] = [RecordType::A, RecordType::AAAA, RecordType::SRV];
+
 impl Handler {
     /// Does what can be done without waiting.
     pub(super) fn begin(&self, bytes: Vec<u8>, transport: Transport) -> Step {
@@ -95,6 +98,7 @@ impl Handler {
             return Step::Forward(Pending { asked: Asked::Query(Box::new(query)), transport, account });
         };
         account.end(&match answer.answers.len() {
+            0 if !ANSWERED.contains(&query.kind()) => Outcome::NoSuchType,
             0 => Outcome::NoRecords,
             count => Outcome::Answered(count),
         });
