@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use culvert_process::exit::{self, Failure};
 
 mod demo;
+mod output;
 
 /// A per-node zero-trust tunnel for the traffic of Kubernetes pods.
 #[derive(Debug, Parser)]

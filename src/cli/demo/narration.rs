@@ -2,14 +2,13 @@
 //!
 //! It also keeps the checks, and asks after each line whether to go on: a line is where Ctrl-C ends the story.
 
-use std::env;
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Instant;
 
 use super::Error;
 use super::checks::{Check, Finding, Step};
 use super::interrupt::Interrupt;
+use crate::output::{self, Paint, Screen, Tone};
 
 mod table;
 
@@ -24,7 +23,7 @@ pub(crate) struct Narration<'i> {
 
 impl<'i> Narration<'i> {
     pub(crate) fn new(interrupt: &'i Interrupt) -> Self {
-        let paint = Paint::for_stdout();
+        let paint = Screen::of_stdout().paint;
         Self { started: Instant::now(), paint, interrupt, step: Step::Clear, checks: Vec::new() }
     }
 
@@ -32,20 +31,20 @@ impl<'i> Narration<'i> {
     pub(crate) fn chapter(&mut self, step: Step, title: &str) -> Result<(), Error> {
         self.step = step;
         print("");
-        self.say(self.paint.bold(&format!("({}) {title}", step.letter())))
+        self.say(self.paint.tone(Tone::Strong, &format!("({}) {title}", step.letter())))
     }
 
     /// Says what has just happened.
     pub(crate) fn say(&self, text: impl Display) -> Result<(), Error> {
         let seconds = self.started.elapsed().as_secs_f64();
-        print(&format!("{} {text}", self.paint.dim(&format!("[{seconds:5.1}s]"))));
+        print(&format!("{} {text}", self.paint.tone(Tone::Faint, &format!("[{seconds:5.1}s]"))));
         self.interrupt.check()
     }
 
     /// Says what was found, and keeps it.
     pub(crate) fn check(&mut self, what: &str, finding: Finding) -> Result<(), Error> {
         let Finding { expected, observed, holds } = &finding;
-        let mark = self.paint.result(*holds, table::result(*holds));
+        let mark = self.paint.tone(table::tone(*holds), table::result(*holds));
         let said = if *holds {
             self.say(format!("  {mark} {what}: {observed}"))
         } else {
@@ -82,38 +81,7 @@ impl<'i> Narration<'i> {
     }
 }
 
-/// Prints a line at once. Nobody may be reading any more; the exit code still says how it went.
+/// Prints a line at once.
 pub(crate) fn print(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// Colours, on terminals whose owner has not declined them (no-color.org).
-#[derive(Debug, Clone, Copy)]
-struct Paint {
-    colours: bool,
-}
-
-impl Paint {
-    fn for_stdout() -> Self {
-        let declined = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: io::stdout().is_terminal() && !declined }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.with("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.with("2", text)
-    }
-
-    /// Green for what holds, red for what does not.
-    fn result(self, holds: bool, text: &str) -> String {
-        self.with(if holds { "32" } else { "1;31" }, text)
-    }
-
-    fn with(self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
+    output::print(&format!("{line}\n"));
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::Paint;
 use crate::demo::checks::Check;
+use crate::output::{Paint, Tone};
 
 /// The widths of the first three columns; the last is as wide as its words.
 const WIDTHS: [usize; 3] = [4, 38, 56];
@@ -15,16 +15,21 @@ pub(super) fn result(holds: bool) -> &'static str {
     if holds { "ok" } else { "FAILED" }
 }
 
+/// The tone of that word.
+pub(super) fn tone(holds: bool) -> Tone {
+    if holds { Tone::Good } else { Tone::Bad }
+}
+
 pub(super) fn render(checks: &[Check], paint: Paint) -> String {
     let mut text = String::new();
-    row(&mut text, &HEADINGS, |word| paint.bold(word));
+    row(&mut text, &HEADINGS, |word| paint.tone(Tone::Strong, word));
     let ruler = WIDTHS.map(|width| "-".repeat(width));
     row(&mut text, &[&ruler[0], &ruler[1], &ruler[2], "------"], str::to_owned);
     for check in checks {
         let holds = check.finding.holds;
         let observed = if holds { check.finding.observed.clone() } else { explained(check) };
         let cells = [check.step.letter(), &check.what, &observed, result(holds)];
-        row(&mut text, &cells, |word| paint.result(holds, word));
+        row(&mut text, &cells, |word| paint.tone(tone(holds), word));
     }
     text
 }
@@ -87,7 +92,7 @@ mod tests {
             check("client asks db", Finding::equal("reset", "reset")),
             check("db", Finding::equal("0", "1")),
         ];
-        let text = render(&checks, Paint { colours: false });
+        let text = render(&checks, Paint::new(false));
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
         assert_eq!(lines[0].find("observed"), lines[2].find("reset"));
@@ -101,7 +106,7 @@ mod tests {
     #[test]
     fn long_cells_continue_below() {
         let long = "word ".repeat(20) + &"x".repeat(60);
-        let text = render(&[check("client", Finding::equal(&long, &long))], Paint { colours: false });
+        let text = render(&[check("client", Finding::equal(&long, &long))], Paint::new(false));
         let widest = WIDTHS.iter().sum::<usize>() + 3 * GAP.len() + "FAILED".len();
         assert!(text.lines().all(|line| line.len() <= widest), "{text}");
         assert_eq!(text.matches("word").count(), 20);
@@ -112,8 +117,8 @@ mod tests {
     #[test]
     fn colours_do_not_move_columns() {
         let checks = [check("a", Finding::equal("b", "b"))];
-        let plain = render(&checks, Paint { colours: false });
-        let painted = render(&checks, Paint { colours: true });
+        let plain = render(&checks, Paint::new(false));
+        let painted = render(&checks, Paint::new(true));
         assert!(painted.contains("\x1b[32mok\x1b[0m"), "{painted}");
         assert_eq!(painted.replace("\x1b[32m", "").replace("\x1b[1m", "").replace("\x1b[0m", ""), plain);
     }
