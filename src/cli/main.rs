@@ -1,15 +1,22 @@
 //! `culvert`: what people type.
 //!
 //! In go arguments; out come words for people and an exit code: 0 when all is well, 1 when something failed, 2 when it
-//! was called wrongly. It deliberately holds no part of the mesh itself: those are programs of their own.
+//! was called wrongly, and 3 when `why` has found somebody to blame. It deliberately holds no part of the mesh itself: those are
+//! programs of their own.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use culvert_process::exit::{self, Failure};
 
+mod client;
 mod demo;
+mod get;
 mod output;
+mod running;
+
+#[cfg(test)]
+mod fake_node;
 
 /// A per-node zero-trust tunnel for the traffic of Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -23,13 +30,31 @@ struct Arguments {
 enum Command {
     /// Show the mesh at work on this machine: two nodes and four pods out of network namespaces (needs root)
     Demo(demo::Options),
+    /// List what a node knows: pods, connections, tunnels, certificates, the mesh
+    Get(get::Options),
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Demo(options) => demo::run(&options).map_err(Failure::runtime),
-    };
-    exit::code("culvert", result)
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(failure) => exit::code("culvert", Err(failure)),
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let well = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Demo(options) => demo::run(&options).map(well).map_err(Failure::runtime),
+        Command::Get(options) => running::to_the_end(get::run(&options))?.map(well).map_err(get_failed),
+    }
+}
+
+/// A column nobody knows was typed wrongly; all else has failed.
+fn get_failed(error: get::Error) -> Failure {
+    match error {
+        get::Error::NoColumn { .. } => Failure::usage(error),
+        get::Error::Node(_) | get::Error::Output(_) => Failure::runtime(error),
+    }
 }
 
 #[cfg(test)]
@@ -45,7 +70,12 @@ mod tests {
 
     #[test]
     fn what_is_unknown_or_missing_is_wrong_usage() {
-        for line in [&["culvert", "demo", "--kep"][..], &["culvert"], &["culvert", "dmeo"]] {
+        for line in [
+            &["culvert", "demo", "--kep"][..],
+            &["culvert"],
+            &["culvert", "dmeo"],
+            &["culvert", "get", "pdos"],
+        ] {
             assert_eq!(Arguments::try_parse_from(line).unwrap_err().exit_code(), 2, "{line:?}");
         }
     }
