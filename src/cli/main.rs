@@ -14,6 +14,7 @@ mod demo;
 mod get;
 mod output;
 mod running;
+mod why;
 
 #[cfg(test)]
 mod fake_node;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Options),
     /// List what a node knows: pods, connections, tunnels, certificates, the mesh
     Get(get::Options),
+    /// Say why a connection failed or would fail, decision by decision, and who or what is to blame
+    Why(why::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Demo(options) => demo::run(&options).map(well).map_err(Failure::runtime),
         Command::Get(options) => running::to_the_end(get::run(&options))?.map(well).map_err(get_failed),
+        Command::Why(options) => running::to_the_end(why::run(&options))?.map_err(Failure::runtime),
     }
 }
 
