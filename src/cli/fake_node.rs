@@ -21,6 +21,7 @@ pub(crate) struct FakeNode {
     pub(crate) address: SocketAddr,
     /// Where it listens as well.
     pub(crate) socket: PathBuf,
+    app: Router,
     asked: Arc<Mutex<Vec<String>>>,
     _servers: JoinSet<()>,
 }
@@ -45,15 +46,20 @@ impl FakeNode {
             std::env::temp_dir().join(format!("culvert-fake-{}-{}.sock", std::process::id(), address.port()));
         let unix = UnixListener::bind(&socket).unwrap();
         let mut servers = JoinSet::new();
-        let other = app.clone();
-        servers.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        servers.spawn(async move { axum::serve(unix, other).await.unwrap() });
-        Self { address, socket, asked, _servers: servers }
+        let (here, there) = (app.clone(), app.clone());
+        servers.spawn(async move { axum::serve(listener, here).await.unwrap() });
+        servers.spawn(async move { axum::serve(unix, there).await.unwrap() });
+        Self { address, socket, app, asked, _servers: servers }
     }
 
     /// How people name it.
     pub(crate) fn options(&self) -> NodeOptions {
         options(&self.address.to_string())
+    }
+
+    /// What it answers, to be served again.
+    pub(crate) fn app(&self) -> Router {
+        self.app.clone()
     }
 
     /// What it was asked so far.

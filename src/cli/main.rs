@@ -14,6 +14,7 @@ mod demo;
 mod get;
 mod output;
 mod running;
+mod top;
 mod why;
 
 #[cfg(test)]
@@ -35,6 +36,8 @@ enum Command {
     Get(get::Options),
     /// Say why a connection failed or would fail, decision by decision, and who or what is to blame
     Why(why::Options),
+    /// Watch a node at work: connections, throughput, refusals, certificates, tunnels
+    Top(top::Options),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Demo(options) => demo::run(&options).map(well).map_err(Failure::runtime),
         Command::Get(options) => running::to_the_end(get::run(&options))?.map(well).map_err(get_failed),
+        Command::Top(options) if options.is_once() => {
+            running::to_the_end(top::once(&options))?.map(well).map_err(Failure::runtime)
+        }
+        Command::Top(options) => top::run(&options).map(well).map_err(Failure::runtime),
         Command::Why(options) => running::to_the_end(why::run(&options))?.map_err(Failure::runtime),
     }
 }

@@ -12,7 +12,7 @@ mod screen;
 mod table;
 
 pub(crate) use screen::{Paint, Screen, Tone, clean, cut, width_of, wrapped};
-pub(crate) use table::{Cell, Heading, Table};
+pub(crate) use table::{Cell, Heading, Piece, Table};
 
 /// How a result is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]

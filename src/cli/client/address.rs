@@ -21,6 +21,15 @@ pub(crate) struct NodeOptions {
     pub(crate) cluster: ClusterOptions,
 }
 
+impl fmt::Display for NodeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kube_node {
+            Some(node) => write!(f, "node {node} of the cluster"),
+            None => self.node.fmt(f),
+        }
+    }
+}
+
 /// How a cluster is reached.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ClusterOptions {

@@ -12,7 +12,7 @@ mod pods;
 mod tunnels;
 
 pub(crate) use connections::{Ended, Recent};
-pub(crate) use ends::{called, caller};
+pub(crate) use ends::{called, caller, direction, protocol};
 pub(crate) use mesh::{Policy, Service, Workload};
 
 /// How long ago a moment was, in order of that; as it was written, when it is none.

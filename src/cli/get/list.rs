@@ -140,7 +140,7 @@ impl Listing<'_> {
         let all = self.format == Format::Wide;
         let meant = items.iter().map(|item| &item.meant);
         let screen = if all { Screen { width: None, ..*self.screen } } else { *self.screen };
-        table(meant, all, self.now).render(&screen, self.headers)
+        table(T::COLUMNS, meant, all, self.now).render(&screen, self.headers)
     }
 
     fn order<T: Listed>(&self) -> Result<Order<T>, Error> {
@@ -158,12 +158,13 @@ impl Listing<'_> {
 }
 
 /// Draws items as a table, with all columns or with the more important ones.
-pub(crate) fn table<'t, T: Listed>(
+pub(crate) fn table<'t, T: 'static>(
+    columns: &[Column<T>],
     items: impl IntoIterator<Item = &'t T>,
     all: bool,
     now: OffsetDateTime,
 ) -> Table {
-    let columns: Vec<_> = T::COLUMNS.iter().filter(|column| all || !column.wide).collect();
+    let columns: Vec<_> = columns.iter().filter(|column| all || !column.wide).collect();
     let row = |item: &T| columns.iter().map(|column| (column.cell)(item, now)).collect();
     Table {
         headings: columns.iter().map(|column| column.heading).collect(),

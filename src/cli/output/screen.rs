@@ -68,6 +68,11 @@ impl Paint {
         Self { colours }
     }
 
+    /// Whether it paints.
+    pub(crate) fn has_colours(self) -> bool {
+        self.colours
+    }
+
     /// Paints a text.
     pub(crate) fn tone(self, tone: Tone, text: &str) -> String {
         let code = match tone {
@@ -96,20 +101,27 @@ pub(crate) fn width_of(text: &str) -> usize {
     text.width()
 }
 
-/// Cuts a text that takes more places than there are, and shows that something is missing.
+/// Cuts a text that takes more places than there are, and shows that something is missing: at the end of a sentence, and in the
+/// middle of a name, whose end tells it from its like.
 pub(crate) fn cut(text: &str, places: usize) -> String {
     if width_of(text) <= places {
         return text.to_owned();
     }
-    let (mut taken, mut kept) = (1, String::new());
-    for c in text.chars() {
+    let left = places.saturating_sub(1);
+    let tail = if text.contains(' ') { 0 } else { left / 2 };
+    let head = upto(text.chars(), left - tail);
+    let tail: String = upto(text.chars().rev(), tail).chars().rev().collect();
+    format!("{head}…{tail}")
+}
+
+/// As many characters as have room.
+fn upto(characters: impl Iterator<Item = char>, places: usize) -> String {
+    let mut taken = 0;
+    let fits = |c: &char| {
         taken += c.width().unwrap_or(0);
-        if taken > places {
-            break;
-        }
-        kept.push(c);
-    }
-    kept + "…"
+        taken <= places
+    };
+    characters.take_while(fits).collect()
 }
 
 /// Breaks a text between words into lines of at most so many places; a longer word has a line of its own.
@@ -145,9 +157,11 @@ mod tests {
     #[test]
     fn a_cut_text_fits_and_says_that_it_is_cut() {
         assert_eq!(cut("payments", 8), "payments");
-        assert_eq!(cut("payments", 5), "paym…");
+        assert_eq!(cut("payments", 5), "pa…ts");
+        assert_eq!(cut("no payment", 5), "no p…");
+        assert_eq!(cut("spiffe://cluster.local/ns/shop/sa/web", 20), "spiffe://c…op/sa/web");
         assert_eq!(cut("東京都", 4), "東…");
-        assert_eq!(cut("x", 0), "…");
+        assert_eq!(cut("xy", 1), "…");
     }
 
     #[test]

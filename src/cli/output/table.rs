@@ -3,7 +3,6 @@
 //! Only the widest columns give way, and never below what makes them worth having.
 
 use std::cmp::Ordering;
-use std::fmt::Write as _;
 
 use super::{Screen, Tone, clean, cut, width_of};
 
@@ -38,6 +37,26 @@ pub(crate) struct Cell {
     pub(crate) key: Key,
     /// How it looks.
     pub(crate) tone: Tone,
+}
+
+/// A cell as it stands in its line.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    /// Spaces before it.
+    pub(crate) lead: String,
+    /// What can be seen of it.
+    pub(crate) text: String,
+    /// Spaces behind it.
+    pub(crate) trail: String,
+    /// How it looks.
+    pub(crate) tone: Tone,
+}
+
+impl Piece {
+    /// How many places it takes.
+    pub(crate) fn width(&self) -> usize {
+        width_of(&self.lead) + width_of(&self.text) + width_of(&self.trail)
+    }
 }
 
 /// What the order of cells depends on.
@@ -100,17 +119,24 @@ impl Cell {
 impl Table {
     /// Draws it.
     pub(crate) fn render(&self, screen: &Screen, headers: bool) -> String {
-        let widths = self.widths(screen.width, headers);
         let mut text = String::new();
-        if headers {
-            let titles: Vec<Cell> =
-                self.headings.iter().map(|it| Cell::text(it.title).in_tone(Tone::Strong)).collect();
-            self.line(&mut text, &titles, &widths, screen);
-        }
-        for row in &self.rows {
-            self.line(&mut text, row, &widths, screen);
+        for line in self.lines(screen.width, headers) {
+            for piece in line {
+                text.push_str(&piece.lead);
+                text.push_str(&screen.paint.tone(piece.tone, &piece.text));
+                text.push_str(&piece.trail);
+            }
+            text.push('\n');
         }
         text
+    }
+
+    /// Its lines in pieces, for whoever paints by other means: the heading first, if there are headers.
+    pub(crate) fn lines(&self, width: Option<usize>, headers: bool) -> Vec<Vec<Piece>> {
+        let widths = self.widths(width, headers);
+        let title = |heading: &Heading| Cell::text(heading.title).in_tone(Tone::Strong);
+        let titles: Option<Vec<Cell>> = headers.then(|| self.headings.iter().map(title).collect());
+        titles.iter().chain(&self.rows).map(|cells| self.line(cells, &widths)).collect()
     }
 
     fn widths(&self, limit: Option<usize>, headers: bool) -> Vec<usize> {
@@ -121,40 +147,38 @@ impl Table {
         };
         let mut widths: Vec<usize> = self.headings.iter().enumerate().map(of_column).collect();
         if let Some(limit) = limit {
-            fit(&mut widths, limit);
+            let floor = |heading: &Heading| NARROWEST.max(if headers { width_of(heading.title) } else { 0 });
+            fit(&mut widths, &self.headings.iter().map(floor).collect::<Vec<_>>(), limit);
         }
         widths
     }
 
-    fn line(&self, text: &mut String, cells: &[Cell], widths: &[usize], screen: &Screen) {
+    fn line(&self, cells: &[Cell], widths: &[usize]) -> Vec<Piece> {
         let last = widths.len().saturating_sub(1);
-        for (column, ((cell, heading), width)) in cells.iter().zip(&self.headings).zip(widths).enumerate() {
-            let shown = cut(&cell.text, *width);
-            let padding = " ".repeat(width - width_of(&shown).min(*width));
-            let shown = screen.paint.tone(cell.tone, &shown);
+        let columns = cells.iter().zip(&self.headings).zip(widths).enumerate();
+        let piece = |(column, ((cell, heading), width)): (usize, ((&Cell, &Heading), &usize))| {
+            let text = cut(&cell.text, *width);
+            let padding = " ".repeat(width - width_of(&text).min(*width));
             let gap = if column == 0 { "" } else { GAP };
-            // Writing to a String cannot fail.
-            let _ = match (heading.right, column == last) {
-                (true, _) => write!(text, "{gap}{padding}{shown}"),
-                (false, true) => write!(text, "{gap}{shown}"),
-                (false, false) => write!(text, "{gap}{shown}{padding}"),
+            let (lead, trail) = match (heading.right, column == last) {
+                (true, _) => (format!("{gap}{padding}"), String::new()),
+                (false, true) => (gap.to_owned(), String::new()),
+                (false, false) => (gap.to_owned(), padding),
             };
-        }
-        text.push('\n');
+            Piece { lead, text, trail, tone: cell.tone }
+        };
+        columns.map(piece).collect()
     }
 }
 
-/// Takes places from the widest columns until the line fits, or nothing more can be taken.
-fn fit(widths: &mut [usize], limit: usize) {
+/// Takes places from the widest columns until the line fits, or no column is above its floor.
+fn fit(widths: &mut [usize], floors: &[usize], limit: usize) {
     let gaps = GAP.len() * widths.len().saturating_sub(1);
-    loop {
-        let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
-        let Some(widest) = widths.iter_mut().max_by_key(|width| **width) else {
+    while widths.iter().sum::<usize>() + gaps > limit {
+        let above = widths.iter_mut().zip(floors).filter(|(width, floor)| **width > **floor);
+        let Some((widest, _)) = above.max_by_key(|(width, _)| **width) else {
             return;
         };
-        if excess == 0 || *widest <= NARROWEST {
-            return;
-        }
         *widest -= 1;
     }
 }
@@ -193,7 +217,7 @@ a-name-that-is-longer-than-most-are     3  the namespace\\nis gone
         let expected = "\
 NAME              OPEN  REASON
 web-1               12  -
-a-name-that-is-…     3  the namespace\\n…
+a-name-t…ost-are     3  the namespace\\n…
 ";
         assert_eq!(table().render(&screen, true), expected);
     }

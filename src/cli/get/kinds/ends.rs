@@ -34,14 +34,16 @@ pub(super) fn pod(pod: &PodRef) -> String {
     format!("{}/{}", pod.namespace, pod.name)
 }
 
-pub(super) fn direction(direction: Direction) -> &'static str {
+/// Which way, seen from the pod of the node.
+pub(crate) fn direction(direction: Direction) -> &'static str {
     match direction {
         Direction::Outbound => "out",
         Direction::Inbound => "in",
     }
 }
 
-pub(super) fn protocol(protocol: Protocol) -> &'static str {
+/// How it travels.
+pub(crate) fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Hbone => "hbone",
