@@ -6,13 +6,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use culvert_process::exit::{self, Failure};
 
 mod client;
 mod demo;
 mod get;
 mod output;
+mod paper;
 mod running;
 mod top;
 mod why;
@@ -38,6 +39,10 @@ enum Command {
     Why(why::Options),
     /// Watch a node at work: connections, throughput, refusals, certificates, tunnels
     Top(top::Options),
+    /// Print what a shell needs to complete this command line
+    Completions(paper::CompletionsOptions),
+    /// Print or write the manual pages
+    Man(paper::ManOptions),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +61,13 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             running::to_the_end(top::once(&options))?.map(well).map_err(Failure::runtime)
         }
         Command::Top(options) => top::run(&options).map(well).map_err(Failure::runtime),
+        Command::Completions(options) => {
+            paper::complete(options, Arguments::command());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(options) => {
+            paper::man(&options, Arguments::command()).map(well).map_err(Failure::runtime)
+        }
         Command::Why(options) => running::to_the_end(why::run(&options))?.map_err(Failure::runtime),
     }
 }
@@ -70,8 +82,6 @@ fn get_failed(error: get::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

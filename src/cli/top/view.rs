@@ -81,7 +81,7 @@ fn header(state: &State, now: OffsetDateTime, ink: Ink) -> Line<'static> {
     let (ready, tone) = if node.ready { ("ready", Tone::Good) } else { ("not ready", Tone::Bad) };
     let up = human::seconds_since(&node.started, now).map_or_else(|| "-".to_owned(), human::ago);
     let counts =
-        format!("  up {up}  {} pods  {} connections  {} tunnels", node.pods, node.open, node.tunnels);
+        format!("  up {up}  pods {}  connections {}  tunnels {}", node.pods, node.open, node.tunnels);
     Line::from(vec![ink.span(Tone::Strong, name), Span::raw("  "), ink.span(tone, ready), Span::raw(counts)])
 }
 
