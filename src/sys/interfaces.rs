@@ -43,6 +43,34 @@ pub fn addresses(netns: &Netns) -> io::Result<Addresses> {
     Ok(Addresses { socket, buffer: vec![0; PACKET], read: VecDeque::new(), finished: false })
 }
 
+/// Brings the loopback interface of a namespace up, which is down in a new one.
+///
+/// # Errors
+/// When the namespace cannot be entered, or without `CAP_NET_ADMIN` in it.
+pub fn raise_loopback(netns: &Netns) -> io::Result<()> {
+    let open = || Socket::new(Domain::from(NETLINK), Type::RAW, Some(Protocol::from(ROUTE)));
+    let mut socket = netns.run(open)??;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &nix::sys::socket::NetlinkAddr::new(0, 0))?;
+    socket.send(&raise(LOOPBACK))?;
+    let mut answer = [0; 4096];
+    let length = socket.read(&mut answer).map_err(named)?;
+    let refused = refusal(&answer[..length]);
+    if refused.raw_os_error() == Some(0) { Ok(()) } else { Err(refused) }
+}
+
+/// A `nlmsghdr` and an `ifinfomsg`: family, type, index, flags, and which flags to change.
+fn raise(index: u32) -> Vec<u8> {
+    let mut message = Vec::with_capacity(LINK_REQUEST);
+    message.extend((LINK_REQUEST as u32).to_ne_bytes());
+    message.extend(SET_LINK.to_ne_bytes());
+    message.extend((REQUEST | ACKNOWLEDGE).to_ne_bytes());
+    message.extend([0; 12]);
+    message.extend(index.to_ne_bytes());
+    message.extend([UP.to_ne_bytes(), UP.to_ne_bytes()].concat());
+    message
+}
+
 impl Iterator for Addresses {
     type Item = io::Result<IpAddr>;
 
@@ -93,7 +121,9 @@ const DONE: u16 = 3;
 const OVERRUN: u16 = 4;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
+const SET_LINK: u16 = 16;
 const REQUEST: u16 = 0x1;
+const ACKNOWLEDGE: u16 = 0x4;
 const INTERRUPTED: u16 = 0x10;
 const DUMP: u16 = 0x300;
 const ADDRESS: u16 = 1;
@@ -103,6 +133,11 @@ const SCOPE_LINK: u8 = 253;
 /// Length of the header of a netlink message, and with that of the fixed part of an address message behind it.
 const HEADER: usize = 16;
 const HEADERS: usize = 24;
+/// With an `ifinfomsg` behind the header.
+const LINK_REQUEST: usize = HEADER + 16;
+/// Every namespace numbers its loopback interface so.
+const LOOPBACK: u32 = 1;
+const UP: u32 = nix::libc::IFF_UP as u32;
 
 /// The message that asks for all addresses of all interfaces and families.
 fn request() -> [u8; HEADERS] {
@@ -211,6 +246,18 @@ mod tests {
         ip_in(&other, "address add 192.0.2.8/24 dev lo");
         assert_eq!(listed(&netns), ["192.0.2.7", "192.0.2.9", "2001:db8::7"]);
         assert_eq!(listed(&other), ["192.0.2.8"]);
+    }
+
+    #[test]
+    fn the_loopback_interface_of_a_new_namespace_can_be_used_once_it_is_up() {
+        let netns = Netns::create().unwrap();
+        let listener = netns.run(|| std::net::TcpListener::bind("127.0.0.1:80")).unwrap().unwrap();
+        let connect = || netns.run(|| std::net::TcpStream::connect("127.0.0.1:80")).unwrap();
+        assert!(connect().is_err());
+        raise_loopback(&netns).unwrap();
+        connect().unwrap();
+        raise_loopback(&netns).unwrap();
+        drop(listener);
     }
 
     #[test]

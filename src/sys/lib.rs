@@ -15,7 +15,8 @@
 //! - [`ethernet`]: interfaces whose wire is a descriptor
 //! - [`sockets`]: who listens, and who has a port
 //! - [`xtables`]: reading the tables of the legacy packet filters
-//! - [`interfaces`]: the addresses of a namespace
+//! - [`interfaces`]: the addresses of a namespace; bringing up a new one's loopback interface
+//! - [`clock`]: whether somebody keeps the clock right
 //! - [`process`]: what other processes are, by `/proc`
 //! - [`priority`]: threads that give way
 //! - [`sampler`]: what this process spends its time with
@@ -23,6 +24,7 @@
 //! - [`limits`]: open-file limits and start-up privilege checks
 
 pub mod child;
+pub mod clock;
 pub mod conntrack;
 pub mod ethernet;
 pub mod heap;

@@ -19,6 +19,8 @@ pub struct Socket {
     pub state: u8,
     /// Whether some process has it open.
     pub is_held: bool,
+    /// The number by which `/proc/PID/fd` names it; 0 when nobody has it open.
+    pub inode: u32,
 }
 
 /// TCP states, as far as anybody asks for them (`tcp_states.h`).
@@ -162,7 +164,7 @@ fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 fn socket(body: &[u8]) -> Option<Socket> {
     let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
     let inode = u32::from_ne_bytes(body.get(68..72)?.try_into().ok()?);
-    Some(Socket { port, state: *body.get(1)?, is_held: inode != 0 })
+    Some(Socket { port, state: *body.get(1)?, is_held: inode != 0, inode })
 }
 
 fn failure(body: &[u8]) -> io::Error {
@@ -198,7 +200,8 @@ fn listed(line: &str) -> Option<Socket> {
     let mut words = line.split_whitespace().skip(1);
     let (_, port) = words.next()?.rsplit_once(':')?;
     let state = u8::from_str_radix(words.nth(1)?, 16).ok()?;
-    Some(Socket { port: u16::from_str_radix(port, 16).ok()?, state, is_held: words.nth(5)? != "0" })
+    let inode = words.nth(5)?.parse().ok()?;
+    Some(Socket { port: u16::from_str_radix(port, 16).ok()?, state, is_held: inode != 0, inode })
 }
 
 const SOCK_DIAG: i32 = nix::libc::NETLINK_SOCK_DIAG;
@@ -279,7 +282,7 @@ mod tests {
             let (mut asked, mut all) = (Vec::new(), Vec::new());
             ask(&netns, question, |socket| asked.push(socket)).unwrap();
             list(&netns, question, |socket| all.push(socket)).unwrap();
-            let key = |socket: &Socket| (socket.state, socket.is_held);
+            let key = |socket: &Socket| (socket.state, socket.inode);
             asked.sort_by_key(key);
             all.sort_by_key(key);
             assert_eq!(asked, all, "{protocol} {port}");

@@ -204,6 +204,20 @@ pub fn original_destination(socket: &impl AsFd) -> Option<SocketAddr> {
     found.as_socket().map(canonical)
 }
 
+/// Checks that the kernel can tell where redirected connections were going, by asking it about one that was not redirected.
+///
+/// # Errors
+/// The kernel's answer when it cannot (`ENOPROTOOPT` without connection tracking for that IP version).
+pub fn can_tell_original_destination(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let asked =
+        if stream.local_addr()?.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    match asked {
+        Err(error) if error.raw_os_error() != Some(nix::libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Whether an address belongs to the namespace of the calling thread. Asks the kernel by binding a datagram socket:
 /// that needs no privilege, sends nothing, and sees all addresses of all interfaces.
 #[must_use]
