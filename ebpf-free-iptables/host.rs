@@ -86,6 +86,15 @@ impl HostProbes {
         Ok(Self { iptables: iptables.for_host(), ipset: Ipset::find(&search.directories)?, disguise })
     }
 
+    /// The same for a namespace that nobody else programs, such as one that was made to try things out in: no turns are taken
+    /// with the machine's other programs.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_trial(iptables: Iptables, search: &Search, disguise: Disguise) -> Result<Self, HostError> {
+        Ok(Self { iptables, ipset: Ipset::find(&search.directories)?, disguise })
+    }
+
     /// Brings the namespace to these pods and no others. Doing it again changes nothing.
     ///
     /// Addresses whose comment in the set cannot be a UID are somebody else's, and stay.
