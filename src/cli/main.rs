@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use culvert_process::exit::{self, Failure};
 
+mod check;
 mod client;
 mod demo;
 mod get;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Show the mesh at work on this machine: two nodes and four pods out of network namespaces (needs root)
     Demo(demo::Options),
+    /// Look at this host, change nothing, and say what will be trouble
+    Check(Box<check::Options>),
     /// List what a node knows: pods, connections, tunnels, certificates, the mesh
     Get(get::Options),
     /// Say why a connection failed or would fail, decision by decision, and who or what is to blame
@@ -56,6 +59,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     let well = |()| ExitCode::SUCCESS;
     match command {
         Command::Demo(options) => demo::run(&options).map(well).map_err(Failure::runtime),
+        Command::Check(options) => check::run(&options).map(well),
         Command::Get(options) => running::to_the_end(get::run(&options))?.map(well).map_err(get_failed),
         Command::Top(options) if options.is_once() => {
             running::to_the_end(top::once(&options))?.map(well).map_err(Failure::runtime)
