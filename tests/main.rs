@@ -28,6 +28,8 @@ mod bad_input_is_explained;
 #[cfg(test)]
 mod certificates_never_lapse;
 #[cfg(test)]
+mod check_predicts_trouble;
+#[cfg(test)]
 mod client_address_survives;
 #[cfg(test)]
 mod connections_do_not_mix;

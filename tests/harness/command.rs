@@ -26,7 +26,7 @@ pub(crate) fn run_in(netns: &Netns, words: &[&str]) -> Result<String, String> {
 
 /// Runs a program in a namespace, whatever comes of it.
 #[track_caller]
-pub(super) fn output_in(netns: &Netns, words: &[&str]) -> Output {
+pub(crate) fn output_in(netns: &Netns, words: &[&str]) -> Output {
     let mut command = Command::new("timeout");
     command.arg(PATIENCE).args(words);
     start_in(&mut command, netns).unwrap();

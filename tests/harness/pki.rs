@@ -81,14 +81,27 @@ impl Issuer {
         self.owned(SanType::IpAddress(ip))
     }
 
+    /// A certificate of a server, for this name or address and time.
+    pub(crate) fn server_named(&self, host: &str, life: Life) -> Owned {
+        let name = match host.parse() {
+            Ok(ip) => SanType::IpAddress(ip),
+            Err(_) => SanType::DnsName(host.try_into().unwrap()),
+        };
+        self.owned_for(name, life)
+    }
+
     /// A certificate of a workload.
     pub(crate) fn workload(&self, identity: &str) -> Owned {
         self.owned(uri(identity))
     }
 
     fn owned(&self, name: SanType) -> Owned {
+        self.owned_for(name, Life::of(DAY))
+    }
+
+    fn owned_for(&self, name: SanType, life: Life) -> Owned {
         let key = KeyPair::generate().unwrap();
-        let signed = self.sign(name, Life::of(DAY), &key);
+        let signed = self.sign(name, life, &key);
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Owned { chain: [vec![signed.der], self.between.clone()].concat(), key, serial: signed.serial }
     }
