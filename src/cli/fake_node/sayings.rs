@@ -100,6 +100,7 @@ pub(crate) fn pods() -> Vec<Pod> {
         state: PodState::Up,
         reason: None,
         since: "2026-03-01T11:00:00Z".into(),
+        next_try: None,
         open: 2,
         connections: 1234,
         refused: 3,

@@ -7,7 +7,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use culvert_core::identity::SpiffeId;
 use culvert_core::service::Service;
 use culvert_core::workload::{Name, Template, Workload};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use culvert_metrics::{Metrics, Settings};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -104,9 +104,18 @@ impl Bench {
         let pod = Pod::of(&state.ledger(), "shop", "web-1");
         let identities = Identities::new(TestAuthority::new("root"), Trust::default());
         let mesh = crate::mesh::tests::fixed("workloads: []").unwrap();
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let metrics = Metrics::new(Settings::default());
         let revocation = Revocation::off();
-        let shown = super::super::Sources { state: state.clone(), identities, revocation, mesh, metrics };
+        let shown = super::super::Sources {
+            state: state.clone(),
+            identities,
+            revocation,
+            mesh,
+            settings: Default::default(),
+            static_config: None,
+            istio_version: "unknown".into(),
+            metrics,
+        };
         let router = router(Sources::new(&shown));
         Self { state, pod, router }
     }
