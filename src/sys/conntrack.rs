@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd as _;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::netlink::{self, ERROR, Message, REQUEST};
 use crate::tcp::canonical;
 
 /// The connection tracking of one network namespace.
@@ -81,10 +82,7 @@ const LONGEST_ANSWER: usize = 4096;
 // linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h
 const GET: u16 = 0x0101;
 const NEW: u16 = 0x0100;
-const ERROR: u16 = 2;
-const IS_REQUEST: u16 = 1;
 const NESTED: u16 = 0x8000;
-const KIND: u16 = 0x3fff;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const TUPLE_IP: u16 = 1;
@@ -100,18 +98,14 @@ const UDP: u8 = 17;
 const INET: u8 = 2;
 const INET6: u8 = 10;
 
-/// Length of the header of a netlink message, and with that of a netfilter message behind it.
-const HEADER: usize = 16;
-const HEADERS: usize = 20;
+/// Length of the fixed part of a netfilter message.
+const FIXED: usize = 4;
 
 /// The message that asks for the entry whose replies go from `source` to `destination`.
 fn request(sequence: u32, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     let family = if source.is_ipv4() { INET } else { INET6 };
-    let mut message = vec![0; 4];
-    message.extend(GET.to_ne_bytes());
-    message.extend(IS_REQUEST.to_ne_bytes());
-    message.extend(sequence.to_ne_bytes());
-    message.extend([0; 4]);
+    // The length follows.
+    let mut message = netlink::header(0, GET, REQUEST, sequence).to_vec();
     message.extend([family, 0, 0, 0]);
     attribute(&mut message, TUPLE_REPLY | NESTED, |tuple| {
         attribute(tuple, TUPLE_IP | NESTED, |addresses| {
@@ -162,14 +156,13 @@ enum Answer<'a> {
 impl<'a> Answer<'a> {
     /// Reads a message, and the number of the request it answers.
     fn read(message: &'a [u8]) -> Option<(u32, Self)> {
-        let number = |at: usize| Some(u32::from_ne_bytes(message.get(at..at + 4)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
-        let answer = match kind {
-            NEW => Self::Entry(message.get(HEADERS..)?),
-            ERROR => Self::Error(number(HEADER)?.cast_signed()),
+        let (message, _) = Message::split(message)?;
+        let answer = match message.kind {
+            NEW => Self::Entry(message.body.get(FIXED..)?),
+            ERROR => Self::Error(message.code()?),
             _ => return None,
         };
-        Some((number(8)?, answer))
+        Some((message.sequence, answer))
     }
 
     fn destination(self) -> io::Result<Option<SocketAddr>> {
@@ -182,30 +175,19 @@ impl<'a> Answer<'a> {
 }
 
 fn destination(entry: &[u8]) -> Option<SocketAddr> {
-    let tuple = find(entry, TUPLE_ORIGINAL)?;
-    let addresses = find(tuple, TUPLE_IP)?;
-    let v4 = || Some(IpAddr::from(<[u8; 4]>::try_from(find(addresses, V4_DESTINATION)?).ok()?));
-    let v6 = || Some(IpAddr::from(<[u8; 16]>::try_from(find(addresses, V6_DESTINATION)?).ok()?));
-    let port = find(find(tuple, TUPLE_PROTOCOL)?, DESTINATION_PORT)?;
+    let tuple = netlink::attribute(entry, TUPLE_ORIGINAL)?;
+    let addresses = netlink::attribute(tuple, TUPLE_IP)?;
+    let v4 = || Some(IpAddr::from(<[u8; 4]>::try_from(netlink::attribute(addresses, V4_DESTINATION)?).ok()?));
+    let v6 =
+        || Some(IpAddr::from(<[u8; 16]>::try_from(netlink::attribute(addresses, V6_DESTINATION)?).ok()?));
+    let port = netlink::attribute(netlink::attribute(tuple, TUPLE_PROTOCOL)?, DESTINATION_PORT)?;
     Some(SocketAddr::new(v4().or_else(v6)?, u16::from_be_bytes(port.try_into().ok()?)))
-}
-
-/// The content of the first attribute of a kind.
-fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let number = |at: usize| Some(u16::from_ne_bytes(attributes.get(at..at + 2)?.try_into().ok()?));
-        let (length, kind) = (usize::from(number(0)?), number(2)?);
-        let content = attributes.get(4..length)?;
-        if kind & KIND == wanted {
-            return Some(content);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::HEADER;
     use crate::netns::Netns;
 
     #[test]
@@ -235,18 +217,12 @@ mod tests {
             // The tuple of a request is that of an answer, but for its kind.
             let mut entry = Vec::new();
             value(&mut entry, TUPLE_REPLY, b"odd");
-            let original = find(&asked[HEADERS..], TUPLE_REPLY).unwrap();
+            let original = netlink::attribute(&asked[HEADER + FIXED..], TUPLE_REPLY).unwrap();
             value(&mut entry, TUPLE_ORIGINAL | NESTED, original);
             assert_eq!(super::destination(&entry), Some(wanted));
             for cut in 0..entry.len() - 4 {
                 assert_eq!(super::destination(&entry[..cut]), None, "cut to {cut}");
             }
         }
-    }
-
-    #[test]
-    fn an_attribute_that_says_it_has_no_length_ends_the_search() {
-        assert_eq!(find(&[0, 0, 1, 0, 0, 0, 0, 0], 1), None);
-        assert_eq!(find(&[], 1), None);
     }
 }

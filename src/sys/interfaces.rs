@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::netlink::{self, DONE, DUMP, ERROR, HEADER, INTERRUPTED, Message, OVERRUN, REQUEST, attribute};
 use crate::netns::Netns;
 
 /// How long the kernel may take for one packet of answers. It has them ready when the request has been sent.
@@ -55,17 +56,14 @@ pub fn raise_loopback(netns: &Netns) -> io::Result<()> {
     socket.send(&raise(LOOPBACK))?;
     let mut answer = [0; 4096];
     let length = socket.read(&mut answer).map_err(named)?;
-    let refused = refusal(&answer[..length]);
-    if refused.raw_os_error() == Some(0) { Ok(()) } else { Err(refused) }
+    let (answer, _) = Message::split(&answer[..length]).ok_or(io::ErrorKind::InvalidData)?;
+    if answer.kind == ERROR && answer.code() == Some(0) { Ok(()) } else { Err(answer.failure()) }
 }
 
 /// A `nlmsghdr` and an `ifinfomsg`: family, type, index, flags, and which flags to change.
 fn raise(index: u32) -> Vec<u8> {
-    let mut message = Vec::with_capacity(LINK_REQUEST);
-    message.extend((LINK_REQUEST as u32).to_ne_bytes());
-    message.extend(SET_LINK.to_ne_bytes());
-    message.extend((REQUEST | ACKNOWLEDGE).to_ne_bytes());
-    message.extend([0; 12]);
+    let mut message = netlink::header(LINK_REQUEST, SET_LINK, REQUEST | ACKNOWLEDGE, 0).to_vec();
+    message.extend([0; 4]);
     message.extend(index.to_ne_bytes());
     message.extend([UP.to_ne_bytes(), UP.to_ne_bytes()].concat());
     message
@@ -93,9 +91,9 @@ impl Addresses {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         while !packet.is_empty() {
-            let (message, rest) = split(packet, HEADER).ok_or(io::ErrorKind::InvalidData)?;
+            let (message, rest) = Message::split(packet).ok_or(io::ErrorKind::InvalidData)?;
             packet = rest;
-            match Answer::of(message)? {
+            match Answer::of(&message)? {
                 Answer::Address(address) => self.read.extend(address),
                 Answer::End => self.finished = true,
             }
@@ -115,24 +113,17 @@ fn named(error: io::Error) -> io::Error {
 const NETLINK: i32 = nix::libc::AF_NETLINK;
 const ROUTE: i32 = nix::libc::NETLINK_ROUTE;
 
-// linux/netlink.h, linux/rtnetlink.h and linux/if_addr.h
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-const OVERRUN: u16 = 4;
+// linux/rtnetlink.h and linux/if_addr.h
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const SET_LINK: u16 = 16;
-const REQUEST: u16 = 0x1;
 const ACKNOWLEDGE: u16 = 0x4;
-const INTERRUPTED: u16 = 0x10;
-const DUMP: u16 = 0x300;
 const ADDRESS: u16 = 1;
 const LOCAL: u16 = 2;
 const SCOPE_LINK: u8 = 253;
 
-/// Length of the header of a netlink message, and with that of the fixed part of an address message behind it.
-const HEADER: usize = 16;
-const HEADERS: usize = 24;
+/// Length of the fixed part of an address message.
+const FIXED: usize = 8;
 /// With an `ifinfomsg` behind the header.
 const LINK_REQUEST: usize = HEADER + 16;
 /// Every namespace numbers its loopback interface so.
@@ -140,11 +131,9 @@ const LOOPBACK: u32 = 1;
 const UP: u32 = nix::libc::IFF_UP as u32;
 
 /// The message that asks for all addresses of all interfaces and families.
-fn request() -> [u8; HEADERS] {
-    let mut message = [0; HEADERS];
-    message[0] = HEADERS as u8;
-    message[4..6].copy_from_slice(&GET_ADDRESS.to_ne_bytes());
-    message[6..8].copy_from_slice(&(REQUEST | DUMP).to_ne_bytes());
+fn request() -> Vec<u8> {
+    let mut message = netlink::header(HEADER + FIXED, GET_ADDRESS, REQUEST | DUMP, 0).to_vec();
+    message.extend([0; FIXED]);
     message
 }
 
@@ -157,33 +146,25 @@ enum Answer {
 }
 
 impl Answer {
-    fn of(message: &[u8]) -> io::Result<Self> {
-        let (kind, flags) = (number(message, 4), number(message, 6));
-        if flags.is_some_and(|flags| flags & INTERRUPTED != 0) {
+    fn of(message: &Message<'_>) -> io::Result<Self> {
+        if message.flags & INTERRUPTED != 0 {
             return Err(io::Error::other("the addresses changed while they were being listed"));
         }
-        match kind {
-            Some(NEW_ADDRESS) => Ok(Self::Address(reachable(message))),
-            Some(DONE) => Ok(Self::End),
-            Some(ERROR) => Err(refusal(message)),
-            Some(OVERRUN) => Err(io::Error::other("the kernel lost an answer")),
+        match message.kind {
+            NEW_ADDRESS => Ok(Self::Address(reachable(message.body))),
+            DONE => Ok(Self::End),
+            ERROR => Err(message.failure()),
+            OVERRUN => Err(io::Error::other("the kernel lost an answer")),
             _ => Ok(Self::Address(None)),
         }
     }
 }
 
-fn refusal(message: &[u8]) -> io::Error {
-    let code = message.get(HEADER..HEADER + 4).and_then(|code| code.try_into().ok());
-    code.map_or(io::ErrorKind::InvalidData.into(), |code| {
-        io::Error::from_raw_os_error(i32::from_ne_bytes(code).wrapping_neg())
-    })
-}
-
 fn reachable(message: &[u8]) -> Option<IpAddr> {
-    let scope = *message.get(HEADER + 3)?;
-    let attributes = message.get(HEADERS..)?;
+    let scope = *message.get(3)?;
+    let attributes = message.get(FIXED..)?;
     // Between two points, ADDRESS is that of the other end.
-    let address = ip(find(attributes, LOCAL).or_else(|| find(attributes, ADDRESS))?)?;
+    let address = ip(attribute(attributes, LOCAL).or_else(|| attribute(attributes, ADDRESS))?)?;
     let local = address.is_loopback() || address.is_unspecified() || address.is_multicast();
     (scope < SCOPE_LINK && !local).then_some(address)
 }
@@ -191,30 +172,6 @@ fn reachable(message: &[u8]) -> Option<IpAddr> {
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-/// Takes the first message off, and the padding behind it.
-fn split(packet: &[u8], least: usize) -> Option<(&[u8], &[u8])> {
-    let length = u32::from_ne_bytes(packet.get(..4)?.try_into().ok()?);
-    let length = usize::try_from(length).ok().filter(|length| *length >= least)?;
-    let message = packet.get(..length)?;
-    Some((message, packet.get(length.next_multiple_of(4)..).unwrap_or_default()))
-}
-
-/// The content of the first attribute of a kind.
-fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let (length, kind) = (usize::from(number(attributes, 0)?), number(attributes, 2)?);
-        let content = attributes.get(4..length)?;
-        if kind == wanted {
-            return Some(content);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 #[cfg(test)]
@@ -273,32 +230,21 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_cut_off_names_no_address() {
-        let mut message = vec![0; HEADERS];
-        message[4..6].copy_from_slice(&NEW_ADDRESS.to_ne_bytes());
-        message.extend(8u16.to_ne_bytes());
-        message.extend(LOCAL.to_ne_bytes());
-        message.extend([192, 0, 2, 7]);
-        assert_eq!(Answer::of(&message).unwrap(), Answer::Address(Some([192, 0, 2, 7].into())));
-        for cut in 6..message.len() {
-            assert_eq!(Answer::of(&message[..cut]).unwrap(), Answer::Address(None), "cut to {cut}");
+        let mut body = vec![0; FIXED];
+        body.extend(8u16.to_ne_bytes());
+        body.extend(LOCAL.to_ne_bytes());
+        body.extend([192, 0, 2, 7]);
+        let of = |body| Answer::of(&Message { kind: NEW_ADDRESS, flags: 0, sequence: 0, body }).unwrap();
+        assert_eq!(of(&body), Answer::Address(Some([192, 0, 2, 7].into())));
+        for cut in 0..body.len() {
+            assert_eq!(of(&body[..cut]), Answer::Address(None), "cut to {cut}");
         }
     }
 
     #[test]
     fn a_list_that_changed_under_way_is_not_taken_for_whole() {
-        let mut message = [0; HEADERS];
-        message[4..6].copy_from_slice(&DONE.to_ne_bytes());
+        let message = Message { kind: DONE, flags: 0, sequence: 0, body: &[] };
         assert_eq!(Answer::of(&message).unwrap(), Answer::End);
-        message[6..8].copy_from_slice(&INTERRUPTED.to_ne_bytes());
-        assert!(Answer::of(&message).is_err());
-    }
-
-    #[test]
-    fn a_message_that_claims_less_than_its_header_is_refused() {
-        for length in [0, 4, 15, 17] {
-            let mut packet = [0; HEADER];
-            packet[0] = length;
-            assert_eq!(split(&packet, HEADER), None, "{length}");
-        }
+        assert!(Answer::of(&Message { flags: INTERRUPTED, ..message }).is_err());
     }
 }

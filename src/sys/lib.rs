@@ -13,7 +13,7 @@
 //! - [`child`]: processes that start in a namespace and die with their parent
 //! - [`tap`]: reading every packet of an interface
 //! - [`ethernet`]: interfaces whose wire is a descriptor
-//! - [`sockets`]: who listens, and who has a port
+//! - [`sockets`]: who listens, who has a port, and how connections fare
 //! - [`xtables`]: reading the tables of the legacy packet filters
 //! - [`interfaces`]: the addresses of a namespace; bringing up a new one's loopback interface
 //! - [`clock`]: whether somebody keeps the clock right
@@ -30,6 +30,7 @@ pub mod ethernet;
 pub mod heap;
 pub mod interfaces;
 pub mod limits;
+mod netlink;
 pub mod netns;
 pub mod priority;
 pub mod process;

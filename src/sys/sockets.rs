@@ -3,12 +3,18 @@
 //! The kernel looks through what is asked for alone: listeners, or one port. `/proc/net/tcp` and `udp` list all there is, and
 //! whoever may make sockets in the namespace decides how long that takes.
 
+mod connections;
+
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
+use std::ops::ControlFlow;
 
 use socket2::{Domain, Protocol, Socket as Netlink, Type};
 
+use crate::netlink::{self, DONE, DUMP, ERROR, HEADER, Message, REQUEST};
 use crate::netns::Netns;
+
+pub use connections::{Connection, connections};
 
 /// One socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub mod state {
     pub const TIME_WAIT: u8 = 6;
     /// The other ended first, and waits to hear that this end has ended too.
     pub const LAST_ACK: u8 = 9;
+    /// The other has ended, and this end may still speak.
+    pub const CLOSE_WAIT: u8 = 8;
     /// Not connected, perhaps bound.
     pub const CLOSE: u8 = 7;
     /// Waiting for clients.
@@ -104,8 +112,11 @@ fn ask(netns: &Netns, question: Question, mut take: impl FnMut(Socket)) -> io::R
 
 fn dump(netlink: &mut Netlink, question: Question, found: &mut Vec<Socket>) -> io::Result<()> {
     for family in [INET, INET6] {
-        netlink.send(&request(family, question))?;
-        collect(netlink, &mut |socket| found.push(socket))?;
+        netlink.send(&request(family, question, 0))?;
+        collect(netlink, |body| {
+            found.extend(socket(body));
+            ControlFlow::Continue(())
+        })?;
     }
     Ok(())
 }
@@ -115,18 +126,23 @@ fn open() -> io::Result<Netlink> {
     Netlink::new(Domain::from(nix::libc::AF_NETLINK), kind, Some(Protocol::from(SOCK_DIAG)))
 }
 
-/// Reads answers until the kernel says that these were all. It has them ready: a dump is made as it is read.
-fn collect(netlink: &mut Netlink, take: &mut impl FnMut(Socket)) -> io::Result<()> {
+/// Reads answers until the kernel says that these were all, or nobody wants more. It has them ready: a dump is made as it is read.
+fn collect(netlink: &mut Netlink, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<()> {
     let mut buffer = vec![0; ANSWERS];
     loop {
         let length = netlink.read(&mut buffer)?;
         let mut rest = &buffer[..length];
-        while let Some((kind, body, next)) = message(rest) {
-            match kind {
+        while let Some((message, next)) = Message::split(rest) {
+            match message.kind {
                 // With the error that has ended the dump, if one has.
-                DONE => return code(body).filter(|code| *code < 0).map_or(Ok(()), |_| Err(failure(body))),
-                ERROR => return Err(failure(body)),
-                _ => socket(body).into_iter().for_each(&mut *take),
+                DONE if message.code().is_some_and(|code| code < 0) => return Err(message.failure()),
+                DONE => return Ok(()),
+                ERROR => return Err(message.failure()),
+                _ => {
+                    if take(message.body).is_break() {
+                        return Ok(());
+                    }
+                }
             }
             rest = next;
         }
@@ -136,27 +152,15 @@ fn collect(netlink: &mut Netlink, take: &mut impl FnMut(Socket)) -> io::Result<(
     }
 }
 
-/// A `nlmsghdr` and an `inet_diag_req_v2`.
-fn request(family: u8, question: Question) -> Vec<u8> {
-    let mut request = Vec::with_capacity(REQUEST);
-    request.extend(u32::try_from(REQUEST).expect("it is small").to_ne_bytes());
-    request.extend(BY_FAMILY.to_ne_bytes());
-    request.extend((IS_REQUEST | DUMP).to_ne_bytes());
-    request.extend([0; 8]);
-    request.extend([family, question.protocol, 0, 0]);
+/// A `nlmsghdr` and an `inet_diag_req_v2`, with one bit for each attribute that is wanted.
+fn request(family: u8, question: Question, extensions: u8) -> Vec<u8> {
+    let mut request = Vec::with_capacity(LENGTH);
+    request.extend(netlink::header(LENGTH, BY_FAMILY, REQUEST | DUMP, 0));
+    request.extend([family, question.protocol, extensions, 0]);
     request.extend(question.states.to_ne_bytes());
     request.extend(question.port.to_be_bytes());
-    request.resize(REQUEST, 0);
+    request.resize(LENGTH, 0);
     request
-}
-
-/// The first message: its kind, its body, and what follows.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let header = bytes.get(..HEADER)?;
-    let length = u32::from_ne_bytes(header[..4].try_into().ok()?) as usize;
-    let kind = u16::from_ne_bytes(header[4..6].try_into().ok()?);
-    let body = bytes.get(HEADER..length)?;
-    Some((kind, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
 /// Reads an `inet_diag_msg`: family, state, timer, retransmissions, the local port; at its end, behind addresses and counters, the
@@ -165,14 +169,6 @@ fn socket(body: &[u8]) -> Option<Socket> {
     let port = u16::from_be_bytes(body.get(4..6)?.try_into().ok()?);
     let inode = u32::from_ne_bytes(body.get(68..72)?.try_into().ok()?);
     Some(Socket { port, state: *body.get(1)?, is_held: inode != 0, inode })
-}
-
-fn failure(body: &[u8]) -> io::Error {
-    code(body).map_or_else(|| io::ErrorKind::InvalidData.into(), |code| io::Error::from_raw_os_error(-code))
-}
-
-fn code(body: &[u8]) -> Option<i32> {
-    Some(i32::from_ne_bytes(body.get(..4)?.try_into().ok()?))
 }
 
 /// The same from `/proc/net`, for kernels without socket statistics of a protocol: everything is listed, and most of it thrown away.
@@ -209,15 +205,11 @@ const INET: u8 = 2;
 const INET6: u8 = 10;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-// linux/netlink.h and linux/sock_diag.h
+// linux/sock_diag.h
 const BY_FAMILY: u16 = 20;
-const IS_REQUEST: u16 = 0x1;
-const DUMP: u16 = 0x300;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-const HEADER: usize = 16;
-const REQUEST: usize = HEADER + 56;
-const ANSWERS: usize = 32 * 1024;
+/// Of a request.
+const LENGTH: usize = HEADER + 56;
+const ANSWERS: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
