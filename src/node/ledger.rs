@@ -8,11 +8,12 @@
 
 mod book;
 mod record;
+pub(crate) mod sockets;
 mod totals;
 mod traffic;
 pub(crate) mod tunnels;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use culvert_sys::netns::Netns;
@@ -40,7 +41,7 @@ const MOST_GONE: usize = 64;
 impl OfNode {
     /// Opens the book of a pod.
     pub(crate) fn begin(&self, pod: PodInfo, netns: Option<&Arc<Netns>>) -> OfPod {
-        let book = Arc::new(Book::new(pod, netns.map_or_else(Weak::new, Arc::downgrade)));
+        let book = Arc::new(Book::new(pod, netns.map(Arc::downgrade)));
         let mut books = self.lock();
         forget_old(&mut books);
         books.push(Arc::clone(&book));

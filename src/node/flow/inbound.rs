@@ -128,10 +128,11 @@ async fn begin_stream(
             facts.service = service;
             facts.enter(Stage::Connecting);
         }
-        let upstream = match announced {
+        let (upstream, to) = match announced {
             Some(asked) => dial_announcing(proxy, &peer, client, asked).await?,
-            None => dial_workload(proxy, &peer, client).await?,
+            None => (dial_workload(proxy, &peer, client).await?, peer.destination),
         };
+        report.facts().go_on(&upstream, to);
         Ok((local, peer, upstream))
     };
     let ready = tokio::select! {
@@ -280,20 +281,21 @@ async fn dial_announcing(
     peer: &Peer,
     client: SocketAddr,
     asked: SocketAddr,
-) -> Result<TcpStream, Failure> {
-    let mut upstream = if proxy.tunnel.announce_on_loopback {
+) -> Result<(TcpStream, SocketAddr), Failure> {
+    let (mut upstream, to) = if proxy.tunnel.announce_on_loopback {
         let loopback: IpAddr = match peer.destination {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
-        proxy.dialer.connect(SocketAddr::new(loopback, peer.destination.port())).await?
+        let to = SocketAddr::new(loopback, peer.destination.port());
+        (proxy.dialer.connect(to).await?, to)
     } else {
-        dial_workload(proxy, peer, client).await?
+        (dial_workload(proxy, peer, client).await?, peer.destination)
     };
     let header = proxy_protocol::header(peer.source, asked, peer.identity.as_ref());
     // A new socket has room for it.
     upstream.write_all(&header).await.map_err(|error| super::broken_server(&error))?;
-    Ok(upstream)
+    Ok((upstream, to))
 }
 
 /// Resolves when an inbound connection must end early: it was cut, or the policies changed against it.

@@ -250,6 +250,7 @@ impl Attempt<'_> {
                 });
             }
         };
+        report.facts().go_on(&server, to);
         let client = if self.attempts.is_retry() {
             let broken = |error| Failed::for_good(Failure::Broken(Early::Client(Broken::of(&error))));
             watched_anew(client).map_err(broken)?

@@ -28,7 +28,8 @@ const SHARDS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Book {
     pub(crate) pod: PodInfo,
-    netns: Weak<Netns>,
+    /// `None`: that of this process.
+    netns: Option<Weak<Netns>>,
     live: [Mutex<HashMap<Id, Arc<Record>>>; SHARDS],
     ended: Mutex<EndedOnes>,
     pairs: Mutex<Pairs>,
@@ -46,7 +47,7 @@ struct EndedOnes {
 }
 
 impl Book {
-    pub(super) fn new(pod: PodInfo, netns: Weak<Netns>) -> Self {
+    pub(super) fn new(pod: PodInfo, netns: Option<Weak<Netns>>) -> Self {
         Self {
             pod,
             netns,
@@ -127,9 +128,14 @@ impl Book {
         live.or_else(|| lock(&self.ended).find(id))
     }
 
-    /// The namespace of the pod, while it is there.
+    /// The namespace of the pod, while it is there and not that of this process.
     pub(crate) fn netns(&self) -> Option<Arc<Netns>> {
-        self.netns.upgrade()
+        self.netns.as_ref()?.upgrade()
+    }
+
+    /// Whether the pod is in the namespace of this process.
+    pub(super) fn is_here(&self) -> bool {
+        self.netns.is_none()
     }
 
     /// Since when the pod is not served any more.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use culvert_core::identity::SpiffeId;
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
+use tokio::net::TcpStream;
 
 use crate::outcome::Failure;
 use crate::stream::{Ends, Moved};
@@ -88,6 +89,9 @@ pub(crate) struct Facts {
     pub(crate) trace: Trace,
     /// The tunnel it is on, by the id it has in its pod's book.
     pub(crate) tunnel: Option<u64>,
+    /// The socket this node goes on with, if it is not a tunnel's: its own address, and whom it has dialled. Inbound that is the pod's
+    /// application.
+    pub(crate) onward: Option<[SocketAddr; 2]>,
     /// Endpoints that could not be reached.
     pub(crate) tried: Vec<Tried>,
     pub(crate) moved: Arc<Moved>,
@@ -186,6 +190,7 @@ impl Record {
             probe: false,
             trace: Trace { id: rand::random(), parent: None },
             tunnel: None,
+            onward: None,
             tried: Vec::new(),
             moved: Arc::default(),
             ended: None,
@@ -208,7 +213,8 @@ impl Facts {
     /// Forgets what an attempt that failed was about, and what was said in it to nobody.
     pub(crate) fn begin_attempt(&mut self) {
         (self.authority, self.service, self.moved) = (None, None, Arc::default());
-        (self.from.identity, self.to, self.nested, self.tunnel) = (None, Party::default(), false, None);
+        (self.from.identity, self.to, self.nested) = (None, Party::default(), false);
+        (self.tunnel, self.onward) = (None, None);
         self.enter(Stage::Connecting);
     }
 
@@ -218,6 +224,12 @@ impl Facts {
         let ends = self.moved.ends();
         let closer = ended.result.as_ref().err().and_then(Failure::closed_by);
         Ends { closed_by: closer.or(ends.closed_by), ..ends }
+    }
+
+    /// Notes the socket this node goes on with, which has dialled `to`.
+    pub(crate) fn go_on(&mut self, socket: &TcpStream, to: SocketAddr) {
+        let own = socket.local_addr().ok();
+        self.onward = own.map(|own| [culvert_sys::tcp::canonical(own), culvert_sys::tcp::canonical(to)]);
     }
 
     /// Whether the other end is asked by CONNECT.
