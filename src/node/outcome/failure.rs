@@ -202,12 +202,16 @@ fn of_dial(error: &dial::Error) -> Kind {
     match error {
         dial::Error::TimedOut { .. } | dial::Error::OutOfPatience { .. } => Kind::ConnectionTimeout,
         dial::Error::Socket { .. } => Kind::ProxyInternalError,
-        dial::Error::Refused { source, .. } => match source.kind() {
-            ConnectionRefused => Kind::ConnectionRefused,
-            TimedOut => Kind::ConnectionTimeout,
-            HostUnreachable | NetworkUnreachable => Kind::DestinationIpUnroutable,
-            _ => Kind::DestinationUnavailable,
-        },
+        dial::Error::Refused { source, .. } => {
+            let kinds = [
+                (ConnectionRefused, Kind::ConnectionRefused),
+                (TimedOut, Kind::ConnectionTimeout),
+                (HostUnreachable, Kind::DestinationIpUnroutable),
+                (NetworkUnreachable, Kind::DestinationIpUnroutable),
+            ];
+            let known = kinds.into_iter().find(|(kind, _)| *kind == source.kind());
+            known.map_or(Kind::DestinationUnavailable, |(_, kind)| kind)
+        }
     }
 }
 
