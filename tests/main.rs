@@ -42,6 +42,8 @@ mod drift_is_repaired_and_told;
 #[cfg(test)]
 mod ends_are_passed_on_truthfully;
 #[cfg(test)]
+mod ends_are_told_truthfully;
+#[cfg(test)]
 mod envoy_is_a_peer;
 #[cfg(test)]
 mod excluded_traffic_passes;
