@@ -81,6 +81,8 @@ pub(crate) struct Sources {
     pub(crate) settings: Arc<serde_json::Value>,
     /// Where mesh state comes from besides the control plane.
     pub(crate) static_config: Option<MeshSource>,
+    /// The mark of sockets made in pods.
+    pub(crate) mark: Option<u32>,
     /// What the installation says it is.
     pub(crate) istio_version: Arc<str>,
     pub(crate) metrics: Metrics,

@@ -28,6 +28,7 @@ mod tasks;
 mod tunnel;
 mod version;
 mod waiting;
+mod why;
 mod xds;
 
 use std::process::ExitCode;

@@ -82,6 +82,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         mesh: mesh.clone(),
         settings: Arc::new(config.shown()),
         static_config: config.mesh.source.clone(),
+        mark: config.socket.mark,
         istio_version: config.istio_version(),
         metrics,
     };

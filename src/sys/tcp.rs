@@ -122,6 +122,16 @@ fn pose_as(socket: &Socket, source: SocketAddr) -> io::Result<()> {
     socket.bind(&source.into())
 }
 
+/// Connects a socket of [`dial`], waiting for it, and resets the connection at once: somebody is there.
+///
+/// # Errors
+/// `TimedOut` when nothing came within `patience`; else what the kernel says, such as `ConnectionRefused`.
+pub fn knock(socket: TcpStream, to: SocketAddr, patience: Duration) -> io::Result<()> {
+    let socket = Socket::from(socket);
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.connect_timeout(&to.into(), patience)
+}
+
 /// TCP keepalive (`tcp(7)`).
 #[derive(Debug, Clone, Copy)]
 pub struct Keepalive {

@@ -132,6 +132,7 @@ impl Attempt<'_> {
             Route::Tunnel { peer, authority, expected, endpoint, workload, service } => {
                 let direct = authority == Authority::Address(endpoint);
                 self.begin_tunnel(report, peer, &authority, &workload);
+                report.facts().waypoint = !direct;
                 let connect = self.connect(report, &authority, service.as_deref());
                 report.facts().service = service;
                 let key = self.key(peer, expected, workload);

@@ -134,7 +134,7 @@ impl Book {
     }
 
     /// Whether the pod is in the namespace of this process.
-    pub(super) fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         self.netns.is_none()
     }
 

@@ -81,6 +81,8 @@ pub(crate) struct Facts {
     pub(crate) authority: Option<Arc<str>>,
     /// Whether it goes through the gateway of another network, in a tunnel inside a tunnel.
     pub(crate) nested: bool,
+    /// Whether the tunnel ends at a waypoint: what is behind it is that one's business.
+    pub(crate) waypoint: bool,
     /// The policy that let it in.
     pub(crate) policy: Option<Arc<str>>,
     /// Whether it was let in as a probe of kubelet's. Those are counted apart: they are nobody's traffic.
@@ -186,6 +188,7 @@ impl Record {
             asked: None,
             authority: None,
             nested: false,
+            waypoint: false,
             policy: None,
             probe: false,
             trace: Trace { id: rand::random(), parent: None },
@@ -214,8 +217,13 @@ impl Facts {
     pub(crate) fn begin_attempt(&mut self) {
         (self.authority, self.service, self.moved) = (None, None, Arc::default());
         (self.from.identity, self.to, self.nested) = (None, Party::default(), false);
-        (self.tunnel, self.onward) = (None, None);
+        (self.tunnel, self.onward, self.waypoint) = (None, None, false);
         self.enter(Stage::Connecting);
+    }
+
+    /// Why it did not end well, if so.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.ended.as_ref()?.result.as_ref().err()
     }
 
     /// How it ended, and in what state the network was then; nothing while it lives.

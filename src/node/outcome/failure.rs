@@ -55,6 +55,25 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether all that is known is that nobody has answered.
+    pub(crate) fn is_silence(&self) -> bool {
+        use dial::Error::{OutOfPatience, TimedOut};
+        match self {
+            Self::Dial(error) | Self::Tunnel(tunnel::Error::Dial(error)) => {
+                matches!(error, TimedOut { .. } | OutOfPatience { .. })
+            }
+            Self::Tunnel(error) => matches!(error, tunnel::Error::OutOfPatience { connected: false, .. }),
+            _ => false,
+        }
+    }
+
+    /// Whether the other end, which is there, has said so.
+    pub(crate) fn is_said_by_peer(&self) -> bool {
+        let Self::Tunnel(error) = self else { return false };
+        let error = if let tunnel::Error::Behind { source, .. } = error { source } else { error };
+        matches!(error, tunnel::Error::Status { .. })
+    }
+
     /// What happened and why, in one sentence.
     pub(crate) fn in_words(&self) -> String {
         Chain(self).to_string()

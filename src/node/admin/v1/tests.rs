@@ -113,6 +113,7 @@ impl Bench {
             mesh,
             settings: Default::default(),
             static_config: None,
+            mark: None,
             istio_version: "unknown".into(),
             metrics,
         };

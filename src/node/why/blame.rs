@@ -1,0 +1,429 @@
+//! Who has to act when a connection was not made, or broke: one answer for each failure.
+//!
+//! Goes in: the failure, and from which side it was seen. Comes out: the culprit and what to do. What else is known of that moment, such
+//! as a control plane that is away, is weighed by [`super::verdict`].
+
+use culvert_api::Culprit;
+use culvert_core::hbone::proxy_status::{Kind, Said};
+use culvert_core::policy::Denial;
+use culvert_core::refusal::Refusal;
+
+use crate::deliver::dial;
+use crate::identity::{self, Refused};
+use crate::ledger::Direction;
+use crate::outcome::Failure;
+use crate::stream::{Broken, Early, Loss, Reset};
+use crate::{socks, tunnel};
+
+/// Who has to act, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Blame {
+    pub(super) culprit: Culprit,
+    pub(super) remedy: &'static str,
+}
+
+/// From where a failure was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) direction: Direction,
+    /// Whether the way led through a waypoint, or the gateway of another network.
+    pub(super) through: bool,
+}
+
+const fn blame(culprit: Culprit, remedy: &'static str) -> Blame {
+    Blame { culprit, remedy }
+}
+
+/// Who has to act about a failure.
+pub(super) fn of(failure: &Failure, seen: Seen) -> Blame {
+    match failure {
+        Failure::Refused(refusal) => of_refusal(refusal),
+        Failure::Unanswered(_) => blame(
+            Culprit::StaleConfig,
+            "see /v1/node for how long the control plane has not answered, and why; look at its log",
+        ),
+        Failure::PolicyChanged(denial) => of_denial(denial),
+        Failure::NoWorkload { .. } => blame(
+            Culprit::StaleConfig,
+            "see whether the control plane knows the pod (its service account and its node's name have to be right) and whether xDS is up in /v1/node",
+        ),
+        Failure::NoIdentity(_) => {
+            blame(Culprit::Config, "correct the namespace, service account or trust domain of the workload")
+        }
+        Failure::NoCertificate(error) => of_own_certificate(error),
+        Failure::Host(_) => blame(
+            Culprit::Dns,
+            "ask the pod's nameservers for the name from within the pod; correct the name or publish it",
+        ),
+        Failure::Tunnel(error) => of_tunnel(error, seen),
+        Failure::Socks(socks::Error::Descriptor(_)) => out_of_descriptors(),
+        Failure::Socks(_) => blame(Culprit::Client, "look at the SOCKS client of the pod"),
+        Failure::Accept(error) => of_accept(error),
+        Failure::BadRequest(_) => {
+            blame(Culprit::Client, "look at the peer: it speaks HBONE in a way nobody else does")
+        }
+        Failure::PeerGone => {
+            blame(Culprit::Client, "look at the calling application: it left before it was answered")
+        }
+        Failure::NotOurAddress(_) => blame(
+            Culprit::Client,
+            "look for who sends packets for other addresses to this pod: a load balancer or routes",
+        ),
+        Failure::Dial(error) => of_dial(error, seen),
+        Failure::Broken(early) => of_break(early, seen),
+        Failure::Drained => blame(
+            Culprit::NodeMissing,
+            "nothing, if this node program was to be replaced or the pod was to go; else raise the drain deadline",
+        ),
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> Blame {
+    match refusal {
+        Refusal::Denied(denial) => of_denial(denial),
+        Refusal::Loop { .. } | Refusal::OwnPort { .. } => {
+            blame(Culprit::Client, "call the port of the application, not one of the proxy's")
+        }
+        Refusal::NoEndpoint { known: 0, .. } => blame(
+            Culprit::Server,
+            "start a pod the service selects, or correct its selector; there is none in the mesh state",
+        ),
+        Refusal::NoEndpoint { .. } => blame(
+            Culprit::Server,
+            "see why none of the service's pods is ready (kubectl describe pod: readiness probe)",
+        ),
+        Refusal::UnknownServicePort { .. } => {
+            blame(Culprit::Config, "add the port to the service, or call one it has")
+        }
+        Refusal::WaypointNotReady { .. } | Refusal::GatewayNotReady { .. } => {
+            blame(Culprit::Waypoint, "start the waypoint or gateway: none of its pods is ready")
+        }
+        Refusal::HostnameNotResolved { .. } => {
+            blame(Culprit::Dns, "publish the name, or give the workload an address")
+        }
+        Refusal::IpMismatch { .. } | Refusal::UnknownHost { .. } | Refusal::NotAnEndpoint { .. } => blame(
+            Culprit::StaleConfig,
+            "compare both nodes' mesh state (/v1/workloads, /v1/services); one of them is old or wrong",
+        ),
+        Refusal::UnknownWaypoint { .. }
+        | Refusal::NoGateway { .. }
+        | Refusal::UnknownGateway { .. }
+        | Refusal::NotThroughGateway { .. }
+        | Refusal::NobodyVouchedFor { .. }
+        | Refusal::NoAddress { .. }
+        | Refusal::NoIdentity { .. }
+        | Refusal::NoTargetPort { .. }
+        | Refusal::NoVirtualAddress { .. } => blame(
+            Culprit::Config,
+            "correct the service, workload or gateway that is named; the error says how",
+        ),
+    }
+}
+
+fn of_denial(denial: &Denial) -> Blame {
+    match denial {
+        Denial::Explicit { .. } => {
+            blame(Culprit::Policy, "change that policy, if this caller shall be let in")
+        }
+        Denial::NoneAllowed => blame(
+            Culprit::Policy,
+            "add the caller to one of the ALLOW policies that apply to the destination, if it shall be let in",
+        ),
+        Denial::UnusablePolicy { .. } => {
+            blame(Culprit::Policy, "correct the policy: what cannot be understood denies all it applies to")
+        }
+        Denial::UnknownPolicy { .. } => blame(
+            Culprit::StaleConfig,
+            "see why the control plane has not sent the policy the workload refers to; until then it denies",
+        ),
+    }
+}
+
+fn of_own_certificate(error: &identity::Error) -> Blame {
+    match error {
+        identity::Error::Forgotten => {
+            blame(Culprit::NodeMissing, "nothing: the pod was going, and its identity with it")
+        }
+        identity::Error::Fetch(_) | identity::Error::TimedOut => blame(
+            Culprit::Certificate,
+            "see /v1/identities for what the authority says, and whether it can be reached and trusts this node's token",
+        ),
+    }
+}
+
+fn of_tunnel(error: &tunnel::Error, seen: Seen) -> Blame {
+    match error {
+        tunnel::Error::Identity { source, .. } => of_own_certificate(source),
+        tunnel::Error::Dial(error) => of_tunnel_dial(error, seen),
+        tunnel::Error::OutOfPatience { connected: false, .. } => firewall(),
+        tunnel::Error::EstablishTimedOut { .. } | tunnel::Error::OutOfPatience { connected: true, .. } => {
+            missing(
+                seen,
+                "look at the mesh program on the other end's node: its port 15008 takes connections and does not answer",
+            )
+        }
+        tunnel::Error::Peer { source, .. } => of_peer(source),
+        tunnel::Error::Revoked { .. } => of_peer(&Refused::Revoked),
+        tunnel::Error::Tls { .. } => certificates(),
+        tunnel::Error::Http2 { .. } => {
+            blame(Culprit::Mesh, "please report it with the logs of both nodes: the tunnel itself went wrong")
+        }
+        tunnel::Error::ClientGone(_) => {
+            blame(Culprit::Client, "look at the calling application: it left before the connection was made")
+        }
+        tunnel::Error::Status { status, said, .. } => of_status(*status, said.as_deref(), seen),
+        tunnel::Error::AnswerTimedOut { .. } => missing(
+            seen,
+            "look at the mesh program on the other end's node: it has the tunnel and does not answer a request",
+        ),
+        tunnel::Error::Broken { .. } | tunnel::Error::Gone { .. } => missing(
+            seen,
+            "see whether the mesh program on the other end's node was restarted or killed at that time",
+        ),
+        tunnel::Error::Pipe(_) => out_of_descriptors(),
+        tunnel::Error::Behind { source, .. } => {
+            of_tunnel(source, Seen { through: !matches!(**source, tunnel::Error::Status { .. }), ..seen })
+        }
+    }
+}
+
+/// Whoever should have been at the other end of the tunnel.
+fn missing(seen: Seen, remedy: &'static str) -> Blame {
+    if seen.through {
+        return blame(
+            Culprit::Waypoint,
+            "look at the waypoint or gateway on the way: it does not do its part",
+        );
+    }
+    blame(Culprit::NodeMissing, remedy)
+}
+
+fn firewall() -> Blame {
+    blame(
+        Culprit::Firewall,
+        "let TCP port 15008 in to the destination: NetworkPolicies that list ports need an ingress rule for it, and so do firewalls between nodes",
+    )
+}
+
+fn certificates() -> Blame {
+    blame(
+        Culprit::Certificate,
+        "compare roots and validity at both ends (/v1/identities), and the clocks of both nodes",
+    )
+}
+
+fn of_tunnel_dial(error: &dial::Error, seen: Seen) -> Blame {
+    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
+    match error {
+        dial::Error::Socket { .. } => out_of_descriptors(),
+        dial::Error::TimedOut { .. } | dial::Error::OutOfPatience { .. } => firewall(),
+        dial::Error::Refused { source, .. } => match source.kind() {
+            ConnectionRefused | ConnectionReset => missing(
+                seen,
+                "see whether a mesh program runs on the destination's node, and whether the pod is enrolled there: nobody listens on its port 15008",
+            ),
+            _ => of_way(source),
+        },
+    }
+}
+
+/// What the kernel says when there is no way.
+fn of_way(error: &std::io::Error) -> Blame {
+    use std::io::ErrorKind::{AddrNotAvailable, PermissionDenied};
+    match error.kind() {
+        AddrNotAvailable => blame(
+            Culprit::Capacity,
+            "the client's addresses have no free port: raise ip_local_port_range, or reuse connections",
+        ),
+        PermissionDenied => blame(
+            Culprit::Firewall,
+            "a packet filter of this node or pod refuses the connection; see its OUTPUT rules",
+        ),
+        _ => blame(
+            Culprit::Network,
+            "look at routes and links between the two nodes: the destination's address cannot be reached",
+        ),
+    }
+}
+
+fn of_peer(refused: &Refused) -> Blame {
+    match refused {
+        Refused::Identity { .. } => blame(
+            Culprit::StaleConfig,
+            "somebody else is at that address than the mesh state says: see how old it is (/v1/node), and who has the address now",
+        ),
+        Refused::Revoked => {
+            blame(Culprit::Certificate, "the peer's certificate is on a revocation list; have it issued anew")
+        }
+        Refused::TrustDomain { .. } => blame(
+            Culprit::Certificate,
+            "the peer is of another trust domain; add it to CULVERT_TRUST_DOMAIN_ALIASES if it is one of ours",
+        ),
+        Refused::NoCertificate | Refused::NoIdentity | Refused::Expired { .. } => certificates(),
+    }
+}
+
+fn of_accept(error: &tunnel::server::Error) -> Blame {
+    match error {
+        tunnel::server::Error::Peer(refused) => match refused {
+            Refused::Identity { .. } => certificates(),
+            other => of_peer(other),
+        },
+        tunnel::server::Error::Tls(_) => certificates(),
+        tunnel::server::Error::TimedOut => blame(
+            Culprit::Network,
+            "whoever connected to port 15008 did not go on; look at what is between, or at who scans",
+        ),
+    }
+}
+
+/// What the other end says about a request it refused.
+fn of_status(status: u16, said: Option<&Said>, seen: Seen) -> Blame {
+    if let Some(kind) = said.and_then(Said::kind) {
+        return of_kind(kind, said.and_then(|said| said.details.as_deref()));
+    }
+    match status {
+        401 | 403 => denied_there(),
+        400 => blame(
+            Culprit::StaleConfig,
+            "the peer does not take this for its own: compare both nodes' mesh state",
+        ),
+        _ if seen.through => blame(
+            Culprit::Waypoint,
+            "look at the log of the waypoint or gateway: it could not pass the connection on, and does not say why",
+        ),
+        _ => blame(
+            Culprit::Server,
+            "see whether the application listens on that port; its node could not connect to it",
+        ),
+    }
+}
+
+fn denied_there() -> Blame {
+    blame(
+        Culprit::Policy,
+        "ask the node of the destination for its refusals: it names the policy (culvert get refusals)",
+    )
+}
+
+fn of_kind(kind: Kind, details: Option<&str>) -> Blame {
+    match kind {
+        Kind::HttpRequestDenied => denied_there(),
+        Kind::ConnectionRefused => {
+            blame(Culprit::Server, "start the application, or correct the port: nothing listens there")
+        }
+        Kind::ConnectionTimeout | Kind::ConnectionReadTimeout | Kind::ConnectionWriteTimeout => blame(
+            Culprit::Server,
+            "look at the destination pod: it does not take connections (a full accept queue, or a packet filter of its own)",
+        ),
+        Kind::ConnectionTerminated | Kind::DestinationUnavailable | Kind::DestinationIpUnroutable => {
+            blame(Culprit::Server, "look at the destination pod: its node could not reach it")
+        }
+        Kind::ConnectionLimitReached => {
+            blame(Culprit::Capacity, "the other end has as many connections as it takes; raise its limit")
+        }
+        Kind::DestinationNotFound | Kind::DestinationIpProhibited | Kind::HttpRequestError => blame(
+            Culprit::StaleConfig,
+            "compare both nodes' mesh state: the other end does not know what it was asked for",
+        ),
+        Kind::DnsError | Kind::DnsTimeout => {
+            blame(Culprit::Dns, "look up the destination's name where it is")
+        }
+        Kind::TlsCertificateError | Kind::TlsProtocolError | Kind::TlsAlertReceived => certificates(),
+        Kind::ProxyLoopDetected => {
+            blame(Culprit::Client, "call the port of the application, not one of the proxy's")
+        }
+        Kind::ProxyConfigurationError => {
+            blame(Culprit::Config, "ask the node of the destination for its refusals: it says what is wrong")
+        }
+        Kind::ProxyInternalError => of_details(details),
+        Kind::HttpResponseIncomplete
+        | Kind::HttpResponseTimeout
+        | Kind::HttpProtocolError
+        | Kind::ProxyInternalResponse => {
+            blame(Culprit::Waypoint, "look at the log of the proxy on the way; it gives no other reason")
+        }
+    }
+}
+
+/// What one of our nodes says is wrong with itself.
+fn of_details(details: Option<&str>) -> Blame {
+    match details {
+        // It could not make a socket to its workload: to be refused is another error.
+        Some("workload_refused") => out_of_descriptors(),
+        Some("workload_unknown" | "demand_unanswered") => blame(
+            Culprit::StaleConfig,
+            "see /v1/node of the destination's node: its mesh state does not have its own pod",
+        ),
+        Some("no_certificate" | "identity_invalid") => certificates(),
+        _ => {
+            blame(Culprit::Server, "ask the node of the destination for its refusals: it says what is wrong")
+        }
+    }
+}
+
+fn of_dial(error: &dial::Error, seen: Seen) -> Blame {
+    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
+    match (error, seen.direction) {
+        (dial::Error::Socket { .. }, _) => out_of_descriptors(),
+        (dial::Error::TimedOut { .. } | dial::Error::OutOfPatience { .. }, Direction::Inbound) => blame(
+            Culprit::Server,
+            "look at the pod: it does not take connections (a full accept queue, or a packet filter of its own)",
+        ),
+        (dial::Error::TimedOut { .. } | dial::Error::OutOfPatience { .. }, Direction::Outbound) => blame(
+            Culprit::Network,
+            "the destination is not of the mesh and does not answer: look at it, and at what is on the way",
+        ),
+        (dial::Error::Refused { source, .. }, _) => match source.kind() {
+            ConnectionRefused | ConnectionReset => {
+                blame(Culprit::Server, "start the application, or correct the port: nothing listens there")
+            }
+            _ => of_way(source),
+        },
+    }
+}
+
+fn of_break(early: &Early, seen: Seen) -> Blame {
+    let (side, broken) = match early {
+        Early::Client(broken) => (Culprit::Client, broken),
+        Early::Server(broken) => (Culprit::Server, broken),
+    };
+    let application = match side {
+        Culprit::Client => blame(side, "look at the calling application: it has reset the connection"),
+        _ => blame(side, "look at the called application: it has reset the connection"),
+    };
+    match broken {
+        Broken::Reset(Reset::Socket | Reset::Application) => application,
+        // A client's node says the same for its application as for itself.
+        Broken::Reset(Reset::Cancelled) if side == Culprit::Client => application,
+        Broken::Reset(Reset::Cancelled) => blame(
+            Culprit::Policy,
+            "ask the node of the destination: it has cut the connection itself, for a policy or because it ends",
+        ),
+        Broken::Reset(Reset::Other(_) | Reset::Fault(_)) | Broken::Tunnel(Loss::Fault(_)) => {
+            blame(Culprit::Mesh, "please report it with the logs of both nodes: the tunnel itself went wrong")
+        }
+        Broken::Revoked => of_peer(&Refused::Revoked),
+        Broken::Tunnel(Loss::Silent(_)) => blame(
+            Culprit::Network,
+            "look at what is between the two nodes: nothing has come from the other one any more, not even answers to PING",
+        ),
+        Broken::Tunnel(Loss::Failed(_) | Loss::Closed | Loss::Vanished) => missing(
+            seen,
+            "see whether the mesh program on the other end's node was restarted or killed at that time",
+        ),
+        Broken::Tunnel(Loss::Cut) => {
+            blame(Culprit::NodeMissing, "nothing, if this node program or the pod was to go")
+        }
+        Broken::Lost(_) => {
+            blame(Culprit::Network, "look at what is between: the kernel has given the connection up")
+        }
+    }
+}
+
+fn out_of_descriptors() -> Blame {
+    blame(
+        Culprit::Capacity,
+        "raise the limit on open files of the node program (LimitNOFILE, or the container's), or find who opens so many connections",
+    )
+}

@@ -1,0 +1,95 @@
+//! What is known of a connection, gathered at one moment.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use culvert_core::workload::Workload;
+
+use super::knock::{self, Knocked};
+use crate::admin::Sources;
+use crate::control_plane::status::State as Reachable;
+use crate::ledger::sockets::{self, Socket};
+use crate::ledger::{Book, Direction, Facts, Id, Record};
+use crate::outcome::Failure;
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) record: Arc<Record>,
+    pub(super) facts: Facts,
+    /// The pod it is of, `namespace/name`.
+    pub(super) pod: String,
+    /// The socket of this node's own pod, and the network's side.
+    pub(super) near: Option<Socket>,
+    pub(super) far: Option<Socket>,
+    /// Since when the source of the mesh state has not answered, if that was so when the connection began.
+    pub(super) stale: Option<Stale>,
+    /// Who the mesh state says is at the next hop now.
+    pub(super) there_now: Option<Arc<Workload>>,
+    /// What the next hop, and the port that was wanted behind it, answer now. Only asked when nobody had answered.
+    pub(super) knocked: Option<Knocked>,
+    pub(super) now: Instant,
+}
+
+/// A control plane that was away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stale {
+    /// How long before the connection began it was heard of last.
+    pub(super) before: Duration,
+    pub(super) error: String,
+}
+
+/// How long a control plane may be away before what it said is called old: a restart takes a few seconds.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// Gathers what is known of a connection in the books. Takes a moment: it asks the kernel, and perhaps the network.
+pub(super) fn gather(sources: &Sources, id: Id) -> Option<Evidence> {
+    let (book, record) = sources.state.ledger().find(id)?;
+    let facts = record.facts().clone();
+    let (near, far) = sockets::look(&book).map(|all| all.of(&record, &facts)).unwrap_or_default();
+    let snapshot = sources.mesh.snapshot();
+    let next: IpAddr = facts.destination.ip();
+    let there_now = snapshot.workload_by_address(snapshot.local_network(), next).cloned();
+    let now = Instant::now();
+    Some(Evidence {
+        pod: format!("{}/{}", book.pod.namespace, book.pod.name),
+        stale: stale(sources, now.saturating_duration_since(record.began)),
+        knocked: knock_if_silent((&book, sources.mark), &record, &facts),
+        record,
+        facts,
+        near,
+        far,
+        there_now,
+        now,
+    })
+}
+
+/// Whether the mesh state was old when a connection began so long ago.
+fn stale(sources: &Sources, ago: Duration) -> Option<Stale> {
+    let began = SystemTime::now().checked_sub(ago)?;
+    let services = sources.state.control_planes();
+    let view = services.iter().find(|status| status.key() == "xds")?.view();
+    let Reachable::Down(error) = view.state else { return None };
+    let before = began.duration_since(view.since).ok()?;
+    (before >= FRESH).then_some(Stale { before, error })
+}
+
+/// Asks those who have not answered, when that is why a connection failed: another port of the same host tells a firewall from a host
+/// that is gone.
+fn knock_if_silent((book, mark): (&Book, Option<u32>), record: &Record, facts: &Facts) -> Option<Knocked> {
+    let silent = facts.failure().is_some_and(Failure::is_silence);
+    if !silent || record.direction == Direction::Inbound {
+        return None;
+    }
+    let wanted: Option<SocketAddr> = facts.authority.as_deref().and_then(|it| it.parse().ok());
+    let behind = wanted.map_or(record.dialled.port(), |wanted| wanted.port());
+    knock::at(book, mark, facts.destination, behind)
+}
+
+impl Evidence {
+    /// Why it failed, if it has.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.facts.failure()
+    }
+}
