@@ -9,6 +9,7 @@ mod connections;
 mod cursor;
 mod ejected;
 mod identities;
+mod mesh;
 mod moment;
 mod node;
 mod page;
@@ -75,6 +76,9 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/recent", endpoint(connections::ENDED, connections::recent))
         .route("/v1/traffic", endpoint(&["limit", "after"], traffic::list))
         .route("/v1/tunnels", endpoint(&["limit", "after"], tunnels::list))
+        .route("/v1/workloads", endpoint(mesh::TAKES, mesh::workloads))
+        .route("/v1/services", endpoint(mesh::TAKES, mesh::services))
+        .route("/v1/policies", endpoint(mesh::TAKES, mesh::policies))
         .route("/v1/ejected", endpoint(&["limit", "after"], ejected::list))
         .method_not_allowed_fallback(wrong_method)
         .route("/v1", any(unknown))

@@ -33,6 +33,7 @@ impl Now {
 pub(super) fn text(moment: SystemTime) -> String {
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     let rounded = UNIX_EPOCH + Duration::from_millis(milliseconds(since));
+    // A year with five digits has no such text.
     OffsetDateTime::from(rounded).format(&Rfc3339).unwrap_or_default()
 }
 

@@ -83,6 +83,22 @@ fn service(namespace: &str, hostname: &str) -> Arc<Service> {
     Arc::new(Service { namespace: namespace.into(), hostname: hostname.into(), ..Service::default() })
 }
 
+/// A mesh to page through.
+const MESH: &str = "
+workloads:
+- {uid: c//Pod/shop/web-1, name: web-1, namespace: shop, serviceAccount: default, workloadIps: [10.0.0.1], services: {shop/web.shop.svc: {80: 8080}},
+   waypoint: {destination: /10.0.0.9, hboneMtlsPort: 15008}, networkGateway: {destination: n/10.0.0.9, hboneMtlsPort: 15008},
+   protocol: HBONE, trustDomain: cluster.local, workloadName: web, canonicalName: web, canonicalRevision: v1, node: here,
+   nativeTunnel: true, applicationTunnel: {protocol: PROXY, port: 15088}, authorizationPolicies: [shop/closed],
+   locality: {region: r, zone: z, subzone: s}}
+- {uid: c//Pod/shop/db-0, name: db-0, namespace: shop, serviceAccount: db, workloadIps: [10.0.0.2]}
+- {uid: c//Pod/data/db-0, name: db-0, namespace: data, serviceAccount: db, workloadIps: [10.0.0.3]}
+services:
+- {name: web, namespace: shop, hostname: web.shop.svc, vips: [/10.1.0.1], ports: {80: 8080}}
+policies:
+- {name: closed, namespace: shop, scope: Namespace, action: Deny, rules: [[]]}
+";
+
 /// A node with a pod, and its interface.
 struct Bench {
     state: State,
@@ -103,7 +119,7 @@ impl Bench {
         let state = State::default();
         let pod = Pod::of(&state.ledger(), "shop", "web-1");
         let identities = Identities::new(TestAuthority::new("root"), Trust::default());
-        let mesh = crate::mesh::tests::fixed("workloads: []").unwrap();
+        let mesh = crate::mesh::tests::fixed(MESH).unwrap();
         let metrics = Metrics::new(Settings::default());
         let revocation = Revocation::off();
         let shown = super::super::Sources {
@@ -156,7 +172,7 @@ impl Bench {
     }
 }
 
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 13] = [
     "/v1/openapi.json",
     "/v1/node",
     "/v1/pods",
@@ -167,6 +183,9 @@ const PATHS: [&str; 10] = [
     "/v1/traffic",
     "/v1/tunnels",
     "/v1/ejected",
+    "/v1/workloads",
+    "/v1/services",
+    "/v1/policies",
 ];
 
 #[tokio::test]
@@ -304,5 +323,76 @@ async fn a_pod_that_is_not_served_says_why_and_when_it_is_tried_again() {
     );
     assert_eq!(db.next_try.as_deref(), Some("1970-01-01T00:01:00Z"));
     assert_eq!((web.state, web.open, web.bytes.to_client), (culvert_api::PodState::Up, 1, 22));
-    assert!(web.reason.as_ref().is_some_and(|reason| reason.contains("not in the mesh state")), "{web:?}");
+    assert_eq!(web.identity.as_deref(), Some("spiffe://cluster.local/ns/shop/sa/default"));
+    assert_eq!(web.reason, None);
+}
+
+#[tokio::test]
+async fn a_pod_nobody_knows_says_so_although_it_is_served() {
+    let bench = Bench::new();
+    bench.state.serves_own(&PodInfo {
+        name: "stranger".into(),
+        namespace: "shop".into(),
+        service_account: "default".into(),
+    });
+    let pods = bench.read("/v1/pods").await;
+    let pod: culvert_api::Pod = serde_json::from_value(pods["items"][0].clone()).unwrap();
+    assert_eq!(
+        (pod.uid.as_str(), pod.state, pod.identity),
+        ("shop/stranger", culvert_api::PodState::Up, None)
+    );
+    assert!(
+        pod.reason.as_ref().is_some_and(|reason| reason.contains("not in the mesh state")),
+        "{:?}",
+        pod.reason
+    );
+}
+
+#[tokio::test]
+async fn the_mesh_is_shown_by_namespace_and_name_in_its_well_known_shape() {
+    let bench = Bench::new();
+    let names = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap().iter();
+        items
+            .map(|it| format!("{}/{}", it["namespace"].as_str().unwrap(), it["name"].as_str().unwrap()))
+            .collect()
+    };
+    let table = [
+        ("workloads", "", &["data/db-0", "shop/db-0", "shop/web-1"][..]),
+        ("workloads", "q=db", &["data/db-0", "shop/db-0"]),
+        ("workloads", "q=b", &[]),
+        ("workloads", "namespace=shop", &["shop/db-0", "shop/web-1"]),
+        ("workloads", "namespace=sho", &[]),
+        ("workloads", "namespace=shop&q=web-1", &["shop/web-1"]),
+        ("services", "q=web", &["shop/web"]),
+        ("policies", "namespace=shop", &["shop/closed"]),
+        ("policies", "namespace=data", &[]),
+    ];
+    for (list, query, expected) in table {
+        assert_eq!(names(&bench.read(&format!("/v1/{list}?{query}")).await), expected, "{list}?{query}");
+    }
+    let first = bench.read("/v1/workloads?limit=2").await;
+    let rest = bench.read(&format!("/v1/workloads?limit=2&after={}", first["next"].as_str().unwrap())).await;
+    assert_eq!((names(&rest), &rest["next"]), (vec!["shop/web-1".to_owned()], &Value::Null));
+    let services = bench.read("/v1/services").await;
+    assert_eq!(services["items"][0]["endpoints"]["c//Pod/shop/web-1"]["status"], "Healthy", "{services}");
+}
+
+/// The shapes of the mesh are made elsewhere, and described in the same place as all others.
+#[tokio::test]
+async fn the_mesh_is_what_the_description_says() {
+    let bench = Bench::new();
+    let description: Value = serde_json::from_str(culvert_api::OPENAPI).unwrap();
+    for (list, name) in [("workloads", "Workload"), ("services", "Service"), ("policies", "Policy")] {
+        let schema = &description["components"]["schemas"][name];
+        let page = bench.read(&format!("/v1/{list}")).await;
+        for item in page["items"].as_array().unwrap() {
+            let item = item.as_object().unwrap();
+            let required = schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap());
+            let missing: Vec<&str> = required.filter(|key| !item.contains_key(*key)).collect();
+            let unknown: Vec<&String> =
+                item.keys().filter(|key| schema["properties"].get(*key).is_none()).collect();
+            assert!(missing.is_empty() && unknown.is_empty(), "{name}: {missing:?} {unknown:?}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) fn connection(book: &Book, record: &Record, now: Now) -> Connection {
         source: source(record, &facts),
         destination: destination(record, &facts),
         original_destination: record.dialled.to_string(),
-        next_hop: next_hop(record, &facts).to_string(),
+        next_hop: facts.delivered.unwrap_or(facts.destination).to_string(),
         authority: facts.authority.as_deref().map(str::to_owned),
         protocol: protocol(facts.is_tunnelled(), facts.nested),
         began: now.at(record.began),
@@ -48,7 +48,7 @@ pub(super) fn source(record: &Record, facts: &Facts) -> End {
 
 /// Who was called.
 pub(super) fn destination(record: &Record, facts: &Facts) -> End {
-    let address = match (asked_for(facts), facts.is_tunnelled()) {
+    let address = match (facts.delivered.or_else(|| asked_for(facts)), facts.is_tunnelled()) {
         (Some(address), _) => address,
         // What a waypoint or gateway makes of a name is known there.
         (None, true) => record.dialled,
@@ -76,14 +76,6 @@ fn end(party: &Party) -> End {
 /// The address a tunnel is asked for, if it is one.
 fn asked_for(facts: &Facts) -> Option<SocketAddr> {
     facts.authority.as_ref()?.parse().ok()
-}
-
-/// In a tunnel to this pod, who is dialled is who was asked for.
-fn next_hop(record: &Record, facts: &Facts) -> SocketAddr {
-    match record.direction {
-        Direction::Outbound => facts.destination,
-        Direction::Inbound => asked_for(facts).unwrap_or(facts.destination),
-    }
 }
 
 pub(in crate::admin::v1) fn pod(pod: &PodInfo) -> PodRef {
