@@ -39,4 +39,5 @@ pub(crate) mod shared;
 pub(crate) mod socks;
 pub(crate) mod talk;
 pub(crate) mod tunnel;
+pub(crate) mod v1;
 pub(crate) mod zds;

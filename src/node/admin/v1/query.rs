@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(read("sort=bytes").unwrap().word("sort", &table), Ok(Some(2)));
         assert_eq!(read("q=x").unwrap().word("sort", &table), Ok(None));
         assert!(read("sort=Bytes").unwrap().word("sort", &table).is_err());
-        assert_eq!(read("reason=policy_denied").unwrap().reason(), Ok(Some("policy_denied".into())));
+        assert_eq!(read("reason=denied").unwrap().reason(), Ok(Some("denied".into())));
         assert!(read("reason=Policy-Denied").unwrap().reason().is_err());
     }
 

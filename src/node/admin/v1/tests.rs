@@ -278,7 +278,7 @@ async fn a_connection_moves_from_the_live_ones_to_those_that_are_over() {
     assert_eq!(bench.walk("/v1/refusals?limit=10").await, std::slice::from_ref(&id));
     assert_eq!(bench.walk("/v1/recent?limit=1").await, [complete.id.to_string(), id.clone()]);
     assert_eq!(bench.walk("/v1/refusals?reason=drained").await.len(), 1);
-    assert!(bench.walk("/v1/refusals?reason=policy_denied").await.is_empty());
+    assert!(bench.walk("/v1/refusals?reason=denied").await.is_empty());
     let one = bench.read(&format!("/v1/connections/{id}")).await;
     assert_eq!(one["outcome"]["reason"], "drained", "{one}");
 }
