@@ -8,7 +8,7 @@ use crate::{Direction, PodRef, Socket};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tunnel {
-    /// Hexadecimal; its connections name it.
+    /// 16 hexadecimal digits; its connections name it.
     pub id: String,
     /// The pod of this node it is of.
     pub pod: PodRef,

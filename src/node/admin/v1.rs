@@ -75,7 +75,7 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/refusals", endpoint(connections::ENDED, connections::refusals))
         .route("/v1/recent", endpoint(connections::ENDED, connections::recent))
         .route("/v1/traffic", endpoint(&["limit", "after"], traffic::list))
-        .route("/v1/tunnels", endpoint(&["limit", "after"], tunnels::list))
+        .route("/v1/tunnels", endpoint(tunnels::TAKES, tunnels::list))
         .route("/v1/workloads", endpoint(mesh::TAKES, mesh::workloads))
         .route("/v1/services", endpoint(mesh::TAKES, mesh::services))
         .route("/v1/policies", endpoint(mesh::TAKES, mesh::policies))

@@ -15,7 +15,7 @@ use super::query::Query;
 use super::{Sources, json};
 use crate::ledger::{Book, Ended, Id, Record, Stage};
 
-use filter::Filter;
+pub(super) use filter::Filter;
 
 /// What can be asked of those there are.
 pub(super) const LIVE: &[&str] =
@@ -117,7 +117,7 @@ fn place(sources: &Sources, sort: Sort, record: &Record) -> [u64; 2] {
 }
 
 /// How old this process was at a moment.
-fn age(sources: &Sources, moment: Instant) -> u64 {
+pub(super) fn age(sources: &Sources, moment: Instant) -> u64 {
     let age = moment.saturating_duration_since(sources.began.0);
     u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
 }

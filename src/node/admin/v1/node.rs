@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use culvert_api::{Agent, ControlPlane, Node, Reachability};
+use culvert_process::log;
 
 use super::problem::Refusal;
 use super::query::Query;
@@ -37,11 +38,11 @@ pub(super) fn node(sources: &Sources, _: &Query) -> Result<Vec<u8>, Refusal> {
         workloads: count(mesh.workloads().len()),
         services: count(mesh.services().len()),
         policies: count(mesh.policies().len()),
-        log_filter: String::new(),
-        dropped_log_lines: 0,
+        log_filter: log::filter().map(|filter| filter.current()).unwrap_or_default(),
+        dropped_log_lines: log::dropped(),
         pods: count(state.pods().len()),
         open: books.iter().map(|book| count(Book::open(book))).sum(),
-        tunnels: 0,
+        tunnels: books.iter().map(|book| count(book.tunnels.open())).sum(),
     }))
 }
 

@@ -16,7 +16,7 @@ const STAGES: [(&str, Stage); 3] =
 
 /// What must hold of a connection: all of these that are there.
 #[derive(Debug, Default)]
-pub(super) struct Filter {
+pub(in crate::admin::v1) struct Filter {
     pod: Option<Named>,
     direction: Option<Direction>,
     stage: Option<Stage>,
@@ -29,7 +29,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn read(query: &Query) -> Result<Self, Refusal> {
+    pub(in crate::admin::v1) fn read(query: &Query) -> Result<Self, Refusal> {
         Ok(Self {
             pod: query.pod()?,
             direction: query.word("direction", &DIRECTIONS)?,
@@ -42,14 +42,19 @@ impl Filter {
     }
 
     /// Whether connections of this pod are wanted.
-    pub(super) fn takes_book(&self, book: &Book) -> bool {
+    pub(in crate::admin::v1) fn takes_book(&self, book: &Book) -> bool {
         let same = |named: &Named| named.namespace == book.pod.namespace && named.name == book.pod.name;
         self.pod.as_ref().is_none_or(same)
     }
 
+    /// Whether what goes this way is wanted.
+    pub(in crate::admin::v1) fn takes_direction(&self, direction: Direction) -> bool {
+        self.direction.is_none_or(|wanted| wanted == direction)
+    }
+
     /// Whether this connection is wanted.
     pub(super) fn takes(&self, record: &Record) -> bool {
-        if self.direction.is_some_and(|wanted| wanted != record.direction) {
+        if !self.takes_direction(record.direction) {
             return false;
         }
         let Self { stage, reason, source, destination, anywhere, .. } = self;
@@ -143,7 +148,7 @@ mod tests {
             ("q=10.0.0.9:80", true),
             ("q=allow-db", true),
             ("q=nobody", false),
-            ("q=2a", true),
+            ("q=000002A", true),
             ("direction=outbound&q=nobody", false),
             ("stage=open&destination=db&source=web", true),
             (&format!("q={id}"), true),

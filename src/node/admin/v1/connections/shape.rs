@@ -9,6 +9,7 @@ use super::super::moment::{Now, milliseconds};
 use crate::ledger::{Book, Direction, Ended, Facts, Party, Record, Stage, Tried};
 use crate::outcome::Failure;
 use crate::proxy::PodInfo;
+use crate::stream::Closer;
 
 /// All that is known of a connection.
 pub(crate) fn connection(book: &Book, record: &Record, now: Now) -> Connection {
@@ -35,7 +36,7 @@ pub(crate) fn connection(book: &Book, record: &Record, now: Now) -> Connection {
         socks: facts.asked.as_deref().map(str::to_owned),
         probe: facts.probe,
         attempts: facts.tried.iter().map(attempt).collect(),
-        outcome: facts.ended.as_ref().map(|ended| outcome(ended, now)),
+        outcome: facts.ended.as_ref().map(|ended| outcome(ended, facts.ends().closed_by, now)),
         network: None,
         application: None,
     }
@@ -99,7 +100,7 @@ pub(in crate::admin::v1) fn protocol(tunnelled: bool, nested: bool) -> api::Prot
 
 /// How a tunnel is called.
 pub(in crate::admin::v1) fn tunnel(id: u64) -> String {
-    format!("{id:x}")
+    format!("{id:016x}")
 }
 
 pub(super) fn trace(facts: &Facts) -> String {
@@ -120,7 +121,7 @@ fn attempt(tried: &Tried) -> Attempt {
     Attempt { address: address.to_string(), reason: (*reason).to_owned(), error: error.to_string() }
 }
 
-fn outcome(ended: &Ended, now: Now) -> Outcome {
+fn outcome(ended: &Ended, closed_by: Option<Closer>, now: Now) -> Outcome {
     let failure = ended.result.as_ref().err();
     let flag = failure.map(Failure::flag).filter(|flag| *flag != Flag::None);
     Outcome {
@@ -130,7 +131,11 @@ fn outcome(ended: &Ended, now: Now) -> Outcome {
             (Some(_), false) => api::State::Refused,
         },
         ended: now.at(ended.at),
-        closed_by: None,
+        closed_by: closed_by.map(|closer| match closer {
+            Closer::Client => api::Closer::Client,
+            Closer::Server => api::Closer::Server,
+            Closer::Proxy => api::Closer::Proxy,
+        }),
         reason: failure.map(|failure| failure.reason().to_owned()),
         error: failure.map(Failure::in_words),
         flag: flag.map(|flag| flag.as_str().to_owned()),
@@ -165,7 +170,7 @@ mod tests {
         assert_eq!((connection.bytes.to_server, connection.bytes.to_client), (11, 22));
         assert_eq!(
             (connection.tunnel.as_deref(), connection.policy.as_deref()),
-            (Some("2a"), Some("shop/allow-db"))
+            (Some("000000000000002a"), Some("shop/allow-db"))
         );
         assert_eq!((connection.stage, connection.outcome), (api::Stage::Open, None));
     }
