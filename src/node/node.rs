@@ -87,19 +87,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         metrics,
     };
     let admin = Admin::open(&config.admin, sources)?;
-    let dns = Dns::new(config.dns.clone());
-    state.resolves(dns.status());
-    let shared = Shared {
-        mesh,
-        identities,
-        socket: config.socket,
-        tunnel: config.tunnel,
-        telling: config.telling,
-        socks: config.socks,
-        set_aside: state.set_aside(),
-        ledger: state.ledger(),
-        dns,
-    };
+    let shared = share(&config, &state, mesh, identities);
     let asked = async {
         tokio::select! {
             signal = stop.asked() => signal,
@@ -126,6 +114,23 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
             };
             serve_workload(&config, shared, pod, &state, asked).await
         }
+    }
+}
+
+/// Puts together what all pods share.
+fn share(config: &Config, state: &State, mesh: Mesh, identities: Identities) -> Shared {
+    let dns = Dns::new(config.dns.clone());
+    state.resolves(dns.status());
+    Shared {
+        mesh,
+        identities,
+        socket: config.socket,
+        tunnel: config.tunnel,
+        telling: config.telling,
+        socks: config.socks,
+        set_aside: state.set_aside(),
+        ledger: state.ledger(),
+        dns,
     }
 }
 

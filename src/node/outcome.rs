@@ -84,7 +84,7 @@ impl Report {
     }
 
     /// Says how it ended; without this it was cut off by a drain.
-    pub(crate) fn end(mut self: Box<Self>, result: Result<(), Failure>) {
+    pub(crate) fn end(mut self, result: Result<(), Failure>) {
         self.result = result;
     }
 

@@ -23,7 +23,6 @@ use crate::admin::Sources;
 use crate::ledger::Id;
 
 pub(crate) use hypothetical::would;
-pub(crate) use resolve::Unresolved;
 
 /// Explains a connection there is or was; nothing when it is not in the books.
 pub(crate) fn did(sources: &Sources, id: Id) -> Option<Why> {

@@ -18,6 +18,7 @@ mod problem;
 mod query;
 mod traffic;
 mod tunnels;
+mod why;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -47,6 +48,7 @@ pub(super) struct Sources {
     state: State,
     identities: Identities,
     mesh: Mesh,
+    shown: Arc<super::Sources>,
     /// When this process began to record what happens.
     began: (Instant, SystemTime),
     builders: Arc<Semaphore>,
@@ -54,9 +56,10 @@ pub(super) struct Sources {
 
 impl Sources {
     pub(super) fn new(shown: &super::Sources) -> Self {
+        let all = Arc::new(shown.clone());
         let super::Sources { state, identities, mesh, .. } = shown.clone();
         let began = (Instant::now(), SystemTime::now());
-        Self { state, identities, mesh, began, builders: Arc::new(Semaphore::new(BUILDERS)) }
+        Self { state, identities, mesh, shown: all, began, builders: Arc::new(Semaphore::new(BUILDERS)) }
     }
 }
 
@@ -80,6 +83,7 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/services", endpoint(mesh::TAKES, mesh::services))
         .route("/v1/policies", endpoint(mesh::TAKES, mesh::policies))
         .route("/v1/ejected", endpoint(&["limit", "after"], ejected::list))
+        .route("/v1/why", endpoint(why::PARAMETERS, why::answer))
         .method_not_allowed_fallback(wrong_method)
         .route("/v1", any(unknown))
         .route("/v1/", any(unknown))

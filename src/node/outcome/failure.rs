@@ -14,7 +14,7 @@ use culvert_process::exit::Chain;
 use crate::deliver::dial;
 use crate::dns::hosts;
 use crate::identity::Refused;
-use crate::stream::{Broken, Closer, Early};
+use crate::stream::{Broken, Closer, Early, Reset};
 use crate::{mesh, socks, tunnel};
 
 /// Why a connection did not end well.
@@ -58,13 +58,15 @@ impl Failure {
     /// Whether all that is known is that nobody has answered.
     pub(crate) fn is_silence(&self) -> bool {
         use dial::Error::{OutOfPatience, TimedOut};
-        match self {
-            Self::Dial(error) | Self::Tunnel(tunnel::Error::Dial(error)) => {
-                matches!(error, TimedOut { .. } | OutOfPatience { .. })
-            }
-            Self::Tunnel(error) => matches!(error, tunnel::Error::OutOfPatience { connected: false, .. }),
-            _ => false,
+        if let Self::Dial(error) | Self::Tunnel(tunnel::Error::Dial(error)) = self {
+            return matches!(error, TimedOut { .. } | OutOfPatience { .. });
         }
+        matches!(self, Self::Tunnel(tunnel::Error::OutOfPatience { connected: false, .. }))
+    }
+
+    /// Whether the node at the other end has cut it, for a reason it does not tell.
+    pub(crate) fn is_cut_at_peer(&self) -> bool {
+        matches!(self, Self::Broken(early) if *early.broken() == Broken::Reset(Reset::Cancelled))
     }
 
     /// Whether the other end, which is there, has said so.

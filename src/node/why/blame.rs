@@ -3,6 +3,8 @@
 //! Goes in: the failure, and from which side it was seen. Comes out: the culprit and what to do. What else is known of that moment, such
 //! as a control plane that is away, is weighed by [`super::verdict`].
 
+use std::io;
+
 use culvert_api::Culprit;
 use culvert_core::hbone::proxy_status::{Kind, Said};
 use culvert_core::policy::Denial;
@@ -213,37 +215,40 @@ fn certificates() -> Blame {
 }
 
 fn of_tunnel_dial(error: &dial::Error, seen: Seen) -> Blame {
-    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
     match error {
         dial::Error::Socket { .. } => out_of_descriptors(),
         dial::Error::TimedOut { .. } | dial::Error::OutOfPatience { .. } => firewall(),
-        dial::Error::Refused { source, .. } => match source.kind() {
-            ConnectionRefused | ConnectionReset => missing(
-                seen,
-                "see whether a mesh program runs on the destination's node, and whether the pod is enrolled there: nobody listens on its port 15008",
-            ),
-            _ => of_way(source),
-        },
+        dial::Error::Refused { source, .. } if is_there(source) => missing(
+            seen,
+            "see whether a mesh program runs on the destination's node, and whether the pod is enrolled there: nobody listens on its port 15008",
+        ),
+        dial::Error::Refused { source, .. } => of_way(source),
     }
 }
 
+/// Whether it is the other end that has refused.
+fn is_there(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
 /// What the kernel says when there is no way.
-fn of_way(error: &std::io::Error) -> Blame {
-    use std::io::ErrorKind::{AddrNotAvailable, PermissionDenied};
-    match error.kind() {
-        AddrNotAvailable => blame(
+fn of_way(error: &io::Error) -> Blame {
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
+        return blame(
             Culprit::Capacity,
             "the client's addresses have no free port: raise ip_local_port_range, or reuse connections",
-        ),
-        PermissionDenied => blame(
+        );
+    }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return blame(
             Culprit::Firewall,
             "a packet filter of this node or pod refuses the connection; see its OUTPUT rules",
-        ),
-        _ => blame(
-            Culprit::Network,
-            "look at routes and links between the two nodes: the destination's address cannot be reached",
-        ),
+        );
     }
+    blame(
+        Culprit::Network,
+        "look at routes and links between the two nodes: the destination's address cannot be reached",
+    )
 }
 
 fn of_peer(refused: &Refused) -> Blame {
@@ -265,11 +270,11 @@ fn of_peer(refused: &Refused) -> Blame {
 
 fn of_accept(error: &tunnel::server::Error) -> Blame {
     match error {
-        tunnel::server::Error::Peer(refused) => match refused {
-            Refused::Identity { .. } => certificates(),
-            other => of_peer(other),
-        },
-        tunnel::server::Error::Tls(_) => certificates(),
+        // Nobody in particular is expected to call.
+        tunnel::server::Error::Peer(Refused::Identity { .. }) | tunnel::server::Error::Tls(_) => {
+            certificates()
+        }
+        tunnel::server::Error::Peer(refused) => of_peer(refused),
         tunnel::server::Error::TimedOut => blame(
             Culprit::Network,
             "whoever connected to port 15008 did not go on; look at what is between, or at who scans",
@@ -363,7 +368,6 @@ fn of_details(details: Option<&str>) -> Blame {
 }
 
 fn of_dial(error: &dial::Error, seen: Seen) -> Blame {
-    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
     match (error, seen.direction) {
         (dial::Error::Socket { .. }, _) => out_of_descriptors(),
         (dial::Error::TimedOut { .. } | dial::Error::OutOfPatience { .. }, Direction::Inbound) => blame(
@@ -374,31 +378,29 @@ fn of_dial(error: &dial::Error, seen: Seen) -> Blame {
             Culprit::Network,
             "the destination is not of the mesh and does not answer: look at it, and at what is on the way",
         ),
-        (dial::Error::Refused { source, .. }, _) => match source.kind() {
-            ConnectionRefused | ConnectionReset => {
-                blame(Culprit::Server, "start the application, or correct the port: nothing listens there")
-            }
-            _ => of_way(source),
-        },
+        (dial::Error::Refused { source, .. }, _) if is_there(source) => {
+            blame(Culprit::Server, "start the application, or correct the port: nothing listens there")
+        }
+        (dial::Error::Refused { source, .. }, _) => of_way(source),
     }
 }
 
 fn of_break(early: &Early, seen: Seen) -> Blame {
-    let (side, broken) = match early {
-        Early::Client(broken) => (Culprit::Client, broken),
-        Early::Server(broken) => (Culprit::Server, broken),
-    };
-    let application = match side {
-        Culprit::Client => blame(side, "look at the calling application: it has reset the connection"),
-        _ => blame(side, "look at the called application: it has reset the connection"),
+    let (application, broken) = match early {
+        Early::Client(broken) => {
+            (blame(Culprit::Client, "look at the calling application: it has reset the connection"), broken)
+        }
+        Early::Server(broken) => {
+            (blame(Culprit::Server, "look at the called application: it has reset the connection"), broken)
+        }
     };
     match broken {
         Broken::Reset(Reset::Socket | Reset::Application) => application,
         // A client's node says the same for its application as for itself.
-        Broken::Reset(Reset::Cancelled) if side == Culprit::Client => application,
+        Broken::Reset(Reset::Cancelled) if application.culprit == Culprit::Client => application,
         Broken::Reset(Reset::Cancelled) => blame(
-            Culprit::Policy,
-            "ask the node of the destination: it has cut the connection itself, for a policy or because it ends",
+            Culprit::NodeMissing,
+            "ask the node of the destination: it has cut the connection itself, because it or the pod was to go",
         ),
         Broken::Reset(Reset::Other(_) | Reset::Fault(_)) | Broken::Tunnel(Loss::Fault(_)) => {
             blame(Culprit::Mesh, "please report it with the logs of both nodes: the tunnel itself went wrong")

@@ -1,10 +1,10 @@
 //! What is known of a connection, gathered at one moment.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use culvert_core::workload::Workload;
+use culvert_core::policy::{self, Denial, Peer, Verdict};
 
 use super::knock::{self, Knocked};
 use crate::admin::Sources;
@@ -25,8 +25,8 @@ pub(super) struct Evidence {
     pub(super) far: Option<Socket>,
     /// Since when the source of the mesh state has not answered, if that was so when the connection began.
     pub(super) stale: Option<Stale>,
-    /// Who the mesh state says is at the next hop now.
-    pub(super) there_now: Option<Arc<Workload>>,
+    /// Why the policies of the destination, as this node knows them now, would not let it in.
+    pub(super) denied_now: Option<Denial>,
     /// What the next hop, and the port that was wanted behind it, answer now. Only asked when nobody had answered.
     pub(super) knocked: Option<Knocked>,
     pub(super) now: Instant,
@@ -48,21 +48,29 @@ pub(super) fn gather(sources: &Sources, id: Id) -> Option<Evidence> {
     let (book, record) = sources.state.ledger().find(id)?;
     let facts = record.facts().clone();
     let (near, far) = sockets::look(&book).map(|all| all.of(&record, &facts)).unwrap_or_default();
-    let snapshot = sources.mesh.snapshot();
-    let next: IpAddr = facts.destination.ip();
-    let there_now = snapshot.workload_by_address(snapshot.local_network(), next).cloned();
     let now = Instant::now();
     Some(Evidence {
         pod: format!("{}/{}", book.pod.namespace, book.pod.name),
         stale: stale(sources, now.saturating_duration_since(record.began)),
         knocked: knock_if_silent((&book, sources.mark), &record, &facts),
+        denied_now: denied_now(sources, &facts),
         record,
         facts,
         near,
         far,
-        there_now,
         now,
     })
+}
+
+/// Judges an outgoing connection as its destination would.
+fn denied_now(sources: &Sources, facts: &Facts) -> Option<Denial> {
+    let (workload, wanted) = (facts.to.workload.as_ref()?, facts.authority.as_deref()?.parse().ok()?);
+    let source = SocketAddr::new(*facts.from.workload.as_ref()?.addresses.first()?, 0);
+    let peer = Peer { identity: facts.from.identity.clone(), source, destination: wanted };
+    match policy::judge(&sources.mesh.snapshot().policies_for(workload), &peer) {
+        Verdict::Allow { .. } => None,
+        Verdict::Deny(denial) => Some(denial),
+    }
 }
 
 /// Whether the mesh state was old when a connection began so long ago.

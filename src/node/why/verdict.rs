@@ -29,8 +29,10 @@ fn of_failure(evidence: &Evidence, failure: &Failure) -> Verdict {
     all.extend(facts.tried.iter().map(|tried| format!("tried before: {}: {}", tried.address, tried.error)));
     all.extend(evidence.knocked.as_ref().map(said_when_knocked));
     all.extend(evidence.stale.as_ref().map(said_of_stale));
-    let network = network(evidence);
-    all.extend(network);
+    all.extend(network(evidence));
+    all.extend(
+        evidence.denied_now.as_ref().map(|denial| format!("policies known here would deny it now: {denial}")),
+    );
     Verdict {
         culprit: weighed.culprit,
         sentence: sentence(weighed.culprit, evidence),
@@ -51,12 +53,16 @@ fn weigh(evidence: &Evidence, failure: &Failure, blame: Blame) -> Blame {
             other => other,
         };
     }
-    let about_address = match failure {
-        Failure::Tunnel(tunnel::Error::Peer { source, .. }) => matches!(source, Refused::Identity { .. }),
-        _ => matches!(
-            blame.culprit,
-            Culprit::NodeMissing | Culprit::Network | Culprit::Config | Culprit::Server
-        ),
+    if evidence.denied_now.is_some() && failure.is_cut_at_peer() {
+        let remedy =
+            "ask the node of the destination for its refusals: it names the policy (culvert get refusals)";
+        return Blame { culprit: Culprit::Policy, remedy };
+    }
+    let about_address = if let Failure::Tunnel(tunnel::Error::Peer { source, .. }) = failure {
+        matches!(source, Refused::Identity { .. })
+    } else {
+        use Culprit::{Config, Network, NodeMissing, Server};
+        matches!(blame.culprit, NodeMissing | Network | Config | Server)
     };
     let of_the_way = matches!(failure, Failure::Tunnel(_) | Failure::Refused(_) | Failure::Dial(_));
     if evidence.stale.is_some() && about_address && of_the_way && !failure.is_said_by_peer() {

@@ -66,13 +66,20 @@ pub(super) fn recent(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusa
 
 /// `/v1/connections/{id}`.
 pub(super) fn one(sources: &Sources, id: &str) -> Result<Vec<u8>, Refusal> {
-    let id: Id = id.parse().map_err(|error| Refusal::bad_request(format!("{}: {error}", quote(id))))?;
-    let gone = || {
-        let kept = "of connections that are over, each pod's last ones alone are kept";
-        Refusal::not_found(format!("this node has no connection {id}; {kept}"))
-    };
-    let (book, record) = sources.state.ledger().find(id).ok_or_else(gone)?;
-    Ok(json(&shape::connection(&book, &record, Now::read())))
+    Ok(json(&find(sources, id)?))
+}
+
+/// A connection there is or was.
+pub(super) fn find(sources: &Sources, id: &str) -> Result<Connection, Refusal> {
+    let known: Id = id.parse().map_err(|error| Refusal::bad_request(format!("{}: {error}", quote(id))))?;
+    let (book, record) = sources.state.ledger().find(known).ok_or_else(|| gone(id))?;
+    Ok(shape::connection(&book, &record, Now::read()))
+}
+
+/// There is no such connection any more.
+pub(super) fn gone(id: &str) -> Refusal {
+    let kept = "of connections that are over, each pod's last ones alone are kept";
+    Refusal::not_found(format!("this node has no connection {}; {kept}", quote(id)))
 }
 
 /// The connections of all books that a filter lets through.
