@@ -4,14 +4,11 @@
 /// What stands for values there is no room for.
 pub(crate) const OVERFLOW: &str = "overflow";
 
-/// Writes labels. Of two with one name the first counts.
+/// Writes labels. Their names are in the programs' text, each once.
 pub(crate) fn text<'l>(labels: impl Iterator<Item = (&'l str, &'l str)> + Clone) -> String {
     let length = labels.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
     let mut text = String::with_capacity(length);
-    for (at, (name, value)) in labels.clone().enumerate() {
-        if labels.clone().take(at).any(|(before, _)| before == name) {
-            continue;
-        }
+    for (name, value) in labels {
         if !text.is_empty() {
             text.push(',');
         }
@@ -63,7 +60,6 @@ mod tests {
             (&[("a", "quote \" slash \\ line\nend")], r#"a="quote \" slash \\ line\nend""#),
             (&[("a", "ünïcödé\t")], "a=\"ünïcödé\t\""),
             (&[("a-b.c", ""), ("1st", "x"), ("ä", "y"), ("", "z")], r#"a_b_c="",_1st="x",__="y",_="z""#),
-            (&[("a", "first"), ("a", "second")], r#"a="first""#),
             (&[], ""),
         ] {
             assert_eq!(text(labels.iter().copied()), written);
