@@ -14,6 +14,8 @@ async fn at_the_start_there_is_what_the_process_is_and_nothing_of_traffic() {
     for line in [
         "istio_build{component=\"ztunnel\",tag=\"1.27 \\\"beta\\\"\"} 1",
         "process_open_fds ",
+        "culvert_log_lines_dropped_total 0",
+        "istio_tcp_sockets_open{reporter=\"source\"} ",
         "process_max_fds ",
         "process_resident_memory_bytes ",
         "tokio_num_workers 1",
