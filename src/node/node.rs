@@ -104,15 +104,25 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
         tracing::info!(why, "asked to end before the mesh state was complete");
         return Ok(());
     }
+    serve(&config, shared, &state, asked).await
+}
+
+/// Serves what the mode says, until asked to stop.
+async fn serve(
+    config: &Config,
+    shared: Shared,
+    state: &State,
+    asked: impl Future<Output = &'static str>,
+) -> Result<(), Error> {
     match &config.mode {
-        Serves::Shared { agent } => serve_node(&config, shared, agent, &state, asked).await,
+        Serves::Shared { agent } => serve_node(config, shared, agent, state, asked).await,
         Serves::Dedicated { namespace, name, service_account } => {
             let pod = PodInfo {
                 name: name.clone(),
                 namespace: namespace.clone(),
                 service_account: service_account.clone(),
             };
-            serve_workload(&config, shared, pod, &state, asked).await
+            serve_workload(config, shared, pod, state, asked).await
         }
     }
 }

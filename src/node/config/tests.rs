@@ -30,6 +30,21 @@ fn decisions_are_told_loudly_only_when_asked_for() {
 }
 
 #[test]
+fn metrics_are_kept_as_long_and_as_many_as_is_said() {
+    let stats = read(&[]).unwrap().stats;
+    assert_eq!((stats.settings.idle, stats.settings.most_series), (Some(Duration::from_secs(900)), 10_000));
+    assert_eq!(stats.labels, Labels::Full);
+    let set = [
+        ("CULVERT_METRICS_IDLE", "0"),
+        ("CULVERT_METRICS_MOST_SERIES", "7"),
+        ("CULVERT_METRICS_LABELS", "minimal"),
+    ];
+    let stats = read(&set).unwrap().stats;
+    assert_eq!((stats.settings.idle, stats.settings.most_series), (None, 7));
+    assert_eq!(stats.labels, Labels::Minimal);
+}
+
+#[test]
 fn dedicated_mode_marks_nothing_by_itself() {
     let set = [("PROXY_MODE", "dedicated"), ("PROXY_WORKLOAD_INFO", "ns/pod/sa")];
     assert_eq!(read(&set).unwrap().socket.mark, None);
@@ -42,6 +57,9 @@ fn a_bad_value_is_named_with_its_reason() {
         ("PACKET_MARK", "x", "not a whole number"),
         ("IPV6_ENABLED", "yes", "use `true` or `false`"),
         ("SECRET_TTL", "1 parsec", "not a duration"),
+        ("CULVERT_METRICS_IDLE", "never", "not a duration"),
+        ("CULVERT_METRICS_MOST_SERIES", "0", "between 1 and 1000000"),
+        ("CULVERT_METRICS_LABELS", "all", "use `full`, `service` or `minimal`"),
         ("UNSTABLE_ENABLE_SOCKS5", "yes", "use `true` or `false`"),
         ("HTTP2_FRAME_SIZE", "1", "between 16384"),
         ("LOCAL_XDS", "{}", "both set"),

@@ -126,6 +126,26 @@ async fn many_waiters_cause_one_fetch_and_share_its_certificate() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn certificates_are_counted_by_state_and_the_first_to_run_out_is_known() {
+    let fake = Fake::new(Duration::ZERO);
+    let identities = fake.identities();
+    assert_eq!(identities.tally(), Tally::default());
+    let long = identities.certificate(&account("long")).await.unwrap();
+    *fake.life.lock().unwrap() = LIFE / 10;
+    let short = identities.certificate(&account("short")).await.unwrap();
+    assert!(short.validity().not_after < long.validity().not_after);
+    *fake.mood.lock().unwrap() = Mood::Refuses;
+    identities.certificate(&account("refused")).await.unwrap_err();
+    *fake.mood.lock().unwrap() = Mood::Hangs;
+    identities.prefetch(&account("asked"));
+    let first_expiry = Some(short.validity().not_after);
+    assert_eq!(identities.tally(), Tally { initializing: 1, available: 2, unavailable: 1, first_expiry });
+    sleep(LIFE / 5).await;
+    let first_expiry = Some(long.validity().not_after);
+    assert_eq!(identities.tally(), Tally { initializing: 1, available: 1, unavailable: 2, first_expiry });
+}
+
+#[tokio::test(start_paused = true)]
 async fn renewal_comes_at_half_life_or_a_little_later_and_is_not_seen_by_callers() {
     let fake = Fake::new(Duration::ZERO);
     let identities = fake.identities();
