@@ -10,19 +10,18 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use futures::stream;
 
 use crate::{Format, Metrics};
 use accept::Encoding;
 
-/// Answers with what is known at the moment, whatever the method.
-pub async fn exposition(State(metrics): State<Metrics>, method: Method, headers: HeaderMap) -> Response {
+/// Answers with what is known at the moment, whatever the method. Of a body that is not sent nothing is made.
+pub async fn exposition(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
     let format = accept::format(texts(&headers, &header::ACCEPT));
     let encoding = accept::encoding(texts(&headers, &header::ACCEPT_ENCODING));
-    let body = if method == Method::HEAD { Body::empty() } else { body(&metrics, format, encoding) };
-    let mut answer = Response::new(body);
+    let mut answer = Response::new(body(&metrics, format, encoding));
     let head = answer.headers_mut();
     head.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(format)));
     head.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));

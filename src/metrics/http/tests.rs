@@ -1,7 +1,7 @@
 use std::io::Read as _;
 
 use axum::Router;
-use axum::http::{Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use axum::routing::any;
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt as _;
