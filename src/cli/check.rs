@@ -15,8 +15,9 @@ use catalogue::Selection;
 use finding::{Finding, State};
 use packets::Filters;
 use processes::Process;
-use report::Output;
 use sight::Sight;
+
+use crate::output::{self, FormatOptions, Screen};
 
 mod catalogue;
 mod clock;
@@ -45,9 +46,8 @@ mod trial;
 /// What is looked at, and how it is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How findings are told
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    #[command(flatten)]
+    format: FormatOptions,
 
     /// Tell problems and warnings only
     #[arg(long)]
@@ -103,7 +103,7 @@ enum Error {
     #[error("cannot read the environment of process {number}; say --xds, --ca and --root, or run it as root")]
     NoEnvironment { number: u32, source: io::Error },
     #[error("cannot write the findings")]
-    Write(#[from] io::Error),
+    Write(#[from] output::Error),
     #[error("{}; what to do is above", counted(*.0))]
     Problems(usize),
 }
@@ -138,7 +138,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         findings.retain(|finding| finding.state >= State::Warning);
     }
     findings.sort_by_key(|finding| finding.state);
-    report::tell(options.output, &findings).map_err(|error| Failure::runtime(Error::Write(error)))?;
+    let text = report::tell(options.format.output, &findings, &Screen::of_stdout());
+    output::print(&text.map_err(|error| Failure::runtime(Error::Write(error)))?);
     if problems == 0 { Ok(()) } else { Err(Failure::runtime(Error::Problems(problems))) }
 }
 

@@ -1,25 +1,13 @@
 //! How findings are told: a table for people, JSON or YAML for programs.
 //!
-//! In go findings in the order in which they are told; nothing is decided here. Colours are for terminals alone.
+//! In go findings in the order in which they are told, and a screen; out comes text. Nothing is decided here.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::finding::{AS_ROOT, Finding, State};
-
-/// A format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    #[default]
-    Table,
-    /// For programs
-    Json,
-    /// For both
-    Yaml,
-}
+use crate::output::{Error, Format, Screen, Tone, clean, wrapped};
 
 /// What programs read.
 #[derive(Serialize)]
@@ -36,86 +24,67 @@ struct Summary {
     problems: usize,
 }
 
-/// Writes the findings to stdout.
-pub(crate) fn tell(output: Output, findings: &[Finding]) -> io::Result<()> {
-    let mut out = anstream::stdout().lock();
+/// The findings in that format.
+pub(crate) fn tell(format: Format, findings: &[Finding], screen: &Screen) -> Result<String, Error> {
     let document = Document { findings, summary: Summary::of(findings) };
-    match output {
-        Output::Table => table(&mut out, findings, width()),
-        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&document)?),
-        Output::Yaml => write!(out, "{}", serde_saphyr::to_string(&document).map_err(io::Error::other)?),
-    }
+    Ok(format.structured(&document)?.unwrap_or_else(|| table(findings, screen)))
 }
 
-/// The width of what people read: as their shell says, within reason.
-fn width() -> usize {
-    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    said.unwrap_or(DEFAULT_WIDTH).clamp(80, 120)
-}
-
-const DEFAULT_WIDTH: usize = 100;
 /// `problem` and two spaces.
 const STATE: usize = 9;
 /// Between the longest name and what was found.
 const GAP: usize = 2;
+/// Where nobody says how wide lines may be.
+const WIDTH: usize = 100;
+/// What was found has at least so much room, however narrow the screen is.
+const NARROWEST: usize = 30;
 
-fn table(out: &mut impl Write, findings: &[Finding], width: usize) -> io::Result<()> {
+fn table(findings: &[Finding], screen: &Screen) -> String {
     let names = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
-    let indent = STATE + names + GAP;
-    for finding in findings {
-        let Finding { name, state, found, why, remedy } = finding;
-        let style = style(*state);
-        let mut lines = wrap(found, width - indent).into_iter();
-        let first = lines.next().unwrap_or_default();
-        writeln!(out, "{style}{:<7}{style:#}  {name:<names$}  {first}", state.word())?;
-        let told = *state >= State::Warning;
-        let why = wrap(&format!("why: {why}"), width - indent);
-        let remedy = remedy.as_ref().map(|remedy| format!("do:  {remedy}")).unwrap_or_default();
-        let more = lines.chain(why.into_iter().filter(|_| told));
-        for line in more {
-            writeln!(out, "{:indent$}{line}", "")?;
-        }
-        if !remedy.is_empty() && !is_for_root(finding) {
-            // Never wrapped: it is copied.
-            writeln!(out, "{:indent$}{remedy}", "")?;
-        }
-    }
+    let mut text: String = findings.iter().map(|finding| row(finding, names, screen)).collect();
     let Summary { ok, unknown, warnings, problems } = Summary::of(findings);
-    writeln!(out, "\n{ok} ok, {unknown} unknown, {warnings} with a warning, {problems} with a problem")?;
+    text += &format!("\n{ok} ok, {unknown} unknown, {warnings} with a warning, {problems} with a problem\n");
     let hidden = findings.iter().filter(|finding| is_for_root(finding)).count();
     if hidden > 0 {
-        writeln!(out, "{hidden} can be looked at by root only: sudo culvert check")?;
+        text += &format!("{hidden} can be looked at by root only: sudo culvert check\n");
     }
-    Ok(())
+    text
+}
+
+/// A finding with all that is said of it. Remedies are never wrapped: they are copied.
+fn row(finding: &Finding, names: usize, screen: &Screen) -> String {
+    let Finding { name, state, found, why, remedy } = finding;
+    let indent = STATE + names + GAP;
+    let places = Some(screen.width.unwrap_or(WIDTH).saturating_sub(indent).max(NARROWEST));
+    let mut lines = wrapped(&clean(found), places);
+    if *state >= State::Warning {
+        lines.extend(wrapped(&format!("why: {why}"), places));
+    }
+    lines.extend(
+        remedy.iter().filter(|_| !is_for_root(finding)).map(|remedy| format!("do:  {}", clean(remedy))),
+    );
+    let word = screen.paint.tone(tone(*state), &format!("{:<7}", state.word()));
+    let mut text = format!("{word}  {name:<names$}  ");
+    for (number, line) in lines.iter().enumerate() {
+        let before = if number == 0 { 0 } else { indent };
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{:before$}{line}", "");
+    }
+    text
+}
+
+fn tone(state: State) -> Tone {
+    match state {
+        State::Ok => Tone::Good,
+        State::Unknown => Tone::Faint,
+        State::Warning => Tone::Warning,
+        State::Problem => Tone::Bad,
+    }
 }
 
 /// What is said once for all of them.
 fn is_for_root(finding: &Finding) -> bool {
     finding.remedy.as_deref() == Some(AS_ROOT)
-}
-
-fn style(state: State) -> Style {
-    match state {
-        State::Ok => AnsiColor::Green.on_default(),
-        State::Unknown => AnsiColor::Cyan.on_default(),
-        State::Warning => AnsiColor::Yellow.on_default(),
-        State::Problem => AnsiColor::Red.on_default().bold(),
-    }
-}
-
-/// Breaks a text at spaces; a word that is longer than a line stays whole.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) | None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 impl Summary {
@@ -133,6 +102,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Paint;
 
     fn finding(state: State, found: &str, remedy: Option<&str>) -> Finding {
         let remedy = remedy.map(str::to_owned);
@@ -147,9 +117,7 @@ mod tests {
             finding(State::Unknown, "needs root", Some(AS_ROOT)),
             finding(State::Problem, "strict", Some(long)),
         ];
-        let mut out = Vec::new();
-        table(&mut out, &findings, 80).unwrap();
-        let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
+        let text = table(&findings, &Screen { width: Some(80), paint: Paint::new(false) });
         let too_long: Vec<_> = text.lines().filter(|line| line.len() > 80).collect();
         assert_eq!(too_long, [format!("{:21}do:  {long}", "")], "only what is copied");
         assert_eq!(text.matches("why:").count(), 1, "why is told of what needs attention\n{text}");
@@ -160,10 +128,9 @@ mod tests {
     fn programs_read_the_same_in_both_formats() {
         let findings =
             [finding(State::Warning, "a: b # c\n\"d\"", Some("do: it")), finding(State::Ok, "no", None)];
-        let document = Document { findings: &findings, summary: Summary::of(&findings) };
-        let yaml = serde_saphyr::to_string(&document).unwrap();
-        let read: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
-        assert_eq!(read, serde_json::to_value(&document).unwrap(), "{yaml}");
+        let said = |format| tell(format, &findings, &Screen::plain()).unwrap();
+        let read: serde_json::Value = serde_saphyr::from_str(&said(Format::Yaml)).unwrap();
+        assert_eq!(read, serde_json::from_str::<serde_json::Value>(&said(Format::Json)).unwrap());
         assert_eq!(read["findings"][0]["state"], "warning");
         assert_eq!(read["summary"]["warnings"], 1);
     }
