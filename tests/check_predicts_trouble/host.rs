@@ -102,10 +102,17 @@ fn network_policies_that_forget_the_tunnels_are_named() {
         {"kind":"NetworkPolicy","metadata":{"namespace":"shop","name":"web"},
          "spec":{"podSelector":{},"policyTypes":["Ingress"],"ingress":[{"ports":[{"port":8080}]}]}}]}"#;
     let kubectl = lab.directory().join("kubectl");
-    fs::write(&kubectl, format!("#!/bin/sh\n[ \"$1\" = get ] && cat <<'END'\n{answers}\nEND\n")).unwrap();
+    let cilium = r#"{"kind":"ConfigMap","data":{"bpf-lb-sock":"true"}}"#;
+    let script = format!(
+        "#!/bin/sh\ncase $2 in configmap) echo '{cilium}';; networkpolicies*) cat <<'END'\n{answers}\nEND\nesac\n"
+    );
+    fs::write(&kubectl, script).unwrap();
     fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).unwrap();
     let kubectl = kubectl.display().to_string();
-    let ask = || Preflight::new(&lab).say(&["--only", "policies", "--kubectl", &kubectl]).run(&node);
+    let ask =
+        || Preflight::new(&lab).say(&["--only", "policies", "cilium", "--kubectl", &kubectl]).run(&node);
+    let remedy = ask().assert_found("cilium", "problem", "socket load balancing is on in pods");
+    assert!(remedy.contains("socketLB.hostNamespaceOnly=true"), "{remedy}");
     let remedy = ask().assert_found("network-policies", "problem", "policy shop/web admits ingress ports");
     assert!(remedy.starts_with("kubectl -n shop patch networkpolicy web"), "{remedy}");
     fs::write(&kubectl, "#!/bin/sh\necho 'error: You must be logged in' >&2; exit 1\n").unwrap();

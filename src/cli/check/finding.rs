@@ -97,7 +97,7 @@ impl Verdict {
             let by = if error.raw_os_error().is_some() { String::new() } else { format!(" ({error})") };
             return Self::unknown(format!("needs root{by}"), AS_ROOT);
         }
-        Self::unknown(format!("cannot be looked at: {error}"), "look at it on the node itself")
+        Self::unknown(format!("cannot be looked at: {error}"), "see what is wrong with that, and look again")
     }
 
     /// What needs rights this process does not have.

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+
 use super::catalogue::Family;
 use super::finding::{Check, Finding, Verdict};
 use super::sight::Sight;
@@ -67,7 +70,7 @@ fn look(context: &Context<'_>) -> Vec<Finding> {
             POD_REVERSE_PATH.judged(reverse_path(pod), |all| pod_filter(&strict(&all))),
             POD_LOCALNET.judged(localnet, localnet_of_pod),
             POD_IPV6.finding(pod_ipv6(pod)),
-            POD_LOOPBACK.judged(pod.run(&["ip", "-o", "link", "show", "dev", "lo"]), |line| loopback(&line)),
+            POD_LOOPBACK.judged(is_up(pod, "lo"), loopback),
         ]
     }));
     findings
@@ -194,14 +197,13 @@ fn loopback_ipv6(is_disabled: bool, has_addresses: bool) -> Verdict {
     }
 }
 
-/// Reads `1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 ...`.
-fn loopback(line: &str) -> Verdict {
-    let flags = line
-        .split_once('<')
-        .and_then(|(_, rest)| rest.split_once('>'))
-        .map(|(flags, _)| flags)
-        .unwrap_or_default();
-    if flags.split(',').any(|flag| flag == "UP") {
+fn is_up(sight: &Sight, interface: &str) -> io::Result<bool> {
+    let mut interfaces = sight.netns()?.run(getifaddrs)??;
+    Ok(interfaces.any(|one| one.interface_name == interface && one.flags.contains(InterfaceFlags::IFF_UP)))
+}
+
+fn loopback(is_up: bool) -> Verdict {
+    if is_up {
         return Verdict::ok("lo is up");
     }
     Verdict::problem("lo is down", "have the CNI configuration bring it up: add the plugin \"loopback\"")
@@ -238,8 +240,8 @@ mod tests {
         assert_eq!(forwarding(1, Place::Node).state, State::Ok);
         assert_eq!(localnet_of_pod(0).state, State::Ok);
         assert_eq!(localnet_of_pod(1).state, State::Warning);
-        assert_eq!(loopback("1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536").state, State::Ok);
-        assert_eq!(loopback("1: lo: <LOOPBACK> mtu 65536").state, State::Problem);
+        assert_eq!(loopback(true).state, State::Ok);
+        assert_eq!(loopback(false).state, State::Problem);
     }
 
     #[test]

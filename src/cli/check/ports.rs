@@ -87,14 +87,21 @@ fn taken(sight: &Sight, ports: &[u16]) -> io::Result<Vec<Taken>> {
     Ok(all)
 }
 
-/// Whoever listens on a port, by the number of the socket.
+/// Whoever listens on a port, by the number of the socket; DNS is asked over UDP as well.
 fn listener(sight: &Sight, port: u16) -> io::Result<Option<u32>> {
-    let asked = sight.netns().and_then(|netns| sockets::tcp_at(&netns, port));
+    let asked = sight.netns().and_then(|netns| {
+        let mut sockets = sockets::tcp_at(&netns, port)?;
+        sockets.retain(|socket| socket.state == state::LISTEN);
+        if port == ebpf_free_iptables::DNS_PORT {
+            sockets.extend(sockets::udp_at(&netns, port)?);
+        }
+        Ok(sockets)
+    });
     match asked {
         // Socket statistics are asked from inside, which takes rights even for one's own namespace; the list is for everybody.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => listed(sight, port),
         Err(error) => Err(error),
-        Ok(sockets) => Ok(sockets.iter().find(|it| it.state == state::LISTEN).map(|it| it.inode)),
+        Ok(sockets) => Ok(sockets.first().map(|socket| socket.inode)),
     }
 }
 
@@ -155,6 +162,10 @@ mod tests {
         let found = taken(&sight, &[15000, 15020]).unwrap();
         assert_eq!(listed(&sight, 15020).unwrap(), listener(&sight, 15020).unwrap(), "both ways to look");
         assert_eq!(listed(&sight, 15000).unwrap(), None);
+        let udp = |port: u16| netns.run(|| std::net::UdpSocket::bind(("127.0.0.1", port))).unwrap().unwrap();
+        let _queries = [udp(15053), udp(15006)];
+        let ports: Vec<_> = taken(&sight, &[15006, 15053]).unwrap().iter().map(|taken| taken.port).collect();
+        assert_eq!(ports, [15053], "of datagrams, only queries are taken");
         let own = found[0].by.as_ref().map(|process| process.number);
         assert_eq!((found.len(), found[0].port, own), (1, 15020, Some(std::process::id())));
         assert_eq!(of(&NODE, Ok(found), "culvert-node")[0].state, State::Problem);

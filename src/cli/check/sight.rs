@@ -112,7 +112,9 @@ fn run(mut command: Command, shown: &str) -> io::Result<String> {
     if status.success() {
         return Ok(output);
     }
-    let said = complaint.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it gave no reason");
+    // Programs that warn first say last why they failed.
+    let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = lines.next_back().unwrap_or("it gave no reason");
     if says_who_may(said) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("for `{shown}`")));
     }

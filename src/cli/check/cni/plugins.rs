@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::check::finding::Verdict;
 use crate::check::processes::Process;
 use crate::check::{Context, sight};
@@ -17,9 +19,14 @@ pub(super) fn cilium(context: &Context<'_>, plugins: &[String]) -> Verdict {
             Ok(settings) => cilium_set(&settings),
             Err(error) => Verdict::unseen(&error),
         },
+        None if context.options.kubectl.is_some() => match published(context) {
+            Ok(Some(settings)) => cilium_set(&settings),
+            Ok(None) => Verdict::ok("not here"),
+            Err(error) => Verdict::unseen(&error),
+        },
         None if traces => Verdict::unknown(
             "Cilium is used here; its agent cannot be seen from here",
-            "see: kubectl -n kube-system get configmap cilium-config -o yaml | grep -E 'bpf-lb-sock|cni-exclusive'",
+            "culvert check --kubectl --only cilium",
         ),
         None => Verdict::ok("not here"),
     }
@@ -44,6 +51,19 @@ fn cilium_settings(agent: &Process) -> io::Result<BTreeMap<String, String>> {
         }
     }
     Ok(settings)
+}
+
+/// The settings of a cluster's Cilium, if it has one.
+fn published(context: &Context<'_>) -> io::Result<Option<BTreeMap<String, String>>> {
+    let kubectl = context.options.kubectl.as_deref().unwrap_or("kubectl");
+    let asked = [kubectl, "get", "configmap", "cilium-config", "--namespace", "kube-system"];
+    let text = context.here.run(&[&asked[..], &["--ignore-not-found", "--output", "json"]].concat())?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let map: Value = serde_json::from_str(&text)?;
+    let setting = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    Ok(Some(map["data"].as_object().into_iter().flatten().filter_map(setting).collect()))
 }
 
 fn cilium_set(settings: &BTreeMap<String, String>) -> Verdict {
