@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use culvert_sys::netns::Netns;
 const LONGEST: u64 = 8 << 20;
 /// Commands that only print take no longer, unless they are stuck.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long what it has printed may take to be read after its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The namespace, or the one this process is in.
 #[derive(Debug)]
@@ -108,7 +111,13 @@ fn run(mut command: Command, shown: &str) -> io::Result<String> {
         running.wait()?;
         return Err(io::Error::new(io::ErrorKind::TimedOut, format!("`{shown}` did not end within 10 s")));
     };
-    let [output, complaint] = outputs.map(|reader| reader.join().unwrap_or_default());
+    let [output, complaint] = outputs.map(|reader| reader.recv_timeout(LAST_WORDS));
+    let (Ok(output), Ok(complaint)) = (output, complaint) else {
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("`{shown}` has ended, and its output has not"),
+        ));
+    };
     if status.success() {
         return Ok(output);
     }
@@ -128,16 +137,20 @@ fn says_who_may(said: &str) -> bool {
         .any(|it| said.contains(it))
 }
 
-/// Reads on a thread of its own, so that whoever writes much is not kept waiting.
-fn drain(pipe: Option<impl io::Read + Send + 'static>) -> thread::JoinHandle<String> {
+/// Reads on a thread of its own, so that whoever writes much is not kept waiting, nor is anybody by a grandchild that keeps the
+/// pipe open.
+fn drain(pipe: Option<impl io::Read + Send + 'static>) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(pipe) = pipe {
             // What was read before a failure is still worth having; the exit code tells the rest.
             let _ = pipe.take(LONGEST).read_to_end(&mut bytes);
         }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        // Fails only when nobody waits any more.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
 }
 
 #[cfg(test)]
@@ -153,6 +166,16 @@ mod tests {
         assert!(error.to_string().ends_with("failed: no such table"), "{error}");
         let error = Sight::here().run(&["no-such-program-here"]).unwrap_err();
         assert_eq!(error.to_string(), "no-such-program-here is not installed");
+    }
+
+    #[test]
+    fn a_grandchild_that_stays_keeps_nobody_waiting() {
+        let before = Instant::now();
+        let error = Sight::here().run(&["sh", "-c", "sleep 8 & echo x"]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(before.elapsed() < Duration::from_secs(7));
+        let said = Sight::here().run(&["sh", "-c", "head -c 300000 /dev/zero"]).unwrap();
+        assert_eq!(said.len(), 300_000, "more than a pipe holds");
     }
 
     #[test]
