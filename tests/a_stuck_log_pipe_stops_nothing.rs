@@ -11,6 +11,7 @@ use culvert_lab::{Program, http};
 use serde_json::Value;
 
 use crate::harness::cluster::{Cluster, ECHO};
+use crate::harness::metrics::counter;
 use crate::harness::talk::{SOON, assert_echo};
 
 /// Who is web.default.svc.cluster.local?
@@ -141,6 +142,8 @@ fn connections_go_on_and_what_was_lost_is_told_when_somebody_reads_again() {
     let lost = usize::try_from(line["lines"].as_u64().unwrap()).unwrap();
     // A line of something else may be lost as well.
     let (least, most) = (times - logged, times - logged + 50);
+    let counted = usize::try_from(counter(&cluster.one, "culvert_log_lines_dropped_total", &[])).unwrap();
+    assert_eq!(counted, lost, "{line}");
     assert!(logged >= QUEUE && (least..=most).contains(&lost), "{logged} of {times} logged, {line}");
 
     let stream = cluster.client.connect((cluster.outsider.ip4(), ECHO), SOON).unwrap();
@@ -166,5 +169,9 @@ fn a_node_lives_on_when_nobody_is_there_to_read() {
     rig.connect(400);
     rig.assert_ready();
     assert!(rig.proxy.is_running());
+    let count = |name| counter(&rig.cluster.one, name, &[]);
+    let counted =
+        || count("culvert_log_lines_dropped_total") >= 400 && count("culvert_log_write_errors_total") > 0;
+    rig.cluster.lab.wait_until(SOON, "the lines that nobody took are counted", counted).unwrap();
     rig.end();
 }

@@ -5,6 +5,7 @@
 //! listener runs the router.
 
 mod certificates;
+mod lines;
 pub(crate) mod open;
 mod runtime;
 mod texts;
@@ -46,29 +47,9 @@ pub(crate) fn start(config: Config, data_plane: RuntimeMetrics) -> Result<Metric
     process::collect(&metrics);
     metrics.collect(move || runtime::look(&data_plane));
     metrics.collect(open::look);
-    metrics.collect(lost_lines);
+    metrics.collect(lines::look);
     metrics::gauge!("istio_build", "component" => "ztunnel", "tag" => config.version).set(1.0);
     Ok(metrics)
-}
-
-/// Log lines that came to nobody.
-fn lost_lines() -> Vec<Collected> {
-    let families = [
-        (
-            "culvert_log_lines_dropped_total",
-            "Log lines that were lost, for lack of room for instance (unstable).",
-            log::dropped(),
-        ),
-        (
-            "culvert_log_write_errors_total",
-            "Times stdout refused what was written to it (unstable).",
-            log::write_errors(),
-        ),
-    ];
-    families
-        .into_iter()
-        .map(|(name, help, count)| Collected::counter(name, help).of(Some(count as f64)))
-        .collect()
 }
 
 /// Has the certificates that are held looked up, too.
