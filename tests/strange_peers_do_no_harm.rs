@@ -143,7 +143,7 @@ fn a_pod_is_no_relay_for_what_is_sent_to_somebody_else() {
     let proxy = lab.proxy(two).unwrap();
     let position = proxy.log_position();
     assert_eq!(exchange(outsider, (elsewhere, ECHO), b"pass it on"), Ending::Reset);
-    let line = proxy.wait_for_log_since(position, "connection complete", SOON).unwrap();
+    let line = proxy.wait_for_log_since(position, "not_our_address", SOON).unwrap();
     assert!(line.contains("reason=\"not_our_address\"") && line.contains("198.51.100.9:7007"), "{line}");
     assert_echo(outsider, (server.ip4(), ECHO), b"undisturbed");
 }

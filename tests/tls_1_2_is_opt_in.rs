@@ -50,7 +50,7 @@ fn a_client_is_told_and_the_log_names_it_and_says_what_to_do() {
     let position = proxy.log_position();
     let said = s_client(&rig, &rig.good_certificate(), "-tls1_2");
     assert!(said.contains("alert protocol version"), "{said}");
-    let line = proxy.wait_for_log_since(position, "connection complete", SOON).unwrap();
+    let line = proxy.wait_for_log_since(position, "connection failed", SOON).unwrap();
     for part in [&format!("src.addr={}:", outsider.ip4()), "reason=\"peer_not_accepted\"", REMEDY] {
         assert!(line.contains(part), "`{part}` is not in: {line}");
     }

@@ -24,7 +24,8 @@ pub(crate) use variables::Environment;
 use crate::admission::Telling;
 use crate::dns::Config as DnsConfig;
 use crate::identity::ca;
-use crate::outcome::Labels;
+use crate::outcome::sampling::Sampling;
+use crate::outcome::{Labels, access};
 use crate::proxy::PodInfo;
 use crate::{admin, control_plane, crypto, stats};
 
@@ -44,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) dns: DnsConfig,
     pub(crate) telling: Telling,
     pub(crate) stats: stats::Config,
+    pub(crate) access: access::Config,
     /// Whether pods' applications can ask for connections by SOCKS.
     pub(crate) socks: bool,
     /// The pod this process runs in, if that is known and others are served besides.
@@ -188,6 +190,7 @@ impl Config {
             dns: dns::read(env, &proxy, !shared)?,
             telling: read_telling(env),
             stats: read_stats(env)?,
+            access: read_access(env)?,
             socks: env.parse("UNSTABLE_ENABLE_SOCKS5", value::boolean)?,
             own_pod: if shared { read_own_pod(env) } else { None },
             drain_deadline: read_drain_deadline(env)?,
@@ -267,6 +270,13 @@ fn read_stats(env: &Environment) -> Result<stats::Config, Error> {
     };
     let labels = env.parse("CULVERT_METRICS_LABELS", Labels::parse)?;
     Ok(stats::Config { settings, labels, version: env.filled_or_default("ISTIO_META_ISTIO_VERSION") })
+}
+
+fn read_access(env: &Environment) -> Result<access::Config, Error> {
+    Ok(access::Config {
+        sampling: env.parse("CULVERT_ACCESS_LOG_SAMPLING", Sampling::parse)?,
+        interval: env.parse("CULVERT_ACCESS_LOG_INTERVAL", value::interval)?,
+    })
 }
 
 fn read_socket(env: &Environment, shared: bool) -> Result<SocketConfig, Error> {

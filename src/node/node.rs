@@ -21,6 +21,7 @@ use crate::drain;
 use crate::identity::revocation::Revocation;
 use crate::identity::{Identities, Trust, ca};
 use crate::mesh::{self, Mesh};
+use crate::outcome::access;
 use crate::pods::Pods;
 use crate::proxy::{self, PodInfo, Shared, Whose};
 use crate::state::State;
@@ -64,6 +65,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     check_privileges(&config)?;
     // Before anything is counted: what is counted without a recorder is lost.
     let metrics = stats::start(config.stats.clone(), tokio::runtime::Handle::current().metrics())?;
+    access::configure(config.access.clone());
     let state = State::default();
     state.task(PROXY);
     let background = Tasks::default();
@@ -88,6 +90,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Error> {
     };
     let admin = Admin::open(&config.admin, sources)?;
     let shared = share(&config, &state, mesh, identities);
+    background.spawn(access::tell_of_long_ones(state.ledger()));
     let asked = async {
         tokio::select! {
             signal = stop.asked() => signal,

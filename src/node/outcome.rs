@@ -1,10 +1,11 @@
 //! What became of a connection: one report for each, in the books, in the metrics and in the access log, failures before the first
 //! byte included.
 
-mod access;
+pub(crate) mod access;
 mod dry_run;
 mod failure;
 mod labels;
+pub(crate) mod sampling;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};

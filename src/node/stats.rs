@@ -12,8 +12,7 @@ mod texts;
 
 use axum::Router;
 use axum::routing::any;
-use culvert_metrics::{Collected, Metrics, Settings, http, process};
-use culvert_process::log;
+use culvert_metrics::{Metrics, Settings, http, process};
 use tokio::runtime::RuntimeMetrics;
 
 use crate::identity::Identities;

@@ -72,6 +72,9 @@ fn a_bad_value_is_named_with_its_reason() {
         ("XDS_ON_DEMAND", "yes", "use `true` or `false`"),
         ("PROXY_CONFIG", "statsPort: x", "line 1"),
         ("ZTUNNEL_WORKER_THREADS", "0%", "percentage"),
+        ("CULVERT_ACCESS_LOG_SAMPLING", "1.5", "`1.5` is no share"),
+        ("CULVERT_ACCESS_LOG_SAMPLING", "batch=0.1", "`batch` is no identity"),
+        ("CULVERT_ACCESS_LOG_INTERVAL", "500ms", "at least 1s"),
     ] {
         let error = read(&[(name, value)]).err().expect(name);
         assert!(error.contains(name) && error.contains(part), "{error}");

@@ -58,6 +58,15 @@ pub(super) fn keepalive_retries(text: &str) -> Result<u32, String> {
     if (1..=127).contains(&retries) { Ok(retries) } else { Err("must be between 1 and 127".into()) }
 }
 
+/// How often something is done; never when it is zero.
+pub(super) fn interval(text: &str) -> Result<Option<Duration>, String> {
+    match duration(text)? {
+        Duration::ZERO => Ok(None),
+        often if often < Duration::from_secs(1) => Err("must be at least 1s, or 0 for never".into()),
+        interval => Ok(Some(interval)),
+    }
+}
+
 /// A sum of terms such as `3m+31`; a term is a number with a unit, a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write for example `500ms`, `30s`, `5m` or `1h`");

@@ -235,6 +235,16 @@ const VARIABLES: &[Variable] = &[
     ),
     row("ISTIO_META_ISTIO_VERSION", "unknown", "version of Istio that `istio_build` shows"),
     row(
+        "CULVERT_ACCESS_LOG_SAMPLING",
+        "1",
+        "share of the connections that ended well to log: `0.1`, or `PATTERN=SHARE` for the SPIFFE id of either end, the first match counts: `spiffe://cluster.local/ns/batch/*=0.01,1`; both ends of a tunnel keep the same ones, and failures are always logged",
+    ),
+    row(
+        "CULVERT_ACCESS_LOG_INTERVAL",
+        "0",
+        "log each open connection again after this long, and so on; `0`: only at its end",
+    ),
+    row(
         "RUST_LOG",
         "info",
         "log filter: `LEVEL` and `TARGET=LEVEL`, separated by commas; `POST /logging` on the admin port changes it while the node runs",

@@ -106,6 +106,7 @@ pub(crate) fn describe() {
         "culvert_crl_valid",
         "Whether the revocation lists in force are those of CRL_PATH: 0 when the file is missing or not valid (unstable)."
     );
+    super::access::describe();
 }
 
 /// What a peer says of its workload, which nobody can verify.
