@@ -98,6 +98,8 @@ mod socks_clients_are_served;
 #[cfg(test)]
 mod strange_peers_do_no_harm;
 #[cfg(test)]
+mod the_access_log_tells_all;
+#[cfg(test)]
 mod the_admin_api_keeps_its_word;
 #[cfg(test)]
 mod the_control_plane_comes_and_goes;
