@@ -37,7 +37,7 @@ impl Logs {
     /// What both nodes say of a connection between them.
     fn both(&self, client: SocketAddr) -> [Line; 2] {
         let near = self.line(0, &format!("src.addr={client} "));
-        let trace = format!("trace={} ", near.field("trace").unwrap());
+        let trace = format!("trace={}", near.field("trace").unwrap());
         let far = self.line(1, &trace);
         [near, far]
     }
@@ -199,7 +199,7 @@ fn what_a_node_refuses_or_cuts_is_told_as_that_by_the_other_one() {
     assert_alive(&mut stream, b"so far, so good");
     let own = stream.local_addr().unwrap();
     let nobody = "
-    - name: closed
+    - name: nobody-at-all
       namespace: default
       scope: Namespace
       action: Deny
@@ -215,7 +215,7 @@ fn what_a_node_refuses_or_cuts_is_told_as_that_by_the_other_one() {
     assert_eq!(refused, Ending::Reset);
     let near = logs.line(0, "http_request_denied");
     assert!(near.0.contains("culvert: http_request_denied (denied)"), "{near:?}");
-    assert!(!near.0.contains("closed"), "no policy is named to peers: {near:?}");
+    assert!(!near.0.contains("nobody-at-all"), "no policy is named to peers: {near:?}");
 }
 
 #[test]

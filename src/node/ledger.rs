@@ -21,7 +21,7 @@ use culvert_sys::netns::Netns;
 use crate::proxy::PodInfo;
 
 pub(crate) use book::Book;
-pub(crate) use record::{Direction, Ended, Facts, Id, Party, Record, Stage, Trace, Tried};
+pub(crate) use record::{Direction, Ended, Facts, Id, Party, Record, Stage, Trace, Tried, onward};
 pub(crate) use traffic::Pair;
 
 /// The books of all pods of this node. All handles see the same.

@@ -19,7 +19,7 @@ use super::{carry, cut};
 use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
-use crate::ledger::{Direction, Party, Stage, Trace};
+use crate::ledger::{Direction, Party, Stage, Trace, onward};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stats;
@@ -132,7 +132,7 @@ async fn begin_stream(
             Some(asked) => dial_announcing(proxy, &peer, client, asked).await?,
             None => (dial_workload(proxy, &peer, client).await?, peer.destination),
         };
-        report.facts().go_on(&upstream, to);
+        report.facts().onward = onward(&upstream, to);
         Ok((local, peer, upstream))
     };
     let ready = tokio::select! {

@@ -20,7 +20,7 @@ use super::{carry, cut, relay};
 use crate::capture::Captured;
 use crate::deliver::dial;
 use crate::drain::Guard;
-use crate::ledger::{Direction, Party};
+use crate::ledger::{Direction, Party, onward};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stats;
@@ -251,7 +251,7 @@ impl Attempt<'_> {
                 });
             }
         };
-        report.facts().go_on(&server, to);
+        report.facts().onward = onward(&server, to);
         let client = if self.attempts.is_retry() {
             let broken = |error| Failed::for_good(Failure::Broken(Early::Client(Broken::of(&error))));
             watched_anew(client).map_err(broken)?

@@ -12,7 +12,7 @@ use super::{cut, relay};
 use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
-use crate::ledger::{Direction, Stage};
+use crate::ledger::{Direction, Stage, onward};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{PodInfo, Proxy};
 use crate::stats;
@@ -57,7 +57,7 @@ async fn carry_plain(
     }
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
-    report.facts().go_on(&upstream, peer.destination);
+    report.facts().onward = onward(&upstream, peer.destination);
     report.opened();
     relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
 }
@@ -78,7 +78,7 @@ async fn carry_probe(
         facts.enter(Stage::Connecting);
     }
     let upstream = dial_workload(proxy, peer, SocketAddr::new(peer.source.ip(), 0)).await?;
-    report.facts().go_on(&upstream, peer.destination);
+    report.facts().onward = onward(&upstream, peer.destination);
     report.opened();
     relay(stream, upstream, report, stop_probe(proxy, peer, guard)).await
 }

@@ -93,12 +93,21 @@ pub(crate) struct Facts {
     pub(crate) tunnel: Option<u64>,
     /// The socket this node goes on with, if it is not a tunnel's: its own address, and whom it has dialled. Inbound that is the pod's
     /// application.
-    pub(crate) onward: Option<[SocketAddr; 2]>,
+    pub(crate) onward: Option<Box<Onward>>,
     /// Endpoints that could not be reached.
     pub(crate) tried: Vec<Tried>,
     pub(crate) moved: Arc<Moved>,
     /// How it ended.
     pub(crate) ended: Option<Arc<Ended>>,
+}
+
+/// The addresses of a socket this node has dialled with: its own, and the other's.
+pub(crate) type Onward = [SocketAddr; 2];
+
+/// The socket this node goes on with, which has dialled `to`.
+pub(crate) fn onward(socket: &TcpStream, to: SocketAddr) -> Option<Box<Onward>> {
+    let own = socket.local_addr().ok()?;
+    Some(Box::new([own, to].map(culvert_sys::tcp::canonical)))
 }
 
 /// The trace a connection belongs to (W3C trace context).
@@ -232,12 +241,6 @@ impl Facts {
         let ends = self.moved.ends();
         let closer = ended.result.as_ref().err().and_then(Failure::closed_by);
         Ends { closed_by: closer.or(ends.closed_by), ..ends }
-    }
-
-    /// Notes the socket this node goes on with, which has dialled `to`.
-    pub(crate) fn go_on(&mut self, socket: &TcpStream, to: SocketAddr) {
-        let own = socket.local_addr().ok();
-        self.onward = own.map(|own| [culvert_sys::tcp::canonical(own), culvert_sys::tcp::canonical(to)]);
     }
 
     /// Whether the other end is asked by CONNECT.

@@ -69,7 +69,7 @@ impl Sockets {
             let socket = |info| Socket { info, unread: 0 };
             return (ends.near.map(socket), ends.far.map(socket));
         }
-        let onward = facts.onward.and_then(|ends| self.by_ends.get(&ends)).map(Socket::of);
+        let onward = facts.onward.as_ref().and_then(|ends| self.by_ends.get(&**ends)).map(Socket::of);
         let accepted = || self.by_remote.get(&canonical(record.client)).map(Socket::of);
         let tunnel = |id| {
             let socket = self.of_tunnel(&*self.tunnels.find(id)?)?;

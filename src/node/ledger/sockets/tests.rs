@@ -8,7 +8,7 @@ use culvert_sys::tcp::{self, Dial, Listen, Transparent};
 use tokio::net::TcpSocket;
 
 use super::*;
-use crate::ledger::{OfNode, OfPod};
+use crate::ledger::{OfNode, OfPod, onward};
 use crate::proxy::PodInfo;
 
 const MARK: Option<u32> = Some(0x539);
@@ -80,13 +80,13 @@ async fn both_sockets_of_a_connection_are_found_among_those_of_its_pod() {
     let sockets = look(pod.book.book()).unwrap();
     let (near, far) = sockets.of(&record, &record.facts());
     assert_eq!((near.unwrap().unread, far), (5, None), "nobody was dialled yet");
-    record.facts().go_on(&dialled, to);
+    record.facts().onward = onward(&dialled, to);
     let (near, far) = sockets.of(&record, &record.facts());
     assert_eq!((near.unwrap().unread, far.unwrap().unread), (5, 2));
     assert!(far.unwrap().info.rtt > 0);
 
     let inbound = pod.book.book().begin(Direction::Inbound, client, to);
-    inbound.facts().go_on(&dialled, to);
+    inbound.facts().onward = onward(&dialled, to);
     let (near, far) = sockets.of(&inbound, &inbound.facts());
     assert_eq!((near.unwrap().unread, far.unwrap().unread), (2, 5));
 }
