@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use culvert_lab::{LogPosition, Node, Pod, Program, Section};
@@ -124,19 +124,25 @@ fn end(how: How, pod: &Pod, mut first: TcpStream, mut second: TcpStream) {
         How::IsKilled => {
             second.write_all(b"not read").unwrap();
             arrives(pod, &first);
-            let mut holder = Command::new("sleep");
-            holder.arg("60").stdin(Stdio::from(OwnedFd::from(first)));
-            let mut holder = die_with_parent(&mut holder).spawn().unwrap();
-            holder.kill().unwrap();
-            holder.wait().unwrap();
+            let mut sleeper = holder_of(first);
+            sleeper.kill().unwrap();
+            sleeper.wait().unwrap();
             assert_eq!(read_to_end(&mut second), Ending::Reset);
         }
     }
 }
 
+/// A process that has a socket, alone.
+fn holder_of(socket: TcpStream) -> Child {
+    // The command has it, too, until it is dropped.
+    let mut command = Command::new("sleep");
+    command.arg("60").stdin(Stdio::from(OwnedFd::from(socket)));
+    die_with_parent(&mut command).spawn().unwrap()
+}
+
 /// Waits until something is there to be read.
 fn arrives(pod: &Pod, socket: &TcpStream) {
-    let ends = (socket.local_addr().unwrap(), socket.peer_addr().unwrap());
+    let ends = (tcp::canonical(socket.local_addr().unwrap()), tcp::canonical(socket.peer_addr().unwrap()));
     let has_come = || {
         let all = connections(Some(pod.netns()), 1000).unwrap();
         all.iter().any(|it| (it.local, it.remote) == ends && it.unread > 0)
