@@ -403,14 +403,13 @@ impl Driver {
     /// The application has broken the connection.
     fn broken_by_application(&mut self, slot: usize, broken: Broken) {
         let Some(leg) = self.legs.remove(slot) else { return };
-        let Some(mut carried) = leg.carried else { return self.engine.reset(leg.stream, Code::CANCEL) };
-        carried.moved.closed(near(self.role));
-        if let Some(asked) = carried.asked.take() {
-            self.engine.reset(leg.stream, Code::CANCEL);
-            return carried.give_back(asked, Why::ClientGone(broken));
-        }
         // It is the connection itself that has failed (RFC 9113 §8.5); what this node cuts is cancelled.
         self.engine.reset(leg.stream, Code::CONNECT_ERROR);
+        let Some(mut carried) = leg.carried else { return };
+        carried.moved.closed(near(self.role));
+        if let Some(asked) = carried.asked.take() {
+            return carried.give_back(asked, Why::ClientGone(broken));
+        }
         self.note_end(&carried);
         let _ = carried.done.send(Err(Early::of(near(self.role), broken)));
     }
