@@ -53,7 +53,7 @@ struct Key {
 
 impl Key {
     fn of(direction: Direction, facts: &Facts) -> Self {
-        let owner = |workload: &Arc<Workload>| [workload.namespace.clone(), workload.workload_name.clone()];
+        let owner = |workload: &Arc<Workload>| [workload.namespace.clone(), owner_of(workload).into()];
         let (to, service) = (&facts.to.workload, &facts.service);
         Self {
             direction,
@@ -64,6 +64,11 @@ impl Key {
             tunnelled: facts.is_tunnelled(),
         }
     }
+}
+
+/// What a workload belongs to: by itself it is its own.
+pub(crate) fn owner_of(workload: &Workload) -> &str {
+    if workload.workload_name.is_empty() { workload.name() } else { &workload.workload_name }
 }
 
 impl Pairs {

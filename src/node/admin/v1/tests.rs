@@ -299,6 +299,20 @@ async fn pairs_of_several_pods_are_added_up() {
 }
 
 #[tokio::test]
+async fn a_workload_that_belongs_to_nothing_is_its_own_owner() {
+    let bench = Bench::new();
+    for name in ["alone", "lonely"] {
+        let record = bench.pod.to_db();
+        record.facts().from = party("shop", name, "");
+    }
+    let traffic = bench.read("/v1/traffic").await;
+    let pairs: culvert_api::Page<culvert_api::Traffic> = serde_json::from_value(traffic).unwrap();
+    let mut owners: Vec<_> = pairs.items.into_iter().filter_map(|pair| pair.source.owner).collect();
+    owners.sort();
+    assert_eq!(owners, ["alone", "lonely"]);
+}
+
+#[tokio::test]
 async fn a_pod_that_is_not_served_says_why_and_when_it_is_tried_again() {
     let bench = Bench::new();
     let trouble = crate::state::Trouble {

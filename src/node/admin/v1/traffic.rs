@@ -11,7 +11,7 @@ use super::moment::Now;
 use super::problem::Refusal;
 use super::query::Query;
 use super::{Sources, json, page};
-use crate::ledger::Pair;
+use crate::ledger::{Pair, owner_of};
 
 /// `/v1/traffic`.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
@@ -32,7 +32,7 @@ pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal>
 fn key(pair: &Pair) -> String {
     let owner = |workload: Option<&Workload>| {
         workload
-            .map(|it| format!("{}\0{}\0{}", it.namespace, it.workload_name, it.cluster_id))
+            .map(|it| format!("{}\0{}\0{}", it.namespace, owner_of(it), it.cluster_id))
             .unwrap_or_default()
     };
     let service = pair.service.as_ref().map(|service| service.key().to_string()).unwrap_or_default();
@@ -90,7 +90,7 @@ fn traffic(pair: &Pair, now: Now) -> Traffic {
 fn end(workload: Option<&Workload>, identity: Option<&SpiffeId>) -> End {
     let known = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     End {
-        owner: workload.and_then(|it| known(&it.workload_name)),
+        owner: workload.and_then(|it| known(owner_of(it))),
         namespace: workload.and_then(|it| known(&it.namespace)),
         cluster: workload.and_then(|it| known(&it.cluster_id)),
         identity: identity.map(ToString::to_string),
