@@ -7,6 +7,7 @@
 mod dump;
 mod guard;
 mod logging;
+mod page;
 mod profile;
 mod readiness;
 mod v1;
@@ -22,8 +23,8 @@ use axum::Router;
 use axum::extract::State as Extract;
 use axum::http::header;
 use axum::middleware::from_fn;
-use axum::response::{Html, IntoResponse};
-use axum::routing::{any, get, post};
+use axum::response::IntoResponse;
+use axum::routing::{any, post};
 use culvert_metrics::Metrics;
 use culvert_process::log;
 use culvert_serving::root_socket::{self, RootSocket};
@@ -166,7 +167,7 @@ fn looked_at(
 /// What the admin server answers, to whom it is meant for.
 fn router(sources: &Sources, quit: &Arc<Notify>, ended: &watch::Receiver<()>) -> Router {
     let looks = Router::new()
-        .route("/", get(index))
+        .merge(page::router())
         .route("/config_dump", any(config_dump))
         .with_state(sources.clone());
     let quits = Router::new().route("/quitquitquit", post(quit_now)).with_state(Arc::clone(quit));
@@ -209,16 +210,6 @@ fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error>
         TcpListener::from_std(listener)
     };
     listen().map_err(|source| Error::Listen { what, address, source })
-}
-
-async fn index() -> Html<&'static str> {
-    Html(concat!(
-        "<!doctype html><title>Culvert node</title><h1>Culvert node</h1><ul>",
-        "<li><a href=\"/config_dump\">/config_dump</a>: pods and certificates of this node, as JSON",
-        "<li>POST /logging: the log filter; GET explains it",
-        "<li>POST /quitquitquit: drain and end",
-        "</ul><p>Metrics are on port 15020 at /metrics, readiness on port 15021 at /healthz/ready.",
-    ))
 }
 
 async fn config_dump(Extract(sources): Extract<Sources>) -> impl IntoResponse {
