@@ -15,9 +15,13 @@ let shown = { id: "" };
 
 const partOf = (title, end) =>
   fields(title, [
-    ["Workload", end.workload], ["Owner", end.owner], ["Namespace", end.namespace], ["Address", code(end.address)],
+    ["Workload", end.workload],
+    ["Owner", end.owner],
+    ["Namespace", end.namespace],
+    ["Address", code(end.address)],
     ["Identity", end.identity ? identity(end.identity) : el("span", { class: "muted" }, "none proven")],
-    ["Service", end.service], ["Cluster", end.cluster],
+    ["Service", end.service],
+    ["Cluster", end.cluster],
   ]);
 
 function socket(title, it) {
@@ -37,17 +41,30 @@ function socket(title, it) {
 
 const way = (it) =>
   fields("Way", [
-    ["Pod", podName(it.pod)], ["Direction", it.direction], ["Dialled", code(it.originalDestination)], ["Next hop", code(it.nextHop)],
-    ["Travels", protocol(it.protocol)], ["CONNECT to", code(it.authority)], ["Tunnel", code(it.tunnel)], ["Let in by", it.policy],
-    ["SOCKS", code(it.socks)], ["Probe", it.probe ? "of kubelet's" : null],
+    ["Pod", podName(it.pod)],
+    ["Direction", it.direction],
+    ["Dialled", code(it.originalDestination)],
+    ["Next hop", code(it.nextHop)],
+    ["Travels", protocol(it.protocol)],
+    ["CONNECT to", code(it.authority)],
+    ["Tunnel", code(it.tunnel)],
+    ["Let in by", it.policy],
+    ["SOCKS", code(it.socks)],
+    ["Probe", it.probe ? "of kubelet's" : null],
   ]);
 
 const course = (it) =>
   fields("Course", [
-    ["Began", when(it.began)], [it.outcome ? "Took" : "Age", span(it.milliseconds)],
+    ["Began", when(it.began)],
+    [it.outcome ? "Took" : "Age", span(it.milliseconds)],
     [it.outcome ? "Ended" : "In this stage", it.outcome ? when(it.outcome.ended) : span(it.stageMilliseconds)],
-    ["Sent", bytes(it.bytes.toServer)], ["Received", bytes(it.bytes.toClient)], ["Closed by", it.outcome?.closedBy],
-    ["Reason", code(it.outcome?.reason)], ["In words", it.outcome?.error], ["Flag", code(it.outcome?.flag)], ["Trace", code(it.trace)],
+    ["Sent", bytes(it.bytes.toServer)],
+    ["Received", bytes(it.bytes.toClient)],
+    ["Closed by", it.outcome?.closedBy],
+    ["Reason", code(it.outcome?.reason)],
+    ["In words", it.outcome?.error],
+    ["Flag", code(it.outcome?.flag)],
+    ["Trace", code(it.trace)],
   ]);
 
 const attempts = (it) =>
@@ -56,18 +73,35 @@ const attempts = (it) =>
     "section",
     { class: "fields", "data-key": "attempts" },
     el("h3", {}, "Tried before"),
-    el("ol", {}, it.attempts.map((one) => el("li", {}, code(one.address), ": ", code(one.reason), ` – ${one.error}`))),
+    el(
+      "ol",
+      {},
+      it.attempts.map((one) => el("li", {}, code(one.address), ": ", code(one.reason), ` – ${one.error}`)),
+    ),
   );
 
 const headline = (it) =>
-  el("p", { class: "headline" }, state(it), " ", el("strong", {}, nameOf(it.source)), " → ", el("strong", {}, nameOf(it.destination)));
+  el(
+    "p",
+    { class: "headline" },
+    state(it),
+    " ",
+    el("strong", {}, nameOf(it.source)),
+    " → ",
+    el("strong", {}, nameOf(it.destination)),
+  );
 
 const everything = (it) =>
   el(
     "div",
     { class: "columns", "data-key": "all" },
-    partOf("Client", it.source), partOf("Server", it.destination), course(it), way(it),
-    socket("Network side", it.network), socket("Application side", it.application), attempts(it),
+    partOf("Client", it.source),
+    partOf("Server", it.destination),
+    course(it),
+    way(it),
+    socket("Network side", it.network),
+    socket("Application side", it.application),
+    attempts(it),
   );
 
 function why() {
@@ -88,7 +122,13 @@ function draw() {
       el("h2", { id: "details-title" }, "Connection ", el("code", {}, id)),
       button("close", "", "Close", { autofocus: true }),
     ),
-    gone && notice("note", connection ? "It is over, and no longer remembered: this is what was last known." : "No such connection is known (any more)."),
+    gone &&
+      notice(
+        "note",
+        connection
+          ? "It is over, and no longer remembered: this is what was last known."
+          : "No such connection is known (any more).",
+      ),
     error && notice("bad", error),
     // Of what has failed, the reason is what one is after.
     connection && headline(connection),

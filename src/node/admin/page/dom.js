@@ -37,8 +37,7 @@ export function show(parent, ...children) {
 
 const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? (node.getAttribute("data-key") ?? undefined) : undefined);
 
-const alike = (one, other) =>
-  one.nodeType === other.nodeType && one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
+const alike = (one, other) => one.nodeType === other.nodeType && one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
 
 function morph(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {

@@ -2,11 +2,10 @@
 
 import { sum } from "./parts.js";
 
-const pod = (end) => `${end.namespace ?? ""}/${end.workload ?? end.owner ?? end.address}`;
-
-/** Pods of one owner are one party; strangers are their address, without the port. */
+/** Pods of one owner are one party; strangers are their address, without the port. Of a service nobody may have been chosen. */
 function party(end) {
-  const name = end.owner ?? end.workload;
+  const name = end.owner ?? end.workload ?? end.identity?.split("/").pop();
+  if (!name && end.service) return null;
   if (name) return { id: `${end.namespace ?? ""}/${name}`, name, below: end.namespace ?? "", identity: end.identity };
   const address = (end.address || "unknown").replace(/:\d+$/, "");
   return { id: `@${address}`, name: address, below: "outside the mesh", isStranger: true };
@@ -18,10 +17,22 @@ function service(end) {
   return { id: `=${end.service}`, name: namespace ? name : end.service, below: namespace ?? "", full: end.service };
 }
 
-/** Between two pods of this node everything is counted twice: by who calls, and by who is called. The caller knows more. */
+/**
+ * What is between pods of this node is counted twice: by who calls, and by who is called. Of each two parties the side that has seen more
+ * is shown, because only the other ends that are elsewhere make a difference.
+ */
 function once(items) {
-  const called = new Set(items.filter((it) => it.direction === "outbound").map((it) => `${pod(it.source)} ${pod(it.destination)}`));
-  return items.filter((it) => it.direction === "outbound" || !called.has(`${pod(it.source)} ${pod(it.destination)}`));
+  const seen = new Map();
+  const between = (it) => `${party(it.source)?.id} ${party(it.destination)?.id} ${it.protocol === "tcp"}`;
+  for (const it of items) {
+    const sides = seen.get(between(it)) ?? { outbound: 0, inbound: 0 };
+    sides[it.direction] += it.connections;
+    seen.set(between(it), sides);
+  }
+  return items.filter((it) => {
+    const { outbound, inbound } = seen.get(between(it));
+    return (it.direction === "inbound") === inbound > outbound;
+  });
 }
 
 /** The flows, those with most bytes first. */
@@ -30,10 +41,19 @@ export function flowsOf(items) {
   for (const it of once(items)) {
     const [source, through, target] = [party(it.source), service(it.destination), party(it.destination)];
     const isPlain = it.protocol === "tcp";
-    const id = `${source.id} ${through?.id ?? ""} ${target.id} ${isPlain ? "plain" : ""}`;
+    const id = `${source.id} ${through?.id ?? ""} ${target?.id ?? ""} ${isPlain ? "plain" : ""}`;
     const flow = flows.get(id) ?? {
-      id, source, service: through, target, isPlain, open: 0, connections: 0, refused: 0, broken: 0,
-      bytes: { toServer: 0, toClient: 0 }, lastSeen: it.lastSeen,
+      id,
+      source,
+      service: through,
+      target,
+      isPlain,
+      open: 0,
+      connections: 0,
+      refused: 0,
+      broken: 0,
+      bytes: { toServer: 0, toClient: 0 },
+      lastSeen: it.lastSeen,
     };
     for (const name of ["open", "connections", "refused", "broken"]) flow[name] += it[name];
     flow.bytes.toServer += it.bytes.toServer;

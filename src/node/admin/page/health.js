@@ -6,13 +6,17 @@ import { number, since } from "./units.js";
 
 function tile(name, state, ...more) {
   const lines = more.flat().filter(Boolean);
-  return el("div", { class: "tile", "data-key": name }, el("h2", {}, name), el("p", {}, state), lines.map((line) => el("p", { class: "small" }, line)));
+  return el(
+    "div",
+    { class: "tile", "data-key": name },
+    el("h2", {}, name),
+    el("p", {}, state),
+    lines.map((line) => el("p", { class: "small" }, line)),
+  );
 }
 
 function readiness(node) {
-  const state = node.ready
-    ? mark("good", "Ready", "it serves")
-    : mark("bad", "Not ready", "it does not serve yet");
+  const state = node.ready ? mark("good", "Ready", "it serves") : mark("bad", "Not ready", "it does not serve yet");
   const waits = !node.ready && node.pending.length > 0 && `waits for ${node.pending.join(", ")}`;
   return tile("Readiness", state, [waits, ["started ", when(node.started)]]);
 }
@@ -25,7 +29,8 @@ function controlPlane(name, service, ...more) {
     service.since && el("span", { title: service.since }, `for ${since(service.since)}`),
     service.error && el("span", { class: "bad" }, service.error),
     service.lastUpdate && ["last update ", when(service.lastUpdate)],
-    service.address && el("code", { class: "address", title: service.version ? `version ${service.version}` : null }, service.address),
+    service.address &&
+      el("code", { class: "address", title: service.version ? `version ${service.version}` : null }, service.address),
     ...more,
   ]);
 }
@@ -40,18 +45,29 @@ function agent(value) {
 }
 
 function numbers(node) {
-  const all = [["pods", node.pods], ["open connections", node.open], ["tunnels", node.tunnels]];
-  const known = [["workloads", node.workloads], ["services", node.services], ["policies", node.policies]];
+  const all = [
+    ["pods", node.pods],
+    ["open connections", node.open],
+    ["tunnels", node.tunnels],
+  ];
+  const known = [
+    ["workloads", node.workloads],
+    ["services", node.services],
+    ["policies", node.policies],
+  ];
   const line = (pairs) => pairs.map(([name, value], at) => [at ? " · " : "", el("strong", {}, number(value)), ` ${name}`]);
   return tile("Now", line(all), [["knows ", line(known)]]);
 }
 
 function log(node) {
   const dropped = node.droppedLogLines;
-  const state = dropped === 0 ? mark("good", "Complete", "no line was dropped") : mark("warn", "Incomplete", "nobody took the lines in time");
+  const state =
+    dropped === 0
+      ? mark("good", "Complete", "no line was dropped")
+      : mark("warn", "Incomplete", "nobody took the lines in time");
   return tile("Log", state, [
     dropped > 0 && [count(dropped), " lines dropped"],
-    el("code", { title: "what is logged" }, node.logFilter),
+    node.logFilter && el("code", { title: "what is logged" }, node.logFilter),
   ]);
 }
 

@@ -23,9 +23,21 @@ function left(certificate) {
 const bar = (part, kind) =>
   svg(
     "svg",
-    { class: `bar-of ${kind}`, width: BAR.width, height: BAR.height, role: "img", "aria-label": `${Math.round(part * 100)} % of its life left` },
+    {
+      class: `bar-of ${kind}`,
+      width: BAR.width,
+      height: BAR.height,
+      role: "img",
+      "aria-label": `${Math.round(part * 100)} % of its life left`,
+    },
     svg("rect", { class: "all", width: BAR.width, height: BAR.height, rx: BAR.height / 2 }),
-    part > 0 && svg("rect", { class: "rest", width: Math.max(BAR.height, part * BAR.width).toFixed(1), height: BAR.height, rx: BAR.height / 2 }),
+    part > 0 &&
+      svg("rect", {
+        class: "rest",
+        width: Math.max(BAR.height, part * BAR.width).toFixed(1),
+        height: BAR.height,
+        rx: BAR.height / 2,
+      }),
   );
 
 const lifetime = (milliseconds) => duration(milliseconds > MINUTE ? Math.floor(milliseconds / MINUTE) * MINUTE : milliseconds);
@@ -37,12 +49,7 @@ function shownExpiry(item) {
   const kind = rest <= 0 ? "bad" : part < LATE ? "warn" : "good";
   const text = rest <= 0 ? `expired ${ago(certificate.expires)}` : `${lifetime(rest)} left`;
   const title = `valid from ${certificate.validFrom} to ${certificate.expires}`;
-  return el(
-    "span",
-    { class: `expiry ${kind}`, title },
-    bar(part, kind),
-    kind === "good" ? text : mark(kind, text, title),
-  );
+  return el("span", { class: `expiry ${kind}`, title }, bar(part, kind), kind === "good" ? text : mark(kind, text, title));
 }
 
 const states = { available: ["good", "available"], initializing: ["note", "asked for"], unavailable: ["bad", "none"] };
@@ -60,7 +67,8 @@ function certificates(item) {
     el(
       "li",
       {},
-      `${kind}: serial number `, el("code", {}, certificate.serialNumber),
+      `${kind}: serial number `,
+      el("code", {}, certificate.serialNumber),
       `, ${certificate.validFrom} to ${certificate.expires}`,
     );
   const [first, ...others] = item.chain;
@@ -77,15 +85,24 @@ const columns = [
   { id: "identity", title: "Identity", text: (item) => item.identity, show: (item) => identity(item.identity) },
   { id: "state", title: "Certificate", text: (item) => `${item.state} ${item.error ?? ""}`, show: shownState },
   {
-    id: "expires", title: "Lasts", text: (item) => leaf(item)?.expires ?? "",
-    value: (item) => (leaf(item) ? left(leaf(item)).rest : -Infinity), show: shownExpiry,
+    id: "expires",
+    title: "Lasts",
+    text: (item) => leaf(item)?.expires ?? "",
+    value: (item) => (leaf(item) ? left(leaf(item)).rest : -Infinity),
+    show: shownExpiry,
   },
   {
-    id: "pods", title: "Pods", text: (item) => item.pods.map(podName).join(" "), value: (item) => item.pods.length,
+    id: "pods",
+    title: "Pods",
+    text: (item) => item.pods.map(podName).join(" "),
+    value: (item) => item.pods.length,
     show: (item) => item.pods.map((pod, at) => [at ? ", " : "", podName(pod)]),
   },
   {
-    id: "chain", title: "Certificates", text: (item) => item.chain.map((it) => it.serialNumber).join(" "), show: certificates,
+    id: "chain",
+    title: "Certificates",
+    text: (item) => item.chain.map((it) => it.serialNumber).join(" "),
+    show: certificates,
   },
 ];
 
@@ -94,7 +111,10 @@ export const load = () => list("v1/identities");
 export const render = ({ items, more }) => [
   tools("Search identities"),
   table(items, columns, {
-    label: "Identities of this node's pods", empty: "No pod here has an identity yet.", sort: "expires", more,
+    label: "Identities of this node's pods",
+    empty: "No pod here has an identity yet.",
+    sort: "expires",
+    more,
     key: (item) => item.identity,
   }),
 ];

@@ -6,6 +6,8 @@ import { sum } from "./parts.js";
 const BOX = { width: 200, height: 44, gap: 14 };
 /** Room for a line that passes the middle column without a service. */
 const LANE = { height: 12, gap: 8 };
+/** How far lines reach in under round corners. */
+const UNDER = 12;
 const TOP = 34;
 const THICKEST = 12;
 const THINNEST = 1.5;
@@ -46,10 +48,13 @@ function place(column, x, height) {
 function ports(boxes, lines, side, other) {
   for (const box of boxes) {
     const own = lines.filter((line) => line[side] === box.id);
-    own.sort((one, two) => other.get(one[side === "from" ? "to" : "from"]).y - other.get(two[side === "from" ? "to" : "from"]).y);
+    own.sort(
+      (one, two) => other.get(one[side === "from" ? "to" : "from"]).y - other.get(two[side === "from" ? "to" : "from"]).y,
+    );
     const room = box.isLane ? 0 : box.height - 12;
     own.forEach((line, at) => {
-      line[side === "from" ? "y1" : "y2"] = box.y + box.height / 2 + (own.length > 1 ? room * (at / (own.length - 1) - 0.5) : 0);
+      line[side === "from" ? "y1" : "y2"] =
+        box.y + box.height / 2 + (own.length > 1 ? room * (at / (own.length - 1) - 0.5) : 0);
     });
   }
 }
@@ -57,7 +62,17 @@ function ports(boxes, lines, side, other) {
 /** Adds a flow to the line between two boxes. */
 function add(lines, from, to, flow) {
   const id = `${from} ${to} ${flow.isPlain ? "plain" : ""}`;
-  const line = lines.get(id) ?? { id, from, to, isPlain: flow.isPlain, bytes: 0, open: 0, connections: 0, refused: 0, flows: [] };
+  const line = lines.get(id) ?? {
+    id,
+    from,
+    to,
+    isPlain: flow.isPlain,
+    bytes: 0,
+    open: 0,
+    connections: 0,
+    refused: 0,
+    flows: [],
+  };
   line.bytes += sum(flow.bytes);
   for (const name of ["open", "connections", "refused"]) line[name] += flow[name];
   line.flows.push(flow.id);
@@ -77,13 +92,17 @@ export function layout(flows, wide) {
   for (const flow of flows) {
     const middle = middleOf(flow).id;
     add(left, `c${flow.source.id}`, middle, flow);
-    add(right, middle, `s${flow.target.id}`, flow);
+    if (flow.target) add(right, middle, `s${flow.target.id}`, flow);
   }
   const tagged = (tag, it) => ({ ...it, id: tag + it.id });
   const callers = members(flows.map((flow) => tagged("c", flow.source))).sort(by);
   const from = (lines) => (it) => [...lines.values()].filter((line) => line.to === it.id).map((line) => line.from);
   const services = ordered(members(flows.map(middleOf)), from(left), callers);
-  const called = ordered(members(flows.map((flow) => tagged("s", flow.target))), from(right), services);
+  const called = ordered(
+    members(flows.filter((flow) => flow.target).map((flow) => tagged("s", flow.target))),
+    from(right),
+    services,
+  );
   const columns = [callers, services, called];
   const height = Math.max(...columns.map((column) => column.reduce((total, it) => total + heightOf(it) + gapOf(it), 0)));
   const width = Math.max(wide, 3 * BOX.width + 140);
@@ -98,8 +117,8 @@ export function layout(flows, wide) {
   const most = Math.max(1, ...lines.map((line) => line.bytes));
   for (const line of lines) {
     // A line in its lane goes on under where a box would be.
-    line.x1 = at.get(line.from).x + (at.get(line.from).isLane ? BOX.width / 2 : BOX.width);
-    line.x2 = at.get(line.to).x + (at.get(line.to).isLane ? BOX.width / 2 : 0);
+    line.x1 = at.get(line.from).x + (at.get(line.from).isLane ? BOX.width / 2 : BOX.width - UNDER);
+    line.x2 = at.get(line.to).x + (at.get(line.to).isLane ? BOX.width / 2 : UNDER);
     line.thickness = thickness(line.bytes, most);
   }
   return { boxes: boxes.flat(), lines, width, height: TOP + height, headings: boxes.map((_, n) => 1 + n * (BOX.width + gap)) };

@@ -49,8 +49,11 @@ function silent(error) {
   silentSince ??= new Date();
   document.body.classList.add("silent");
   const old = seen ? ` What is shown is from ${clockTime(seen)}.` : "";
-  const reason = error instanceof Problem ? error.message : "no answer";
-  show(part("trouble"), notice("bad", `The node has not answered since ${clockTime(silentSince)} (${reason}).${old}`));
+  const what =
+    error instanceof Problem
+      ? `The node refuses to say how it is: ${error.message}.`
+      : `The node has not answered since ${clockTime(silentSince)}.`;
+  show(part("trouble"), notice("bad", what + old));
 }
 
 function draw() {

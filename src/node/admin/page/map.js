@@ -22,9 +22,11 @@ function cut(text, font) {
   return `${shown}…`;
 }
 
-const path = ({ x1, y1, x2, y2 }) => {
+/** A line, or one beside it. */
+const path = ({ x1, y1, x2, y2 }, beside = 0) => {
   const bend = (x2 - x1) * 0.45;
-  return `M${x1} ${y1.toFixed(1)}C${x1 + bend} ${y1.toFixed(1)} ${x2 - bend} ${y2.toFixed(1)} ${x2} ${y2.toFixed(1)}`;
+  const [from, to] = [(y1 + beside).toFixed(1), (y2 + beside).toFixed(1)];
+  return `M${x1} ${from}C${x1 + bend} ${from} ${x2 - bend} ${to} ${x2} ${to}`;
 };
 
 function lineTitle(line, names) {
@@ -33,18 +35,21 @@ function lineTitle(line, names) {
 }
 
 function drawnLine(line, names, faded) {
-  const d = path(line);
   const allRefused = line.refused > 0 && line.refused === line.connections;
   return svg(
     "g",
     { class: `line${line.isPlain ? " plain" : ""}${faded ? " faded" : ""}`, "data-key": line.id },
     svg("title", {}, lineTitle(line, names)),
-    !allRefused && svg("path", { d, class: "carried", "stroke-width": line.thickness.toFixed(1) }),
-    line.refused > 0 && !allRefused && svg("path", { d, class: "ground" }),
-    line.refused > 0 && svg("path", { d, class: "refused" }),
+    !allRefused && svg("path", { d: path(line), class: "carried", "stroke-width": line.thickness.toFixed(1) }),
+    line.refused > 0 && svg("path", { d: path(line, allRefused ? 0 : line.thickness / 2 + 2.5), class: "refused" }),
     // The first piece of the way says whose it is; twice would be too much.
-    line.refused > 0 && line.from.startsWith("c") &&
-      svg("text", { x: line.x1 + 12, y: line.y1 - 6, class: "refused-count" }, `✕ ${number(line.refused)}`),
+    line.refused > 0 &&
+      line.from.startsWith("c") &&
+      svg(
+        "text",
+        { x: line.x1 + 24, y: (line.y1 - line.thickness / 2 - 5).toFixed(1), class: "refused-count" },
+        `✕ ${number(line.refused)}`,
+      ),
   );
 }
 
@@ -55,8 +60,13 @@ function box(it, chosen, faded) {
   return svg(
     "g",
     {
-      class: `box ${kind}${isChosen ? " chosen" : ""}${faded ? " faded" : ""}`, "data-key": it.id, "data-do": "choose-party",
-      "data-with": it.id, role: "button", tabindex: "0", "aria-pressed": String(isChosen),
+      class: `box ${kind}${isChosen ? " chosen" : ""}${faded ? " faded" : ""}`,
+      "data-key": it.id,
+      "data-do": "choose-party",
+      "data-with": it.id,
+      role: "button",
+      tabindex: "0",
+      "aria-pressed": String(isChosen),
       "aria-label": `${it.full ?? it.name}${it.below ? `, ${it.below}` : ""}`,
     },
     svg("title", {}, [it.full ?? it.name, it.below, it.identity].filter(Boolean).join("\n")),
@@ -67,8 +77,7 @@ function box(it, chosen, faded) {
 }
 
 /** Whether a flow has to do with a party of the map. */
-const isOf = (flow, party) =>
-  [`c${flow.source.id}`, flow.service?.id, `s${flow.target.id}`].includes(party);
+const isOf = (flow, party) => [`c${flow.source.id}`, flow.service?.id, flow.target && `s${flow.target.id}`].includes(party);
 
 function picture(flows, wide) {
   const { boxes, lines, width, height, headings } = layout(flows, wide);
@@ -80,12 +89,17 @@ function picture(flows, wide) {
   return svg(
     "svg",
     {
-      class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group",
+      class: "map",
+      viewBox: `0 0 ${width} ${height}`,
+      width,
+      height,
+      role: "group",
       "aria-label": "Who talks to whom; the table below says the same",
     },
     ["Callers", "Services", "Called"].map((text, at) => svg("text", { x: headings[at] + 2, y: 16, class: "heading" }, text)),
     // What matters is drawn last, over the rest.
-    [...lines].sort((one, other) => Number(!fades(one)) - Number(!fades(other)) || one.refused - other.refused)
+    [...lines]
+      .sort((one, other) => Number(!fades(one)) - Number(!fades(other)) || one.refused - other.refused)
       .map((line) => drawnLine(line, names, fades(line))),
     boxes.map((it) => box(it, chosen, !touched.has(it.id))),
   );
@@ -95,8 +109,17 @@ const legend = () =>
   el(
     "ul",
     { class: "legend", "aria-label": "Legend" },
-    [["carried", "mutual TLS"], ["plain", "plaintext"], ["refused", "refused"]].map(([kind, text]) =>
-      el("li", {}, svg("svg", { width: 30, height: 10, "aria-hidden": "true", class: `sample ${kind}` }, svg("path", { d: "M1 5h28" })), ` ${text}`),
+    [
+      ["carried", "mutual TLS"],
+      ["plain", "plaintext"],
+      ["refused", "refused"],
+    ].map(([kind, text]) =>
+      el(
+        "li",
+        {},
+        svg("svg", { width: 30, height: 10, "aria-hidden": "true", class: `sample ${kind}` }, svg("path", { d: "M1 5h28" })),
+        ` ${text}`,
+      ),
     ),
     el("li", {}, "thicker: more bytes"),
   );
@@ -105,16 +128,39 @@ const partyCell = (party) =>
   el("span", { class: "end", title: party.identity }, el("strong", {}, party.name), el("small", {}, party.below));
 
 const numbers = (id, title, hint) => ({
-  id, title, hint, number: true, text: (flow) => number(flow[id]), value: (flow) => flow[id],
-  show: (flow) => (flow[id] > 0 && (id === "refused" || id === "broken") ? el("span", { class: "bad" }, count(flow[id])) : count(flow[id])),
+  id,
+  title,
+  hint,
+  number: true,
+  text: (flow) => number(flow[id]),
+  value: (flow) => flow[id],
+  show: (flow) =>
+    flow[id] > 0 && (id === "refused" || id === "broken") ? el("span", { class: "bad" }, count(flow[id])) : count(flow[id]),
 });
 
 const columns = [
-  { id: "from", title: "From", text: ({ source }) => `${source.name} ${source.below}`, show: ({ source }) => partyCell(source) },
-  { id: "service", title: "Service", text: ({ service }) => service?.full ?? "", show: ({ service }) => service ? host(service.full) : el("span", { class: "muted" }, "directly") },
-  { id: "to", title: "To", text: ({ target }) => `${target.name} ${target.below}`, show: ({ target }) => partyCell(target) },
   {
-    id: "travels", title: "Travels", text: ({ isPlain }) => (isPlain ? "plaintext" : "mutual TLS"),
+    id: "from",
+    title: "From",
+    text: ({ source }) => `${source.name} ${source.below}`,
+    show: ({ source }) => partyCell(source),
+  },
+  {
+    id: "service",
+    title: "Service",
+    text: ({ service }) => service?.full ?? "",
+    show: ({ service }) => (service ? host(service.full) : el("span", { class: "muted" }, "directly")),
+  },
+  {
+    id: "to",
+    title: "To",
+    text: ({ target }) => (target ? `${target.name} ${target.below}` : ""),
+    show: ({ target }) => (target ? partyCell(target) : el("span", { class: "muted" }, "nobody")),
+  },
+  {
+    id: "travels",
+    title: "Travels",
+    text: ({ isPlain }) => (isPlain ? "plaintext" : "mutual TLS"),
     show: ({ isPlain }) => (isPlain ? mark("note", "plaintext") : mark("good", "mutual TLS")),
   },
   numbers("open", "Open", "connections that are open"),
@@ -122,11 +168,22 @@ const columns = [
   numbers("refused", "Refused", "those that were never made"),
   numbers("broken", "Broken", "those that broke or were cut"),
   {
-    id: "bytes", title: "Moved", hint: "to the server and to the client", number: true, text: () => "",
-    value: (flow) => sum(flow.bytes), show: (flow) => both(flow.bytes),
+    id: "bytes",
+    title: "Moved",
+    hint: "to the server and to the client",
+    number: true,
+    text: () => "",
+    value: (flow) => sum(flow.bytes),
+    show: (flow) => both(flow.bytes),
   },
   { id: "reason", title: "Last failure", text: (flow) => flow.lastReason ?? "", show: (flow) => code(flow.lastReason) },
-  { id: "seen", title: "Last seen", text: (flow) => ago(flow.lastSeen), value: (flow) => -Date.parse(flow.lastSeen), show: (flow) => when(flow.lastSeen) },
+  {
+    id: "seen",
+    title: "Last seen",
+    text: (flow) => ago(flow.lastSeen),
+    value: (flow) => -Date.parse(flow.lastSeen),
+    show: (flow) => when(flow.lastSeen),
+  },
 ];
 
 export async function load() {
@@ -136,7 +193,11 @@ export async function load() {
 
 function fitting(flows) {
   const words = setting("q").toLowerCase().split(/\s+/).filter(Boolean);
-  const text = (flow) => columns.map((column) => column.text(flow)).join(" ").toLowerCase();
+  const text = (flow) =>
+    columns
+      .map((column) => column.text(flow))
+      .join(" ")
+      .toLowerCase();
   return words.length === 0 ? flows : flows.filter((flow) => words.every((word) => text(flow).includes(word)));
 }
 
@@ -153,9 +214,14 @@ export function render({ flows, more }, panel) {
         { class: "scrolls picture", role: "region", "aria-label": "Map of the traffic", tabindex: "0", "data-key": "picture" },
         picture(some, Math.floor(panel.clientWidth) - 34),
       ),
-    some.length < found.length && notice("note", `The ${some.length} largest of ${number(found.length)} are drawn; the table has all.`),
+    some.length < found.length &&
+      notice("note", `The ${some.length} largest of ${number(found.length)} are drawn; the table has all.`),
     table(rows, columns, {
-      label: "Traffic", empty: "Nobody has talked to anybody yet.", sort: "-bytes", more, key: (flow) => flow.id,
+      label: "Traffic",
+      empty: "Nobody has talked to anybody yet.",
+      sort: "-bytes",
+      more,
+      key: (flow) => flow.id,
       row: (flow) => (flow.refused > 0 ? { class: "troubled" } : {}),
     }),
   ];

@@ -33,25 +33,45 @@ export const nameOf = (end) => end.workload ?? end.service ?? (end.address || "u
 
 const described = (end) =>
   [
-    ["address", end.address], ["workload", end.workload], ["owner", end.owner], ["namespace", end.namespace],
-    ["cluster", end.cluster], ["identity", end.identity], ["service", end.service],
+    ["address", end.address],
+    ["workload", end.workload],
+    ["owner", end.owner],
+    ["namespace", end.namespace],
+    ["cluster", end.cluster],
+    ["identity", end.identity],
+    ["service", end.service],
   ].filter(([, value]) => value);
 
 /** An end in two lines: its name, and the namespace or the address. */
 export function end(value) {
-  const title = described(value).map(([name, text]) => `${name}: ${text}`).join("\n");
-  const below = value.workload ? [value.namespace, value.address].filter(Boolean).join(" · ") : value.service ? value.address : "";
+  const title = described(value)
+    .map(([name, text]) => `${name}: ${text}`)
+    .join("\n");
+  const below = value.workload
+    ? [value.namespace, value.address].filter(Boolean).join(" · ")
+    : value.service
+      ? value.address
+      : "";
   return el("span", { class: "end", title }, el("strong", {}, nameOf(value)), below && el("small", {}, below));
 }
 
 /** All that can be searched for of an end. */
-export const wordsOf = (end) => described(end).map(([, text]) => text).join(" ");
+export const wordsOf = (end) =>
+  described(end)
+    .map(([, text]) => text)
+    .join(" ");
 
 export const podName = (pod) => `${pod.namespace}/${pod.name}`;
 
 /** May break after what joins words. */
 export const code = (text) =>
-  text ? el("code", {}, text.split(/(?<=[_/])/).flatMap((part, at) => (at ? [el("wbr"), part] : [part]))) : null;
+  text
+    ? el(
+        "code",
+        {},
+        text.split(/(?<=[_/])/).flatMap((part, at) => (at ? [el("wbr"), part] : [part])),
+      )
+    : null;
 
 /** `cart.shop`: the cluster's own suffix says nothing new. */
 export const shortHost = (host) => host.replace(/\.svc\.[a-z0-9.-]+$/, "");
@@ -62,7 +82,11 @@ export const host = (name) => el("span", { title: name }, shortHost(name));
 export function identity(text) {
   if (!text) return el("span", { class: "muted" }, "none");
   const parts = text.split(/(?<=\/)(?!\/)/);
-  return el("code", { class: "identity" }, parts.flatMap((part, at) => (at ? [el("wbr"), part] : [part])));
+  return el(
+    "code",
+    { class: "identity" },
+    parts.flatMap((part, at) => (at ? [el("wbr"), part] : [part])),
+  );
 }
 
 export const notice = (kind, ...content) => el("p", { class: `notice ${kind}` }, content);
@@ -78,11 +102,19 @@ export function fields(title, rows) {
     "section",
     { class: "fields", "data-key": title },
     el("h3", {}, title),
-    el("dl", {}, known.map(([name, value, title]) => [el("dt", { title }, name), el("dd", {}, value)])),
+    el(
+      "dl",
+      {},
+      known.map(([name, value, title]) => [el("dt", { title }, name), el("dd", {}, value)]),
+    ),
   );
 }
 
 export const protocols = { tcp: "plaintext", hbone: "mutual TLS", doubleHbone: "mutual TLS, twice" };
 
 export const protocol = (value) =>
-  mark(value === "tcp" ? "note" : "good", protocols[value] ?? value, value === "tcp" ? "as it is, without a tunnel" : "in an HBONE tunnel");
+  mark(
+    value === "tcp" ? "note" : "good",
+    protocols[value] ?? value,
+    value === "tcp" ? "as it is, without a tunnel" : "in an HBONE tunnel",
+  );

@@ -1,8 +1,6 @@
 // Where the reader is: a view and its settings, in the part of the address after `#`. `#connections?q=shop&sort=bytes`.
 
-export const VIEWS = [
-  "map", "connections", "refusals", "pods", "identities", "tunnels", "policies", "why", "endpoints",
-];
+export const VIEWS = ["map", "connections", "refusals", "pods", "identities", "tunnels", "policies", "why", "endpoints"];
 
 /** The settings each view was left with, so that going there again finds them. */
 const left = new Map();

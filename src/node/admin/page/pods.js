@@ -14,25 +14,45 @@ function shownState(pod) {
 }
 
 const numbers = (id, title, hint) => ({
-  id, title, hint, number: true, text: (pod) => number(pod[id]), value: (pod) => pod[id],
-  show: (pod) => (pod[id] > 0 && (id === "refused" || id === "broken") ? el("span", { class: "bad" }, count(pod[id])) : count(pod[id])),
+  id,
+  title,
+  hint,
+  number: true,
+  text: (pod) => number(pod[id]),
+  value: (pod) => pod[id],
+  show: (pod) =>
+    pod[id] > 0 && (id === "refused" || id === "broken") ? el("span", { class: "bad" }, count(pod[id])) : count(pod[id]),
 });
 
 const columns = [
   {
-    id: "pod", title: "Pod", text: (pod) => `${pod.namespace}/${pod.name}`,
-    show: (pod) => el("span", { class: "end", title: `uid ${pod.uid}` }, el("strong", {}, pod.name), el("small", {}, pod.namespace)),
+    id: "pod",
+    title: "Pod",
+    text: (pod) => `${pod.namespace}/${pod.name}`,
+    show: (pod) =>
+      el("span", { class: "end", title: `uid ${pod.uid}` }, el("strong", {}, pod.name), el("small", {}, pod.namespace)),
   },
   { id: "state", title: "State", text: (pod) => `${state(pod)} ${pod.reason ?? ""}`, show: shownState },
-  { id: "since", title: "Since", text: (pod) => ago(pod.since), value: (pod) => -Date.parse(pod.since), show: (pod) => when(pod.since) },
+  {
+    id: "since",
+    title: "Since",
+    text: (pod) => ago(pod.since),
+    value: (pod) => -Date.parse(pod.since),
+    show: (pod) => when(pod.since),
+  },
   { id: "identity", title: "Identity", text: (pod) => pod.identity ?? "", show: (pod) => identity(pod.identity) },
   numbers("open", "Open", "connections that are open"),
   numbers("connections", "All", "connections since it is served"),
   numbers("refused", "Refused", "those that were never made"),
   numbers("broken", "Broken", "those that broke or were cut"),
   {
-    id: "bytes", title: "Moved", hint: "to the server and to the client", number: true, text: () => "",
-    value: (pod) => sum(pod.bytes), show: (pod) => both(pod.bytes),
+    id: "bytes",
+    title: "Moved",
+    hint: "to the server and to the client",
+    number: true,
+    text: () => "",
+    value: (pod) => sum(pod.bytes),
+    show: (pod) => both(pod.bytes),
   },
 ];
 
@@ -41,7 +61,11 @@ export const load = () => list("v1/pods");
 export const render = ({ items, more }) => [
   tools("Search pods"),
   table(items, columns, {
-    label: "Pods of this node", empty: "This node serves no pods.", sort: "pod", more,
-    key: (pod) => pod.uid, search: (pod) => `${pod.uid} ${pod.serviceAccount}`,
+    label: "Pods of this node",
+    empty: "This node serves no pods.",
+    sort: "pod",
+    more,
+    key: (pod) => pod.uid,
+    search: (pod) => `${pod.uid} ${pod.serviceAccount}`,
   }),
 ];

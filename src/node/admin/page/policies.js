@@ -6,8 +6,12 @@ import { mark, notice } from "./parts.js";
 import { table, tools } from "./table.js";
 
 const attributes = [
-  ["principals", "identity"], ["serviceAccounts", "service account"], ["namespaces", "namespace"], ["sourceIps", "source"],
-  ["destinationIps", "destination"], ["destinationPorts", "port"],
+  ["principals", "identity"],
+  ["serviceAccounts", "service account"],
+  ["namespaces", "namespace"],
+  ["sourceIps", "source"],
+  ["destinationIps", "destination"],
+  ["destinationPorts", "port"],
 ];
 
 /** A value of an attribute: text, number, `{Exact: …}`, or a service account. */
@@ -22,7 +26,10 @@ const negated = (key) => `not${key[0].toUpperCase()}${key.slice(1)}`;
 
 function conditions(match) {
   return attributes.flatMap(([key, name]) =>
-    [[key, "is"], [negated(key), "is not"]]
+    [
+      [key, "is"],
+      [negated(key), "is not"],
+    ]
       .filter(([known]) => match[known]?.length)
       .map(([known, verb]) => `${name} ${verb} ${match[known].map(value).join(" or ")}`),
   );
@@ -40,7 +47,11 @@ function ruleInWords(clauses) {
 function rules(policy) {
   const all = policy.rules ?? [];
   if (all.length === 0) return el("span", { class: "muted" }, "nobody: it has no rules");
-  return el("ul", { class: "plain" }, all.map((rule) => el("li", {}, ruleInWords(rule))));
+  return el(
+    "ul",
+    { class: "plain" },
+    all.map((rule) => el("li", {}, ruleInWords(rule))),
+  );
 }
 
 const action = (policy) => {
@@ -50,13 +61,19 @@ const action = (policy) => {
 
 const columns = [
   {
-    id: "policy", title: "Policy", text: (policy) => `${policy.namespace}/${policy.name}`,
+    id: "policy",
+    title: "Policy",
+    text: (policy) => `${policy.namespace}/${policy.name}`,
     show: (policy) => el("span", { class: "end" }, el("strong", {}, policy.name), el("small", {}, policy.namespace)),
   },
   { id: "action", title: "Action", text: (policy) => `${policy.action}${policy.dryRun ? " dry run" : ""}`, show: action },
   {
-    id: "scope", title: "Applies to", text: (policy) => policy.scope,
-    show: (policy) => ({ Global: "the mesh", Namespace: "its namespace", WorkloadSelector: "workloads that refer to it" })[policy.scope] ?? policy.scope,
+    id: "scope",
+    title: "Applies to",
+    text: (policy) => policy.scope,
+    show: (policy) =>
+      ({ Global: "the mesh", Namespace: "its namespace", WorkloadSelector: "workloads that refer to it" })[policy.scope] ??
+      policy.scope,
   },
   { id: "rules", title: "Whom", text: (policy) => (policy.rules ?? []).map(ruleInWords).join(" "), show: rules },
 ];
@@ -65,9 +82,16 @@ export const load = () => list("v1/policies");
 
 export const render = ({ items, more }) => [
   tools("Search policies"),
-  items.length > 0 && notice("note", "A Deny that fits decides. Otherwise, where any Allow applies, only those get in whom one allows; where none does, everybody."),
+  items.length > 0 &&
+    notice(
+      "note",
+      "A Deny that fits decides. Otherwise, where any Allow applies, only those get in whom one allows; where none does, everybody.",
+    ),
   table(items, columns, {
-    label: "Policies", empty: "No policies are known: everybody may talk to everybody.", sort: "policy", more,
+    label: "Policies",
+    empty: "No policies are known: everybody may talk to everybody.",
+    sort: "policy",
+    more,
     key: (policy) => `${policy.namespace}/${policy.name}`,
   }),
 ];

@@ -46,7 +46,10 @@ function heading(column, by) {
   return el(
     "th",
     {
-      scope: "col", role: "columnheader", class: column.number ? "number" : null, title: column.hint,
+      scope: "col",
+      role: "columnheader",
+      class: column.number ? "number" : null,
+      title: column.hint,
       "aria-sort": is ? (down ? "descending" : "ascending") : null,
     },
     button("sort", next, [column.title, el("span", { class: "sign", "aria-hidden": "true" }, sign)]),
@@ -56,7 +59,11 @@ function heading(column, by) {
 function bodyRow(row, columns, options) {
   const cells = columns.map((column) => {
     const content = column.show ? column.show(row) : column.text(row);
-    return el("td", { role: "cell", "data-label": column.title, class: column.number ? "number" : null }, el("div", {}, content));
+    return el(
+      "td",
+      { role: "cell", "data-label": column.title, class: column.number ? "number" : null },
+      el("div", {}, content),
+    );
   });
   const more = options.open ? { "data-do": "open", "data-with": options.open(row), class: "opens" } : {};
   return el("tr", { role: "row", "data-key": options.key(row), ...more, ...options.row?.(row) }, cells);
@@ -72,7 +79,11 @@ export function tools(label, ...more) {
       { class: "search" },
       el("span", { class: "unseen" }, label),
       el("input", {
-        type: "search", "data-setting": "q", placeholder: `${label}  ( / )`, autocomplete: "off", spellcheck: "false",
+        type: "search",
+        "data-setting": "q",
+        placeholder: `${label}  ( / )`,
+        autocomplete: "off",
+        spellcheck: "false",
       }),
     ),
     more,
@@ -81,12 +92,19 @@ export function tools(label, ...more) {
 
 /** For narrow screens, where tables have no head. */
 function sortChoice(columns, by) {
-  const options = columns.flatMap(({ id, title }) => [[id, `${title} ▲`], [`-${id}`, `${title} ▼`]]);
+  const options = columns.flatMap(({ id, title }) => [
+    [id, `${title} ▲`],
+    [`-${id}`, `${title} ▼`],
+  ]);
   return el(
     "label",
     { class: "sort-choice" },
     "Sort by ",
-    el("select", { "data-setting": "sort" }, options.map(([value, text]) => el("option", { value, selected: value === by }, text))),
+    el(
+      "select",
+      { "data-setting": "sort" },
+      options.map(([value, text]) => el("option", { value, selected: value === by }, text)),
+    ),
   );
 }
 
@@ -127,8 +145,20 @@ export function table(rows, columns, options) {
         el(
           "table",
           { role: "table", "aria-label": options.label },
-          el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, columns.map((column) => heading(column, by)))),
-          el("tbody", { role: "rowgroup" }, shown.map((row) => bodyRow(row, columns, options))),
+          el(
+            "thead",
+            { role: "rowgroup" },
+            el(
+              "tr",
+              { role: "row" },
+              columns.map((column) => heading(column, by)),
+            ),
+          ),
+          el(
+            "tbody",
+            { role: "rowgroup" },
+            shown.map((row) => bodyRow(row, columns, options)),
+          ),
         ),
       ),
     shown.length === 0 && notice("note", empty),

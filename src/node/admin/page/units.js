@@ -40,7 +40,12 @@ export function duration(milliseconds) {
   if (all < 10 * SECOND) return `${(Math.floor(all / 100) / 10).toFixed(1)} s`;
   if (all < MINUTE) return `${Math.floor(all / SECOND)} s`;
   const [big, small] = all < HOUR ? [MINUTE, SECOND] : all < DAY ? [HOUR, MINUTE] : [DAY, HOUR];
-  const names = new Map([[SECOND, "s"], [MINUTE, "min"], [HOUR, "h"], [DAY, "d"]]);
+  const names = new Map([
+    [SECOND, "s"],
+    [MINUTE, "min"],
+    [HOUR, "h"],
+    [DAY, "d"],
+  ]);
   const rest = Math.floor((all % big) / small);
   return `${Math.floor(all / big)} ${names.get(big)}${rest ? ` ${rest} ${names.get(small)}` : ""}`;
 }

@@ -41,9 +41,21 @@ const field = (name, label, hint, options) => [
     "label",
     {},
     el("span", {}, label),
-    el("input", { name, required: true, list: `known-${name}`, placeholder: hint, autocomplete: "off", spellcheck: "false", "data-keeps": name }),
+    el("input", {
+      name,
+      required: true,
+      list: `known-${name}`,
+      placeholder: hint,
+      autocomplete: "off",
+      spellcheck: "false",
+      "data-keeps": name,
+    }),
   ),
-  el("datalist", { id: `known-${name}` }, options.map((value) => el("option", { value }))),
+  el(
+    "datalist",
+    { id: `known-${name}` },
+    options.map((value) => el("option", { value })),
+  ),
 ];
 
 function result({ said }) {
