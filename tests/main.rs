@@ -106,6 +106,8 @@ mod the_control_plane_comes_and_goes;
 #[cfg(test)]
 mod the_control_plane_is_followed;
 #[cfg(test)]
+mod the_page_shows_it;
+#[cfg(test)]
 mod the_source_of_the_mesh_makes_no_difference;
 #[cfg(test)]
 mod the_wire_is_ciphertext;

@@ -177,6 +177,7 @@ class Page:
 
 @contextlib.contextmanager
 def chromium():
+    expect.set_options(timeout=SOON)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         try:

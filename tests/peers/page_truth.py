@@ -19,7 +19,9 @@ def health(page, wish):
 
 def pods(page, wish):
     page.choose("pods")
-    assert sorted(page.cells("pods", "Pod")) == sorted(f"{name}\n{space}" for space, name in wish["pods"]), page.cells("pods", "Pod")
+    assert sorted(page.cells("pods", "Pod")) == sorted(f"{name}\n{space}" for space, name in wish["pods"]), page.cells(
+        "pods", "Pod"
+    )
     assert set(page.cells("pods", "State")) == {"● served"}, page.cells("pods", "State")
     assert sorted(page.cells("pods", "Identity")) == sorted(wish["identities"])
 
