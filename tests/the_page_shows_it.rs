@@ -136,6 +136,12 @@ fn it_is_readable_for_everybody_at_any_width_in_light_and_dark() {
 }
 
 #[test]
+fn it_stays_as_the_reader_has_left_it() {
+    let cluster = shared();
+    read(&cluster, &cluster.one, json!({ "do": "habits" }));
+}
+
+#[test]
 fn it_needs_no_mouse() {
     let cluster = shared();
     read(&cluster, &cluster.one, json!({ "do": "keyboard" }));

@@ -17,6 +17,7 @@ DOES = {
     "truth": page_truth.truth,
     "silence": page_truth.silence,
     "manners": page_manners.manners,
+    "habits": page_manners.habits,
     "keyboard": page_manners.keyboard,
     "hostile": page_manners.hostile,
     "crowd": page_manners.crowd,

@@ -33,9 +33,14 @@ def manners(browser, wish):
             expect(page.tab.get_by_role("dialog").locator(".verdict")).to_be_visible()
             decent(page, f"details at {width} in {scheme}", judged)
             page.close()
-    themes(browser, wish)
-    calm(browser, wish)
     return "well behaved"
+
+
+def habits(browser, wish):
+    """It stays as the reader has left it."""
+    for habit in (themes, calm, pause, refused):
+        habit(browser, wish)
+    return "as it was left"
 
 
 def decent(page, where, is_judged):
@@ -68,33 +73,57 @@ def themes(browser, wish):
 
 def calm(browser, wish):
     """A look at the node changes what has changed, and takes nothing out of the reader's hands."""
-    page = made_up(browser, wish)
+    world = page_world.answers(now())
+    page = made_up(browser, wish, world)
     panel = page.open("connections")
-    search = panel.get_by_role("searchbox")
-    search.fill("cart")
     page.tab.evaluate("document.querySelector('#panel-connections tbody tr').mine = true; scrollTo(0, 120)")
-    page.tab.evaluate("getSelection().selectAllChildren(document.querySelector('#panel-connections tbody td strong'))")
-    search.focus()
-    marked = page.tab.evaluate("document.querySelector('#panel-connections tbody td strong').textContent")
+    marked = page.tab.evaluate(
+        "getSelection().selectAllChildren(document.querySelector('#panel-connections td strong')), String(getSelection())"
+    )
     page.wait_for_look(2)
-    expect(search).to_be_focused()
-    expect(search).to_have_value("cart")
     assert page.tab.evaluate("document.querySelector('#panel-connections tbody tr').mine"), "a row was made anew"
     assert page.tab.evaluate("scrollY") == 120
-    assert marked
+    assert marked and page.tab.evaluate("String(getSelection())") == marked, "what was marked is marked"
+    search = panel.get_by_role("searchbox")
+    search.fill("cart")
+    page.wait_for_look()
+    expect(search).to_be_focused()
+    expect(search).to_have_value("cart")
+    # Rows change places under the focus.
+    last = panel.locator("td button").last
+    last.focus()
+    name = last.text_content()
+    for connection in world["connections"]:
+        connection["milliseconds"] = 1_000_000 - connection["milliseconds"]
+    page.wait_for_look(2)
+    expect(panel.locator("td button").first).to_have_text(name)
+    expect(panel.locator("td button").first).to_be_focused()
+    page.close()
+
+
+def pause(browser, wish):
+    """Nothing is asked while it is paused, but what the reader asks for, once."""
+    page = made_up(browser, wish)
+    page.open("connections")
     page.tab.locator("#pause").click()
     expect(page.tab.get_by_role("status")).to_have_text("Paused.")
+    page.choose("pods")
     asked = []
     page.tab.on("request", lambda request: asked.append(request.url))
     page.tab.wait_for_timeout(3000)
     assert not asked, asked
     page.tab.locator("#pause").click()
     page.wait_for_look()
-    # What the node says no to is told where it was asked, and all else is shown.
-    page.tab.route(
-        "**/v1/policies**", lambda route: route.fulfill(status=503, json={"status": 503, "title": "no", "detail": "not just now"})
-    )
+    page.close()
+
+
+def refused(browser, wish):
+    """What the node says no to is told where it was asked, and all else is shown."""
+    page = made_up(browser, wish)
     page.forgiven = ["Failed to load resource"]
+    no = {"status": 503, "title": "no", "detail": "not just now"}
+    page.tab.route("**/v1/policies**", lambda route: route.fulfill(status=503, json=no))
+    page.open()
     expect(page.choose("policies")).to_contain_text("not just now")
     expect(page.tab.get_by_role("alert")).to_be_empty()
     page.close()
