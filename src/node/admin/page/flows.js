@@ -18,8 +18,8 @@ function service(end) {
 }
 
 /**
- * What is between pods of this node is counted twice: by who calls, and by who is called. Of each two parties the side that has seen more
- * is shown, because only the other ends that are elsewhere make a difference.
+ * What is between pods of this node is counted twice: by who calls, and by who is called. Of each two parties the side that has seen
+ * more is shown, because only the other ends that are elsewhere make a difference.
  */
 function once(items) {
   const seen = new Map();

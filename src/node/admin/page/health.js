@@ -1,7 +1,7 @@
 // The strip under the header: whether the node is ready, and whether what it depends on answers.
 
 import { el, show } from "./dom.js";
-import { count, mark, when } from "./parts.js";
+import { code, count, mark, when } from "./parts.js";
 import { number, since } from "./units.js";
 
 function tile(name, state, ...more) {
@@ -29,8 +29,7 @@ function controlPlane(name, service, ...more) {
     service.since && el("span", { title: service.since }, `for ${since(service.since)}`),
     service.error && el("span", { class: "bad" }, service.error),
     service.lastUpdate && ["last update ", when(service.lastUpdate)],
-    service.address &&
-      el("code", { class: "address", title: service.version ? `version ${service.version}` : null }, service.address),
+    service.address && code(service.address, { class: "address", title: service.version && `version ${service.version}` }),
     ...more,
   ]);
 }
@@ -40,22 +39,24 @@ function agent(value) {
   const state = value.connected ? mark("good", "Connected") : mark("bad", "Away", "pods come and go unnoticed");
   return tile("Agent", state, [
     value.since && el("span", { title: value.since }, `for ${since(value.since)}`),
-    el("code", { class: "address" }, value.socket),
+    code(value.socket, { class: "address" }),
   ]);
 }
 
 function numbers(node) {
   const all = [
-    ["pods", node.pods],
-    ["open connections", node.open],
-    ["tunnels", node.tunnels],
+    ["pod", "pods", node.pods],
+    ["open connection", "open connections", node.open],
+    ["tunnel", "tunnels", node.tunnels],
   ];
   const known = [
-    ["workloads", node.workloads],
-    ["services", node.services],
-    ["policies", node.policies],
+    ["workload", "workloads", node.workloads],
+    ["service", "services", node.services],
+    ["policy", "policies", node.policies],
   ];
-  const line = (pairs) => pairs.map(([name, value], at) => [at ? " · " : "", el("strong", {}, number(value)), ` ${name}`]);
+  const named = ([one, many, value]) =>
+    el("span", { class: "whole" }, el("strong", {}, number(value)), ` ${value === 1 ? one : many}`);
+  const line = (names) => names.map((name, at) => [at ? " · " : "", named(name)]);
   return tile("Now", line(all), [["knows ", line(known)]]);
 }
 
@@ -67,7 +68,7 @@ function log(node) {
       : mark("warn", "Incomplete", "nobody took the lines in time");
   return tile("Log", state, [
     dropped > 0 && [count(dropped), " lines dropped"],
-    node.logFilter && el("code", { title: "what is logged" }, node.logFilter),
+    code(node.logFilter, { title: "what is logged" }),
   ]);
 }
 

@@ -8,6 +8,8 @@ const BOX = { width: 200, height: 44, gap: 14 };
 const LANE = { height: 12, gap: 8 };
 /** How far lines reach in under round corners. */
 const UNDER = 12;
+/** Short columns are spread by so much between boxes. */
+const LOOSEST = 36;
 const TOP = 34;
 const THICKEST = 12;
 const THINNEST = 1.5;
@@ -33,13 +35,14 @@ function ordered(column, neighbours, before) {
 const heightOf = (it) => (it.isLane ? LANE.height : BOX.height);
 const gapOf = (it) => (it.isLane ? LANE.gap : BOX.gap);
 
-/** Gives each member of a column its place; columns are centred. */
+/** Gives each member of a column its place; short columns are spread and centred. */
 function place(column, x, height) {
   const used = column.reduce((total, it) => total + heightOf(it) + gapOf(it), 0);
-  let y = TOP + (height - used) / 2;
+  const more = Math.min(LOOSEST, (height - used) / column.length);
+  let y = TOP + (height - used - more * (column.length - 1)) / 2;
   return column.map((it) => {
     const box = { ...it, x, y, width: BOX.width, height: heightOf(it) };
-    y += heightOf(it) + gapOf(it);
+    y += heightOf(it) + gapOf(it) + more;
     return box;
   });
 }

@@ -18,6 +18,7 @@ import * as why from "./why.js";
 const EVERY = 2000;
 /** A look that takes long is not repeated at once: the node has other things to do. */
 const REST = 4;
+const LONGEST = 10_000;
 
 const views = { map, connections, refusals, pods, identities, tunnels, policies, why };
 const part = (id) => document.getElementById(id);
@@ -87,6 +88,7 @@ async function refresh() {
   const mine = ++look;
   const began = performance.now();
   const name = place.view();
+  let rest = EVERY;
   try {
     const [node, data] = await Promise.all([ask("v1/node"), loaded(name), details.refreshDetails()]);
     if (mine !== look) return;
@@ -94,11 +96,12 @@ async function refresh() {
     answered();
     showHealth(node);
     draw();
+    rest = Math.max(EVERY, Math.min(LONGEST, REST * (performance.now() - began)));
   } catch (error) {
     if (mine !== look) return;
     silent(error);
   }
-  if (!paused) timer = setTimeout(refresh, Math.max(EVERY, REST * (performance.now() - began)));
+  if (!paused) timer = setTimeout(refresh, rest);
 }
 
 /** Shows the view the place names. */

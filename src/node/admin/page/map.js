@@ -30,8 +30,8 @@ const path = ({ x1, y1, x2, y2 }, beside = 0) => {
 };
 
 function lineTitle(line, names) {
-  const numbers = `${number(line.connections)} connections, ${number(line.open)} open, ${number(line.refused)} refused, ${size(line.bytes)}`;
-  return `${names.get(line.from)} → ${names.get(line.to)}: ${numbers}${line.isPlain ? ", in plaintext" : ""}`;
+  const counts = `${number(line.connections)} connections, ${number(line.open)} open, ${number(line.refused)} refused`;
+  return `${names.get(line.from)} → ${names.get(line.to)}: ${counts}, ${size(line.bytes)}${line.isPlain ? ", in plaintext" : ""}`;
 }
 
 function drawnLine(line, names, faded) {

@@ -64,11 +64,11 @@ export const wordsOf = (end) =>
 export const podName = (pod) => `${pod.namespace}/${pod.name}`;
 
 /** May break after what joins words. */
-export const code = (text) =>
+export const code = (text, attributes = {}) =>
   text
     ? el(
         "code",
-        {},
+        attributes,
         text.split(/(?<=[_/])/).flatMap((part, at) => (at ? [el("wbr"), part] : [part])),
       )
     : null;
