@@ -1,8 +1,10 @@
 //! The page at `/` of the admin port, read in Chromium as people read it.
 
+mod picture;
+
 use std::net::{SocketAddr, TcpStream};
 
-use culvert_lab::{Launch, Node, Program, Section, http};
+use culvert_lab::{Lab, Launch, Node, Program, Section, http};
 use serde_json::{Value, json};
 
 use crate::harness::cluster::{Cluster, ECHO, SINK, service_port, shared};
@@ -26,17 +28,17 @@ const MOVED: [usize; 3] = [2_000, 30_000, 400_000];
 
 /// Starts the reader on a node; the script says what there is to wish for.
 #[track_caller]
-fn start(cluster: &Cluster, node: &Node, mut wish: Value) -> Program {
+fn start(lab: &Lab, node: &Node, mut wish: Value) -> Program {
     wish["url"] = json!(URL);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/page.py");
-    let home = cluster.lab.directory().join(format!("browser-{}", wish["do"].as_str().unwrap()));
+    let home = lab.directory().join(format!("browser-{}", wish["do"].as_str().unwrap()));
     std::fs::create_dir_all(&home).unwrap();
     let launch = Launch::new("browser", installed("python"), node.netns())
         .env("HOME", home.display())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .arg(script)
         .arg(wish);
-    cluster.lab.start(launch).unwrap()
+    lab.start(launch).unwrap()
 }
 
 /// Waits until the reader has read all, and gives what it says.
@@ -49,8 +51,8 @@ fn result(program: &Program) -> String {
 }
 
 #[track_caller]
-fn read(cluster: &Cluster, node: &Node, wish: Value) -> String {
-    result(&start(cluster, node, wish))
+fn read(lab: &Lab, node: &Node, wish: Value) -> String {
+    result(&start(lab, node, wish))
 }
 
 /// Connections of the client that stay, to the service in front of the server.
@@ -113,14 +115,14 @@ fn every_view_shows_what_is() {
             { "source": "default/client", "destination": format!("{}:{ECHO}", cluster.server.ip4()), "culprit": "Nothing is wrong" },
         ],
     });
-    read(&cluster, &cluster.one, truth);
+    read(&cluster.lab, &cluster.one, truth);
     drop(open);
 }
 
 #[test]
 fn a_node_that_does_not_answer_is_said_to_be_silent() {
     let cluster = Cluster::start("page-silent").unwrap();
-    let reader = start(&cluster, &cluster.two, json!({ "do": "silence" }));
+    let reader = start(&cluster.lab, &cluster.two, json!({ "do": "silence" }));
     reader.wait_for_log("take the node away", SOON * 3).unwrap();
     let proxy = cluster.lab.proxy(&cluster.two).unwrap();
     proxy.pause().unwrap();
@@ -132,31 +134,31 @@ fn a_node_that_does_not_answer_is_said_to_be_silent() {
 #[test]
 fn it_is_readable_for_everybody_at_any_width_in_light_and_dark() {
     let cluster = shared();
-    read(&cluster, &cluster.one, json!({ "do": "manners" }));
+    read(&cluster.lab, &cluster.one, json!({ "do": "manners" }));
 }
 
 #[test]
 fn it_stays_as_the_reader_has_left_it() {
     let cluster = shared();
-    read(&cluster, &cluster.one, json!({ "do": "habits" }));
+    read(&cluster.lab, &cluster.one, json!({ "do": "habits" }));
 }
 
 #[test]
 fn it_needs_no_mouse() {
     let cluster = shared();
-    read(&cluster, &cluster.one, json!({ "do": "keyboard" }));
+    read(&cluster.lab, &cluster.one, json!({ "do": "keyboard" }));
 }
 
 #[test]
 fn what_workloads_call_themselves_stays_text() {
     let cluster = shared();
-    read(&cluster, &cluster.one, json!({ "do": "hostile" }));
+    read(&cluster.lab, &cluster.one, json!({ "do": "hostile" }));
 }
 
 #[test]
 fn five_thousand_connections_are_looked_through_without_a_wait() {
     let cluster = shared();
-    read(&cluster, &cluster.one, json!({ "do": "crowd" }));
+    read(&cluster.lab, &cluster.one, json!({ "do": "crowd" }));
 }
 
 /// Whoever asks without a browser is told the same, in the same way.

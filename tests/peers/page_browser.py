@@ -53,7 +53,7 @@ CONTRAST = """() => {
     };
     while (walker.nextNode()) {
         const element = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
-        const hidden = ['SCRIPT', 'STYLE', 'NOSCRIPT', 'title', 'OPTION'].includes(element.nodeName) || element.closest('.unseen, [hidden]');
+        const hidden = element.closest('script, style, noscript, title, option, .unseen, [hidden]');
         if (!text || hidden || !element.checkVisibility()) continue;
         judge(element, text, getComputedStyle(element));
     }
@@ -65,10 +65,12 @@ CONTRAST = """() => {
 
 # What sticks out of the window, and is in no box that scrolls.
 STICKING_OUT = """() => {
-    const scrolls = (element) => element && (['auto', 'scroll', 'hidden'].includes(getComputedStyle(element).overflowX) || scrolls(element.parentElement));
+    const cuts = (element) => ['auto', 'scroll', 'hidden'].includes(getComputedStyle(element).overflowX);
+    const scrolls = (element) => element && (cuts(element) || scrolls(element.parentElement));
+    const isApart = (element) => element.closest('.skip, .unseen, g, [hidden]') || scrolls(element.parentElement);
     const wide = [...document.querySelectorAll('body *')].filter((element) => {
         const {right, left, width} = element.getBoundingClientRect();
-        return width > 0 && (right > innerWidth + 1 || left < -1) && !element.closest('.skip, .unseen, svg svg, g, [hidden]') && !scrolls(element.parentElement);
+        return width > 0 && (right > innerWidth + 1 || left < -1) && !isApart(element);
     });
     const page = document.documentElement.scrollWidth > innerWidth ? ['the page itself'] : [];
     return page.concat(wide.map((element) => `${element.localName}.${element.className} ${element.textContent.slice(0, 40)}`));
@@ -79,8 +81,8 @@ FOCUS = """() => {
     const element = document.activeElement, style = getComputedStyle(element);
     const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
     const drawn = element.matches('g.box') && getComputedStyle(element.querySelector('rect')).strokeWidth === '2.5px';
-    return {name: element.id || element.getAttribute('aria-label') || element.textContent.trim().slice(0, 40), isSeen: outlined || drawn,
-            isBody: element === document.body};
+    const name = element.id || element.getAttribute('aria-label') || element.textContent.trim().slice(0, 40);
+    return {name, isSeen: outlined || drawn, isBody: element === document.body};
 }"""
 
 
@@ -136,7 +138,10 @@ class Page:
             """async (looks) => {
                 const text = document.getElementById('fresh');
                 for (let seen = 0; seen < looks; seen++) {
-                    await new Promise((done) => new MutationObserver((_, watch) => (watch.disconnect(), done())).observe(text, {childList: true, characterData: true, subtree: true}));
+                    await new Promise((done) => {
+                        const watch = new MutationObserver(() => (watch.disconnect(), done()));
+                        watch.observe(text, {childList: true, characterData: true, subtree: true});
+                    });
                 }
             }""",
             looks,
