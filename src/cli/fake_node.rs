@@ -95,6 +95,10 @@ pub(crate) fn through_kubectl(kubectl: &Path, node: &str) -> NodeOptions {
 async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     let target = request.uri().to_string();
     shared.asked.lock().unwrap().push(target.clone());
+    // A node listens to no names but its own host's.
+    if request.headers().get("host").is_none_or(|host| host != "localhost") {
+        return Response::builder().status(403).body(Body::from("not your host")).unwrap();
+    }
     let (status, body) = (shared.answers)(&target);
     Response::builder().status(status).body(Body::from(body)).unwrap()
 }

@@ -50,15 +50,6 @@ impl Route {
         &self.name
     }
 
-    /// What a request calls it.
-    pub(super) fn host(&self) -> String {
-        match &self.end {
-            Endpoint::Tcp(authority) => authority.clone(),
-            Endpoint::Process { port, .. } => format!("127.0.0.1:{port}"),
-            Endpoint::Unix(_) => "localhost".to_owned(),
-        }
-    }
-
     /// Makes a connection.
     pub(super) async fn dial(&self) -> Result<Box<dyn Stream>, Error> {
         let dialled = match &self.end {

@@ -24,6 +24,9 @@ impl Listed for Pod {
         Column::right("TO CLIENT", |pod, _| size(pod.bytes.to_client)),
         Column::wide("IDENTITY", |pod, _| Cell::maybe(pod.identity.as_ref())),
         Column::wide("SERVICE ACCOUNT", |pod, _| Cell::text(&pod.service_account)),
+        Column::wide_right("NEXT TRY", |pod, now| {
+            pod.next_try.as_ref().map_or_else(Cell::nothing, |at| coming(at, now))
+        }),
         Column::wide("UID", |pod, _| Cell::text(&pod.uid)),
         Column::left("REASON", |pod, _| Cell::maybe(pod.reason.as_ref())),
     ];
@@ -35,6 +38,12 @@ impl Listed for Pod {
     fn names(&self) -> Vec<&str> {
         vec![&self.name]
     }
+}
+
+/// The time until a moment, in order of that.
+fn coming(moment: &str, now: OffsetDateTime) -> Cell {
+    let cell = |since: i64| Cell::sorted(human::ago(-since), (-since).into());
+    human::seconds_since(moment, now).map_or_else(|| Cell::text(moment), cell)
 }
 
 fn state(state: PodState) -> Cell {
