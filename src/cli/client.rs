@@ -39,6 +39,15 @@ pub(crate) struct Client {
     session: Option<Session>,
 }
 
+/// The first items of a list.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// They themselves.
+    pub(crate) items: Vec<Value>,
+    /// Whether there are no others.
+    pub(crate) is_all: bool,
+}
+
 impl Client {
     /// Finds the way to a node; for one in a cluster, that is made here and ends with this value.
     pub(crate) async fn open(options: &NodeOptions) -> Result<Self, Error> {
@@ -58,6 +67,11 @@ impl Client {
 
     /// Asks for a list, to its end.
     pub(crate) async fn list(&mut self, query: &Query) -> Result<Vec<Value>, Error> {
+        self.beginning(query, usize::MAX).await.map(|beginning| beginning.items)
+    }
+
+    /// Asks for the pages of a list until there are so many items, or no more.
+    pub(crate) async fn beginning(&mut self, query: &Query, enough: usize) -> Result<Beginning, Error> {
         let mut query = query.clone().with("limit", PAGE);
         let mut items = Vec::new();
         let mut before: Option<String> = None;
@@ -65,7 +79,8 @@ impl Client {
             let page: Page<Value> = self.one(&query).await?;
             items.extend(page.items);
             match page.next {
-                None => return Ok(items),
+                None => return Ok(Beginning { items, is_all: true }),
+                Some(_) if items.len() >= enough => return Ok(Beginning { items, is_all: false }),
                 // The same page again and again would fill the memory.
                 Some(next) if before.as_ref() == Some(&next) => break,
                 Some(next) => {

@@ -26,7 +26,7 @@ pub(crate) trait Listed: DeserializeOwned + 'static {
     fn namespaces(&self) -> Vec<&str>;
 
     /// What a person may know it by.
-    fn names(&self) -> Vec<&str>;
+    fn names(&self) -> Vec<String>;
 }
 
 /// A column of a table of `T`.
@@ -117,7 +117,8 @@ impl Listing<'_> {
 
     fn wants<T: Listed>(&self, item: &T) -> bool {
         let in_namespace = self.namespace.is_none_or(|wanted| item.namespaces().contains(&wanted));
-        in_namespace && self.name.is_none_or(|wanted| item.names().iter().any(|name| name.contains(wanted)))
+        let named = |wanted: &str| item.names().iter().any(|name| name.to_lowercase().contains(wanted));
+        in_namespace && self.name.is_none_or(|wanted| named(&wanted.to_lowercase()))
     }
 
     fn report<T: Listed>(&self, items: Vec<Item<T>>, node: &str) -> Result<Report, Error> {

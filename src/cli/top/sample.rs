@@ -11,6 +11,9 @@ use crate::client::{Client, Error, Query};
 use crate::get::kinds::Ended;
 use crate::get::list::Listed;
 
+/// Items that are asked for every second. Nobody reads more, and a busy node has better things to do.
+const ENOUGH: usize = 5000;
+
 /// All that was heard at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
@@ -18,6 +21,8 @@ pub(crate) struct Sample {
     pub(super) node: Node,
     /// What is on the screen.
     pub(super) list: List,
+    /// Whether there is no more of it.
+    pub(super) is_all: bool,
     /// When, for people.
     pub(super) taken: OffsetDateTime,
     /// When, since the first look: no clock that somebody sets changes it.
@@ -43,14 +48,15 @@ impl Sample {
     /// Asks for it.
     pub(super) async fn take(client: &mut Client, tab: Tab, began: Instant) -> Result<Self, Error> {
         let node = client.one(&Query::new(Node::PATH)).await?;
+        let mut is_all = true;
         let list = match tab {
-            Tab::Connections => List::Connections(all(client).await?),
-            Tab::Traffic => List::Traffic(all(client).await?),
-            Tab::Refusals => List::Refusals(all(client).await?),
-            Tab::Certificates => List::Certificates(all(client).await?),
-            Tab::Tunnels => List::Tunnels(all(client).await?),
+            Tab::Connections => List::Connections(some(client, &mut is_all).await?),
+            Tab::Traffic => List::Traffic(some(client, &mut is_all).await?),
+            Tab::Refusals => List::Refusals(some(client, &mut is_all).await?),
+            Tab::Certificates => List::Certificates(some(client, &mut is_all).await?),
+            Tab::Tunnels => List::Tunnels(some(client, &mut is_all).await?),
         };
-        Ok(Self { node, list, taken: OffsetDateTime::now_utc(), at: began.elapsed() })
+        Ok(Self { node, list, is_all, taken: OffsetDateTime::now_utc(), at: began.elapsed() })
     }
 
     /// Whose tab it is of.
@@ -65,8 +71,9 @@ impl Sample {
     }
 }
 
-async fn all<T: Listed>(client: &mut Client) -> Result<Vec<T>, Error> {
+async fn some<T: Listed>(client: &mut Client, is_all: &mut bool) -> Result<Vec<T>, Error> {
     let query = Query::new(T::PATH);
-    let said = client.list(&query).await?;
-    said.iter().map(|item| client.understood(&query, item)).collect()
+    let said = client.beginning(&query, ENOUGH).await?;
+    *is_all = said.is_all;
+    said.items.iter().map(|item| client.understood(&query, item)).collect()
 }

@@ -51,6 +51,8 @@ pub(super) struct Order {
 pub(super) struct Heard {
     pub(super) node: Node,
     pub(super) taken: OffsetDateTime,
+    /// Whether the node has no more of it.
+    pub(super) is_all: bool,
     at: Duration,
     shown: Shown,
 }
@@ -93,7 +95,13 @@ impl State {
             List::Certificates(list) => Shown::Certificates(list),
             List::Tunnels(list) => Shown::Tunnels(list),
         };
-        self.heard = Some(Heard { node: sample.node, taken: sample.taken, at: sample.at, shown });
+        self.heard = Some(Heard {
+            node: sample.node,
+            taken: sample.taken,
+            is_all: sample.is_all,
+            at: sample.at,
+            shown,
+        });
         self.trouble = None;
     }
 

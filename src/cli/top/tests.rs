@@ -19,7 +19,7 @@ fn sample(tab: Tab, seconds: u64) -> Sample {
         Tab::Certificates => List::Certificates(sayings::identities()),
         Tab::Tunnels => List::Tunnels(sayings::tunnels()),
     };
-    Sample { node: sayings::node(), list, taken: at(seconds), at: Duration::from_secs(seconds) }
+    Sample { node: sayings::node(), list, is_all: true, taken: at(seconds), at: Duration::from_secs(seconds) }
 }
 
 fn at(seconds: u64) -> OffsetDateTime {
@@ -180,6 +180,27 @@ fn what_was_asked_for_another_tab_is_not_shown() {
     assert_eq!(state.tab, Tab::Tunnels);
     press(&mut state, "4");
     assert_eq!(state.tab, Tab::Certificates);
+}
+
+#[tokio::test]
+async fn of_a_very_long_list_the_beginning_is_asked_for_and_said_to_be_one() {
+    fn endless(target: &str) -> (u16, String) {
+        if target == "/v1/node" {
+            return sayings::shop(target);
+        }
+        let after: u64 = target.split_once("after=").map_or(0, |(_, after)| after.parse().unwrap());
+        let items = vec![sayings::tunnels().remove(0); 1000];
+        (200, sayings::said(&culvert_api::Page { items, next: Some((after + 1).to_string()) }))
+    }
+    let node = FakeNode::start(endless).await;
+    let asked = Options { tab: Tab::Tunnels, ..one_picture(&node) };
+    let state = seen(&asked, EVERY).await.unwrap();
+    assert_eq!((node.asked().len(), state.lines(at(1)).rows.len()), (6, 5000));
+    assert!(
+        screen(&state).lines().next().unwrap().contains("the list is longer than this"),
+        "{}",
+        screen(&state)
+    );
 }
 
 #[test]

@@ -82,7 +82,9 @@ fn header(state: &State, now: OffsetDateTime, ink: Ink) -> Line<'static> {
     let up = human::seconds_since(&node.started, now).map_or_else(|| "-".to_owned(), human::ago);
     let counts =
         format!("  up {up}  pods {}  connections {}  tunnels {}", node.pods, node.open, node.tunnels);
-    Line::from(vec![ink.span(Tone::Strong, name), Span::raw("  "), ink.span(tone, ready), Span::raw(counts)])
+    let more = if heard.is_all { "" } else { "  the list is longer than this: see `culvert get`" };
+    let (more, counts) = (ink.span(Tone::Warning, more), Span::raw(counts));
+    Line::from(vec![ink.span(Tone::Strong, name), Span::raw("  "), ink.span(tone, ready), counts, more])
 }
 
 fn tab_line(state: &State, ink: Ink) -> Line<'static> {

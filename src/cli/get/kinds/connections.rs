@@ -38,7 +38,7 @@ impl Listed for Connection {
         namespaces(self)
     }
 
-    fn names(&self) -> Vec<&str> {
+    fn names(&self) -> Vec<String> {
         names(self)
     }
 }
@@ -58,9 +58,9 @@ fn namespaces(it: &Connection) -> Vec<&str> {
     ends.chain([it.pod.namespace.as_str()]).collect()
 }
 
-fn names(it: &Connection) -> Vec<&str> {
+fn names(it: &Connection) -> Vec<String> {
     let ends = ends::names(&it.source).chain(ends::names(&it.destination));
-    ends.chain([it.pod.name.as_str(), &it.id, &it.original_destination]).collect()
+    ends.chain([ends::pod(&it.pod), it.id.clone(), it.original_destination.clone()]).collect()
 }
 
 /// A connection that is over and did not end well.
@@ -92,8 +92,8 @@ impl Listed for Ended {
         namespaces(&self.0)
     }
 
-    fn names(&self) -> Vec<&str> {
-        let reason = self.0.outcome.as_ref().and_then(|outcome| outcome.reason.as_deref());
+    fn names(&self) -> Vec<String> {
+        let reason = self.0.outcome.as_ref().and_then(|outcome| outcome.reason.clone());
         names(&self.0).into_iter().chain(reason).collect()
     }
 }
@@ -127,7 +127,7 @@ impl Listed for Recent {
         namespaces(&self.0)
     }
 
-    fn names(&self) -> Vec<&str> {
+    fn names(&self) -> Vec<String> {
         names(&self.0)
     }
 }
@@ -170,7 +170,7 @@ impl Listed for Traffic {
         [&self.source, &self.destination].into_iter().filter_map(|end| end.namespace.as_deref()).collect()
     }
 
-    fn names(&self) -> Vec<&str> {
+    fn names(&self) -> Vec<String> {
         ends::names(&self.source).chain(ends::names(&self.destination)).collect()
     }
 }

@@ -52,9 +52,13 @@ pub(crate) fn protocol(protocol: Protocol) -> &'static str {
 }
 
 /// All a person may know an end by.
-pub(super) fn names(end: &End) -> impl Iterator<Item = &str> {
-    let named = [&end.workload, &end.owner, &end.service, &end.identity];
-    named.into_iter().flatten().map(String::as_str).chain([end.address.as_str()])
+pub(super) fn names(end: &End) -> impl Iterator<Item = String> {
+    let namespace = end.namespace.as_deref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    let of_namespace =
+        [&end.workload, &end.owner].into_iter().flatten().map(|name| format!("{namespace}{name}"));
+    let others =
+        [&end.service, &end.identity, &Some(end.address.clone())].map(Clone::clone).into_iter().flatten();
+    of_namespace.collect::<Vec<_>>().into_iter().chain(others)
 }
 
 #[cfg(test)]

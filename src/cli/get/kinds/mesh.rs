@@ -69,8 +69,8 @@ impl Listed for Workload {
         vec![&self.namespace]
     }
 
-    fn names(&self) -> Vec<&str> {
-        vec![&self.name]
+    fn names(&self) -> Vec<String> {
+        vec![format!("{}/{}", self.namespace, self.name)]
     }
 }
 
@@ -126,8 +126,8 @@ impl Listed for Service {
         vec![&self.namespace]
     }
 
-    fn names(&self) -> Vec<&str> {
-        vec![&self.name, &self.hostname]
+    fn names(&self) -> Vec<String> {
+        vec![format!("{}/{}", self.namespace, self.name), self.hostname.clone()]
     }
 }
 
@@ -185,7 +185,7 @@ impl Listed for Policy {
         vec![&self.namespace]
     }
 
-    fn names(&self) -> Vec<&str> {
-        vec![&self.name]
+    fn names(&self) -> Vec<String> {
+        vec![format!("{}/{}", self.namespace, self.name)]
     }
 }

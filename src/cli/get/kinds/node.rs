@@ -37,8 +37,8 @@ impl Listed for Node {
         Vec::new()
     }
 
-    fn names(&self) -> Vec<&str> {
-        self.name.as_deref().into_iter().collect()
+    fn names(&self) -> Vec<String> {
+        self.name.iter().cloned().collect()
     }
 }
 

@@ -35,8 +35,8 @@ impl Listed for Pod {
         vec![&self.namespace]
     }
 
-    fn names(&self) -> Vec<&str> {
-        vec![&self.name]
+    fn names(&self) -> Vec<String> {
+        vec![format!("{}/{}", self.namespace, self.name)]
     }
 }
 
@@ -78,8 +78,8 @@ impl Listed for Identity {
         self.pods.iter().map(|pod| pod.namespace.as_str()).collect()
     }
 
-    fn names(&self) -> Vec<&str> {
-        self.pods.iter().map(|pod| pod.name.as_str()).chain([self.identity.as_str()]).collect()
+    fn names(&self) -> Vec<String> {
+        self.pods.iter().map(ends::pod).chain([self.identity.clone()]).collect()
     }
 }
 

@@ -34,8 +34,8 @@ impl Listed for Tunnel {
         vec![&self.pod.namespace]
     }
 
-    fn names(&self) -> Vec<&str> {
-        vec![&self.pod.name, &self.peer_address, &self.peer_identity, &self.id]
+    fn names(&self) -> Vec<String> {
+        vec![ends::pod(&self.pod), self.peer_address.clone(), self.peer_identity.clone(), self.id.clone()]
     }
 }
 
@@ -64,8 +64,8 @@ impl Listed for Ejected {
         vec![&self.pod.namespace]
     }
 
-    fn names(&self) -> Vec<&str> {
-        vec![&self.pod.name, &self.address, &self.workload]
+    fn names(&self) -> Vec<String> {
+        vec![ends::pod(&self.pod), self.address.clone(), self.workload.clone()]
     }
 }
 
