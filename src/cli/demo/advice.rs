@@ -35,7 +35,12 @@ fn commands(stage: &Stage) -> Vec<(String, String)> {
 
 fn of_node(host: &Host) -> Vec<(String, String)> {
     let (name, netns) = (host.node.name(), host.node.netns());
+    let pid = host.proxy.pid();
+    let culvert =
+        std::env::current_exe().map_or_else(|_| "culvert".to_owned(), |it| it.display().to_string());
     vec![
+        (format!("{name} at work, in the terminal"), format!("{culvert} top traffic --node pid:{pid}")),
+        (format!("whom {name} has refused"), format!("{culvert} get refusals --node pid:{pid}")),
         (format!("the log of {name}"), format!("tail -f {}", host.proxy.log_file().display())),
         (format!("what {name} knows"), inside(netns, "curl -s 127.0.0.1:15000/config_dump")),
         (format!("what {name} counted"), inside(netns, "curl -s 127.0.0.1:15020/metrics")),

@@ -12,12 +12,13 @@ pub(crate) fn caller(end: &End) -> String {
     }
 }
 
-/// Who was called, and on which port: the pod, else the service, else the address.
+/// Who was called, and on which port: the pod, else the service, else what the pods belong to, else the address.
 pub(crate) fn called(end: &End) -> String {
     let port = end.address.rsplit_once(':').map_or("", |(_, port)| port);
     let name = match (&end.namespace, &end.workload, &end.service) {
         (Some(namespace), Some(name), _) => format!("{namespace}/{name}"),
         (_, _, Some(service)) => service.clone(),
+        (Some(_), None, None) if end.owner.is_some() => caller(end),
         _ => return end.address.clone(),
     };
     if port.is_empty() { name } else { format!("{name}:{port}") }
@@ -85,6 +86,6 @@ mod tests {
         let address = end("[fd00::1]:80", None, None, None);
         assert_eq!((caller(&address), called(&address)), ("fd00::1".into(), "[fd00::1]:80".into()));
         let owner = End { owner: Some("web".into()), ..end("", Some("shop"), None, None) };
-        assert_eq!(caller(&owner), "shop/web");
+        assert_eq!((caller(&owner), called(&owner)), ("shop/web".into(), "shop/web".into()));
     }
 }
