@@ -29,6 +29,8 @@ use exchange::Session;
 const ANSWER: Duration = Duration::from_secs(10);
 /// What is asked for at a time.
 const PAGE: usize = 1000;
+/// What all pages of a list may be long: some five hundred thousand connections.
+const MOST_BYTES: usize = 1 << 30;
 /// Pages a list may have. With [`PAGE`] items on each, more than any mesh has members.
 const MOST_PAGES: usize = 10_000;
 
@@ -62,7 +64,7 @@ impl Client {
     /// Asks for one value.
     pub(crate) async fn one<T: DeserializeOwned>(&mut self, query: &Query) -> Result<T, Error> {
         let body = self.body(query).await?;
-        serde_json::from_slice(&body).map_err(|source| self.malformed(query, source))
+        self.read(query, &body)
     }
 
     /// Asks for a list, to its end.
@@ -74,9 +76,14 @@ impl Client {
     pub(crate) async fn beginning(&mut self, query: &Query, enough: usize) -> Result<Beginning, Error> {
         let mut query = query.clone().with("limit", PAGE);
         let mut items = Vec::new();
-        let mut before: Option<String> = None;
+        let (mut before, mut heard): (Option<String>, usize) = (None, 0);
         for _ in 0..MOST_PAGES {
-            let page: Page<Value> = self.one(&query).await?;
+            let body = self.body(&query).await?;
+            heard += body.len();
+            if heard > MOST_BYTES {
+                return Err(self.too_long(&query));
+            }
+            let page: Page<Value> = self.read(&query, &body)?;
             items.extend(page.items);
             match page.next {
                 None => return Ok(Beginning { items, is_all: true }),
@@ -95,6 +102,14 @@ impl Client {
     /// Turns what a node said into values.
     pub(crate) fn understood<T: DeserializeOwned>(&self, query: &Query, item: &Value) -> Result<T, Error> {
         T::deserialize(item).map_err(|source| self.malformed(query, source))
+    }
+
+    fn read<T: DeserializeOwned>(&self, query: &Query, body: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(body).map_err(|source| self.malformed(query, source))
+    }
+
+    fn too_long(&self, query: &Query) -> Error {
+        Error::TooLong { address: self.address().to_owned(), path: query.path().to_owned(), most: MOST_BYTES }
     }
 
     fn malformed(&self, query: &Query, source: serde_json::Error) -> Error {

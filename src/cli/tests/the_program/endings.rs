@@ -59,6 +59,16 @@ fn kubectl_ends_with_the_program_however_that_ends() {
     }
 }
 
+/// A child that does not outlive a test that has failed; what runs in its terminal is hung up on.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs `culvert top` in a terminal of script(1)'s, has it ended by a key or a signal, and returns what the terminal was told.
 fn in_a_terminal(end: impl Fn(&mut Child)) -> String {
     let command = format!("stty rows 24 cols 80; exec {PROGRAM} top --node {}", node::start(well));
@@ -69,11 +79,11 @@ fn in_a_terminal(end: impl Fn(&mut Child)) -> String {
     ));
     let mut script = Command::new("script");
     script.args(["--quiet", "--flush", "--return", "--command", &command]).arg(&log).env("TERM", "xterm");
-    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut script = Ended(script.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
     let told = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
     until("the first picture", || told().contains("node-a").then_some(()));
-    end(&mut script);
-    let status = until("the end of top", || script.try_wait().unwrap());
+    end(&mut script.0);
+    let status = until("the end of top", || script.0.try_wait().unwrap());
     assert!(status.success(), "{status}");
     let told = told();
     std::fs::remove_file(log).unwrap();
