@@ -24,11 +24,24 @@ pub(crate) fn run_in(netns: &Netns, words: &[&str]) -> Result<String, String> {
     Err(format!("{} {said}{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
+/// Runs a program that takes long, for so many seconds at most; gives back what it wrote, as an error when it failed.
+#[track_caller]
+pub(crate) fn run_long_in(netns: &Netns, seconds: u32, words: &[&str]) -> Result<String, String> {
+    let output = output_within(netns, &seconds.to_string(), words);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() { Ok(said) } else { Err(format!("{} {said}", output.status)) }
+}
+
 /// Runs a program in a namespace, whatever comes of it.
 #[track_caller]
 pub(crate) fn output_in(netns: &Netns, words: &[&str]) -> Output {
+    output_within(netns, PATIENCE, words)
+}
+
+#[track_caller]
+fn output_within(netns: &Netns, patience: &str, words: &[&str]) -> Output {
     let mut command = Command::new("timeout");
-    command.arg(PATIENCE).args(words);
+    command.arg(patience).args(words);
     start_in(&mut command, netns).unwrap();
     die_with_parent(&mut command).output().unwrap()
 }

@@ -16,6 +16,7 @@ mod page;
 mod pods;
 mod problem;
 mod query;
+mod sockets;
 mod traffic;
 mod tunnels;
 mod why;

@@ -12,6 +12,7 @@ use super::moment::Now;
 use super::page::{self, Part};
 use super::problem::{Refusal, quote};
 use super::query::Query;
+use super::sockets::Seen;
 use super::{Sources, json};
 use crate::ledger::{Book, Ended, Id, Record, Stage};
 
@@ -64,6 +65,9 @@ pub(super) fn recent(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusa
     ended(sources, query, wanted(sources, &filter, both))
 }
 
+/// Has the form of an id.
+const NOBODYS: &str = "0000000000000000";
+
 /// `/v1/connections/{id}`.
 pub(super) fn one(sources: &Sources, id: &str) -> Result<Vec<u8>, Refusal> {
     Ok(json(&find(sources, id)?))
@@ -71,9 +75,12 @@ pub(super) fn one(sources: &Sources, id: &str) -> Result<Vec<u8>, Refusal> {
 
 /// A connection there is or was.
 pub(super) fn find(sources: &Sources, id: &str) -> Result<Connection, Refusal> {
+    if id == NOBODYS {
+        return Err(gone(id));
+    }
     let known: Id = id.parse().map_err(|error| Refusal::bad_request(format!("{}: {error}", quote(id))))?;
     let (book, record) = sources.state.ledger().find(known).ok_or_else(|| gone(id))?;
-    Ok(shape::connection(&book, &record, Now::read()))
+    Ok(shape::connection(&book, &record, (Now::read(), Seen::default().of(&book))))
 }
 
 /// There is no such connection any more.
@@ -106,7 +113,8 @@ fn ended(sources: &Sources, query: &Query, all: impl Iterator<Item = Entry>) -> 
 
 fn shown(part: Part<Entry>) -> Page<Connection> {
     let now = Now::read();
-    part.show(|(book, record)| shape::connection(&book, &record, now))
+    let mut seen = Seen::default();
+    part.show(|(book, record)| shape::connection(&book, &record, (now, seen.of(&book))))
 }
 
 /// Where a connection comes in its list. What has moved bytes meanwhile has moved in the list, too.

@@ -8,6 +8,7 @@ use super::connections::{self, Filter, shape};
 use super::moment::Now;
 use super::problem::Refusal;
 use super::query::Query;
+use super::sockets::{self, Seen};
 use super::{Sources, json, page};
 use crate::ledger::{Book, tunnels};
 use crate::tunnel;
@@ -26,8 +27,11 @@ pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal>
     let wanted = all.filter(|(_, tunnel)| filter.takes_direction(tunnel.direction));
     let placed = wanted.map(|entry| ([!connections::age(sources, entry.1.since), entry.1.id], entry));
     let part = page::by_numbers(query, placed)?;
-    let now = Now::read();
-    Ok(json(&part.show(|(book, tunnel)| shown(&book, &tunnel, now))))
+    let (now, mut seen) = (Now::read(), Seen::default());
+    Ok(json(&part.show(|(book, tunnel)| {
+        let network = seen.of(&book).of_tunnel(&tunnel).map(sockets::shown);
+        Tunnel { network, ..shown(&book, &tunnel, now) }
+    })))
 }
 
 fn shown(book: &Book, tunnel: &tunnels::Tunnel, now: Now) -> Tunnel {

@@ -6,14 +6,17 @@ use culvert_api::{self as api, Attempt, Bytes, Connection, End, Outcome, PodRef}
 use culvert_core::refusal::Flag;
 
 use super::super::moment::{Now, milliseconds};
+use super::super::sockets::shown;
+use crate::ledger::sockets::Sockets;
 use crate::ledger::{Book, Direction, Ended, Facts, Party, Record, Stage, Tried};
 use crate::outcome::Failure;
 use crate::proxy::PodInfo;
 use crate::stream::Closer;
 
 /// All that is known of a connection.
-pub(crate) fn connection(book: &Book, record: &Record, now: Now) -> Connection {
+pub(crate) fn connection(book: &Book, record: &Record, (now, sockets): (Now, &Sockets)) -> Connection {
     let facts = record.facts().clone();
+    let (near, far) = sockets.of(record, &facts);
     let until = facts.ended.as_ref().map_or(now.instant, |ended| ended.at);
     Connection {
         id: record.id.to_string(),
@@ -37,8 +40,8 @@ pub(crate) fn connection(book: &Book, record: &Record, now: Now) -> Connection {
         probe: facts.probe,
         attempts: facts.tried.iter().map(attempt).collect(),
         outcome: facts.ended.as_ref().map(|ended| outcome(ended, facts.ends().closed_by, now)),
-        network: None,
-        application: None,
+        network: far.map(shown),
+        application: near.map(shown),
     }
 }
 
@@ -147,14 +150,14 @@ mod tests {
     use super::super::super::tests::{Pod, address};
     use super::*;
 
-    fn shown(pod: &Pod, record: &Record) -> Connection {
-        connection(pod.book(), record, Now::read())
+    fn show(pod: &Pod, record: &Record) -> Connection {
+        connection(pod.book(), record, (Now::read(), &Sockets::default()))
     }
 
     #[test]
     fn a_connection_in_a_tunnel_shows_both_ends() {
         let pod = Pod::new("shop", "web-1");
-        let connection = shown(&pod, &pod.to_db());
+        let connection = show(&pod, &pod.to_db());
         let end = |end: &End| serde_json::to_value(end).unwrap();
         assert_eq!(
             end(&connection.destination),
@@ -180,9 +183,9 @@ mod tests {
         let pod = Pod::new("shop", "web-1");
         let record = pod.to_db();
         record.facts().authority = Some("db.data.svc.cluster.local:5432".into());
-        assert_eq!(shown(&pod, &record).destination.address, "10.0.0.9:80", "what was dialled is known");
+        assert_eq!(show(&pod, &record).destination.address, "10.0.0.9:80", "what was dialled is known");
         record.facts().authority = None;
-        let plain = shown(&pod, &record);
+        let plain = show(&pod, &record);
         assert_eq!(
             (plain.destination.address.as_str(), plain.protocol),
             ("10.0.0.2:15008", api::Protocol::Tcp)
@@ -203,7 +206,7 @@ mod tests {
                 record.facts().enter(Stage::Open);
             }
             pod.book().end(&record, result);
-            let outcome = shown(&pod, &record).outcome.unwrap();
+            let outcome = show(&pod, &record).outcome.unwrap();
             assert_eq!((outcome.state, outcome.reason.as_deref()), (state, reason));
             assert_eq!(outcome.error.is_some(), reason.is_some());
         }
