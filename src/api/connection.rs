@@ -165,6 +165,9 @@ pub struct Outcome {
     /// The stable name of why it did not end well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What exactly happened, where `reason` tells several things alike: how it broke, or what the peer says of why it refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<String>,
     /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -50,6 +50,7 @@ fn outcome() -> Outcome {
         ended: text(),
         closed_by: Some(Closer::Server),
         reason: some(),
+        how: some(),
         error: some(),
         flag: some(),
     }
@@ -262,7 +263,7 @@ fn about_the_node() -> Vec<Shape> {
 }
 
 fn about_connections() -> Vec<Shape> {
-    let bare = Outcome { closed_by: None, reason: None, error: None, flag: None, ..outcome() };
+    let bare = Outcome { closed_by: None, reason: None, how: None, error: None, flag: None, ..outcome() };
     vec![
         shape("Connection", &connection(), &bare_connection()),
         shape("End", &end(), &End::default()),

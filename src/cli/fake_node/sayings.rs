@@ -227,6 +227,7 @@ pub(crate) fn refusals() -> Vec<Connection> {
         ended: "2026-03-01T11:59:57Z".into(),
         closed_by: Some(Closer::Proxy),
         reason: Some("policy_denied".into()),
+        how: None,
         error: Some("policy shop/web-callers does not allow this".into()),
         flag: Some("DENY".into()),
     };
@@ -239,6 +240,7 @@ pub(crate) fn refusals() -> Vec<Connection> {
     let broken = Outcome {
         state: State::Broken,
         reason: Some("reset_by_server".into()),
+        how: None,
         error: Some("the server has reset the connection".into()),
         closed_by: Some(Closer::Server),
         flag: None,
@@ -267,6 +269,7 @@ pub(crate) fn recent() -> Vec<Connection> {
         ended: "2026-03-01T11:59:59Z".into(),
         closed_by: Some(Closer::Client),
         reason: None,
+        how: None,
         error: None,
         flag: None,
     };

@@ -140,6 +140,7 @@ fn outcome(ended: &Ended, closed_by: Option<Closer>, now: Now) -> Outcome {
             Closer::Proxy => api::Closer::Proxy,
         }),
         reason: failure.map(|failure| failure.reason().to_owned()),
+        how: failure.and_then(Failure::how).map(str::to_owned),
         error: failure.map(Failure::in_words),
         flag: flag.map(|flag| flag.as_str().to_owned()),
     }
