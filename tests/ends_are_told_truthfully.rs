@@ -63,12 +63,10 @@ struct Line(String);
 impl Line {
     fn field(&self, name: &str) -> Option<&str> {
         let (_, rest) = self.0.split_once(&format!(" {name}="))?;
-        let end = if rest.starts_with('"') {
-            rest[1..].find('"')? + 2
-        } else {
-            rest.find(' ').unwrap_or(rest.len())
-        };
-        Some(rest[..end].trim_matches('"'))
+        match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next(),
+            None => rest.split(' ').next(),
+        }
     }
 
     #[track_caller]

@@ -86,7 +86,7 @@ pub(super) fn find(sources: &Sources, id: &str) -> Result<Connection, Refusal> {
 /// There is no such connection any more.
 pub(super) fn gone(id: &str) -> Refusal {
     let kept = "of connections that are over, each pod's last ones alone are kept";
-    Refusal::not_found(format!("this node has no connection {}; {kept}", quote(id)))
+    Refusal::not_found(format!("this node has no connection {}; {kept}", quote(id).trim_matches('`')))
 }
 
 /// The connections of all books that a filter lets through.
