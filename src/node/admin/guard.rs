@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -25,6 +25,12 @@ fn refuse(headers: &HeaderMap) -> Option<String> {
         return Some(format!(
             "`{host}` is no name of this host's loopback; ask localhost, 127.0.0.1 or [::1], through a port-forward if need be\n"
         ));
+    }
+    // Browsers say so of what has no origin, too: pictures, links, forms.
+    if let Some(site) = text(HeaderName::from_static("sec-fetch-site"))
+        .filter(|site| !matches!(*site, "same-origin" | "none"))
+    {
+        return Some(format!("a page of another site may not ask this server ({site})\n"));
     }
     let own = |origin: &str| origin.strip_prefix("http://").is_some_and(|origin| Some(origin) == host);
     let origin = text(header::ORIGIN).filter(|origin| !own(origin))?;
@@ -70,5 +76,12 @@ mod tests {
             assert!(refused(Some("localhost:15000"), Some(origin)), "{origin}");
         }
         assert!(refused(None, Some("http://localhost")));
+        for (site, expected) in
+            [("none", false), ("same-origin", false), ("same-site", true), ("cross-site", true)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            assert_eq!(refuse(&headers).is_some(), expected, "{site}");
+        }
     }
 }
