@@ -29,3 +29,21 @@ pub mod security {
 pub mod rpc {
     tonic::include_proto!("google.rpc");
 }
+
+/// Telemetry for a collector of OpenTelemetry, package `opentelemetry.proto`.
+pub mod otlp {
+    /// What traces and logs have in common.
+    pub mod common {
+        tonic::include_proto!("opentelemetry.proto.common.v1");
+    }
+
+    /// Spans, and the service that takes them.
+    pub mod trace {
+        tonic::include_proto!("opentelemetry.proto.collector.trace.v1");
+    }
+
+    /// Log records, and the service that takes them.
+    pub mod logs {
+        tonic::include_proto!("opentelemetry.proto.collector.logs.v1");
+    }
+}
