@@ -4,11 +4,13 @@
 //! bounded [`queue`] and are written by a thread of their own ([`writer`]). What does not fit is lost and counted
 //! ([`dropped`]), and one line says how many there were as soon as lines flow again.
 //!
-//! It deliberately does not keep lines, rotate files or send anything anywhere: that is the container runtime's.
+//! It deliberately does not keep lines, rotate files or send anything anywhere: that is the container runtime's, or that of whoever
+//! listens in ([`tap()`]).
 
 mod filter;
 mod json;
 mod queue;
+mod tap;
 mod target;
 mod text;
 mod writer;
@@ -25,6 +27,7 @@ use tracing_subscriber::{fmt, reload};
 
 pub use filter::{Filter, Invalid};
 use queue::Queue;
+pub use tap::{Tap, tap};
 
 /// How long a program that ends waits for whoever reads its log.
 const PARTING: Duration = Duration::from_secs(1);
@@ -98,7 +101,7 @@ fn start(format: Format, layer: reload::Layer<filter::Directives, filter::Below>
         Format::Json => json::lost,
     }));
     writer::spawn(Arc::clone(&queue), stdout)?;
-    let filtered = tracing_subscriber::registry().with(layer);
+    let filtered = tracing_subscriber::registry().with(layer).with(tap::Tapped);
     let lines = queue::Lines(Arc::clone(&queue));
     match format {
         Format::Plain => filtered
