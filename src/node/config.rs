@@ -7,6 +7,7 @@ mod control;
 mod dns;
 mod proxy_config;
 mod shown;
+mod telemetry;
 mod value;
 mod variables;
 
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) telling: Telling,
     pub(crate) stats: stats::Config,
     pub(crate) access: access::Config,
+    /// `None` when there is no collector.
+    pub(crate) telemetry: Option<crate::telemetry::Config>,
     /// Whether pods' applications can ask for connections by SOCKS.
     pub(crate) socks: bool,
     /// The pod this process runs in, if that is known and others are served besides.
@@ -141,6 +144,9 @@ pub(crate) struct TunnelConfig {
 pub(crate) enum Error {
     #[error("{name}=`{value}`: {reason}")]
     Invalid { name: &'static str, value: String, reason: String },
+    /// Of a value that must not be shown.
+    #[error("{name}: {reason}")]
+    Hidden { name: &'static str, reason: String },
     #[error("{name}: the value is not UTF-8 text")]
     NotText { name: String },
     #[error("LOCAL_XDS_PATH and LOCAL_XDS are both set; keep one of them")]
@@ -191,6 +197,7 @@ impl Config {
             telling: read_telling(env),
             stats: read_stats(env)?,
             access: read_access(env)?,
+            telemetry: telemetry::read(env, mark)?,
             socks: env.parse("UNSTABLE_ENABLE_SOCKS5", value::boolean)?,
             own_pod: if shared { read_own_pod(env) } else { None },
             drain_deadline: read_drain_deadline(env)?,

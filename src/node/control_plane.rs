@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 
+pub(crate) use connect::connect;
 pub(crate) use secret::Secret;
 pub(crate) use status::Status;
 pub(crate) use token::Token;

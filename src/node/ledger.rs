@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use culvert_sys::netns::Netns;
 
 use crate::proxy::PodInfo;
+use crate::telemetry::Telemetry;
 
 pub(crate) use book::Book;
 pub(crate) use record::{Direction, Ended, Facts, Id, Party, Record, Stage, Trace, Tried, onward};
@@ -26,7 +27,10 @@ pub(crate) use traffic::{Pair, owner_of};
 
 /// The books of all pods of this node. All handles see the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct OfNode(Arc<Mutex<Vec<Arc<Book>>>>);
+pub(crate) struct OfNode {
+    books: Arc<Mutex<Vec<Arc<Book>>>>,
+    telemetry: Telemetry,
+}
 
 /// One pod's book, for as long as it is served.
 #[derive(Debug)]
@@ -39,9 +43,14 @@ const KEPT: Duration = Duration::from_secs(10 * 60);
 const MOST_GONE: usize = 64;
 
 impl OfNode {
+    /// Those of a node that tells of connections that are over.
+    pub(crate) fn new(telemetry: Telemetry) -> Self {
+        Self { books: Arc::default(), telemetry }
+    }
+
     /// Opens the book of a pod.
     pub(crate) fn begin(&self, pod: PodInfo, netns: Option<&Arc<Netns>>) -> OfPod {
-        let book = Arc::new(Book::new(pod, netns.map(Arc::downgrade)));
+        let book = Arc::new(Book::new(pod, netns.map(Arc::downgrade), self.telemetry.clone()));
         let mut books = self.lock();
         forget_old(&mut books);
         books.push(Arc::clone(&book));
@@ -64,7 +73,7 @@ impl OfNode {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Book>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -25,6 +25,7 @@ mod state;
 mod stats;
 mod stream;
 mod tasks;
+mod telemetry;
 mod tunnel;
 mod version;
 mod waiting;
@@ -70,11 +71,13 @@ fn run() -> Result<(), Failure> {
     let _log = log::start_from_environment().map_err(Failure::usage)?;
     let config = Config::read(&Environment::of_process()).map_err(Failure::usage)?;
     crypto::choose(config.policy);
+    // What is not sent yet when the node ends has until this goes.
+    let (telemetry, _exporting) = telemetry::start(config.telemetry.as_ref()).map_err(Failure::runtime)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("culvert")
         .enable_all()
         .build()
         .map_err(Failure::runtime)?;
-    runtime.block_on(node::run(config)).map_err(Failure::runtime)
+    runtime.block_on(node::run(config, telemetry)).map_err(Failure::runtime)
 }

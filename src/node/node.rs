@@ -27,6 +27,7 @@ use crate::proxy::{self, PodInfo, Shared, Whose};
 use crate::state::State;
 use crate::stats;
 use crate::tasks::Tasks;
+use crate::telemetry::Telemetry;
 use crate::{control_plane, xds};
 
 /// Why the node cannot run.
@@ -60,13 +61,14 @@ const MESH: &str = "state manager";
 const DEMANDS: usize = 1024;
 
 /// Runs until asked to stop; connections may then go on until the drain deadline.
-pub(crate) async fn run(config: Config) -> Result<(), Error> {
+pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Error> {
     let mut stop = Stop::listen().map_err(Error::Signals)?;
     check_privileges(&config)?;
     // Before anything is counted: what is counted without a recorder is lost.
     let metrics = stats::start(config.stats.clone(), tokio::runtime::Handle::current().metrics())?;
     access::configure(config.access.clone());
-    let state = State::default();
+    telemetry.show(&metrics);
+    let state = State::new(telemetry);
     state.task(PROXY);
     let background = Tasks::default();
     let authority = ca::Client::new(config.ca.clone())?;

@@ -1,5 +1,5 @@
-//! What became of a connection: one report for each, in the books, in the metrics and in the access log, failures before the first
-//! byte included.
+//! What became of a connection: one report for each, in the books, in the metrics, in the access log and for a collector of
+//! telemetry, failures before the first byte included.
 
 pub(crate) mod access;
 mod dry_run;
@@ -9,7 +9,9 @@ pub(crate) mod sampling;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
 
+use culvert_core::hbone::TraceParent;
 use culvert_core::refusal::Flag;
 use culvert_metrics::Counters;
 
@@ -55,6 +57,12 @@ impl Report {
         &self.record
     }
 
+    /// Writes down the trace a peer says that it belongs to.
+    pub(crate) fn follow(&self, said: TraceParent) {
+        let trace = self.book.telemetry.follow(said);
+        self.facts().trace = trace;
+    }
+
     /// What becomes known of it, to be written down. Never held for longer than that takes.
     pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
         self.record.facts()
@@ -68,7 +76,7 @@ impl Report {
     /// What is to be said of the attempt at hand, should another one follow.
     pub(crate) fn attempt(&self, failure: &Failure) -> Tried {
         let error = failure.in_words().into();
-        Tried { address: self.facts().destination, reason: failure.reason(), error }
+        Tried { at: Instant::now(), address: self.facts().destination, reason: failure.reason(), error }
     }
 
     /// Says that the connection is made, and that all is known about both ends.
@@ -144,6 +152,7 @@ impl Drop for Report {
         self.count();
         let result = std::mem::replace(&mut self.result, Ok(()));
         let ended = self.book.end(&self.record, result);
-        access::ended(&self.record, &ended);
+        let logged = access::ended(&self.record, &ended);
+        self.book.telemetry.ended(&self.book, &self.record, logged);
     }
 }

@@ -13,6 +13,7 @@ use crate::dns;
 use crate::ledger;
 use crate::proxy::PodInfo;
 use crate::set_aside;
+use crate::telemetry::Telemetry;
 
 /// A handle on the state; all handles see the same.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,11 @@ pub(crate) struct AgentState {
 }
 
 impl State {
+    /// That of a process that tells of connections that are over.
+    pub(crate) fn new(telemetry: Telemetry) -> Self {
+        Self { ledger: ledger::OfNode::new(telemetry), ..Self::default() }
+    }
+
     /// A start-up task must be done before the process is ready.
     pub(crate) fn task(&self, name: &'static str) {
         self.lock().pending.insert(name);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Config, Mode};
 use crate::control_plane::{self, Root};
 use crate::crypto::Policy;
-use crate::dns;
+use crate::{dns, telemetry};
 
 impl Config {
     /// Shows the settings.
@@ -114,6 +114,7 @@ impl Config {
                 Policy::PostQuantum => Some("pqc"),
             },
             "ztunnelWorkload": self.own_pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name)),
+            "telemetry": self.telemetry.as_ref().map(telemetry),
             "proxyArgs": std::env::args().skip(1).collect::<Vec<_>>().join(" "),
         })
     }
@@ -141,6 +142,20 @@ fn headers(server: &control_plane::Config) -> Value {
     server.headers.iter().map(|(name, _)| json!([name, "<not shown>"])).collect()
 }
 
+/// Names of headers alone, as above.
+fn telemetry(to: &telemetry::Config) -> Value {
+    json!({
+        "endpoint": to.endpoint.to_string(),
+        "protocol": to.protocol.as_str(),
+        "headers": to.headers.iter().map(|(name, _)| json!([name.as_str(), "<not shown>"])).collect::<Value>(),
+        "timeout": duration(to.timeout),
+        "rootCert": to.roots,
+        "resource": to.resource,
+        "traces": to.spans.is_some(),
+        "logs": to.logs.is_some(),
+    })
+}
+
 fn dns_address(address: dns::Address) -> Value {
     match address {
         dns::Address::Loopback(port) => json!({ "Localhost": [true, port] }),
@@ -164,11 +179,15 @@ mod tests {
             ("AUTH_TOKEN", secret),
             ("XDS_ROOT_CA", &text),
             ("LOCAL_XDS", "workloads: [] # s3cr3t-value"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cr3t-value"),
         ];
         let shown = Config::read(&Environment::of(env.into_iter())).unwrap().shown();
         let text = shown.to_string();
         assert!(!text.contains(secret), "{text}");
         assert_eq!(shown["xdsHeaders"], json!([["authorization", "<not shown>"]]));
+        assert_eq!(shown["telemetry"]["headers"], json!([["api-key", "<not shown>"]]));
+        assert_eq!(shown["telemetry"]["endpoint"], "http://collector:4318/");
         assert_eq!(shown["xdsRootCert"], "Static");
         assert_eq!(shown["secretTtl"], json!({ "secs": 86400, "nanos": 0 }));
         assert_eq!(shown["adminAddr"], json!({ "Localhost": [true, 15000] }));

@@ -233,6 +233,39 @@ const VARIABLES: &[Variable] = &[
         "10000",
         "series of a family of metrics; what is beyond is counted in one that is labelled `overflow`",
     ),
+    row(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "URL of a collector of OpenTelemetry, `http://` or `https://`; unset: nothing is sent",
+    ),
+    row("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "`grpc` or `http/protobuf`"),
+    row(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        "headers to send with each request, `KEY=VALUE` separated by commas; shown nowhere",
+    ),
+    row("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "how long a request may take, milliseconds"),
+    row(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "",
+        "roots the collector's certificate must chain to (PEM file); unset: the system's",
+    ),
+    row("OTEL_SERVICE_NAME", "culvert-node", "`service.name` of what is sent"),
+    row(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "",
+        "more attributes of this process, `KEY=VALUE` separated by commas, over what is known by itself",
+    ),
+    row("OTEL_TRACES_EXPORTER", "otlp", "spans: `otlp` or `none`"),
+    row("OTEL_LOGS_EXPORTER", "otlp", "log records: `otlp` or `none`"),
+    row(
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "which traces are kept: `always_on`, `always_off` or `traceidratio`; after `parentbased_` those that begin here, and of others what the caller keeps",
+    ),
+    row("OTEL_TRACES_SAMPLER_ARG", "1", "the share `traceidratio` keeps, from 0 to 1"),
+    row("OTEL_BSP_MAX_QUEUE_SIZE", "2048", "spans that may wait to be sent; those beyond are dropped"),
+    row("OTEL_BLRP_MAX_QUEUE_SIZE", "2048", "log records that may wait to be sent; those beyond are dropped"),
     row("ISTIO_META_ISTIO_VERSION", "unknown", "version of Istio that `istio_build` shows"),
     row(
         "CULVERT_ACCESS_LOG_SAMPLING",
@@ -344,6 +377,11 @@ impl Environment {
 
     pub(super) fn invalid(&self, name: &'static str, reason: &str) -> Error {
         Error::Invalid { name, value: self.text(name), reason: reason.to_owned() }
+    }
+
+    /// The same, of a value that must not be shown.
+    pub(super) fn hidden(&self, name: &'static str, reason: &str) -> Error {
+        Error::Hidden { name: variable(name).name, reason: reason.to_owned() }
     }
 }
 

@@ -17,7 +17,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 use tower::service_fn;
 
-use super::{Config, Error, Invalid, Root, connect};
+use super::connect::connect;
+use super::{Config, Error, Invalid, Root};
 use crate::crypto;
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -111,7 +112,7 @@ impl Channels {
         let endpoint = self.endpoint.clone().tls_config_with_verifier(tls, Arc::new(verifier));
         let endpoint = endpoint.map_err(|error| Error::Tls(Arc::new(error)))?;
         let mark = self.mark;
-        Ok(endpoint.connect_with_connector_lazy(service_fn(move |url| connect::connect(url, mark))))
+        Ok(endpoint.connect_with_connector_lazy(service_fn(move |url| connect(url, mark))))
     }
 
     fn trusted(&self, roots: &str) -> Result<RootCertStore, Error> {

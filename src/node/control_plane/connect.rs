@@ -1,4 +1,4 @@
-//! TCP connections to the control plane, marked like every connection the proxy makes where rules redirect all others.
+//! TCP connections to the control plane, and to whoever else this process reports to, marked like every connection the proxy makes where rules redirect all others.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ const KEEPALIVE: Keepalive =
 const HTTPS: u16 = 443;
 
 /// Connects to the host of a URL: to the first of its addresses that answers, all under one deadline.
-pub(super) async fn connect(url: Uri, mark: Option<u32>) -> io::Result<TokioIo<TcpStream>> {
+pub(crate) async fn connect(url: Uri, mark: Option<u32>) -> io::Result<TokioIo<TcpStream>> {
     let deadline = Instant::now() + CONNECT_DEADLINE;
     let connected = async {
         let addresses = addresses(&url).await?;

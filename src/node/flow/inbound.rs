@@ -19,7 +19,7 @@ use super::{carry, cut};
 use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
-use crate::ledger::{Direction, Party, Stage, Trace, onward};
+use crate::ledger::{Direction, Party, Stage, onward};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stats;
@@ -89,14 +89,14 @@ fn inbound_stream(
 
 /// Writes down what a request says of itself.
 fn read_about(offer: &server::Offer, peer: &Peer, report: &Report) {
+    let said = offer.header("traceparent").unwrap_or_default();
+    if let Some(Ok(said)) = said.first().map(|value| TraceParent::parse(value.as_bytes())) {
+        report.follow(said);
+    }
     let mut facts = report.facts();
     facts.tunnel = Some(offer.tunnel());
     facts.from.identity.clone_from(&peer.identity);
     facts.authority = Some(offer.authority().chars().take(MOST_AUTHORITY).collect::<String>().into());
-    let said = offer.header("traceparent").unwrap_or_default();
-    if let Some(Ok(said)) = said.first().map(|value| TraceParent::parse(value.as_bytes())) {
-        facts.trace = Trace { id: said.trace_id(), parent: Some(said.parent_id()) };
-    }
 }
 
 /// A stream to the workload it was let in to.

@@ -226,7 +226,8 @@ impl Attempt<'_> {
         let mut fields = Fields::default();
         fields.add(b"baggage", Baggage::of(&self.local.workload).to_string().as_bytes());
         fields.add(b"forwarded", forwarded.to_string().as_bytes());
-        let trace = TraceParent::new(report.facts().trace.id, report.record().id.number());
+        let trace = report.facts().trace;
+        let trace = TraceParent::new(trace.id, report.record().id.number()).with_sampled(trace.sampled);
         fields.add(b"traceparent", trace.to_string().as_bytes());
         Connect { authority: authority.to_string(), fields, waiting: self.wanted.waiting.cloned() }
     }

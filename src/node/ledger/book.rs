@@ -14,6 +14,7 @@ use super::traffic::{Pair, Pairs};
 use super::tunnels::Tunnels;
 use crate::outcome::Failure;
 use crate::proxy::PodInfo;
+use crate::telemetry::Telemetry;
 
 /// Records of those that did not end well, kept for each pod. Whoever retries all the time pushes out its own alone.
 const FAILED: usize = 64;
@@ -36,6 +37,8 @@ pub(crate) struct Book {
     pub(crate) totals: Totals,
     /// Those there are now.
     pub(crate) tunnels: Tunnels,
+    /// Who is told of connections that are over.
+    pub(crate) telemetry: Telemetry,
     gone: OnceLock<Instant>,
 }
 
@@ -47,7 +50,7 @@ struct EndedOnes {
 }
 
 impl Book {
-    pub(super) fn new(pod: PodInfo, netns: Option<Weak<Netns>>) -> Self {
+    pub(super) fn new(pod: PodInfo, netns: Option<Weak<Netns>>, telemetry: Telemetry) -> Self {
         Self {
             pod,
             netns,
@@ -56,13 +59,14 @@ impl Book {
             pairs: Mutex::default(),
             totals: Totals::default(),
             tunnels: Tunnels::default(),
+            telemetry,
             gone: OnceLock::new(),
         }
     }
 
     /// Enters a connection that was accepted.
     pub(crate) fn begin(&self, direction: Direction, client: SocketAddr, dialled: SocketAddr) -> Arc<Record> {
-        let record = Arc::new(Record::new(direction, client, dialled));
+        let record = Arc::new(Record::new(direction, [client, dialled], &self.telemetry));
         self.totals.begin();
         self.shard(record.id).insert(record.id, Arc::clone(&record));
         record

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::outcome::Failure;
 use crate::stream::{Ends, Moved};
+use crate::telemetry::Telemetry;
 
 /// Names a connection, on this node and in the trace it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,11 +117,15 @@ pub(crate) struct Trace {
     pub(crate) id: u128,
     /// The hop before this one, if there was one.
     pub(crate) parent: Option<u64>,
+    /// Whether its spans are kept.
+    pub(crate) sampled: bool,
 }
 
 /// An endpoint that could not be reached, so that another one was tried.
 #[derive(Debug, Clone)]
 pub(crate) struct Tried {
+    /// When that was known.
+    pub(crate) at: Instant,
     pub(crate) address: SocketAddr,
     pub(crate) reason: &'static str,
     pub(crate) error: Box<str>,
@@ -184,7 +189,12 @@ impl Party {
 }
 
 impl Record {
-    pub(super) fn new(direction: Direction, client: SocketAddr, dialled: SocketAddr) -> Self {
+    /// A new one, which begins a trace of its own.
+    pub(super) fn new(
+        direction: Direction,
+        [client, dialled]: [SocketAddr; 2],
+        telemetry: &Telemetry,
+    ) -> Self {
         let began = Instant::now();
         let facts = Facts {
             stage: Stage::Deciding,
@@ -200,7 +210,7 @@ impl Record {
             waypoint: false,
             policy: None,
             probe: false,
-            trace: Trace { id: rand::random(), parent: None },
+            trace: telemetry.begin(),
             tunnel: None,
             onward: None,
             tried: Vec::new(),

@@ -61,22 +61,31 @@ fn is_open(record: &Record, now: Instant) {
     }
 }
 
-/// Says how a connection ended.
-pub(super) fn ended(record: &Record, ended: &Ended) {
+/// Says how a connection ended. Tells whether it is one of those that are logged.
+pub(super) fn ended(record: &Record, ended: &Ended) -> bool {
     let facts = record.facts();
     let failure = ended.result.as_ref().err();
     if failure.is_none() && !facts.probe && !is_sampled(&facts) {
         metrics::counter!(SAMPLED_OUT).increment(1);
-        return;
+        return false;
     }
     let duration = ended.at.saturating_duration_since(record.began);
     let line = Line { duration: Some(duration), failure, ends: facts.ends(), ..Line::of(record, &facts) };
+    match level(&facts, failure) {
+        Level::WARN => line.say_early(),
+        level => line.say(level, COMPLETE),
+    }
+    true
+}
+
+/// How much it matters that a connection ended as it did.
+pub(crate) fn level(facts: &Facts, failure: Option<&Failure>) -> Level {
     match (failure, facts.probe) {
         // Kubelet asks each pod every few seconds, and reports what it finds itself.
-        (None, true) => line.say(Level::DEBUG, COMPLETE),
-        (None, false) | (Some(_), true) => line.say(Level::INFO, COMPLETE),
-        (Some(_), false) if is_stranger(&facts) => line.say_early(),
-        (Some(_), false) => line.say(Level::ERROR, COMPLETE),
+        (None, true) => Level::DEBUG,
+        (None, false) | (Some(_), true) => Level::INFO,
+        (Some(_), false) if is_stranger(facts) => Level::WARN,
+        (Some(_), false) => Level::ERROR,
     }
 }
 

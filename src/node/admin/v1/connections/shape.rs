@@ -120,7 +120,7 @@ fn stage(stage: Stage) -> api::Stage {
 }
 
 fn attempt(tried: &Tried) -> Attempt {
-    let Tried { address, reason, error } = tried;
+    let Tried { address, reason, error, .. } = tried;
     Attempt { address: address.to_string(), reason: (*reason).to_owned(), error: error.to_string() }
 }
 
