@@ -96,6 +96,8 @@ mod rolling_restarts_lose_nothing;
 #[cfg(test)]
 mod socks_clients_are_served;
 #[cfg(test)]
+mod spans_reach_a_collector;
+#[cfg(test)]
 mod strange_peers_do_no_harm;
 #[cfg(test)]
 mod the_access_log_tells_all;
