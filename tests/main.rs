@@ -104,6 +104,8 @@ mod the_access_log_tells_all;
 #[cfg(test)]
 mod the_admin_api_keeps_its_word;
 #[cfg(test)]
+mod the_command_line_asks_nodes;
+#[cfg(test)]
 mod the_control_plane_comes_and_goes;
 #[cfg(test)]
 mod the_control_plane_is_followed;

@@ -109,6 +109,9 @@ fn assert_clean(node: &OneNode, pods: &[Pod; 2], before: &Place) {
     let cleanup = clean(node);
     let status = cleanup.wait_for_exit(PATIENCE).unwrap();
     assert!(status.success(), "{status}\n{}", cleanup.log_text());
+    // The node lets go of what it is not told of any more in its own time.
+    let same = || Place::look(node, pods) == *before;
+    let _ = node.lab.wait_until(PATIENCE, "all is as it was", same);
     before.assert_same(&Place::look(node, pods));
 }
 

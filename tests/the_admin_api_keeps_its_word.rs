@@ -265,17 +265,20 @@ fn the_description_is_true_as_far_as_another_program_can_tell() {
     exchange(&cluster.client, (cluster.server.ip4(), ECHO), b"and one that ends well");
     for node in [&cluster.one, &cluster.two] {
         listed(lab, node, "refusals?limit=9", 2);
-        let said = try_all(node);
+        let said = try_all(lab, node);
         assert!(said.is_ok(), "{}", said.unwrap_err());
     }
 }
 
 /// Has Schemathesis try everything the description of a node says.
-fn try_all(node: &Node) -> Result<String, String> {
+fn try_all(lab: &Lab, node: &Node) -> Result<String, String> {
     let program = installed("schemathesis");
     let program = program.to_str().unwrap();
     let wanted = "run http://127.0.0.1:15000/v1/openapi.json --no-color --checks all --phases examples,coverage,fuzzing,stateful \
          --max-examples 5 --seed 7 --generation-database none --request-timeout 5 --warnings off";
-    let words: Vec<&str> = [program].into_iter().chain(wanted.split_whitespace()).collect();
+    // It leaves what it has found where it runs.
+    let directory = lab.directory().display().to_string();
+    let own = ["env", "-C", &directory, program];
+    let words: Vec<&str> = own.into_iter().chain(wanted.split_whitespace()).collect();
     command::run_long_in(node.netns(), 120, &words)
 }

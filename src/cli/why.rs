@@ -73,8 +73,10 @@ async fn answer(options: &Options, screen: &Screen) -> Result<(String, u8), Erro
 
 impl Options {
     fn query(&self) -> Query {
-        let asked =
-            [("connection", &self.connection), ("source", &self.source), ("destination", &self.destination)];
+        if let Some(id) = &self.connection {
+            return Query::new("/v1/connections").below(id).below("why");
+        }
+        let asked = [("source", &self.source), ("destination", &self.destination)];
         let with = |query: Query, (name, value): (&'static str, &Option<String>)| match value {
             Some(value) => query.with(name, value),
             None => query,

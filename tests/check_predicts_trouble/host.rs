@@ -81,10 +81,10 @@ fn the_plugin_of_another_mesh_is_found() {
     let (lab, node) = lab_with_node("check-cni");
     let directory = lab.directory().join("cni");
     fs::create_dir(&directory).unwrap();
-    let chain = r#"{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"bridge"},{"type":"linkerd-cni"}]}"#;
+    let chain = r#"{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"bridge"},{"type":"linkerd-cni"},{"type":"culvert-cni"}]}"#;
     fs::write(directory.join("10-net.conflist"), chain).unwrap();
     let answer = Preflight::new(&lab).run(&node);
-    answer.assert_found("cni-chain", "ok", "10-net.conflist is in use (bridge, linkerd-cni)");
+    answer.assert_found("cni-chain", "ok", "10-net.conflist is in use (bridge, linkerd-cni, culvert-cni)");
     answer.assert_found("cni-other-mesh", "problem", "linkerd-cni of Linkerd");
     fs::write(directory.join("00-half.conflist"), "{").unwrap();
     Preflight::new(&lab).run(&node).assert_found(

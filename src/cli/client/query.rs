@@ -22,6 +22,13 @@ impl Query {
         self
     }
 
+    /// Asks for what is below: the name of one, and perhaps something of it.
+    pub(crate) fn below(mut self, name: &str) -> Self {
+        self.path.push('/');
+        self.path.push_str(&encoded(name));
+        self
+    }
+
     /// The path alone.
     pub(crate) fn path(&self) -> &str {
         &self.path

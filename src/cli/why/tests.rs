@@ -59,7 +59,7 @@ verdict: nobody
 ";
     assert_eq!(text, expected);
     assert_eq!(code, 0);
-    assert_eq!(node.asked(), ["/v1/why?connection=00000000000000a1"]);
+    assert_eq!(node.asked(), ["/v1/connections/00000000000000a1/why"]);
 }
 
 #[tokio::test]

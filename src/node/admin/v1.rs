@@ -75,7 +75,8 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/pods", endpoint(&["limit", "after"], pods::list))
         .route("/v1/identities", endpoint(&["limit", "after"], identities::list))
         .route("/v1/connections", endpoint(connections::LIVE, connections::live))
-        .route("/v1/connections/{id}", get(one_connection))
+        .route("/v1/connections/{id}", of_connection(connections::one))
+        .route("/v1/connections/{id}/why", of_connection(why::did))
         .route("/v1/refusals", endpoint(connections::ENDED, connections::refusals))
         .route("/v1/recent", endpoint(connections::ENDED, connections::recent))
         .route("/v1/traffic", endpoint(&["limit", "after"], traffic::list))
@@ -84,7 +85,7 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/services", endpoint(mesh::TAKES, mesh::services))
         .route("/v1/policies", endpoint(mesh::TAKES, mesh::policies))
         .route("/v1/ejected", endpoint(&["limit", "after"], ejected::list))
-        .route("/v1/why", endpoint(why::PARAMETERS, why::answer))
+        .route("/v1/why", endpoint(&["source", "destination"], why::would))
         .method_not_allowed_fallback(wrong_method)
         .route("/v1", any(unknown))
         .route("/v1/", any(unknown))
@@ -100,14 +101,14 @@ fn endpoint(takes: &'static [&'static str], build: Build) -> MethodRouter<Source
     })
 }
 
-async fn one_connection(
-    Extract(sources): Extract<Sources>,
-    path: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    Query::read(&uri, &[])?;
-    let Path(id) = path.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-    answer(sources, move |sources| connections::one(sources, &id)).await
+/// Answers GET and HEAD about one connection.
+fn of_connection(build: fn(&Sources, &str) -> Result<Vec<u8>, Refusal>) -> MethodRouter<Sources> {
+    type Id = Result<Path<String>, PathRejection>;
+    get(move |Extract(sources): Extract<Sources>, path: Id, uri: Uri| async move {
+        Query::read(&uri, &[])?;
+        let Path(id) = path.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+        answer(sources, move |sources| build(sources, &id)).await
+    })
 }
 
 /// Makes an answer where it holds nobody up.

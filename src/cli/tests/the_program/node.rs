@@ -44,7 +44,7 @@ pub(crate) fn well(path: &str) -> Option<String> {
         "xds":{"state":"up"},"ca":{"state":"up"},"workloads":0,"services":0,"policies":0,"logFilter":"info","droppedLogLines":0,
         "pods":0,"open":0,"tunnels":0}"#;
     Some(match path.split('?').next().unwrap_or_default() {
-        "/v1/why" => why,
+        path if path.ends_with("/why") => why,
         "/v1/node" => node.to_owned(),
         _ => r#"{"items":[]}"#.to_owned(),
     })

@@ -141,7 +141,7 @@ function draw() {
 async function askWhy() {
   const { id } = shown;
   try {
-    const why = await ask("v1/why", { connection: id });
+    const why = await ask(`v1/connections/${encodeURIComponent(id)}/why`);
     if (shown.id === id) Object.assign(shown, { why, whyError: undefined, connection: shown.connection ?? why.connection });
   } catch (error) {
     if (shown.id === id) shown.whyError = `It could not be found out: ${error.message}`;
