@@ -34,6 +34,8 @@ mod client_address_survives;
 #[cfg(test)]
 mod connections_do_not_mix;
 #[cfg(test)]
+mod dashboards_and_alerts_hold;
+#[cfg(test)]
 mod dedicated_mode_serves_one_pod;
 #[cfg(test)]
 mod dns_is_answered_and_forwarded;
