@@ -21,8 +21,8 @@ pub struct Group {
 #[derive(Clone)]
 pub struct Counters(Arc<Series>);
 
-/// One of them, as a handle of the facade.
-struct One {
+/// One of them. Connections hold some for as long as they live: it is two words, and nothing is allocated for it.
+pub struct One {
     series: Arc<Series>,
     at: usize,
 }
@@ -60,23 +60,42 @@ impl Counters {
     }
 
     /// Gives one of them away. It is shown from now on, if only as 0.
-    pub fn counter(&self, at: usize) -> Counter {
+    #[must_use]
+    pub fn one(&self, at: usize) -> One {
         let _ = self.0.counter(at);
-        Counter::from_arc(Arc::new(One { series: Arc::clone(&self.0), at }))
+        One { series: Arc::clone(&self.0), at }
+    }
+
+    /// The same, as a handle of the facade.
+    pub(crate) fn counter(&self, at: usize) -> Counter {
+        Counter::from_arc(Arc::new(self.one(at)))
+    }
+}
+
+impl One {
+    /// Counts in it.
+    pub fn add(&self, number: u64) {
+        if let Some(counted) = self.series.counter(self.at) {
+            counted.add(number);
+        }
     }
 }
 
 impl CounterFn for One {
     fn increment(&self, value: u64) {
-        if let Some(counted) = self.series.counter(self.at) {
-            counted.add(value);
-        }
+        self.add(value);
     }
 
     fn absolute(&self, value: u64) {
         if let Some(counted) = self.series.counter(self.at) {
             counted.at_least(value);
         }
+    }
+}
+
+impl fmt::Debug for One {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "One({}, {})", self.at, self.series.labels)
     }
 }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use collected::Collected;
 pub use exposition::{Exposition, Format};
-pub use group::{Counters, Group};
+pub use group::{Counters, Group, One};
 
 use registry::Registry;
 

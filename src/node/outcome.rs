@@ -32,7 +32,7 @@ pub(crate) struct Report {
     record: Arc<Record>,
     /// What counts it, once the connection is made: looked up once, because its labels are many.
     counters: Option<Counters>,
-    result: Result<(), Failure>,
+    is_given: bool,
 }
 
 impl Report {
@@ -44,7 +44,7 @@ impl Report {
         destination: SocketAddr,
     ) -> Box<Self> {
         let record = book.begin(direction, client, destination);
-        Box::new(Self { book: Arc::clone(book), record, counters: None, result: Err(Failure::Drained) })
+        Box::new(Self { book: Arc::clone(book), record, counters: None, is_given: false })
     }
 
     /// Begins the report on a captured connection.
@@ -94,7 +94,15 @@ impl Report {
 
     /// Says how it ended; without this it was cut off by a drain.
     pub(crate) fn end(mut self, result: Result<(), Failure>) {
-        self.result = result;
+        self.give(result);
+    }
+
+    fn give(&mut self, result: Result<(), Failure>) {
+        self.is_given = true;
+        self.count(result.as_ref().err());
+        let ended = self.book.end(&self.record, result);
+        let logged = access::ended(&self.record, &ended);
+        self.book.telemetry.ended(&self.book, &self.record, logged);
     }
 
     /// What a peer that is not let in says of itself is in the log alone.
@@ -109,16 +117,15 @@ impl Report {
         let counters = labels::counters(self.record.direction, &facts, Flag::None, hearsay);
         counters.add(labels::OPENED, 1);
         // The counters' names take the server's point of view, on both reporters.
-        facts.moved.forth.belong_to(counters.counter(labels::RECEIVED));
-        facts.moved.back.belong_to(counters.counter(labels::SENT));
+        facts.moved.forth.belong_to(counters.one(labels::RECEIVED));
+        facts.moved.back.belong_to(counters.one(labels::SENT));
         // Shown before anything is counted in it: a rate is seen from the first one on.
         counters.add(labels::CLOSED, 0);
         self.counters = Some(counters);
     }
 
-    fn count(&self) {
+    fn count(&self, failure: Option<&Failure>) {
         let mut facts = self.record.facts();
-        let failure = self.result.as_ref().err();
         if facts.probe {
             let result = failure.map_or("ok", Failure::reason);
             metrics::counter!(PROBES, vec![metrics::Label::new("result", result)]).increment(1);
@@ -135,10 +142,13 @@ impl Report {
         let flag = failure.map_or(Flag::None, Failure::flag);
         match &self.counters {
             Some(counters) if flag == Flag::None => counters.add(labels::CLOSED, 1),
-            _ => self.counters(&facts, flag).add(labels::CLOSED, 1),
-        }
-        if flag != Flag::None {
-            self.counters(&facts, flag).add(labels::FAILED, 1);
+            _ => {
+                let counters = self.counters(&facts, flag);
+                counters.add(labels::CLOSED, 1);
+                if flag != Flag::None {
+                    counters.add(labels::FAILED, 1);
+                }
+            }
         }
         if let Some(failure) = failure {
             let by = metrics::Label::new("reason", failure.reason());
@@ -149,10 +159,8 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        self.count();
-        let result = std::mem::replace(&mut self.result, Ok(()));
-        let ended = self.book.end(&self.record, result);
-        let logged = access::ended(&self.record, &ended);
-        self.book.telemetry.ended(&self.book, &self.record, logged);
+        if !self.is_given {
+            self.give(Err(Failure::Drained));
+        }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Count {
     own: AtomicU64,
     /// How many of them the metric has.
     told: AtomicU64,
-    metric: OnceLock<metrics::Counter>,
+    metric: OnceLock<culvert_metrics::One>,
 }
 
 impl Moved {
@@ -87,7 +87,7 @@ impl Count {
     }
 
     /// Says which metric these bytes belong to, those before included. The first one counts.
-    pub(crate) fn belong_to(&self, metric: metrics::Counter) {
+    pub(crate) fn belong_to(&self, metric: culvert_metrics::One) {
         let _ = self.metric.set(metric);
         self.tell();
     }
@@ -102,7 +102,7 @@ impl Count {
         let all = self.own.load(Ordering::Acquire);
         let told = self.told.fetch_max(all, Ordering::AcqRel);
         if told < all {
-            metric.increment(all - told);
+            metric.add(all - told);
         }
     }
 }

@@ -102,7 +102,7 @@ fn a_group_is_counted_through_the_facade_as_well() {
     metrics.include(&group);
     let counters = group.counters(&[("a", "b")]);
     counters.add(0, 1);
-    counters.counter(1).increment(10);
+    counters.one(1).add(10);
     metrics::with_local_recorder(&metrics, || counter!("second_total", "a" => "b").increment(1));
     let text = metrics.text();
     assert!(

@@ -110,10 +110,10 @@ fn of_a_group_one_counter_that_is_held_keeps_all() {
     let at = At(&table, Instant::now());
     let counters = Counters::of(at.series(&pod("a")));
     counters.add(0, 1);
-    let held = counters.counter(1);
+    let held = counters.one(1);
     drop(counters);
     let at = at.later(IDLE).later(IDLE);
-    held.increment(5);
+    held.add(5);
     let series = at.series(&pod("a"));
     assert_eq!((series.count(0), series.count(1)), (Some(1), Some(5)));
 }
