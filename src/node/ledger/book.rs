@@ -25,6 +25,9 @@ const COMPLETE: usize = 32;
 /// Locks the live records are spread over: whoever lists thousands holds up nobody for long.
 const SHARDS: usize = 8;
 
+/// Records a shard has room for whether there are any or not.
+const ROOM: usize = 64;
+
 /// The connections of one pod: those there are, and the last of those there were.
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -87,7 +90,9 @@ impl Book {
             ended
         };
         lock(&self.ended).push(record, ended.result.is_ok());
-        self.shard(record.id).remove(&record.id);
+        let mut live = self.shard(record.id);
+        live.remove(&record.id);
+        give_back(&mut live);
         ended
     }
 
@@ -98,6 +103,12 @@ impl Book {
             all.extend(lock(shard).values().cloned());
         }
         all
+    }
+
+    /// For how many there is room.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.live.iter().map(|shard| lock(shard).capacity()).sum()
     }
 
     /// How many there are.
@@ -155,6 +166,13 @@ impl Book {
         let shards = self.live.len() as u64;
         let nth = usize::try_from(id.number() % shards).expect("it is less than the number of shards");
         lock(&self.live[nth])
+    }
+}
+
+/// Gives back the room of a crowd that has left. Seldom: each time it becomes a quarter of what it was.
+fn give_back(live: &mut HashMap<Id, Arc<Record>>) {
+    if live.capacity() > ROOM && live.len() < live.capacity() / 8 {
+        live.shrink_to(live.len() * 2);
     }
 }
 

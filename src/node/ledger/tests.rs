@@ -33,6 +33,24 @@ fn a_connection_is_found_while_it_lives_and_after_it() {
 }
 
 #[test]
+fn a_crowd_that_has_left_keeps_no_room() {
+    let books = OfNode::default();
+    let web = books.begin(pod("web"), None);
+    let crowd: Vec<_> = (0..20_000).map(|port| begin(web.book(), port)).collect();
+    let (last, most) = (&crowd[0], web.book().room());
+    crowd[1..].iter().for_each(|record| drop(web.book().end(record, Ok(()))));
+    assert!(web.book().room() <= most / 16, "{} of {most}", web.book().room());
+    assert!(books.find(last.id).is_some(), "who stays is still there");
+}
+
+#[test]
+fn what_an_idle_connection_keeps_is_small() {
+    use crate::{outcome::Report, stream::Moved};
+    let sizes = [size_of::<Record>(), size_of::<Moved>(), size_of::<Report>()];
+    assert!(sizes.into_iter().zip([384, 104, 32]).all(|(size, most)| size <= most), "{sizes:?}");
+}
+
+#[test]
 fn failures_are_kept_apart_and_what_is_kept_has_a_bound() {
     let books = OfNode::default();
     let web = books.begin(pod("web"), None);
