@@ -4,7 +4,6 @@
 //! It costs the data path nothing: no descriptor is kept, and none is asked. Whoever looks waits for the kernel: that belongs to a
 //! thread that may wait.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 
@@ -26,9 +25,9 @@ pub(crate) struct Socket {
 /// The sockets of a pod's namespace, at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    by_ends: HashMap<[SocketAddr; 2], Connection>,
-    /// Those this node has accepted: by who has connected.
-    by_remote: HashMap<SocketAddr, Connection>,
+    /// In order of who is at the other end; of those with one other end, what this node has marked comes first. A list that is sorted,
+    /// because there may be a hundred thousand, and tables of them would take four times the room.
+    all: Vec<Connection>,
     tunnels: Tunnels,
 }
 
@@ -49,17 +48,23 @@ pub(crate) fn look(book: &Book) -> io::Result<Sockets> {
 }
 
 impl Sockets {
-    fn new(all: Vec<Connection>, tunnels: Tunnels) -> Self {
-        let mut sockets = Self { tunnels, ..Self::default() };
-        for it in all {
-            sockets.by_ends.insert([it.local, it.remote], it);
-            // An application of the pod may be called from the same address; it does not mark its sockets.
-            let other = sockets.by_remote.get(&it.remote);
-            if other.is_none_or(|other| other.mark == 0) {
-                sockets.by_remote.insert(it.remote, it);
-            }
-        }
-        sockets
+    fn new(mut all: Vec<Connection>, tunnels: Tunnels) -> Self {
+        all.sort_unstable_by_key(place);
+        Self { all, tunnels }
+    }
+
+    /// That one, whether or not marks can be seen.
+    fn between(&self, [local, remote]: [SocketAddr; 2]) -> Option<Socket> {
+        let found = [false, true].map(|plain| self.all.binary_search_by_key(&(remote, plain, local), place));
+        found.into_iter().flatten().next().map(|at| Socket::of(&self.all[at]))
+    }
+
+    /// What this node has accepted of who has connected. An application of the pod may be called from the same address; it does not mark
+    /// its sockets.
+    fn accepted(&self, client: SocketAddr) -> Option<Socket> {
+        let remote = canonical(client);
+        let first = self.all.get(self.all.partition_point(|it| it.remote < remote))?;
+        (first.remote == remote).then(|| Socket::of(first))
     }
 
     /// The sockets of a connection: that of this node's own pod, and the network's side. Of one that is over: what they were like then.
@@ -69,8 +74,8 @@ impl Sockets {
             let socket = |info| Socket { info, unread: 0 };
             return (ends.near.map(socket), ends.far.map(socket));
         }
-        let onward = facts.onward.as_ref().and_then(|ends| self.by_ends.get(&**ends)).map(Socket::of);
-        let accepted = || self.by_remote.get(&canonical(record.client)).map(Socket::of);
+        let onward = facts.onward.as_ref().and_then(|ends| self.between(**ends));
+        let accepted = || self.accepted(record.client);
         let tunnel = |id| {
             let socket = self.of_tunnel(&*self.tunnels.find(id)?)?;
             Some(Socket { info: facts.moved.since_it_began(socket.info), ..socket })
@@ -94,8 +99,13 @@ impl Sockets {
             way @ Way::Tcp { .. } => way,
         };
         let Way::Tcp { local: Some(local), peer: Some(peer) } = way else { return None };
-        self.by_ends.get(&[local, peer]).map(Socket::of)
+        self.between([local, peer])
     }
+}
+
+/// Where a socket is in the list.
+fn place(it: &Connection) -> (SocketAddr, bool, SocketAddr) {
+    (it.remote, it.mark == 0, it.local)
 }
 
 impl Socket {

@@ -111,5 +111,24 @@ async fn what_is_over_is_told_as_it_was() {
 fn a_pod_that_is_gone_has_no_sockets() {
     let Pod { netns, book, proxy } = Pod::new();
     drop((proxy, netns));
-    assert!(look(book.book()).unwrap().by_ends.is_empty());
+    assert!(look(book.book()).unwrap().all.is_empty());
+}
+
+#[test]
+fn each_of_many_is_found_by_its_ends_marked_or_not() {
+    let address = |last: u8, port: u16| SocketAddr::from(([10, 0, 0, last], port));
+    let connection =
+        |mark, local, remote, unread| Connection { local, remote, mark, unread, info: Info::default() };
+    let to_one = (1..=2000_u16)
+        .map(|port| connection(u32::from(port % 2), address(1, port), address(2, 80), port.into()));
+    let decoy = connection(0, address(0, 1), address(3, 9), 1);
+    let own = connection(7, address(9, 9), address(3, 9), 2);
+    let sockets = Sockets::new(to_one.chain([decoy, own]).collect(), Tunnels::default());
+    for port in 1..=2000 {
+        let found = sockets.between([address(1, port), address(2, 80)]).unwrap();
+        assert_eq!(found.unread, u32::from(port));
+    }
+    assert_eq!(sockets.between([address(1, 2001), address(2, 80)]), None);
+    assert_eq!(sockets.accepted(address(3, 9)).unwrap().unread, 2, "the marked one is this node's");
+    assert_eq!((sockets.accepted(address(3, 8)), sockets.accepted(address(3, 10))), (None, None));
 }
