@@ -3,6 +3,7 @@
 //! In go values and the person's wishes; out comes text. It decides about colours and widths, once and for all commands. It
 //! deliberately knows nothing of what the values mean.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
@@ -50,11 +51,25 @@ impl Format {
     pub(crate) fn structured(self, value: &impl Serialize) -> Result<Option<String>, Error> {
         let text = match self {
             Self::Table | Self::Wide => return Ok(None),
-            Self::Json => serde_json::to_string_pretty(value).map_err(Error::Json)?,
+            Self::Json => harmless(&serde_json::to_string_pretty(value).map_err(Error::Json)?),
             Self::Yaml => serde_saphyr::to_string(value).map_err(Error::Yaml)?,
         };
         Ok(Some(if text.ends_with('\n') { text } else { text + "\n" }))
     }
+}
+
+/// JSON leaves some of what a terminal obeys as it is. In JSON all that is not between values is in texts, and may be written by number.
+fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && screen::is_obeyed(c) {
+            // Writing to a String cannot fail; none of these takes two code units.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Prints a text at once. Nobody may be reading any more; the exit code still says how it went.
@@ -77,6 +92,15 @@ mod tests {
         let yaml = Format::Yaml.structured(&value).unwrap().unwrap();
         assert_eq!(serde_saphyr::from_str::<serde_json::Value>(&yaml).unwrap(), value);
         assert!(yaml.ends_with('\n') && !yaml.ends_with("\n\n"), "{yaml:?}");
+    }
+
+    #[test]
+    fn nothing_a_terminal_obeys_is_in_json_and_programs_read_the_same() {
+        let value = serde_json::json!({"\u{9b}2J": "\u{7f}\u{85}\u{1b}[2J\n\u{202e}grün 東京"});
+        let json = Format::Json.structured(&value).unwrap().unwrap();
+        assert!(!json.contains(|c: char| c != '\n' && screen::is_obeyed(c)), "{json:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value, "{json:?}");
+        assert!(json.contains("grün 東京"));
     }
 
     #[test]

@@ -33,8 +33,16 @@ pub fn code(program: &str, result: Result<(), Failure>) -> ExitCode {
         Err(Failure::Runtime(error)) => (error, 1),
         Err(Failure::Usage(error)) => (error, 2),
     };
-    eprintln!("{program}: error: {}", Chain(error.as_ref()));
+    eprintln!("{program}: error: {}", harmless(&Chain(error.as_ref()).to_string()));
     ExitCode::from(code)
+}
+
+/// Escapes what a terminal obeys: files and peers have a say in what goes wrong. Line breaks stay, for causes that show a place in a file.
+fn harmless(text: &str) -> String {
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if obeyed(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// Shows an error and all its causes on one line: `what failed: because: because`.
@@ -82,5 +90,11 @@ mod tests {
         let cause = || std::io::Error::other("no route");
         assert_eq!(Chain(&Outer(cause(), "cannot dial")).to_string(), "cannot dial: no route");
         assert_eq!(Chain(&Outer(cause(), "cannot dial: no route")).to_string(), "cannot dial: no route");
+    }
+
+    #[test]
+    fn a_terminal_is_told_nothing_but_text() {
+        let said = "unknown variant `\u{1b}[2J\u{9b}31m\u{202e}x`\n  at line 1, grün";
+        assert_eq!(harmless(said), "unknown variant `\\u{1b}[2J\\u{9b}31m\\u{202e}x`\n  at line 1, grün");
     }
 }

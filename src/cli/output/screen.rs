@@ -89,11 +89,15 @@ impl Paint {
 
 /// Makes a text harmless: peers and files have a say in it, and a terminal obeys control characters.
 pub(crate) fn clean(text: &str) -> String {
-    let odd = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if !text.contains(odd) {
+    if !text.contains(is_obeyed) {
         return text.to_owned();
     }
-    text.chars().map(|c| if odd(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if is_obeyed(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// Whether a character is one a terminal obeys: a control character, or one that turns the direction of what follows.
+pub(crate) fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// How many places a text takes on a line.
