@@ -48,6 +48,8 @@ mod ends_are_told_truthfully;
 #[cfg(test)]
 mod envoy_is_a_peer;
 #[cfg(test)]
+mod every_failure_is_explained;
+#[cfg(test)]
 mod excluded_traffic_passes;
 #[cfg(test)]
 mod hostile_servers_are_left;

@@ -16,7 +16,7 @@ use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
 
 /// The serial number of the certificate the second node holds for an identity.
-fn serial(cluster: &Cluster, identity: &str) -> u128 {
+pub(crate) fn serial(cluster: &Cluster, identity: &str) -> u128 {
     let answer = http::get(cluster.two.netns(), ADMIN, "/config_dump").unwrap();
     let dump: Value = serde_json::from_slice(&answer.body).unwrap();
     let all = dump["certificates"].as_array().unwrap();
@@ -25,7 +25,7 @@ fn serial(cluster: &Cluster, identity: &str) -> u128 {
 }
 
 /// A list of the mesh's own authority.
-fn revocation_list(cluster: &Cluster, serials: &[u128]) -> String {
+pub(crate) fn revocation_list(cluster: &Cluster, serials: &[u128]) -> String {
     let ca = cluster.lab.directory().join("ca");
     let key = KeyPair::from_pem(&fs::read_to_string(ca.join("root-key.pem")).unwrap()).unwrap();
     let root = fs::read_to_string(cluster.lab.root_certificate()).unwrap();

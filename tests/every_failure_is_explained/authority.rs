@@ -1,0 +1,52 @@
+//! A certificate authority that refuses, and a control plane that says what cannot be understood.
+
+use culvert_lab::PodSpec;
+use tonic::Status;
+
+use super::score::{Case, Score, Which, fail};
+use super::starting;
+use crate::harness::ads::AUTHORIZATION;
+use crate::harness::ads::resources::corrupt;
+use crate::harness::authority::Answer;
+use crate::harness::cluster::ECHO;
+use crate::harness::pki::{DAY, Life};
+use crate::harness::scripted::Rig;
+
+pub(super) fn judge(score: &Score) {
+    let (rig, late, running) = starting(|| {
+        let rig = Rig::new("faults-authority");
+        let late = rig.lab.pod(&rig.node, PodSpec::new("late").service_account("late")).unwrap();
+        rig.lab.enrol(&late).unwrap();
+        let (root, refused) = (std::sync::Arc::clone(&rig.ca.root), late.identity());
+        rig.ca.answer(move |asked| {
+            if asked.identity == refused {
+                return Answer::Refuse(Status::permission_denied("the node's token is not trusted"));
+            }
+            asked.signed(&root, Life::of(DAY), &[], &root.pem())
+        });
+        let running = rig.run(rig.launch());
+        (rig, late, running)
+    });
+    let (mut stream, _program) = running;
+    let (node, client, server) = (&rig.node, &rig.client, &rig.server);
+    let late = &late;
+    let cases: Vec<Case<'_>> = vec![(
+        "the authority refuses a certificate",
+        "certificate",
+        Box::new(move |fault| {
+            let own = fail(late, (server.ip4(), ECHO));
+            fault.ended(node, late, &Which::From(own));
+        }),
+    )];
+    score.run(&cases);
+    let broken = stream.push(AUTHORIZATION, vec![corrupt(AUTHORIZATION, "default/broken")], &[]);
+    assert!(broken.error_detail.is_some());
+    let cases: Vec<Case<'_>> = vec![(
+        "a policy cannot be understood",
+        "policy",
+        Box::new(move |fault| {
+            fault.ended_at_both([(node, client), (node, server)], fail(client, (server.ip4(), ECHO)));
+        }),
+    )];
+    score.run(&cases);
+}

@@ -1,0 +1,57 @@
+//! Limits of the machine: descriptors at both nodes, and the ports of a pod.
+
+use culvert_lab::Node;
+
+use super::score::{Case, Score, Which, fail, open};
+use super::starting;
+use crate::harness::cluster::{Cluster, ECHO};
+use crate::harness::command::run;
+use crate::harness::kernel::{limit_open_files, open_files};
+use crate::harness::talk::{assert_alive, assert_echo};
+
+/// Enough to be asked by.
+const ENOUGH: usize = 1000;
+
+pub(super) fn judge(score: &Score) {
+    let cluster = &starting(|| Cluster::start("faults-capacity").unwrap());
+    let Cluster { lab, one, two, client, server, outsider, neighbour, .. } = cluster;
+    let limit = |node: &Node, spare: Option<usize>| {
+        let program = lab.proxy(node).unwrap();
+        limit_open_files(&program, spare.map_or(ENOUGH, |spare| open_files(&program) + spare));
+    };
+    let limit = &limit;
+    assert_echo(client, (server.ip4(), ECHO), b"there is a tunnel");
+    let single = |case: Case<'_>| score.run(&[case]);
+    single((
+        "the server's node has no descriptor left",
+        "capacity",
+        Box::new(move |fault| {
+            limit(two, Some(0));
+            let own = fail(client, (server.ip4(), ECHO));
+            limit(two, None);
+            fault.ended_at_both([(one, client), (two, server)], own);
+        }),
+    ));
+    single((
+        "the client's node has no descriptor left",
+        "capacity",
+        Box::new(move |fault| {
+            limit(one, Some(1));
+            let own = fail(client, (outsider.ip4(), ECHO));
+            limit(one, None);
+            fault.ended(one, client, &Which::From(own));
+        }),
+    ));
+    single((
+        "the client's pod has no port left",
+        "capacity",
+        Box::new(move |fault| {
+            run(neighbour, &["sysctl", "-w", "net.ipv4.ip_local_port_range=61000 61001"]).unwrap();
+            let held: Vec<_> = (0..2).map(|_| open(neighbour, (outsider.ip4(), ECHO))).collect();
+            for (_, stream) in &held {
+                assert_alive(&mut stream.try_clone().unwrap(), b"one port each");
+            }
+            fault.ended(one, neighbour, &Which::From(fail(neighbour, (outsider.ip4(), ECHO))));
+        }),
+    ));
+}

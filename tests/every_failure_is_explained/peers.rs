@@ -1,0 +1,82 @@
+//! Peers that are not who they should be: with certificates that are too old, of somebody else, of another root, or revoked.
+
+use std::fs;
+
+use culvert_lab::{Node, Pod, PodSpec};
+use serde_json::json;
+
+use super::score::{Case, Score, Which, fail};
+use super::starting;
+use crate::harness::certificates::{Authority, Certificate};
+use crate::harness::cluster::{Cluster, ECHO};
+use crate::harness::node_http2;
+use crate::harness::talk::SOON;
+use crate::revoked_peers_are_cut_off::{revocation_list, serial};
+
+struct Stage {
+    cluster: Cluster,
+    old: Pod,
+    foreign: Pod,
+    other: Pod,
+}
+
+impl Stage {
+    fn start() -> Self {
+        let cluster = Cluster::without_mesh("faults-peers").unwrap();
+        let peer = |name: &str| PodSpec::new(name).service_account(name).takes_tunnels();
+        let [old, foreign, other] =
+            ["old", "foreign", "other"].map(|name| cluster.lab.pod(&cluster.two, peer(name)).unwrap());
+        let list = cluster.lab.directory().join("crl.pem");
+        cluster.start_programs(&[("CRL_PATH", &list.display().to_string())]).unwrap();
+        cluster.lab.enrol_all(&[&cluster.client, &cluster.server]).unwrap();
+        let stage = Self { cluster, old, foreign, other };
+        let authority = Authority::of_control(&stage.cluster.lab);
+        let directory = stage.cluster.lab.directory();
+        stage.serve(&stage.old, &authority.issue_expired(directory, &stage.old.identity()));
+        stage.serve(&stage.other, &authority.issue(directory, "spiffe://cluster.local/ns/default/sa/x"));
+        let stranger = Authority::create(directory);
+        stage.serve(&stage.foreign, &stranger.issue(directory, &stage.foreign.identity()));
+        stage
+    }
+
+    fn serve(&self, pod: &Pod, certificate: &Certificate) {
+        node_http2::serve_tunnels(&self.cluster.lab, pod, certificate, json!({}));
+    }
+
+    /// Has both nodes know that the server's certificate does not count.
+    fn revoke(&self) {
+        let Cluster { lab, one, two, server, .. } = &self.cluster;
+        let list = revocation_list(&self.cluster, &[serial(&self.cluster, &server.identity())]);
+        fs::write(lab.directory().join("crl.pem"), list).unwrap();
+        let read = |node: &Node| lab.proxy(node).unwrap().wait_for_log("revocation list", SOON).map(drop);
+        [one, two].map(read).into_iter().collect::<Result<(), _>>().unwrap();
+    }
+}
+
+pub(super) fn judge(score: &Score) {
+    let stage = &starting(Stage::start);
+    let Cluster { one, client, server, .. } = &stage.cluster;
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for (name, expected, pod) in [
+        ("the peer's certificate has expired", "certificate", &stage.old),
+        ("the peer's certificate is of another root", "certificate", &stage.foreign),
+        ("somebody else is at the peer's address", "staleConfig", &stage.other),
+    ] {
+        cases.push((
+            name,
+            expected,
+            Box::new(move |fault| {
+                fault.ended(one, client, &Which::From(fail(client, (pod.ip4(), ECHO))));
+            }),
+        ));
+    }
+    cases.push((
+        "the peer's certificate is revoked",
+        "certificate",
+        Box::new(move |fault| {
+            stage.revoke();
+            fault.ended(one, client, &Which::From(fail(client, (server.ip4(), ECHO))));
+        }),
+    ));
+    score.run(&cases);
+}

@@ -1,0 +1,133 @@
+//! What is between two nodes: filters, cuts, losses, and ways that are not there.
+
+use std::net::SocketAddr;
+
+use culvert_lab::{Fate, Fault as Broken, Pod, PodSpec, bulk};
+
+use super::score::{Case, Score, Which, fail, open};
+use super::starting;
+use crate::harness::cluster::{Cluster, ECHO, SINK, serve_all};
+use crate::harness::command::run;
+use crate::harness::talk::{Ending, assert_alive, exchange_on, read_to_end};
+
+const BULK: u64 = 4 << 20;
+
+struct Stage {
+    cluster: Cluster,
+    pods: Vec<Pod>,
+}
+
+impl Stage {
+    fn start(names: &[&str]) -> Self {
+        let cluster = Cluster::without_mesh("faults-wire").unwrap();
+        let pods: Vec<Pod> =
+            names.iter().map(|name| cluster.lab.pod(&cluster.two, PodSpec::new(name)).unwrap()).collect();
+        for pod in &pods {
+            serve_all(&cluster.lab, pod).unwrap();
+        }
+        let all: Vec<&Pod> = pods.iter().chain([&cluster.client]).collect();
+        cluster.start_programs(&[]).unwrap();
+        cluster.lab.enrol_all(&all).unwrap();
+        Self { cluster, pods }
+    }
+
+    /// What becomes of what is for a pod.
+    fn break_way_to(&self, pod: &Pod, matches: &[&str], fate: Fate) -> Broken {
+        let towards = ["-o", pod.node_interface()];
+        let matches: Vec<&str> = towards.into_iter().chain(matches.iter().copied()).collect();
+        self.cluster.lab.break_packets(&self.cluster.two, &matches, fate).unwrap()
+    }
+
+    fn failed(&self, to: &Pod) -> Which {
+        Which::From(fail(&self.cluster.client, (to.ip4(), ECHO)))
+    }
+
+    /// A connection that is cut while it lives.
+    fn cut(&self, pod: &Pod) -> SocketAddr {
+        let (own, mut stream) = open(&self.cluster.client, (pod.ip4(), ECHO));
+        assert_alive(&mut stream, b"so far so good");
+        let _cut = self.cluster.lab.isolate(&self.cluster.two, pod).unwrap();
+        assert_eq!(read_to_end(&mut stream), Ending::Reset);
+        // The other end has to find out, too.
+        std::thread::sleep(std::time::Duration::from_secs(5));
+        own
+    }
+}
+
+pub(super) fn judge(score: &Score) {
+    let stage = &starting(|| Stage::start(&["walled", "shut", "gone", "long", "lossy", "lost", "near"]));
+    let [walled, shut, gone, long, lossy, lost, near] = &stage.pods[..] else { unreachable!() };
+    let Cluster { lab, one, two, client, outsider, .. } = &stage.cluster;
+    let cases: Vec<Case<'_>> = vec![
+        (
+            "what is for port 15008 disappears",
+            "firewall",
+            Box::new(move |fault| {
+                let _wall = stage.break_way_to(walled, &["-p", "tcp", "--dport", "15008"], Fate::Dropped);
+                fault.ended(one, client, &stage.failed(walled));
+            }),
+        ),
+        (
+            "a filter of the server's pod drops port 15008",
+            "firewall",
+            Box::new(move |fault| {
+                let rule = "iptables -w 5 -I INPUT -p tcp --dport 15008 -j DROP";
+                run(shut, &rule.split(' ').collect::<Vec<_>>()).unwrap();
+                fault.ended(one, client, &stage.failed(shut));
+            }),
+        ),
+        (
+            "the server's pod is cut off",
+            "network",
+            Box::new(move |fault| {
+                let _cut = lab.isolate(two, gone).unwrap();
+                fault.ended(one, client, &stage.failed(gone));
+            }),
+        ),
+        (
+            "a plaintext server is cut off",
+            "network",
+            Box::new(move |fault| {
+                let _cut = lab.isolate(two, outsider).unwrap();
+                fault.ended(one, client, &stage.failed(outsider));
+            }),
+        ),
+        (
+            "the way is cut under a live connection",
+            "network",
+            Box::new(move |fault| {
+                fault.ended_at_both([(one, client), (two, long)], stage.cut(long));
+            }),
+        ),
+        (
+            "the network loses packets",
+            "network",
+            Box::new(move |fault| {
+                let _loss = stage.break_way_to(lossy, &[], Fate::Lossy(5));
+                let (own, mut stream) = open(client, (lossy.ip4(), SINK));
+                bulk::send(&mut stream, BULK).unwrap();
+                exchange_on(stream, b"");
+                fault.ended(one, client, &Which::From(own));
+            }),
+        ),
+        (
+            "there is no route",
+            "network",
+            Box::new(move |fault| {
+                let to = lost.ip4().to_string();
+                run(client, &["ip", "route", "add", "unreachable", &to]).unwrap();
+                fault.ended(one, client, &stage.failed(lost));
+            }),
+        ),
+        (
+            "nothing, over many small exchanges",
+            "nobody",
+            Box::new(move |fault| {
+                let (own, mut stream) = open(client, (near.ip4(), ECHO));
+                (0..200).for_each(|_| assert_alive(&mut stream, b"and on"));
+                fault.live_at_both([(one, client), (two, near)], own);
+            }),
+        ),
+    ];
+    score.run(&cases);
+}
