@@ -76,6 +76,9 @@ pub(crate) enum Error {
     Dial(#[source] deliver::dial::Error),
     #[error("TLS handshake with {peer} failed: {reason}")]
     Tls { peer: SocketAddr, reason: String },
+    /// Whoever took the connection ended it before it had proven anything.
+    #[error("TLS handshake with {peer} failed: {reason}")]
+    HungUp { peer: SocketAddr, reason: String },
     #[error("TLS handshake with {peer} failed")]
     Peer { peer: SocketAddr, source: identity::Refused },
     #[error("{REVOKED} ({peer})")]
@@ -110,7 +113,7 @@ impl Error {
             Self::Dial(deliver::dial::Error::TimedOut { .. })
             | Self::OutOfPatience { connected: false, .. } => Flag::NetworkPolicy,
             Self::Peer { source: identity::Refused::Revoked, .. } | Self::Revoked { .. } => Flag::CertRevoked,
-            Self::Tls { .. } | Self::Peer { .. } => Flag::TlsFailure,
+            Self::Tls { .. } | Self::HungUp { .. } | Self::Peer { .. } => Flag::TlsFailure,
             Self::Http2 { .. } => Flag::H2HandshakeFailure,
             Self::ClientGone(_) => Flag::None,
             Self::Behind { source, .. } => source.flag(),
@@ -133,6 +136,7 @@ impl Error {
             Self::Identity { .. }
             | Self::Dial(_)
             | Self::Tls { .. }
+            | Self::HungUp { .. }
             | Self::Peer { .. }
             | Self::Revoked { .. }
             | Self::Http2 { .. }
@@ -178,6 +182,7 @@ impl Error {
             Self::Status { status, .. } => *status >= 500,
             Self::Dial(_)
             | Self::Tls { .. }
+            | Self::HungUp { .. }
             | Self::Peer { .. }
             | Self::Revoked { .. }
             | Self::Http2 { .. }
@@ -214,7 +219,7 @@ impl Error {
             Self::Peer { source: identity::Refused::Revoked, .. } | Self::Revoked { .. } => {
                 "certificate_revoked"
             }
-            Self::Tls { .. } | Self::Peer { .. } => "tls_failure",
+            Self::Tls { .. } | Self::HungUp { .. } | Self::Peer { .. } => "tls_failure",
             Self::Http2 { .. } => "http2_failure",
             Self::Broken { .. } => "peer_broke",
             Self::ClientGone(_) => "client_broke",

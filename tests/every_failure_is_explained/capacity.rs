@@ -1,6 +1,10 @@
 //! Limits of the machine: descriptors at both nodes, and the ports of a pod.
 
-use culvert_lab::Node;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use culvert_lab::{Node, Pod};
 
 use super::score::{Case, Score, Which, fail, open};
 use super::starting;
@@ -26,8 +30,8 @@ pub(super) fn judge(score: &Score) {
         "the server's node has no descriptor left",
         "capacity",
         Box::new(move |fault| {
-            limit(two, Some(0));
-            let own = fail(client, (server.ip4(), ECHO));
+            limit(two, Some(4));
+            let (own, _held) = exhaust(client, (server.ip4(), ECHO));
             limit(two, None);
             fault.ended_at_both([(one, client), (two, server)], own);
         }),
@@ -36,8 +40,8 @@ pub(super) fn judge(score: &Score) {
         "the client's node has no descriptor left",
         "capacity",
         Box::new(move |fault| {
-            limit(one, Some(1));
-            let own = fail(client, (outsider.ip4(), ECHO));
+            limit(one, Some(4));
+            let (own, _held) = exhaust(client, (outsider.ip4(), ECHO));
             limit(one, None);
             fault.ended(one, client, &Which::From(own));
         }),
@@ -54,4 +58,20 @@ pub(super) fn judge(score: &Score) {
             fault.ended(one, neighbour, &Which::From(fail(neighbour, (outsider.ip4(), ECHO))));
         }),
     ));
+}
+
+/// Makes connections until one fails, and gives that one. One that is not even accepted makes room for another.
+fn exhaust(from: &Pod, to: (Ipv4Addr, u16)) -> (SocketAddr, Vec<TcpStream>) {
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        let (own, mut stream) = open(from, to);
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let answer = stream.write_all(b"?").and_then(|()| stream.read_exact(&mut [0]));
+        match answer.map_err(|error| error.kind()) {
+            Ok(()) => held.push(stream),
+            Err(io::ErrorKind::WouldBlock) => drop(held.pop()),
+            Err(_) => return (own, held),
+        }
+    }
+    panic!("{} connections are not too many", held.len());
 }

@@ -66,8 +66,9 @@ impl Stage {
             lab.service(ServiceSpec::new(name).port(80, ECHO).mesh_keys(keys), pods).unwrap()
         };
         let behind = |name: &str| format!("waypoint: {{destination: default/{name}}}");
-        let no_gate = service("no-gate", "", &[]);
-        let gate = service("gate", "", &[&deaf]);
+        let gateway =
+            |name: &str, pods: &[&Pod]| lab.service(ServiceSpec::new(name).port(15008, 15008), pods).unwrap();
+        let (no_gate, gate) = (gateway("no-gate", &[]), gateway("gate", &[&deaf]));
         let stage = Self {
             empty: service("empty", "", &[]),
             unready: service("unready", "", &[&ill]),

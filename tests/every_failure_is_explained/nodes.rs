@@ -81,7 +81,7 @@ pub(super) fn judge(score: &Score) {
             "the server's node program is killed under a live connection",
             "nodeMissing",
             Box::new(move |fault| {
-                stage.lost(fault, killed, |program| drop(program.kill_hard().unwrap()));
+                stage.lost(fault, killed, |program| assert!(!program.kill_hard().unwrap().success()));
             }),
         ),
         (

@@ -1,16 +1,17 @@
 //! Peers that are not who they should be: with certificates that are too old, of somebody else, of another root, or revoked.
 
 use std::fs;
+use std::sync::Mutex;
 
-use culvert_lab::{Node, Pod, PodSpec};
+use culvert_lab::{Pod, PodSpec};
 use serde_json::json;
 
-use super::score::{Case, Score, Which, fail};
+use super::score::{Case, Score, Which, fail, open};
 use super::starting;
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::node_http2;
-use crate::harness::talk::SOON;
+use crate::harness::talk::{Ending, assert_alive, read_to_end};
 use crate::revoked_peers_are_cut_off::{revocation_list, serial};
 
 struct Stage {
@@ -43,13 +44,11 @@ impl Stage {
         node_http2::serve_tunnels(&self.cluster.lab, pod, certificate, json!({}));
     }
 
-    /// Has both nodes know that the server's certificate does not count.
+    /// Has the nodes know that the server's certificate does not count.
     fn revoke(&self) {
-        let Cluster { lab, one, two, server, .. } = &self.cluster;
+        let Cluster { lab, server, .. } = &self.cluster;
         let list = revocation_list(&self.cluster, &[serial(&self.cluster, &server.identity())]);
         fs::write(lab.directory().join("crl.pem"), list).unwrap();
-        let read = |node: &Node| lab.proxy(node).unwrap().wait_for_log("revocation list", SOON).map(drop);
-        [one, two].map(read).into_iter().collect::<Result<(), _>>().unwrap();
     }
 }
 
@@ -70,13 +69,28 @@ pub(super) fn judge(score: &Score) {
             }),
         ));
     }
-    cases.push((
+    score.run(&cases);
+    let (own, mut stream) = open(client, (server.ip4(), ECHO));
+    assert_alive(&mut stream, b"so far so good");
+    stage.revoke();
+    let mut stream = Some(stream);
+    let own = Mutex::new((own, stream.take()));
+    let cases: Vec<Case<'_>> = vec![(
+        "a certificate is revoked under a live connection",
+        "certificate",
+        Box::new(|fault| {
+            let (own, stream) = &mut *own.lock().unwrap();
+            assert_eq!(read_to_end(stream.as_mut().unwrap()), Ending::Reset);
+            fault.ended(one, client, &Which::From(*own));
+        }),
+    )];
+    score.run(&cases);
+    let revoked: Vec<Case<'_>> = vec![(
         "the peer's certificate is revoked",
         "certificate",
         Box::new(move |fault| {
-            stage.revoke();
             fault.ended(one, client, &Which::From(fail(client, (server.ip4(), ECHO))));
         }),
-    ));
-    score.run(&cases);
+    )];
+    score.run(&revoked);
 }

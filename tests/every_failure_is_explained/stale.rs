@@ -16,17 +16,23 @@ const FRESH: Duration = Duration::from_secs(6);
 struct Stage {
     cluster: Cluster,
     pods: Vec<Pod>,
-    newcomer: Pod,
 }
 
 impl Stage {
     fn start() -> Self {
         let cluster = Cluster::without_mesh("faults-stale").unwrap();
-        let Cluster { lab, one, two, client, .. } = &cluster;
+        let Cluster { lab, two, client, .. } = &cluster;
         let pod = |name: &&str| lab.pod(two, PodSpec::new(name).service_account(name)).unwrap();
         let pods: Vec<Pod> = ["gone", "left", "moved"].iter().map(pod).collect();
         cluster.start_programs(&[]).unwrap();
         lab.enrol_all(&pods.iter().chain([client]).collect::<Vec<_>>()).unwrap();
+        Self { cluster, pods }
+    }
+
+    /// The control plane goes, then pods do, and others come in their place.
+    fn change(&self) -> Pod {
+        let Cluster { lab, one, two, .. } = &self.cluster;
+        let pods = &self.pods;
         lab.control().unwrap().kill_hard().unwrap();
         for node in [one, two] {
             let down = || read(node, "node")["xds"]["state"] == Value::from("down");
@@ -34,7 +40,7 @@ impl Stage {
         }
         // So much later its word is old.
         std::thread::sleep(FRESH);
-        for pod in &pods {
+        for pod in pods {
             lab.delete(pod).unwrap();
         }
         let successor = |of: &Pod, name: &str| {
@@ -46,12 +52,13 @@ impl Stage {
         let captured = successor(&pods[2], "captured");
         let newcomer = lab.pod(one, PodSpec::new("newcomer").service_account("newcomer")).unwrap();
         lab.enrol_all(&[&captured, &newcomer]).unwrap();
-        Self { cluster, pods, newcomer }
+        newcomer
     }
 }
 
 pub(super) fn judge(score: &Score) {
     let stage = &starting(Stage::start);
+    let newcomer = &stage.change();
     let Cluster { one, client, .. } = &stage.cluster;
     let mut cases: Vec<Case<'_>> = Vec::new();
     for (name, pod) in [
@@ -71,8 +78,8 @@ pub(super) fn judge(score: &Score) {
         "the mesh does not know the calling pod",
         "staleConfig",
         Box::new(move |fault| {
-            let own = fail(&stage.newcomer, (client.ip4(), ECHO));
-            fault.ended(one, &stage.newcomer, &Which::From(own));
+            let own = fail(newcomer, (client.ip4(), ECHO));
+            fault.ended(one, newcomer, &Which::From(own));
         }),
     ));
     score.run(&cases);

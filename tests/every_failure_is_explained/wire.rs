@@ -7,7 +7,7 @@ use culvert_lab::{Fate, Fault as Broken, Pod, PodSpec, bulk};
 use super::score::{Case, Score, Which, fail, open};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO, SINK, serve_all};
-use crate::harness::command::run;
+use crate::harness::command::{run, run_in};
 use crate::harness::talk::{Ending, assert_alive, exchange_on, read_to_end};
 
 const BULK: u64 = 4 << 20;
@@ -107,7 +107,8 @@ pub(super) fn judge(score: &Score) {
                 let (own, mut stream) = open(client, (lossy.ip4(), SINK));
                 bulk::send(&mut stream, BULK).unwrap();
                 exchange_on(stream, b"");
-                fault.ended(one, client, &Which::From(own));
+                let why = fault.ended(one, client, &Which::From(own));
+                println!("LOSSY {}", why);
             }),
         ),
         (
@@ -115,7 +116,7 @@ pub(super) fn judge(score: &Score) {
             "network",
             Box::new(move |fault| {
                 let to = lost.ip4().to_string();
-                run(client, &["ip", "route", "add", "unreachable", &to]).unwrap();
+                run_in(one.netns(), &["ip", "route", "add", "unreachable", &to]).unwrap();
                 fault.ended(one, client, &stage.failed(lost));
             }),
         ),

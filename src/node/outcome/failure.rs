@@ -14,7 +14,7 @@ use culvert_process::exit::Chain;
 use crate::deliver::dial;
 use crate::dns::hosts;
 use crate::identity::Refused;
-use crate::stream::{Broken, Closer, Early, Reset};
+use crate::stream::{Broken, Closer, Early, Loss, Reset};
 use crate::{mesh, socks, tunnel};
 
 /// Why a connection did not end well.
@@ -67,6 +67,18 @@ impl Failure {
     /// Whether the node at the other end has cut it, for a reason it does not tell.
     pub(crate) fn is_cut_at_peer(&self) -> bool {
         matches!(self, Self::Broken(early) if *early.broken() == Broken::Reset(Reset::Cancelled))
+    }
+
+    /// Whether a tunnel was given up because its peer said nothing any more.
+    pub(crate) fn is_silent_tunnel(&self) -> bool {
+        let Self::Broken(early) = self else { return false };
+        matches!(early.broken(), Broken::Tunnel(Loss::Silent(_)))
+    }
+
+    /// Whether the other end says that its policies do not allow it.
+    pub(crate) fn is_denied_by_peer(&self) -> bool {
+        let Self::Tunnel(tunnel::Error::Status { status, .. }) = self else { return false };
+        matches!(status, 401 | 403)
     }
 
     /// Whether the other end, which is there, has said so.

@@ -105,6 +105,7 @@ fn of_tunnel(error: &tunnel::Error) -> Reply {
         }
         Error::Identity { .. }
         | Error::Tls { .. }
+        | Error::HungUp { .. }
         | Error::Http2 { .. }
         | Error::Broken { .. }
         | Error::ClientGone(_)

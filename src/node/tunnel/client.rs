@@ -140,9 +140,12 @@ async fn secure(key: &Key, certificate: &Certificate, socket: Socket) -> Result<
     // The name is never sent: the peer is known by its SPIFFE id, which the verifier of this config checks.
     let name = ServerName::IpAddress(key.peer.ip().into());
     let refused = |source| Error::Peer { peer: key.peer, source };
-    let failed = |error: handshake::Error| match error.refused() {
-        Some(source) => refused(source),
-        None => Error::Tls { peer: key.peer, reason: error.to_string() },
+    let failed = |error: handshake::Error| match (error.refused(), &error) {
+        (Some(source), _) => refused(source),
+        (None, handshake::Error::Tls(_)) => Error::Tls { peer: key.peer, reason: error.to_string() },
+        (None, handshake::Error::Io(_) | handshake::Error::Closed) => {
+            Error::HungUp { peer: key.peer, reason: error.to_string() }
+        }
     };
     let handshake = Handshake::client(certificate.client_config(&key.expected), name);
     let handshake = handshake.map_err(|error| failed(handshake::Error::Tls(error)))?;

@@ -122,7 +122,7 @@ fn of_refusal(refusal: &Refusal) -> Blame {
     }
 }
 
-fn of_denial(denial: &Denial) -> Blame {
+pub(super) fn of_denial(denial: &Denial) -> Blame {
     match denial {
         Denial::Explicit { .. } => {
             blame(Culprit::Policy, "change that policy, if this caller shall be let in")
@@ -167,6 +167,10 @@ fn of_tunnel(error: &tunnel::Error, seen: Seen) -> Blame {
         tunnel::Error::Peer { source, .. } => of_peer(source),
         tunnel::Error::Revoked { .. } => of_peer(&Refused::Revoked),
         tunnel::Error::Tls { .. } => certificates(),
+        tunnel::Error::HungUp { .. } => blame(
+            Culprit::Unknown,
+            "ask the node of the destination for its refusals and identities: it took the connection and ended it before it had proven anything, as it does for a pod that it does not know or has no certificate for; a firewall that looks into connections does so, too",
+        ),
         tunnel::Error::Http2 { .. } => {
             blame(Culprit::Mesh, "please report it with the logs of both nodes: the tunnel itself went wrong")
         }
@@ -187,6 +191,14 @@ fn of_tunnel(error: &tunnel::Error, seen: Seen) -> Blame {
             of_tunnel(source, Seen { through: !matches!(**source, tunnel::Error::Status { .. }), ..seen })
         }
     }
+}
+
+/// Whoever should have been at the other end of the tunnel: its kernel takes what is sent, and it says nothing.
+pub(super) fn stopped(seen: Seen) -> Blame {
+    missing(
+        seen,
+        "look at the mesh program on the other end's node: all that was sent to it has arrived, and it says nothing, not even to PING",
+    )
 }
 
 /// Whoever should have been at the other end of the tunnel.

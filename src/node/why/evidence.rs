@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use culvert_core::policy::{self, Denial, Peer, Verdict};
+use culvert_core::policy::{self, Denial, DryRun, Peer, Verdict};
 
 use super::knock::{self, Knocked};
 use crate::admin::Sources;
@@ -27,6 +27,8 @@ pub(super) struct Evidence {
     pub(super) stale: Option<Stale>,
     /// Why the policies of the destination, as this node knows them now, would not let it in.
     pub(super) denied_now: Option<Denial>,
+    /// What policies that are only tried out would have done, as this node knows them now.
+    pub(super) tried_out: Vec<String>,
     /// What the next hop, and the port that was wanted behind it, answer now. Only asked when nobody had answered.
     pub(super) knocked: Option<Knocked>,
     pub(super) now: Instant,
@@ -49,11 +51,13 @@ pub(super) fn gather(sources: &Sources, id: Id) -> Option<Evidence> {
     let facts = record.facts().clone();
     let (near, far) = sockets::look(&book).map(|all| all.of(&record, &facts)).unwrap_or_default();
     let now = Instant::now();
+    let (denied_now, tried_out) = judge(sources, &record, &facts).unwrap_or_default();
     Some(Evidence {
         pod: format!("{}/{}", book.pod.namespace, book.pod.name),
         stale: stale(sources, now.saturating_duration_since(record.began)),
         knocked: knock_if_silent((&book, sources.mark), &record, &facts),
-        denied_now: denied_now(sources, &facts),
+        denied_now,
+        tried_out,
         record,
         facts,
         near,
@@ -62,14 +66,30 @@ pub(super) fn gather(sources: &Sources, id: Id) -> Option<Evidence> {
     })
 }
 
-/// Judges an outgoing connection as its destination would.
-fn denied_now(sources: &Sources, facts: &Facts) -> Option<Denial> {
-    let (workload, wanted) = (facts.to.workload.as_ref()?, facts.authority.as_deref()?.parse().ok()?);
+/// Judges a connection as its destination would, by the policies this node knows now.
+fn judge(sources: &Sources, record: &Record, facts: &Facts) -> Option<(Option<Denial>, Vec<String>)> {
+    let workload = facts.to.workload.as_ref()?;
+    let destination = match (record.direction, &facts.authority) {
+        (Direction::Outbound, Some(authority)) => authority.parse().ok()?,
+        (Direction::Outbound, None) => facts.destination,
+        (Direction::Inbound, _) => facts.delivered.unwrap_or(record.dialled),
+    };
     let source = SocketAddr::new(*facts.from.workload.as_ref()?.addresses.first()?, 0);
-    let peer = Peer { identity: facts.from.identity.clone(), source, destination: wanted };
-    match policy::judge(&sources.mesh.snapshot().policies_for(workload), &peer) {
-        Verdict::Allow { .. } => None,
-        Verdict::Deny(denial) => Some(denial),
+    let peer = Peer { identity: facts.from.identity.clone(), source, destination };
+    let snapshot = sources.mesh.snapshot();
+    let policies = snapshot.policies_for(workload);
+    let verdict = policy::judge(&policies, &peer);
+    let tried_out = policy::dry_run(&policies, &peer, &verdict).into_iter().map(would_have).collect();
+    let Verdict::Deny(denial) = verdict else { return Some((None, tried_out)) };
+    Some((Some(denial), tried_out))
+}
+
+/// What a policy would have done that is only tried out.
+pub(super) fn would_have(finding: DryRun<'_>) -> String {
+    match finding {
+        DryRun::Deny(policy) => format!("{} would deny it, and is not enforced", policy.key),
+        DryRun::Allow(policy) => format!("{} would allow it, and is not enforced", policy.key),
+        DryRun::NoneAllowed => "with those that are not enforced, none would allow it".into(),
     }
 }
 

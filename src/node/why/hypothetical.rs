@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use culvert_api::{Answer, Culprit, Question, Step, Verdict, Why};
-use culvert_core::policy::{self, DryRun, Peer};
+use culvert_core::policy::{self, Peer};
 use culvert_core::refusal::Refusal;
 use culvert_core::route::{self, Known, Reputation, Route};
 use culvert_core::snapshot::Snapshot;
 use culvert_core::workload::{GatewayAddress, Workload};
 
 use super::blame::{self, Seen};
+use super::evidence::would_have;
 use super::resolve::{self, Unresolved};
 use super::steps::step;
 use crate::admin::Sources;
@@ -269,13 +270,5 @@ impl Asking<'_> {
             let ago = ended.at.elapsed().as_secs();
             Some(format!("{ago} s ago connection {} to it failed: {error}", record.id))
         })
-    }
-}
-
-fn would_have(finding: DryRun<'_>) -> String {
-    match finding {
-        DryRun::Deny(policy) => format!("{} would deny it, and is not enforced", policy.key),
-        DryRun::Allow(policy) => format!("{} would allow it, and is not enforced", policy.key),
-        DryRun::NoneAllowed => "with those that are not enforced, none would allow it".into(),
     }
 }

@@ -15,6 +15,7 @@ pub(super) fn of(evidence: &Evidence) -> Vec<Step> {
         Direction::Outbound => outbound(evidence),
         Direction::Inbound => inbound(evidence),
     };
+    steps.extend(evidence.tried_out.iter().map(|it| step("dry run", Answer::Note, it.as_str())));
     steps.extend(opened(evidence));
     steps.extend(ended(evidence));
     steps

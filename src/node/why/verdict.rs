@@ -24,7 +24,7 @@ fn of_failure(evidence: &Evidence, failure: &Failure) -> Verdict {
     let through = facts.waypoint || facts.nested;
     let seen = Seen { direction: evidence.record.direction, through };
     let first = blame::of(failure, seen);
-    let weighed = weigh(evidence, failure, first);
+    let weighed = weigh(evidence, failure, seen, first);
     let mut all = vec![failure.in_words()];
     all.extend(facts.tried.iter().map(|tried| format!("tried before: {}: {}", tried.address, tried.error)));
     all.extend(evidence.knocked.as_ref().map(said_when_knocked));
@@ -42,7 +42,7 @@ fn of_failure(evidence: &Evidence, failure: &Failure) -> Verdict {
 }
 
 /// Weighs what a failure says against what else is known.
-fn weigh(evidence: &Evidence, failure: &Failure, blame: Blame) -> Blame {
+fn weigh(evidence: &Evidence, failure: &Failure, seen: Seen, blame: Blame) -> Blame {
     let gone = || Blame {
         culprit: Culprit::StaleConfig,
         remedy: "the mesh state is old and may name an address that is given to others by now: bring the control plane back (/v1/node says what it answers)",
@@ -58,17 +58,30 @@ fn weigh(evidence: &Evidence, failure: &Failure, blame: Blame) -> Blame {
             "ask the node of the destination for its refusals: it names the policy (culvert get refusals)";
         return Blame { culprit: Culprit::Policy, remedy };
     }
+    if let Some(denial) =
+        evidence.denied_now.as_ref().filter(|_| failure.is_denied_by_peer() && !seen.through)
+    {
+        return blame::of_denial(denial);
+    }
+    if failure.is_silent_tunnel() && has_arrived(evidence) {
+        return blame::stopped(seen);
+    }
     let about_address = if let Failure::Tunnel(tunnel::Error::Peer { source, .. }) = failure {
         matches!(source, Refused::Identity { .. })
     } else {
-        use Culprit::{Config, Network, NodeMissing, Server};
-        matches!(blame.culprit, NodeMissing | Network | Config | Server)
+        use Culprit::{Config, Network, NodeMissing, Server, Unknown};
+        matches!(blame.culprit, NodeMissing | Network | Config | Server | Unknown)
     };
     let of_the_way = matches!(failure, Failure::Tunnel(_) | Failure::Refused(_) | Failure::Dial(_));
     if evidence.stale.is_some() && about_address && of_the_way && !failure.is_said_by_peer() {
         return gone();
     }
     blame
+}
+
+/// Whether the other end's kernel has taken all that was sent.
+fn has_arrived(evidence: &Evidence) -> bool {
+    evidence.far.is_some_and(|far| far.info.bytes_unacknowledged == 0 && far.info.bytes_unsent == 0)
 }
 
 /// What is silent at one port and answers at another is behind a filter; what is silent everywhere is gone, or cut off.
