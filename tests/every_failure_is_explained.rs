@@ -7,6 +7,7 @@ use std::thread;
 use score::Score;
 
 mod applications;
+mod asked;
 mod authority;
 mod capacity;
 mod decided;

@@ -39,6 +39,12 @@ pub(super) fn judge(score: &Score) {
         }),
     )];
     score.run(&cases);
+    let asked: Vec<Case<'_>> = vec![(
+        "would a pod without a certificate be served",
+        "certificate",
+        Box::new(move |fault| drop(fault.would(node, "default/late", "default/server:7007"))),
+    )];
+    score.run(&asked);
     let broken = stream.push(AUTHORIZATION, vec![corrupt(AUTHORIZATION, "default/broken")], &[]);
     assert!(broken.error_detail.is_some());
     let cases: Vec<Case<'_>> = vec![(

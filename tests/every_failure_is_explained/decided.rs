@@ -26,15 +26,17 @@ const CLOSED: &str = "
     - {name: closed, namespace: changing, scope: Namespace, action: Deny, rules: [[]]}
     ";
 
-/// A service whose only endpoint has a name that nobody knows.
+/// A service whose only endpoint has a name that nobody knows, and one without an address of its own.
 const NAMED: &str = "
     - {name: named, namespace: default, hostname: named.test, vips: [/240.240.1.1], ports: {80: 7007}, endpoints: {named: {}}}
+    - {name: headless, namespace: default, hostname: headless.test, vips: [], ports: {7007: 7007},
+       endpoints: {Kubernetes//Pod/default/server: {}}}
     ";
 const NOBODY: &str =
     "- {uid: named, name: named, namespace: default, workloadIps: [], hostname: nobody.example}";
 
-struct Stage {
-    cluster: Cluster,
+pub(super) struct Stage {
+    pub(super) cluster: Cluster,
     denied: Pod,
     strict: Pod,
     dry: Pod,
@@ -44,12 +46,13 @@ struct Stage {
     unready: Service,
     unknown: Service,
     undone: Service,
-    deaf: Service,
+    /// Behind a waypoint that does not listen.
+    pub(super) deaf: Service,
 }
 
 impl Stage {
-    fn start() -> Self {
-        let cluster = Cluster::without_mesh("faults-decided").unwrap();
+    pub(super) fn start(name: &str) -> Self {
+        let cluster = Cluster::without_mesh(name).unwrap();
         let lab = &cluster.lab;
         let pod = |spec: PodSpec| {
             let pod = lab.pod(&cluster.two, spec).unwrap();
@@ -117,7 +120,7 @@ impl Stage {
 }
 
 pub(super) fn judge(score: &Score) {
-    let stage = &starting(Stage::start);
+    let stage = &starting(|| Stage::start("faults-decided"));
     let Cluster { one, two, client, server, .. } = &stage.cluster;
     let at = |service: &Service, port: u16| SocketAddr::from((service.ip4(), port));
     let mut cases: Vec<Case<'_>> = Vec::new();

@@ -154,6 +154,14 @@ impl Fault<'_> {
         self.live(other.0, other.1, &trace);
     }
 
+    /// Asks a node what would become of a connection, and gives what it says.
+    #[track_caller]
+    pub(super) fn would(&self, node: &Node, source: &str, destination: &str) -> Value {
+        let why = read(node, &format!("why?source={source}&destination={destination}"));
+        self.note_verdict(node, &why, Vec::new());
+        why
+    }
+
     fn note_verdict(&self, node: &Node, why: &Value, meanwhile: Vec<String>) {
         let verdict = &why["verdict"];
         let text = |key: &str| verdict[key].as_str().unwrap_or_default().to_owned();

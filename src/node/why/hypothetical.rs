@@ -92,6 +92,7 @@ impl Asking<'_> {
         let learned = Learned(self.learned());
         let found = route::outbound(self.snapshot, self.caller, dialled, rand::random(), &learned);
         match found {
+            Err(Refusal::HostnameNotResolved { hostname, .. }) => self.not_looked_up(&hostname),
             Err(refusal) => self.refused(refusal),
             Ok(route) => {
                 self.steps.push(step("way", Answer::Pass, self.told(&route)));
@@ -147,6 +148,19 @@ impl Asking<'_> {
             self.steps.push(step("reputation", Answer::Note, what));
         }
         listed
+    }
+
+    /// Nobody's nameserver is asked for a connection that is not made.
+    fn not_looked_up(&mut self, hostname: &str) -> Verdict {
+        let what =
+            format!("`{hostname}` is looked up when it is called, by the nameservers the calling pod asks");
+        self.steps.push(step("way", Answer::Unknown, what.clone()));
+        Verdict {
+            culprit: Culprit::Unknown,
+            sentence: "the endpoint has only a name, and whether that has an address is not known".into(),
+            evidence: vec![what],
+            remedy: Some("ask the pod's nameservers for the name from within the pod, or make the connection and ask again".into()),
+        }
     }
 
     fn refused(&mut self, refusal: Refusal) -> Verdict {

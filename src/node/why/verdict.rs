@@ -142,7 +142,7 @@ fn of_none(evidence: &Evidence) -> Verdict {
             Verdict {
                 culprit: Culprit::Nobody,
                 sentence: sentence.into(),
-                evidence: Vec::new(),
+                evidence: network(evidence).into_iter().collect(),
                 remedy: None,
             }
         }
