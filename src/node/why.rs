@@ -9,6 +9,8 @@
 //! would tell them apart.
 
 mod blame;
+#[cfg(test)]
+mod constructed;
 mod evidence;
 mod hypothetical;
 mod knock;

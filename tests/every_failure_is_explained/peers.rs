@@ -1,16 +1,17 @@
 //! Peers that are not who they should be: with certificates that are too old, of somebody else, of another root, or revoked.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use culvert_lab::{Pod, PodSpec};
 use serde_json::json;
 
-use super::score::{Case, Score, Which, fail, open};
+use super::score::{Case, PATIENCE, Score, Which, fail, open};
 use super::starting;
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{Cluster, ECHO};
-use crate::harness::node_http2;
+use crate::harness::node_http2::{self, Client};
 use crate::harness::talk::{Ending, assert_alive, read_to_end};
 use crate::revoked_peers_are_cut_off::{revocation_list, serial};
 
@@ -44,6 +45,17 @@ impl Stage {
         node_http2::serve_tunnels(&self.cluster.lab, pod, certificate, json!({}));
     }
 
+    /// Has somebody ask the server's tunnel for an address that it does not have.
+    fn ask_server_for(&self, authority: SocketAddr) {
+        let Cluster { lab, outsider, server, .. } = &self.cluster;
+        let identity = "spiffe://cluster.local/ns/default/sa/asking";
+        let certificate = Authority::of_control(lab).issue(lab.directory(), identity);
+        let server = (server.ip4(), 15008).into();
+        let client = Client { lab, from: outsider, server, certificate: &certificate };
+        let wish = json!({ "does": "echo", "authority": authority, "streams": 1, "bytes": 1 });
+        client.start(wish).wait_for_exit(PATIENCE).unwrap();
+    }
+
     /// Has the nodes know that the server's certificate does not count.
     fn revoke(&self) {
         let Cluster { lab, server, .. } = &self.cluster;
@@ -54,7 +66,7 @@ impl Stage {
 
 pub(super) fn judge(score: &Score) {
     let stage = &starting(Stage::start);
-    let Cluster { one, client, server, .. } = &stage.cluster;
+    let Cluster { one, two, client, server, .. } = &stage.cluster;
     let mut cases: Vec<Case<'_>> = Vec::new();
     for (name, expected, pod) in [
         ("the peer's certificate has expired", "certificate", &stage.old),
@@ -69,6 +81,15 @@ pub(super) fn judge(score: &Score) {
             }),
         ));
     }
+    cases.push((
+        "a peer takes the pod for another one",
+        "staleConfig",
+        Box::new(move |fault| {
+            let asked = (stage.other.ip4(), ECHO).into();
+            stage.ask_server_for(asked);
+            fault.ended(two, server, &Which::Asking(asked));
+        }),
+    ));
     score.run(&cases);
     let (own, mut stream) = open(client, (server.ip4(), ECHO));
     assert_alive(&mut stream, b"so far so good");

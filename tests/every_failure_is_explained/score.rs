@@ -44,6 +44,8 @@ pub(super) struct Fault<'s> {
 pub(super) enum Which {
     From(SocketAddr),
     Trace(String),
+    /// By what it asks a tunnel's end for.
+    Asking(SocketAddr),
 }
 
 /// A thing to break, and how to ask about it.
@@ -187,6 +189,7 @@ fn trace(record: &Value) -> Which {
 fn find(node: &Node, pod: &Pod, path: &str, which: &Which) -> Value {
     let is_it = |record: &Value| match which {
         Which::From(from) => record["source"]["address"] == from.to_string(),
+        Which::Asking(authority) => record["authority"] == authority.to_string(),
         Which::Trace(trace) => record["trace"] == trace.as_str(),
     };
     let what = format!("{which:?} of {} is in {path} of {}", pod.name(), node.name());

@@ -441,3 +441,6 @@ fn out_of_descriptors() -> Blame {
         "raise the limit on open files of the node program (LimitNOFILE, or the container's), or find who opens so many connections",
     )
 }
+
+#[cfg(test)]
+mod tests;

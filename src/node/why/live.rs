@@ -155,3 +155,6 @@ fn unanswered(evidence: &Evidence) -> Option<Finding> {
     let remedy = "look at the called application: it has taken the connection and says nothing";
     Some(Finding { culprit: Culprit::Server, sentence, remedy })
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ pub(super) fn workload(snapshot: &Snapshot, text: &str) -> Result<Arc<Workload>,
     let (namespace, name) =
         text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name));
     let called = |it: &&Arc<Workload>| {
-        it.name() == name && namespace.is_none_or(|namespace| &*it.namespace == namespace)
+        !name.is_empty() && it.name() == name && namespace.is_none_or(|namespace| &*it.namespace == namespace)
     };
     let mut found: Vec<_> = snapshot.workloads().filter(called).take(4).cloned().collect();
     match found.len() {

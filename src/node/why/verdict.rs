@@ -186,3 +186,6 @@ fn sentence(culprit: Culprit, evidence: &Evidence) -> String {
         Culprit::Unknown => "what is known does not say".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
