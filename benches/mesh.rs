@@ -1,6 +1,6 @@
 //! The mesh state of a node: what a large mesh costs in memory and time, and what a change, a lookup and a choice cost in it.
 
-mod made;
+pub(crate) mod made;
 mod node;
 mod route;
 mod store;
@@ -16,10 +16,10 @@ use crate::figures::Figures;
 pub(crate) struct Size {
     /// Workloads.
     #[arg(long, default_value_t = Self::default().workloads)]
-    workloads: usize,
+    pub(crate) workloads: usize,
     /// Services.
     #[arg(long, default_value_t = Self::default().services)]
-    services: usize,
+    pub(crate) services: usize,
 }
 
 impl Default for Size {

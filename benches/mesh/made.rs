@@ -4,8 +4,11 @@ use bytes::Bytes;
 use culvert_core::address::NetworkAddress;
 use culvert_core::service::Service;
 use culvert_core::workload::{Health, Incarnation, Locality, Name, Place, Protocol, Template, Workload};
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+
+use super::Size;
 
 /// One resource as it comes over the wire.
 #[derive(Debug)]
@@ -68,8 +71,26 @@ pub(crate) fn workload(number: usize, services: usize, version: usize) -> Made {
     Made { name: workload.uid.to_string(), payload: culvert_wire::encode_workload(&workload) }
 }
 
+/// The mesh as a file for the control plane. The first of its workloads, so many as are plain, take no tunnels.
+pub(crate) fn file(size: &Size, plain: usize) -> String {
+    let mut text = "{\"workloads\":[".to_owned();
+    for number in 0..size.workloads {
+        let comma = if number == 0 { "" } else { ",\n" };
+        let protocol = if number < plain { "TCP" } else { "HBONE" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}{}", workload_json(number, size.services, protocol));
+    }
+    text.push_str("],\n\"services\":[");
+    for number in 0..size.services {
+        let comma = if number == 0 { "" } else { ",\n" };
+        let _ = write!(text, "{comma}{}", service_json(number));
+    }
+    text.push_str("]}\n");
+    text
+}
+
 /// The same service, as it is written in a mesh file.
-pub(crate) fn service_json(number: usize) -> String {
+fn service_json(number: usize) -> String {
     let (namespace, hostname, vip) = (namespace(number), hostname(number), vip(number));
     format!(
         "{{\"name\":\"app-{number}\",\"namespace\":\"{namespace}\",\"hostname\":\"{hostname}\",\
@@ -78,7 +99,7 @@ pub(crate) fn service_json(number: usize) -> String {
 }
 
 /// The same pod, as it is written in a mesh file.
-pub(crate) fn workload_json(number: usize, services: usize) -> String {
+fn workload_json(number: usize, services: usize, protocol: &str) -> String {
     let owner = number % services;
     let (node, zone) = (number / PODS_PER_NODE, (number / PODS_PER_NODE) % 3);
     let (namespace, hostname, ip) = (namespace(owner), hostname(owner), pod_address(number));
@@ -86,7 +107,7 @@ pub(crate) fn workload_json(number: usize, services: usize) -> String {
     format!(
         "{{\"name\":\"{app}-7d9f8b6c5d-{number:05x}\",\"namespace\":\"{namespace}\",\
          \"serviceAccount\":\"{app}\",\"workloadName\":\"{app}\",\"canonicalName\":\"{app}\",\
-         \"canonicalRevision\":\"v1\",\"protocol\":\"HBONE\",\"node\":\"node-{node}\",\
+         \"canonicalRevision\":\"v1\",\"protocol\":\"{protocol}\",\"node\":\"node-{node}\",\
          \"locality\":{{\"region\":\"region-1\",\"zone\":\"zone-{zone}\"}},\"workloadIps\":[\"{ip}\"],\
          \"services\":{{\"{namespace}/{hostname}\":{{\"80\":8080,\"443\":8443}}}}}}"
     )

@@ -1,6 +1,5 @@
 //! A whole node under a large mesh: `culvert-control` serves it, `culvert-node` takes it.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -33,7 +32,8 @@ fn start(programs: &Programs, size: Option<&Size>) -> Result<(f64, f64), Error> 
     lab.enrol(&pod)?;
     if let Some(size) = size {
         let directory = lab.mesh_file().parent().map(Path::to_owned).unwrap_or_default();
-        fs::write(directory.join("large.json"), text(size)).expect("the lab's directory can be written");
+        fs::write(directory.join("large.json"), made::file(size, 0))
+            .expect("the lab's directory can be written");
     }
     lab.start_control()?;
     lab.start_agent(&node)?;
@@ -42,21 +42,4 @@ fn start(programs: &Programs, size: Option<&Size>) -> Result<(f64, f64), Error> 
     let ready = started.elapsed().as_secs_f64();
     let [resident] = memory::settled([program.pid()], SETTLE);
     Ok((resident, ready))
-}
-
-/// The mesh as a file for the control plane.
-fn text(size: &Size) -> String {
-    let mut text = "{\"workloads\":[".to_owned();
-    for number in 0..size.workloads {
-        let comma = if number == 0 { "" } else { ",\n" };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{comma}{}", made::workload_json(number, size.services));
-    }
-    text.push_str("],\n\"services\":[");
-    for number in 0..size.services {
-        let comma = if number == 0 { "" } else { ",\n" };
-        let _ = write!(text, "{comma}{}", made::service_json(number));
-    }
-    text.push_str("]}\n");
-    text
 }
