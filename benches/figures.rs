@@ -1,14 +1,15 @@
 //! What was measured: names, values, units; as a table or as JSON.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// One measured value.
+/// One measured value. What has no unit is a number of things.
 #[derive(Debug, Serialize)]
 struct Figure {
-    name: &'static str,
+    name: Cow<'static, str>,
     value: f64,
     unit: &'static str,
 }
@@ -18,8 +19,8 @@ struct Figure {
 pub(crate) struct Figures(Vec<Figure>);
 
 impl Figures {
-    pub(crate) fn add(&mut self, name: &'static str, value: f64, unit: &'static str) {
-        self.0.push(Figure { name, value, unit });
+    pub(crate) fn add(&mut self, name: impl Into<Cow<'static, str>>, value: f64, unit: &'static str) {
+        self.0.push(Figure { name: name.into(), value, unit });
     }
 
     pub(crate) fn add_time(&mut self, name: &'static str, time: Duration) {
@@ -40,7 +41,11 @@ impl Figures {
         let mut table = String::new();
         for Figure { name, value, unit } in &self.0 {
             // Writing to a String cannot fail.
-            let _ = writeln!(table, "{name:width$}  {value:>10.2} {unit}");
+            let _ = if unit.is_empty() {
+                writeln!(table, "{name:width$}  {value:>10.0}")
+            } else {
+                writeln!(table, "{name:width$}  {value:>10.2} {unit}")
+            };
         }
         table
     }

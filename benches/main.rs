@@ -24,6 +24,8 @@ struct Arguments {
 enum What {
     /// The data path: rates, latencies, CPU time and memory of the proxies between two pods.
     Path(path::Options),
+    /// What the data path notices of somebody who looks at a node: latencies with and without.
+    Watched(path::watched::Options),
     /// The mesh state: memory and time of a large mesh, updates, lookups.
     Mesh(Mesh),
     /// A plain TCP relay, started by `path`.
@@ -52,6 +54,7 @@ struct Mesh {
 fn main() -> ExitCode {
     let result = match Arguments::parse().what {
         What::Path(options) => path::measure(&options).map_err(Failure::runtime),
+        What::Watched(options) => path::watched::run(&options).map_err(Failure::runtime),
         What::Mesh(mesh) => measure_mesh(&mesh).map_err(Failure::runtime),
         What::Relay(options) => path::relay::run(options).map_err(Failure::runtime),
         What::Serve => path::load::server::run().map_err(Failure::runtime),

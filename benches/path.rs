@@ -15,7 +15,7 @@ use self::handshake::Handshake;
 use self::interrupt::Interrupt;
 use self::machine::Machine;
 use self::plan::{LOADS, Load, Pace, What};
-use self::report::Report;
+use self::report::{More, Report};
 use self::results::Results;
 use self::run::Run;
 use self::subject::{Kind, Places, Subject};
@@ -41,6 +41,7 @@ mod subject;
 mod time_wait;
 mod tool;
 mod topology;
+pub(crate) mod watched;
 mod wire;
 
 /// What to measure, and where the figures go.
@@ -67,6 +68,9 @@ pub(crate) struct Options {
     /// Measure the mesh state as well
     #[arg(long)]
     mesh: bool,
+    /// Measure what the data path notices of somebody who looks at a node as well
+    #[arg(long)]
+    watched: bool,
     /// Write all values there
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -88,13 +92,13 @@ pub(crate) fn measure(options: &Options) -> Result<(), Error> {
     let subjects: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
     let loads = if options.only.is_empty() { LOADS.to_vec() } else { options.only.clone() };
     let rounds = rounds(options, &kinds, &loads, &interrupt).and_then(|run| run.measure(&mut results));
-    let mesh = rounds.and_then(|()| options.mesh.then(|| mesh_state(&places)).transpose());
-    let (mesh, measured) = mesh.map_or_else(|error| (None, Err(error)), |mesh| (mesh, Ok(())));
+    let more = rounds.and_then(|()| more(options, &places, &interrupt));
+    let (more, measured) = more.map_or_else(|error| (More::default(), Err(error)), |more| (more, Ok(())));
     let report = Report {
         results: &results,
         loads: &loads,
         subjects: &subjects,
-        mesh: mesh.as_ref(),
+        more: &more,
         machine: &machine,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     };
@@ -139,6 +143,13 @@ fn publish(report: &Report<'_>, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// Measures what is no load of the subjects, as far as it is wanted.
+fn more(options: &Options, places: &Places, interrupt: &Interrupt) -> Result<More, Error> {
+    let watch = || watched::beside_others(options.quick, &places.programs, interrupt);
+    let watched = options.watched.then(watch).transpose()?;
+    Ok(More { watched, mesh: options.mesh.then(|| mesh_state(places)).transpose()? })
+}
+
 fn mesh_state(places: &Places) -> Result<Figures, Error> {
     eprintln!("measuring the mesh state");
     Ok(mesh::measure(&mesh::Size::default(), &places.programs)?)
@@ -147,16 +158,17 @@ fn mesh_state(places: &Places) -> Result<Figures, Error> {
 fn places(options: &Options) -> Result<Places, Error> {
     let own = topology::own_program()?;
     let beside = own.parent().map(PathBuf::from).unwrap_or_default();
-    // Programs run in a directory of their own, where a relative path means something else.
-    let absolute = |path: PathBuf| {
-        let named = path.display().to_string();
-        std::path::absolute(path).map_err(|source| Error::Io { doing: format!("find {named}"), source })
-    };
     Ok(Places {
         envoy: absolute(options.envoy.clone().unwrap_or(beside.join("../peers/bin/envoy")))?,
         programs: absolute(options.programs.clone().unwrap_or(beside))?,
         subject: std::env::var_os("SUBJECT").map(|path| absolute(path.into())).transpose()?,
     })
+}
+
+/// Programs run in a directory of their own, where a relative path means something else.
+fn absolute(path: PathBuf) -> Result<PathBuf, Error> {
+    let named = path.display().to_string();
+    std::path::absolute(path).map_err(|source| Error::Io { doing: format!("find {named}"), source })
 }
 
 /// The subjects asked for, or else all there are.

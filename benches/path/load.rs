@@ -6,7 +6,7 @@
 //!
 //! Every answer is compared with what was sent. What fails is counted, and the first failure is told.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -186,6 +186,21 @@ fn beside(server: IpAddr, speed: Speed, window: &Window) -> std::io::Result<Vec<
             moved.part(PartName::Bulk, window),
         ])
     })
+}
+
+/// Opens a connection that stays, for [`ask`].
+pub(super) fn open(server: IpAddr) -> std::io::Result<TcpStream> {
+    socket::connect(SocketAddr::new(server, ECHO))
+}
+
+/// Sends a request of one byte on a connection that stays, and waits for its answer.
+pub(super) fn ask(stream: &mut TcpStream) -> std::io::Result<()> {
+    echo::exchange(stream, b"?", &mut [0])
+}
+
+/// Connects to a port like [`SHORT`], sends a request of one byte, waits for its answer, and closes.
+pub(super) fn ask_anew(to: SocketAddr) -> std::io::Result<()> {
+    connect::once(to, None, Side::Client)
 }
 
 fn joined(worker: std::thread::Result<std::io::Result<Tally>>) -> std::io::Result<Tally> {

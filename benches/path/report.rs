@@ -31,13 +31,42 @@ the one at the client and the one at the server. Ratios are to the relays, to no
 streams, to the same subject without the streams. All share the cores of the machine with the load generator, which takes \
 a large part of them: compare within a table, not with other machines.";
 
+const WATCHED: &str = "\
+Two pods on two nodes whose mesh is large; 2,000 requests a second of 1 byte on 8 connections that stay and 50 a second on new \
+ones, well below what the path carries. Windows in which nobody looks take turns with windows in which two readers ask the node \
+at the client again and again, as fast as it answers and throwing away what they get: one for `/config_dump`, one for `/metrics` \
+and `/v1/connections`. They are on the same machine and give way to others, as the part of the node does that answers. A \
+percentile is of all requests that began in the windows of a kind; the ratio has a goal, and beside it is the median of \
+the ratios of single pairs of windows, which a disturbance from elsewhere does not move.\n\n";
+
+/// What was measured of Culvert alone.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    /// Of the mesh state, if it was measured.
+    pub(super) mesh: Option<Figures>,
+    /// With and without somebody who looks, if that was measured.
+    pub(super) watched: Option<Figures>,
+}
+
+impl More {
+    /// What was measured, each with its title and, where that says too little, an explanation.
+    fn sections(&self) -> impl Iterator<Item = (&'static str, &'static str, &Figures)> {
+        let all = [("While somebody looks", WATCHED, &self.watched), ("Mesh state", "", &self.mesh)];
+        all.into_iter().filter_map(|(title, about, figures)| Some((title, about, figures.as_ref()?)))
+    }
+
+    /// A figure, wherever it is.
+    fn value(&self, name: &str) -> Option<f64> {
+        self.sections().find_map(|(.., figures)| figures.value(name))
+    }
+}
+
 /// What a run has to tell.
 pub(super) struct Report<'r> {
     pub(super) results: &'r Results,
     pub(super) loads: &'r [Load],
     pub(super) subjects: &'r [&'static str],
-    /// Of the mesh state, if it was measured.
-    pub(super) mesh: Option<&'r Figures>,
+    pub(super) more: &'r More,
     pub(super) machine: &'r Machine,
     pub(super) command: String,
 }
@@ -50,8 +79,8 @@ impl Report<'_> {
         for table in self.tables() {
             let _ = write!(text, "\n{table}");
         }
-        if let Some(mesh) = self.mesh {
-            let _ = write!(text, "\nMesh state\n{}", mesh.table());
+        for (title, _, figures) in self.more.sections() {
+            let _ = write!(text, "\n{title}\n{}", figures.table());
         }
         let _ = write!(text, "\n{}", self.summary());
         for note in self.results.notes() {
@@ -68,8 +97,8 @@ impl Report<'_> {
         for table in self.tables() {
             let _ = write!(text, "\n{}", table.markdown());
         }
-        if let Some(mesh) = self.mesh {
-            let _ = write!(text, "\n## Mesh state\n\n```text\n{}```\n", mesh.table());
+        for (title, about, figures) in self.more.sections() {
+            let _ = write!(text, "\n## {title}\n\n{about}```text\n{}```\n", figures.table());
         }
         let notes: Vec<_> = self.results.notes().map(|note| format!("- {note}\n")).collect();
         if !notes.is_empty() {
@@ -84,14 +113,15 @@ impl Report<'_> {
             "command": self.command,
             "machine": self.machine,
             "path": self.results,
-            "mesh": self.mesh,
+            "mesh": self.more.mesh,
+            "watched": self.more.watched,
             "notes": self.results.notes().collect::<Vec<_>>(),
         });
         format!("{all:#}\n")
     }
 
     fn summary(&self) -> Table {
-        goals::table(self.results, self.mesh, self.subjects)
+        goals::table(self.results, self.more, self.subjects)
     }
 
     fn tables(&self) -> Vec<Table> {

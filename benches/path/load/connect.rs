@@ -114,7 +114,7 @@ fn side_by_side(workers: usize, work: impl Fn() -> Tally + Sync) -> Tally {
     sum
 }
 
-fn once(to: SocketAddr, from: Option<u16>, closes: Side) -> io::Result<()> {
+pub(super) fn once(to: SocketAddr, from: Option<u16>, closes: Side) -> io::Result<()> {
     let mut stream = socket::connect_from(from, to)?;
     let request = if closes == Side::Client { [CLIENT_CLOSES] } else { [SERVER_CLOSES] };
     exchange(&mut stream, &request, &mut [0])?;

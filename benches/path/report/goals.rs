@@ -2,13 +2,13 @@
 
 use super::column::Value;
 use super::table::Table;
-use super::{DIRECT, HANDSHAKE, RELAY};
-use crate::figures::Figures;
+use super::{DIRECT, HANDSHAKE, More, RELAY};
 use crate::path::load::PartName::{self, Bulk, Connect, Echo, Idle};
 use crate::path::results::Measure::{
     CpuClient, CpuServer, FirstByte, IdleClient, IdleServer, NewClient, NewServer, P50, P99, Rate,
 };
 use crate::path::results::{Results, Series};
+use crate::path::watched::{RATIO, RATIO_NEW};
 
 /// Those who shall reach the goals; the others are shown for comparison.
 const JUDGED: [&str; 2] = ["culvert", "subject"];
@@ -31,8 +31,8 @@ type On = (&'static str, PartName);
 
 enum Source {
     Path(&'static str, PartName, Value),
-    /// A figure of the mesh state, which only Culvert has.
-    Mesh(&'static str),
+    /// A figure that only Culvert has.
+    Alone(&'static str),
 }
 
 impl Bound {
@@ -64,14 +64,14 @@ impl Goal {
         Self::path(title, Bound::AtMost(bound), on, value)
     }
 
-    const fn mesh(title: &'static str, bound: f64, figure: &'static str) -> Self {
-        Self { title, bound: Bound::AtMost(bound), source: Source::Mesh(figure) }
+    const fn alone(title: &'static str, bound: f64, figure: &'static str) -> Self {
+        Self { title, bound: Bound::AtMost(bound), source: Source::Alone(figure) }
     }
 
-    fn value(&self, results: &Results, mesh: Option<&Figures>, subject: &'static str) -> Option<f64> {
+    fn value(&self, results: &Results, more: &More, subject: &'static str) -> Option<f64> {
         match self.source {
             Source::Path(load, part, value) => value.of(results, Series { load, part, subject }),
-            Source::Mesh(figure) => mesh.filter(|_| subject == "culvert")?.value(figure),
+            Source::Alone(figure) => (subject == "culvert").then(|| more.value(figure))?,
         }
     }
 }
@@ -86,7 +86,7 @@ const NEW: Value = Value::Most(NewClient, NewServer);
 const COLD: Value = Value::Ratio(FirstByte, HANDSHAKE);
 
 /// The goals, in the order of the table.
-const GOALS: [Goal; 28] = [
+const GOALS: [Goal; 30] = [
     Goal::at_least("1 stream up, rate / relay", 0.70, ("up-1", Bulk), OF_RELAY),
     Goal::at_least("1 stream down, rate / relay", 0.70, ("down-1", Bulk), OF_RELAY),
     Goal::at_least("8 streams up, rate / relay", 0.75, ("up-8", Bulk), OF_RELAY),
@@ -143,19 +143,25 @@ const GOALS: [Goal; 28] = [
         Value::Of(IdleServer),
     ),
     Goal::at_most("first byte through a cold tunnel / bare handshake", 1.5, ("cold", Connect), COLD),
-    Goal::mesh("100,000 workloads, 10,000 services: memory, MB", 60.0, "node: resident memory, full mesh"),
-    Goal::mesh("100,000 workloads, 10,000 services: time to ready, s", 1.0, "node: time to ready, full mesh"),
+    Goal::alone("1-byte requests while a node is looked at, p99 / quiet", 1.10, RATIO),
+    Goal::alone("new connections while a node is looked at, p99 / quiet", 1.10, RATIO_NEW),
+    Goal::alone("100,000 workloads, 10,000 services: memory, MB", 60.0, "node: resident memory, full mesh"),
+    Goal::alone(
+        "100,000 workloads, 10,000 services: time to ready, s",
+        1.0,
+        "node: time to ready, full mesh",
+    ),
 ];
 
 /// The goals, what each of the judged has reached, and how the others do.
-pub(super) fn table(results: &Results, mesh: Option<&Figures>, subjects: &[&'static str]) -> Table {
+pub(super) fn table(results: &Results, more: &More, subjects: &[&'static str]) -> Table {
     let (judged, others): (Vec<&'static str>, Vec<&'static str>) =
         subjects.iter().partition(|subject| JUDGED.contains(subject));
     let titles = judged.iter().flat_map(|subject| [*subject, "met?"]);
     let titles = ["target"].into_iter().chain(titles).chain(others.iter().copied());
     let mut table = Table::new("Goals", titles);
     for goal in &GOALS {
-        let value = |subject: &&'static str| goal.value(results, mesh, subject);
+        let value = |subject: &&'static str| goal.value(results, more, subject);
         if subjects.iter().all(|subject| value(subject).is_none()) {
             continue;
         }
@@ -180,6 +186,7 @@ fn show(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::Figures;
     use crate::path::plan::load;
 
     #[test]
@@ -192,12 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn what_only_we_have_is_asked_of_nobody_else() {
+        let mut figures = Figures::default();
+        figures.add(RATIO, 1.2, "");
+        let more = More { watched: Some(figures), mesh: None };
+        let text = table(&Results::default(), &more, &["relay", "culvert"]).to_string();
+        let line = text.lines().find(|line| line.contains("looked at")).unwrap();
+        let cells: Vec<_> = line.split_whitespace().rev().take(5).collect();
+        assert_eq!(cells, ["-", "no", "1.20", "1.10", "<="]);
+    }
+
+    #[test]
     fn what_was_measured_is_judged() {
         let mut results = Results::default();
         for (subject, rate) in [("relay", 20.0), ("culvert", 15.0)] {
             results.add(Series { load: "up-1", part: Bulk, subject }, Rate, rate);
         }
-        let text = table(&results, None, &["relay", "culvert"]).to_string();
+        let text = table(&results, &More::default(), &["relay", "culvert"]).to_string();
         let line = text.lines().find(|line| line.contains("1 stream up, rate")).unwrap();
         let cells: Vec<_> = line.split_whitespace().rev().take(5).collect();
         assert_eq!(cells, ["1.00", "yes", "0.75", "0.70", ">="]);
