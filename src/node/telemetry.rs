@@ -17,6 +17,8 @@ mod sampler;
 mod signal;
 mod span;
 mod tap;
+#[cfg(test)]
+mod testing;
 mod tls;
 
 use std::collections::BTreeMap;

@@ -22,6 +22,9 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a collector is left alone when it asks for that.
+const LONGEST_WISH: Duration = Duration::from_secs(30);
+
 /// What carries one kind of telemetry.
 pub(super) struct Delivery<S: Signal> {
     pub(super) waiting: Receiver<S::Item>,
@@ -82,7 +85,8 @@ impl<S: Signal> Delivery<S> {
                 Err(error) => error,
             };
             self.health.fails::<S>(&error, &self.waiting);
-            let next = error.after().unwrap_or_else(|| pause.mul_f64(rand::random_range(0.5..=1.0)));
+            let asked_for = error.after().map(|after| after.min(LONGEST_WISH));
+            let next = asked_for.unwrap_or_else(|| pause.mul_f64(rand::random_range(0.5..=1.0)));
             let ending = *self.ending.borrow();
             if ending || !error.may_pass() || Instant::now() + next > give_up {
                 return 0;
@@ -124,3 +128,6 @@ impl Health {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

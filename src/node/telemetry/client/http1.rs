@@ -138,5 +138,5 @@ async fn drive(
 /// In how many seconds it wants to be asked again. A date is not understood, and not needed.
 fn after(response: &Response<Incoming>) -> Option<Duration> {
     let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    text.trim().parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()))
 }
