@@ -37,9 +37,13 @@ fn a_setting_that_makes_no_sense_is_named() {
         ("HTTP2_STREAM_WINDOW_SIZE", "7"),
         ("IPV6_ENABLED", "perhaps"),
         ("LOG_FORMAT", "morse"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
     ] {
         assert_fails(&lab, good(&lab, &node).env(name, value), 2, &[name, value]);
     }
+    let told = good(&lab, &node).env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317");
+    let roots = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere.pem");
+    assert_fails(&lab, told.env(roots.0, roots.1), 1, &[roots.0, roots.1]);
     let dedicated = good(&lab, &node).env("PROXY_MODE", "dedicated");
     assert_fails(&lab, dedicated, 2, &["PROXY_WORKLOAD_INFO"]);
     assert_fails(&lab, good(&lab, &node).env("XDS_ADDRESS", ""), 2, &["XDS_ADDRESS", "LOCAL_XDS_PATH"]);
