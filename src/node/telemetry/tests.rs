@@ -310,13 +310,13 @@ fn trouble_is_told_with_its_fields_but_not_by_the_thread_that_sends() {
         tracing::warn!(pod = "web", count = 3, ok = false, "rules are gone");
         tracing::info!("all is well");
         tracing::error!(target: "access", "connection complete");
-        std::thread::scope(|scope| {
-            let quiet = || {
-                tap::do_not_listen_here();
-                tracing::error!("cannot be sent");
-            };
-            scope.spawn(quiet).join().unwrap();
-        });
+        // A thread hears of subscribers of its own alone.
+        let same = tracing::dispatcher::get_default(Clone::clone);
+        let sends = move || {
+            tap::do_not_listen_here();
+            tracing::dispatcher::with_default(&same, || tracing::error!("cannot be sent"));
+        };
+        std::thread::spawn(sends).join().unwrap();
     });
     let [record] = &bench.logs()[..] else { panic!() };
     assert_eq!((record.severity_number, &*record.severity_text), (13, "WARN"));
