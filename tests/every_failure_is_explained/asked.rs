@@ -98,7 +98,7 @@ fn the_command_line_says_what_the_node_says_and_fails_where_somebody_is_to_blame
         let said = String::from_utf8(output.stdout).unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}{error}");
-        let verdict = &read(one, &format!("why?connection={id}"))["verdict"];
+        let verdict = &read(one, &format!("connections/{id}/why"))["verdict"];
         for key in ["culprit", "sentence", "remedy"] {
             let whole = said.split_whitespace().collect::<Vec<_>>().join(" ");
             let part = verdict[key].as_str().unwrap_or_default();

@@ -205,7 +205,7 @@ fn find(node: &Node, pod: &Pod, path: &str, which: &Which) -> Value {
 
 #[track_caller]
 fn why(node: &Node, record: &Value) -> Value {
-    read(node, &format!("why?connection={}", record["id"].as_str().unwrap()))
+    read(node, &format!("connections/{}/why", record["id"].as_str().unwrap()))
 }
 
 /// A port of the caller's that nobody has used: below those the kernel chooses.
