@@ -16,11 +16,12 @@ use crate::outcome::Failure;
 use crate::proxy::PodInfo;
 use crate::telemetry::Telemetry;
 
-/// Records of those that did not end well, kept for each pod. Whoever retries all the time pushes out its own alone.
-const FAILED: usize = 64;
+/// Records of those that did not end well, kept for each pod and direction. Whoever retries all the time pushes out its own alone, and who
+/// calls a pod in vain nothing of what the pod itself has called.
+const FAILED: usize = 32;
 
-/// Records of those that ended well, kept for each pod.
-const COMPLETE: usize = 32;
+/// Records of those that ended well, kept for each pod and direction.
+const COMPLETE: usize = 16;
 
 /// Locks the live records are spread over: whoever lists thousands holds up nobody for long.
 const SHARDS: usize = 8;
@@ -35,7 +36,7 @@ pub(crate) struct Book {
     /// `None`: that of this process.
     netns: Option<Weak<Netns>>,
     live: [Mutex<HashMap<Id, Arc<Record>>>; SHARDS],
-    ended: Mutex<EndedOnes>,
+    ended: Mutex<[EndedOnes; 2]>,
     pairs: Mutex<Pairs>,
     pub(crate) totals: Totals,
     /// Those there are now.
@@ -45,7 +46,7 @@ pub(crate) struct Book {
     gone: OnceLock<Instant>,
 }
 
-/// The oldest first.
+/// Those of one direction, the oldest first.
 #[derive(Debug, Default)]
 struct EndedOnes {
     failed: VecDeque<Arc<Record>>,
@@ -89,7 +90,7 @@ impl Book {
             }
             ended
         };
-        lock(&self.ended).push(record, ended.result.is_ok());
+        lock(&self.ended)[nth(record.direction)].push(record, ended.result.is_ok());
         let mut live = self.shard(record.id);
         live.remove(&record.id);
         give_back(&mut live);
@@ -116,14 +117,14 @@ impl Book {
         self.live.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// The last of those that did not end well, the newest first.
+    /// The last of those that did not end well: outbound, then inbound, each the newest first.
     pub(crate) fn failed(&self) -> Vec<Arc<Record>> {
-        lock(&self.ended).failed.iter().rev().cloned().collect()
+        lock(&self.ended).iter().flat_map(|ended| ended.failed.iter().rev()).cloned().collect()
     }
 
-    /// The last of those that ended well, the newest first.
+    /// The last of those that ended well, in the same order.
     pub(crate) fn complete(&self) -> Vec<Arc<Record>> {
-        lock(&self.ended).complete.iter().rev().cloned().collect()
+        lock(&self.ended).iter().flat_map(|ended| ended.complete.iter().rev()).cloned().collect()
     }
 
     /// Who talks to whom: what is over, and what is open, added up.
@@ -140,7 +141,7 @@ impl Book {
 
     pub(super) fn find(&self, id: Id) -> Option<Arc<Record>> {
         let live = self.shard(id).get(&id).cloned();
-        live.or_else(|| lock(&self.ended).find(id))
+        live.or_else(|| lock(&self.ended).iter().find_map(|ended| ended.find(id)))
     }
 
     /// The namespace of the pod, while it is there and not that of this process.
@@ -187,6 +188,13 @@ impl EndedOnes {
 
     fn find(&self, id: Id) -> Option<Arc<Record>> {
         self.failed.iter().chain(&self.complete).find(|record| record.id == id).cloned()
+    }
+}
+
+fn nth(direction: Direction) -> usize {
+    match direction {
+        Direction::Outbound => 0,
+        Direction::Inbound => 1,
     }
 }
 

@@ -79,6 +79,22 @@ fn failures_are_kept_apart_and_what_is_kept_has_a_bound() {
 }
 
 #[test]
+fn strangers_who_are_refused_push_out_nothing_the_pod_has_called() {
+    let books = OfNode::default();
+    let web = books.begin(pod("web"), None);
+    let own = begin(web.book(), 1);
+    web.book().end(&own, Err(Failure::Drained));
+    for port in 0..1000 {
+        let stranger = web.book().begin(Direction::Inbound, address(port), address(port));
+        web.book().end(&stranger, Err(Failure::Drained));
+    }
+    assert!(books.find(own.id).is_some());
+    let traffic = web.book().traffic();
+    assert!(traffic.iter().any(|pair| pair.direction == Direction::Outbound) && traffic.len() > 100);
+    assert_eq!(web.book().failed().iter().filter(|it| it.direction == Direction::Outbound).count(), 1);
+}
+
+#[test]
 fn what_breaks_after_it_was_made_is_broken_and_not_refused() {
     let books = OfNode::default();
     let web = books.begin(pod("web"), None);

@@ -10,7 +10,7 @@ use culvert_core::workload::Workload;
 
 use super::record::{Direction, Ended, Facts, Stage};
 
-/// Pairs that are kept for each pod. Who calls many is seen by the ones called lately.
+/// Pairs that are kept for each pod, of which each direction may keep half. Who calls many is seen by the ones called lately.
 const MOST: usize = 256;
 
 /// Connections of one pod with the same ends.
@@ -102,19 +102,24 @@ impl Pairs {
     fn pair(&mut self, direction: Direction, facts: &Facts, now: Instant) -> &mut Pair {
         let key = Key::of(direction, facts);
         if self.0.len() >= MOST && !self.0.contains_key(&key) {
-            self.forget_oldest();
+            self.forget_oldest(direction);
         }
         let pair = self.0.entry(key.clone()).or_insert_with(|| Pair::new(&key, facts, now));
         pair.last_seen = now;
         pair
     }
 
-    /// Makes room for many at once: looking for the oldest costs as much as there are.
-    fn forget_oldest(&mut self) {
-        let mut seen: Vec<Instant> = self.0.values().map(|pair| pair.last_seen).collect();
-        let (_, median, _) = seen.select_nth_unstable(MOST / 4);
-        let oldest = *median;
-        self.0.retain(|_, pair| pair.last_seen > oldest);
+    /// Makes room in a direction, for many at once: looking for the oldest costs as much as there are. The one that has its half gives way,
+    /// so that whoever calls the pod by ever new names pushes out nothing of whom it calls itself.
+    fn forget_oldest(&mut self, wanted: Direction) {
+        let own = self.0.values().filter(|pair| pair.direction == wanted).count();
+        let gives_way = |pair: &Pair| (pair.direction == wanted) == (own >= MOST / 2);
+        let mut seen: Vec<Instant> =
+            self.0.values().filter(|pair| gives_way(pair)).map(|pair| pair.last_seen).collect();
+        let quarter = seen.len() / 4;
+        let (_, last, _) = seen.select_nth_unstable(quarter);
+        let oldest = *last;
+        self.0.retain(|_, pair| !gives_way(pair) || pair.last_seen > oldest);
     }
 }
 
