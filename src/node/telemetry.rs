@@ -22,6 +22,7 @@ mod testing;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,7 +143,7 @@ impl Telemetry {
     pub(crate) fn follow(&self, said: TraceParent) -> Trace {
         let (id, parent) = (said.trace_id(), said.is_sampled());
         let sampled = self.sampler().map_or(parent, |sampler| sampler.takes(id, Some(parent)));
-        Trace { id, parent: Some(said.parent_id()), sampled }
+        Trace { id, parent: NonZeroU64::new(said.parent_id()), sampled }
     }
 
     fn sampler(&self) -> Option<Sampler> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -116,7 +117,7 @@ pub(crate) fn onward(socket: &TcpStream, to: SocketAddr) -> Option<Box<Onward>> 
 pub(crate) struct Trace {
     pub(crate) id: u128,
     /// The hop before this one, if there was one.
-    pub(crate) parent: Option<u64>,
+    pub(crate) parent: Option<NonZeroU64>,
     /// Whether its spans are kept.
     pub(crate) sampled: bool,
 }

@@ -22,7 +22,7 @@ pub(super) fn of(ended: &Ended, clock: Clock) -> Span {
     Span {
         trace_id: facts.trace.id.to_be_bytes().to_vec(),
         span_id: record.id.number().to_be_bytes().to_vec(),
-        parent_span_id: parent.map(|parent| parent.to_be_bytes().to_vec()).unwrap_or_default(),
+        parent_span_id: parent.map(|parent| parent.get().to_be_bytes().to_vec()).unwrap_or_default(),
         name: if facts.is_tunnelled() { "CONNECT" } else { "tcp" }.to_owned(),
         kind: match record.direction {
             Direction::Outbound => SpanKind::Client,
