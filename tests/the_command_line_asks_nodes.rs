@@ -49,7 +49,7 @@ fn everything_a_node_knows_is_listed() {
     for (what, name) in [
         ("pods", client),
         ("workloads", cluster.server.name()),
-        ("services", "server"),
+        ("services", "web.default.svc"),
         ("certificates", &cluster.client.identity()),
         ("connections", cluster.server.name()),
         ("tunnels", &cluster.server.identity()),

@@ -31,7 +31,7 @@ use axum::http::{HeaderName, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::identity::Identities;
 use crate::mesh::Mesh;
@@ -43,6 +43,9 @@ use query::Query;
 /// Answers that are made at a time.
 const BUILDERS: usize = 2;
 
+/// Connections that are explained at a time: whoever had not answered is knocked at, and waited for.
+const EXPLAINERS: usize = 4;
+
 /// What answers are made of. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Sources {
@@ -53,6 +56,7 @@ pub(super) struct Sources {
     /// When this process began to record what happens.
     began: (Instant, SystemTime),
     builders: Arc<Semaphore>,
+    explainers: Arc<Semaphore>,
 }
 
 impl Sources {
@@ -60,7 +64,15 @@ impl Sources {
         let all = Arc::new(shown.clone());
         let super::Sources { state, identities, mesh, .. } = shown.clone();
         let began = (Instant::now(), SystemTime::now());
-        Self { state, identities, mesh, shown: all, began, builders: Arc::new(Semaphore::new(BUILDERS)) }
+        Self {
+            state,
+            identities,
+            mesh,
+            shown: all,
+            began,
+            builders: Arc::new(Semaphore::new(BUILDERS)),
+            explainers: Arc::new(Semaphore::new(EXPLAINERS)),
+        }
     }
 }
 
@@ -75,8 +87,8 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/pods", endpoint(&["limit", "after"], pods::list))
         .route("/v1/identities", endpoint(&["limit", "after"], identities::list))
         .route("/v1/connections", endpoint(connections::LIVE, connections::live))
-        .route("/v1/connections/{id}", of_connection(connections::one))
-        .route("/v1/connections/{id}/why", of_connection(why::did))
+        .route("/v1/connections/{id}", of_connection(|it| &it.builders, connections::one))
+        .route("/v1/connections/{id}/why", of_connection(|it| &it.explainers, why::did))
         .route("/v1/refusals", endpoint(connections::ENDED, connections::refusals))
         .route("/v1/recent", endpoint(connections::ENDED, connections::recent))
         .route("/v1/traffic", endpoint(&["limit", "after"], traffic::list))
@@ -97,26 +109,31 @@ pub(super) fn router(sources: Sources) -> Router {
 fn endpoint(takes: &'static [&'static str], build: Build) -> MethodRouter<Sources> {
     get(move |Extract(sources): Extract<Sources>, uri: Uri| async move {
         let query = Query::read(&uri, takes)?;
-        answer(sources, move |sources| build(sources, &query)).await
+        let turn = Arc::clone(&sources.builders).acquire_owned().await;
+        answer(sources, turn, move |sources| build(sources, &query)).await
     })
 }
 
 /// Answers GET and HEAD about one connection.
-fn of_connection(build: fn(&Sources, &str) -> Result<Vec<u8>, Refusal>) -> MethodRouter<Sources> {
+fn of_connection(
+    turns: fn(&Sources) -> &Arc<Semaphore>,
+    build: fn(&Sources, &str) -> Result<Vec<u8>, Refusal>,
+) -> MethodRouter<Sources> {
     type Id = Result<Path<String>, PathRejection>;
     get(move |Extract(sources): Extract<Sources>, path: Id, uri: Uri| async move {
         Query::read(&uri, &[])?;
         let Path(id) = path.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-        answer(sources, move |sources| build(sources, &id)).await
+        let turn = Arc::clone(turns(&sources)).acquire_owned().await;
+        answer(sources, turn, move |sources| build(sources, &id)).await
     })
 }
 
 /// Makes an answer where it holds nobody up.
 async fn answer(
     sources: Sources,
+    turn: Result<OwnedSemaphorePermit, AcquireError>,
     build: impl FnOnce(&Sources) -> Result<Vec<u8>, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let turn = Arc::clone(&sources.builders).acquire_owned().await;
     let built = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         build(&sources)
