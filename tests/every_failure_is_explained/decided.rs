@@ -48,6 +48,8 @@ pub(super) struct Stage {
     undone: Service,
     /// Behind a waypoint that does not listen.
     pub(super) deaf: Service,
+    /// One of its endpoints does not listen.
+    pub(super) shaky: Service,
 }
 
 impl Stage {
@@ -77,6 +79,7 @@ impl Stage {
             unready: service("unready", "", &[&ill]),
             unknown: service("unknown", &behind("nobody.example.com"), &[&cluster.server]),
             undone: service("undone", &behind(&no_gate.hostname()), &[&cluster.server]),
+            shaky: service("shaky", "", &[&cluster.server, &deaf]),
             deaf: service("unheard", &behind(&gate.hostname()), &[&cluster.server]),
             denied,
             strict,

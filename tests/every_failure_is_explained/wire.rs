@@ -43,15 +43,13 @@ impl Stage {
         Which::From(fail(&self.cluster.client, (to.ip4(), ECHO)))
     }
 
-    /// A connection that is cut while it lives.
-    fn cut(&self, pod: &Pod) -> SocketAddr {
+    /// A connection that is cut while it lives, for as long as the guard does.
+    fn cut(&self, pod: &Pod) -> (SocketAddr, Broken) {
         let (own, mut stream) = open(&self.cluster.client, (pod.ip4(), ECHO));
         assert_alive(&mut stream, b"so far so good");
-        let _cut = self.cluster.lab.isolate(&self.cluster.two, pod).unwrap();
+        let cut = self.cluster.lab.isolate(&self.cluster.two, pod).unwrap();
         assert_eq!(read_to_end(&mut stream), Ending::Reset);
-        // The other end has to find out, too.
-        std::thread::sleep(std::time::Duration::from_secs(5));
-        own
+        (own, cut)
     }
 }
 
@@ -97,7 +95,8 @@ pub(super) fn judge(score: &Score) {
             "the way is cut under a live connection",
             "network",
             Box::new(move |fault| {
-                fault.ended_at_both([(one, client), (two, long)], stage.cut(long));
+                let (own, _cut) = stage.cut(long);
+                fault.ended_at_both([(one, client), (two, long)], own);
             }),
         ),
         (

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_core::hbone::proxy_status::Said;
 use culvert_core::policy::Denial;
 use culvert_core::refusal::Refusal;
 
