@@ -25,8 +25,11 @@ fn starting<T>(start: impl FnOnce() -> T) -> T {
     start()
 }
 
+/// A group of faults, by name.
+type Group = (&'static str, fn(&Score));
+
 /// Those that take longest first.
-const GROUPS: [(&str, fn(&Score)); 8] = [
+const GROUPS: [Group; 8] = [
     ("wire", wire::judge),
     ("nodes", nodes::judge),
     ("applications", applications::judge),

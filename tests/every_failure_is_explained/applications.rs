@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use culvert_lab::{Behaviour, Pod};
+use culvert_lab::{Behaviour, Node, Pod};
 use culvert_sys::tcp;
 use socket2::{Domain, Socket, Type};
 
-use super::score::{Case, Score, Which, call, fail, open};
+use super::score::{Case, Score, Which, call, case, fail, open};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::talk::{Ending, assert_alive, read_to_end};
@@ -20,179 +20,137 @@ struct Stage(Cluster);
 
 pub(super) fn judge(score: &Score) {
     let stage = Stage(starting(|| Cluster::start("faults-applications").unwrap()));
-    let Cluster { one, two, client, server, outsider, .. } = &stage.0;
-    let both = [(one, client), (two, server)];
-    let cases: Vec<Case<'_>> = vec![
-        (
-            "a closed port, in a tunnel",
-            "server",
-            Box::new(move |fault| {
-                fault.ended_at_both(both, fail(client, (server.ip4(), closed(server))));
+    let cases = [stage.closed(), stage.reading(), stage.silent(), stage.broken_by_servers()];
+    let others = [stage.broken_by_clients(), stage.healthy()];
+    score.run(&cases.into_iter().chain(others).flatten().collect::<Vec<_>>());
+}
+
+impl Stage {
+    /// The ends of what goes through a tunnel.
+    fn both(&self) -> [(&Node, &Pod); 2] {
+        [(&self.0.one, &self.0.client), (&self.0.two, &self.0.server)]
+    }
+
+    fn closed(&self) -> Vec<Case<'_>> {
+        let Cluster { one, two, client, server, outsider, .. } = &self.0;
+        vec![
+            case("a closed port, in a tunnel", "server", move |fault| {
+                fault.ended_at_both(self.both(), fail(client, (server.ip4(), closed(server))));
             }),
-        ),
-        (
-            "a closed port, in plaintext",
-            "server",
-            Box::new(move |fault| {
+            case("a closed port, in plaintext", "server", move |fault| {
                 let own = fail(client, (outsider.ip4(), closed(outsider)));
                 fault.ended(one, client, &Which::From(own));
             }),
-        ),
-        (
-            "a closed port, in plaintext into the mesh",
-            "server",
-            Box::new(move |fault| {
+            case("a closed port, in plaintext into the mesh", "server", move |fault| {
                 let own = fail(outsider, (server.ip4(), closed(server)));
                 fault.ended(two, server, &Which::From(own));
             }),
-        ),
-        (
-            "the server does not read, in a tunnel",
-            "server",
-            Box::new(|fault| {
-                let (own, _stream) = stage.flood(server);
-                fault.live_at_both(both, own);
+        ]
+    }
+
+    fn reading(&self) -> Vec<Case<'_>> {
+        let Cluster { one, client, server, outsider, .. } = &self.0;
+        vec![
+            case("the server does not read, in a tunnel", "server", move |fault| {
+                let (own, _stream) = self.flood(server);
+                fault.live_at_both(self.both(), own);
             }),
-        ),
-        (
-            "the server does not read, in plaintext",
-            "server",
-            Box::new(|fault| {
-                let (own, _stream) = stage.flood(outsider);
+            case("the server does not read, in plaintext", "server", move |fault| {
+                let (own, _stream) = self.flood(outsider);
                 fault.live(one, client, &Which::From(own));
             }),
-        ),
-        (
-            "the client does not read, in a tunnel",
-            "client",
-            Box::new(|fault| {
-                let (own, _stream) = open(client, stage.serve(server, Behaviour::Source(TOO_MUCH)));
-                fault.live_at_both(both, own);
+            case("the client does not read, in a tunnel", "client", move |fault| {
+                let (own, _stream) = open(client, self.serve(server, Behaviour::Source(TOO_MUCH)));
+                fault.live_at_both(self.both(), own);
             }),
-        ),
-        (
-            "the client does not read, in plaintext",
-            "client",
-            Box::new(|fault| {
-                let (own, _stream) = open(client, stage.serve(outsider, Behaviour::Source(TOO_MUCH)));
+            case("the client does not read, in plaintext", "client", move |fault| {
+                let (own, _stream) = open(client, self.serve(outsider, Behaviour::Source(TOO_MUCH)));
                 fault.live(one, client, &Which::From(own));
             }),
-        ),
-        (
-            "the server never answers",
-            "server",
-            Box::new(|fault| {
-                let (own, mut stream) = open(client, stage.serve(server, Behaviour::Silent));
+        ]
+    }
+
+    fn silent(&self) -> Vec<Case<'_>> {
+        let Cluster { client, server, .. } = &self.0;
+        vec![
+            case("the server never answers", "server", move |fault| {
+                let (own, mut stream) = open(client, self.serve(server, Behaviour::Silent));
                 stream.write_all(b"a question").unwrap();
-                fault.live_at_both(both, own);
+                fault.live_at_both(self.both(), own);
             }),
-        ),
-        (
-            "the server's accept queue is full",
-            "server",
-            Box::new(move |fault| {
+            case("the server's accept queue is full", "server", move |fault| {
                 let full = Full::new(server);
-                fault.ended_at_both(both, fail(client, full.at));
+                fault.ended_at_both(self.both(), fail(client, full.at));
             }),
-        ),
-        (
-            "the server resets, in a tunnel",
-            "server",
-            Box::new(|fault| {
-                fault.ended_at_both(both, fail(client, stage.serve(server, Behaviour::ResetAfter(4))));
-            }),
-        ),
-        (
-            "the server resets, in plaintext",
-            "server",
-            Box::new(|fault| {
-                let own = fail(client, stage.serve(outsider, Behaviour::ResetAfter(4)));
-                fault.ended(one, client, &Which::From(own));
-            }),
-        ),
-        (
-            "the server resets, in plaintext into the mesh",
-            "server",
-            Box::new(|fault| {
-                let own = fail(outsider, stage.serve(server, Behaviour::ResetAfter(4)));
-                fault.ended(two, server, &Which::From(own));
-            }),
-        ),
-        (
-            "the client resets, in a tunnel",
-            "client",
-            Box::new(|fault| {
-                fault.ended_at_both(both, stage.reset(client, server));
-            }),
-        ),
-        (
-            "the client resets, in plaintext",
-            "client",
-            Box::new(|fault| {
-                fault.ended(one, client, &Which::From(stage.reset(client, outsider)));
-            }),
-        ),
-        (
-            "the client resets, in plaintext into the mesh",
-            "client",
-            Box::new(|fault| {
-                fault.ended(two, server, &Which::From(stage.reset(outsider, server)));
-            }),
-        ),
-        (
-            "the client leaves before it is connected",
-            "client",
-            Box::new(move |fault| {
+            case("the client leaves before it is connected", "client", move |fault| {
                 let full = Full::new(server);
                 let (own, stream) = open(client, full.at);
                 tcp::reset_on_close(&stream).unwrap();
                 drop(stream);
-                fault.ended_at_both(both, own);
+                fault.ended_at_both(self.both(), own);
             }),
-        ),
-        (
-            "nothing, and it is over",
-            "nobody",
-            Box::new(move |fault| {
+        ]
+    }
+
+    fn broken_by_servers(&self) -> Vec<Case<'_>> {
+        let Cluster { one, two, client, server, outsider, .. } = &self.0;
+        vec![
+            case("the server resets, in a tunnel", "server", move |fault| {
+                fault.ended_at_both(self.both(), fail(client, self.serve(server, Behaviour::ResetAfter(4))));
+            }),
+            case("the server resets, in plaintext", "server", move |fault| {
+                let own = fail(client, self.serve(outsider, Behaviour::ResetAfter(4)));
+                fault.ended(one, client, &Which::From(own));
+            }),
+            case("the server resets, in plaintext into the mesh", "server", move |fault| {
+                let own = fail(outsider, self.serve(server, Behaviour::ResetAfter(4)));
+                fault.ended(two, server, &Which::From(own));
+            }),
+        ]
+    }
+
+    fn broken_by_clients(&self) -> Vec<Case<'_>> {
+        let Cluster { one, two, client, server, outsider, .. } = &self.0;
+        vec![
+            case("the client resets, in a tunnel", "client", move |fault| {
+                fault.ended_at_both(self.both(), self.reset(client, server));
+            }),
+            case("the client resets, in plaintext", "client", move |fault| {
+                fault.ended(one, client, &Which::From(self.reset(client, outsider)));
+            }),
+            case("the client resets, in plaintext into the mesh", "client", move |fault| {
+                fault.ended(two, server, &Which::From(self.reset(outsider, server)));
+            }),
+        ]
+    }
+
+    fn healthy(&self) -> Vec<Case<'_>> {
+        let Cluster { one, client, server, outsider, .. } = &self.0;
+        vec![
+            case("nothing, and it is over", "nobody", move |fault| {
                 let (own, ending) = call(client, (server.ip4(), ECHO));
                 assert_eq!(ending, Ending::Complete(b"let me in".to_vec()));
-                fault.ended_at_both(both, own);
+                fault.ended_at_both(self.both(), own);
             }),
-        ),
-        (
-            "nothing, and it is over, in plaintext",
-            "nobody",
-            Box::new(move |fault| {
+            case("nothing, and it is over, in plaintext", "nobody", move |fault| {
                 let (own, _) = call(client, (outsider.ip4(), ECHO));
                 fault.ended(one, client, &Which::From(own));
             }),
-        ),
-        (
-            "nothing, and it lives",
-            "nobody",
-            Box::new(move |fault| {
+            case("nothing, and it lives", "nobody", move |fault| {
                 let (own, mut stream) = open(client, (server.ip4(), ECHO));
                 assert_alive(&mut stream, b"still here");
-                fault.live_at_both(both, own);
+                fault.live_at_both(self.both(), own);
             }),
-        ),
-        (
-            "nothing, but it is slow",
-            "nobody",
-            Box::new(|fault| {
-                let at = stage.serve(server, Behaviour::custom(slowly));
-                let (own, mut stream) = open(client, at);
+            case("nothing, but it is slow", "nobody", move |fault| {
+                let (own, mut stream) = open(client, self.serve(server, Behaviour::custom(slowly)));
                 stream.write_all(b"take your time").unwrap();
                 stream.shutdown(Shutdown::Write).unwrap();
                 read_to_end(&mut stream);
-                fault.ended_at_both(both, own);
+                fault.ended_at_both(self.both(), own);
             }),
-        ),
-    ];
-    score.run(&cases);
-}
+        ]
+    }
 
-impl Stage {
     fn serve(&self, pod: &Pod, behaviour: Behaviour) -> SocketAddr {
         (pod.ip4(), self.0.lab.serve(pod, 0, behaviour).unwrap().port()).into()
     }

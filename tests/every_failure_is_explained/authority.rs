@@ -3,7 +3,7 @@
 use culvert_lab::PodSpec;
 use tonic::Status;
 
-use super::score::{Case, Score, Which, fail};
+use super::score::{Case, Score, Which, case, fail};
 use super::starting;
 use crate::harness::ads::AUTHORIZATION;
 use crate::harness::ads::resources::corrupt;
@@ -30,29 +30,21 @@ pub(super) fn judge(score: &Score) {
     let (mut stream, _program) = running;
     let (node, client, server) = (&rig.node, &rig.client, &rig.server);
     let late = &late;
-    let cases: Vec<Case<'_>> = vec![(
-        "the authority refuses a certificate",
-        "certificate",
-        Box::new(move |fault| {
+    let cases: Vec<Case<'_>> =
+        vec![case("the authority refuses a certificate", "certificate", move |fault| {
             let own = fail(late, (server.ip4(), ECHO));
             fault.ended(node, late, &Which::From(own));
-        }),
-    )];
+        })];
     score.run(&cases);
-    let asked: Vec<Case<'_>> = vec![(
-        "would a pod without a certificate be served",
-        "certificate",
-        Box::new(move |fault| drop(fault.would(node, "default/late", "default/server:7007"))),
-    )];
+    let asked: Vec<Case<'_>> =
+        vec![case("would a pod without a certificate be served", "certificate", move |fault| {
+            drop(fault.would(node, "default/late", "default/server:7007"))
+        })];
     score.run(&asked);
     let broken = stream.push(AUTHORIZATION, vec![corrupt(AUTHORIZATION, "default/broken")], &[]);
     assert!(broken.error_detail.is_some());
-    let cases: Vec<Case<'_>> = vec![(
-        "a policy cannot be understood",
-        "policy",
-        Box::new(move |fault| {
-            fault.ended_at_both([(node, client), (node, server)], fail(client, (server.ip4(), ECHO)));
-        }),
-    )];
+    let cases: Vec<Case<'_>> = vec![case("a policy cannot be understood", "policy", move |fault| {
+        fault.ended_at_both([(node, client), (node, server)], fail(client, (server.ip4(), ECHO)));
+    })];
     score.run(&cases);
 }

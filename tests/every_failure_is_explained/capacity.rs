@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use culvert_lab::{Node, Pod};
 
-use super::score::{Case, Score, Which, fail, open};
+use super::score::{Case, Score, Which, case, fail, open};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::command::run;
@@ -26,38 +26,26 @@ pub(super) fn judge(score: &Score) {
     let limit = &limit;
     assert_echo(client, (server.ip4(), ECHO), b"there is a tunnel");
     let single = |case: Case<'_>| score.run(&[case]);
-    single((
-        "the server's node has no descriptor left",
-        "capacity",
-        Box::new(move |fault| {
-            limit(two, Some(4));
-            let (own, _held) = exhaust(client, (server.ip4(), ECHO));
-            limit(two, None);
-            fault.ended_at_both([(one, client), (two, server)], own);
-        }),
-    ));
-    single((
-        "the client's node has no descriptor left",
-        "capacity",
-        Box::new(move |fault| {
-            limit(one, Some(4));
-            let (own, _held) = exhaust(client, (outsider.ip4(), ECHO));
-            limit(one, None);
-            fault.ended(one, client, &Which::From(own));
-        }),
-    ));
-    single((
-        "the client's pod has no port left",
-        "capacity",
-        Box::new(move |fault| {
-            run(neighbour, &["sysctl", "-w", "net.ipv4.ip_local_port_range=61000 61001"]).unwrap();
-            let held: Vec<_> = (0..2).map(|_| open(neighbour, (outsider.ip4(), ECHO))).collect();
-            for (_, stream) in &held {
-                assert_alive(&mut stream.try_clone().unwrap(), b"one port each");
-            }
-            fault.ended(one, neighbour, &Which::From(fail(neighbour, (outsider.ip4(), ECHO))));
-        }),
-    ));
+    single(case("the server's node has no descriptor left", "capacity", move |fault| {
+        limit(two, Some(4));
+        let (own, _held) = exhaust(client, (server.ip4(), ECHO));
+        limit(two, None);
+        fault.ended_at_both([(one, client), (two, server)], own);
+    }));
+    single(case("the client's node has no descriptor left", "capacity", move |fault| {
+        limit(one, Some(4));
+        let (own, _held) = exhaust(client, (outsider.ip4(), ECHO));
+        limit(one, None);
+        fault.ended(one, client, &Which::From(own));
+    }));
+    single(case("the client's pod has no port left", "capacity", move |fault| {
+        run(neighbour, &["sysctl", "-w", "net.ipv4.ip_local_port_range=61000 61001"]).unwrap();
+        let held: Vec<_> = (0..2).map(|_| open(neighbour, (outsider.ip4(), ECHO))).collect();
+        for (_, stream) in &held {
+            assert_alive(&mut stream.try_clone().unwrap(), b"one port each");
+        }
+        fault.ended(one, neighbour, &Which::From(fail(neighbour, (outsider.ip4(), ECHO))));
+    }));
 }
 
 /// Makes connections until one fails, and gives that one. One that is not even accepted makes room for another.

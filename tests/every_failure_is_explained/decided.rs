@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use culvert_lab::{Behaviour, Pod, PodSpec, Section, Service, ServiceSpec};
 
-use super::score::{Case, Score, Which, call, fail, open};
+use super::score::{Case, Score, Which, call, case, fail, open};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO, serve_all};
 use crate::harness::nameserver;
@@ -124,69 +124,58 @@ impl Stage {
 
 pub(super) fn judge(score: &Score) {
     let stage = &starting(|| Stage::start("faults-decided"));
-    let Cluster { one, two, client, server, .. } = &stage.cluster;
-    let at = |service: &Service, port: u16| SocketAddr::from((service.ip4(), port));
-    let mut cases: Vec<Case<'_>> = Vec::new();
+    let Cluster { one, two, client, .. } = &stage.cluster;
+    let mut cases = stage.refused_here();
     for (name, expected, pod) in [
         ("a policy denies", "policy", &stage.denied),
         ("no policy allows", "policy", &stage.strict),
         ("a policy that is referred to is not there", "staleConfig", &stage.lost),
     ] {
-        cases.push((
-            name,
-            expected,
-            Box::new(move |fault| {
-                fault.ended_at_both([(one, client), (two, pod)], fail(client, (pod.ip4(), ECHO)));
-            }),
-        ));
+        cases.push(case(name, expected, move |fault| {
+            fault.ended_at_both([(one, client), (two, pod)], fail(client, (pod.ip4(), ECHO)));
+        }));
     }
-    for (name, expected, to) in [
-        ("a service without endpoints", "server", at(&stage.empty, 80)),
-        ("a service none of whose endpoints is ready", "server", at(&stage.unready, 80)),
-        ("a port the service does not have", "config", at(&stage.empty, 81)),
-        ("a waypoint nobody knows", "config", at(&stage.unknown, 80)),
-        ("a waypoint without pods", "waypoint", at(&stage.undone, 80)),
-        ("a waypoint that does not listen", "waypoint", at(&stage.deaf, 80)),
-        ("an endpoint with a name nobody knows", "dns", ([240, 240, 1, 1], 80).into()),
-        ("a call to the tunnel's port", "client", (server.ip4(), 15008).into()),
-        ("a call to a port of the own proxy", "client", (client.ip4(), 15001).into()),
-    ] {
-        cases.push((
-            name,
-            expected,
-            Box::new(move |fault| {
-                fault.ended(one, client, &stage.refused(to));
-            }),
-        ));
-    }
-    cases.push((
-        "a policy is changed under a live connection",
-        "policy",
-        Box::new(move |fault| {
-            fault.ended_at_both([(one, client), (two, &stage.changing)], stage.shut());
-        }),
-    ));
-    cases.push((
-        "a policy that is only tried out denies",
-        "nobody",
-        Box::new(move |fault| {
-            let (own, ending) = call(client, (stage.dry.ip4(), ECHO));
-            assert_eq!(ending, Ending::Complete(b"let me in".to_vec()));
-            let which = Which::From(own);
-            let why = fault.ended(one, client, &which);
-            assert!(why["steps"].to_string().contains("dry/trial"), "{why}");
-        }),
-    ));
-    cases.push((
-        "nonsense where SOCKS is spoken",
-        "client",
-        Box::new(move |fault| {
-            let mut stream = client.connect((PLACES[0], SOCKS), super::score::PATIENCE).unwrap();
-            let own = stream.local_addr().unwrap();
-            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-            read_to_end(&mut stream);
-            fault.ended(one, client, &Which::From(own));
-        }),
-    ));
+    cases.push(case("a policy is changed under a live connection", "policy", move |fault| {
+        fault.ended_at_both([(one, client), (two, &stage.changing)], stage.shut());
+    }));
+    cases.push(case("a policy that is only tried out denies", "nobody", move |fault| {
+        let (own, ending) = call(client, (stage.dry.ip4(), ECHO));
+        assert_eq!(ending, Ending::Complete(b"let me in".to_vec()));
+        let which = Which::From(own);
+        let why = fault.ended(one, client, &which);
+        assert!(why["steps"].to_string().contains("dry/trial"), "{why}");
+    }));
+    cases.push(case("nonsense where SOCKS is spoken", "client", move |fault| {
+        let mut stream = client.connect((PLACES[0], SOCKS), super::score::PATIENCE).unwrap();
+        let own = stream.local_addr().unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        read_to_end(&mut stream);
+        fault.ended(one, client, &Which::From(own));
+    }));
     score.run(&cases);
+}
+
+impl Stage {
+    /// What the client's node refuses by itself, or finds nobody for.
+    fn refused_here(&self) -> Vec<Case<'_>> {
+        let Cluster { one, client, server, .. } = &self.cluster;
+        let at = |service: &Service, port: u16| SocketAddr::from((service.ip4(), port));
+        let mut cases: Vec<Case<'_>> = Vec::new();
+        for (name, expected, to) in [
+            ("a service without endpoints", "server", at(&self.empty, 80)),
+            ("a service none of whose endpoints is ready", "server", at(&self.unready, 80)),
+            ("a port the service does not have", "config", at(&self.empty, 81)),
+            ("a waypoint nobody knows", "config", at(&self.unknown, 80)),
+            ("a waypoint without pods", "waypoint", at(&self.undone, 80)),
+            ("a waypoint that does not listen", "waypoint", at(&self.deaf, 80)),
+            ("an endpoint with a name nobody knows", "dns", ([240, 240, 1, 1], 80).into()),
+            ("a call to the tunnel's port", "client", (server.ip4(), 15008).into()),
+            ("a call to a port of the own proxy", "client", (client.ip4(), 15001).into()),
+        ] {
+            cases.push(case(name, expected, move |fault| {
+                fault.ended(one, client, &self.refused(to));
+            }));
+        }
+        cases
+    }
 }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use culvert_lab::{Lab, Node, Pod, PodSpec, Program};
 
-use super::score::{Case, Fault, Score, Which, fail, open};
+use super::score::{Case, Fault, Score, Which, case, fail, open};
 use super::starting;
 use crate::harness::cluster::{ECHO, lab, serve_all};
 use crate::harness::talk::{Ending, assert_alive, read_to_end};
@@ -59,47 +59,28 @@ pub(super) fn judge(score: &Score) {
     let stage = &starting(|| Stage::start(&["frozen", "stuck", "killed", "drained"]));
     let [frozen, stuck, killed, drained] = &stage.others[..] else { unreachable!() };
     let cases: Vec<Case<'_>> = vec![
-        (
-            "the server's node program is stopped under a live connection",
-            "nodeMissing",
-            Box::new(move |fault| {
-                stage.lost(fault, frozen, |program| program.pause().unwrap());
-                frozen.1.resume().unwrap();
-            }),
-        ),
-        (
-            "the server's node program is stopped",
-            "nodeMissing",
-            Box::new(move |fault| {
-                stuck.1.pause().unwrap();
-                let own = fail(&stage.client, (stuck.0.ip4(), ECHO));
-                fault.ended(&stage.one, &stage.client, &Which::From(own));
-                stuck.1.resume().unwrap();
-            }),
-        ),
-        (
-            "the server's node program is killed under a live connection",
-            "nodeMissing",
-            Box::new(move |fault| {
-                stage.lost(fault, killed, |program| assert!(!program.kill_hard().unwrap().success()));
-            }),
-        ),
-        (
-            "the server's node is drained under a live connection",
-            "nodeMissing",
-            Box::new(move |fault| {
-                stage.lost(fault, drained, |program| program.terminate().unwrap());
-            }),
-        ),
+        case("the server's node program is stopped under a live connection", "nodeMissing", move |fault| {
+            stage.lost(fault, frozen, |program| program.pause().unwrap());
+            frozen.1.resume().unwrap();
+        }),
+        case("the server's node program is stopped", "nodeMissing", move |fault| {
+            stuck.1.pause().unwrap();
+            let own = fail(&stage.client, (stuck.0.ip4(), ECHO));
+            fault.ended(&stage.one, &stage.client, &Which::From(own));
+            stuck.1.resume().unwrap();
+        }),
+        case("the server's node program is killed under a live connection", "nodeMissing", move |fault| {
+            stage.lost(fault, killed, |program| assert!(!program.kill_hard().unwrap().success()));
+        }),
+        case("the server's node is drained under a live connection", "nodeMissing", move |fault| {
+            stage.lost(fault, drained, |program| program.terminate().unwrap());
+        }),
     ];
     score.run(&cases);
-    let afterwards: Vec<Case<'_>> = vec![(
-        "no node program runs at the server's",
-        "nodeMissing",
-        Box::new(move |fault| {
+    let afterwards: Vec<Case<'_>> =
+        vec![case("no node program runs at the server's", "nodeMissing", move |fault| {
             let own = fail(&stage.client, (killed.0.ip4(), ECHO));
             fault.ended(&stage.one, &stage.client, &Which::From(own));
-        }),
-    )];
+        })];
     score.run(&afterwards);
 }

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 
 use culvert_lab::{Pod, PodSpec};
 use serde_json::json;
 
-use super::score::{Case, PATIENCE, Score, Which, fail, open};
+use super::score::{Case, PATIENCE, Score, Which, case, fail, open};
 use super::starting;
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{Cluster, ECHO};
@@ -73,45 +72,27 @@ pub(super) fn judge(score: &Score) {
         ("the peer's certificate is of another root", "certificate", &stage.foreign),
         ("somebody else is at the peer's address", "staleConfig", &stage.other),
     ] {
-        cases.push((
-            name,
-            expected,
-            Box::new(move |fault| {
-                fault.ended(one, client, &Which::From(fail(client, (pod.ip4(), ECHO))));
-            }),
-        ));
+        cases.push(case(name, expected, move |fault| {
+            fault.ended(one, client, &Which::From(fail(client, (pod.ip4(), ECHO))));
+        }));
     }
-    cases.push((
-        "a peer takes the pod for another one",
-        "staleConfig",
-        Box::new(move |fault| {
-            let asked = (stage.other.ip4(), ECHO).into();
-            stage.ask_server_for(asked);
-            fault.ended(two, server, &Which::Asking(asked));
-        }),
-    ));
+    cases.push(case("a peer takes the pod for another one", "staleConfig", move |fault| {
+        let asked = (stage.other.ip4(), ECHO).into();
+        stage.ask_server_for(asked);
+        fault.ended(two, server, &Which::Asking(asked));
+    }));
     score.run(&cases);
-    let (own, mut stream) = open(client, (server.ip4(), ECHO));
-    assert_alive(&mut stream, b"so far so good");
-    stage.revoke();
-    let mut stream = Some(stream);
-    let own = Mutex::new((own, stream.take()));
-    let cases: Vec<Case<'_>> = vec![(
-        "a certificate is revoked under a live connection",
-        "certificate",
-        Box::new(|fault| {
-            let (own, stream) = &mut *own.lock().unwrap();
-            assert_eq!(read_to_end(stream.as_mut().unwrap()), Ending::Reset);
-            fault.ended(one, client, &Which::From(*own));
-        }),
-    )];
-    score.run(&cases);
-    let revoked: Vec<Case<'_>> = vec![(
-        "the peer's certificate is revoked",
-        "certificate",
-        Box::new(move |fault| {
-            fault.ended(one, client, &Which::From(fail(client, (server.ip4(), ECHO))));
-        }),
-    )];
-    score.run(&revoked);
+    let live: Case<'_> =
+        case("a certificate is revoked under a live connection", "certificate", move |fault| {
+            let (own, mut stream) = open(client, (server.ip4(), ECHO));
+            assert_alive(&mut stream, b"so far so good");
+            stage.revoke();
+            assert_eq!(read_to_end(&mut stream), Ending::Reset);
+            fault.ended(one, client, &Which::From(own));
+        });
+    score.run(&[live]);
+    let afterwards: Case<'_> = case("the peer's certificate is revoked", "certificate", move |fault| {
+        fault.ended(one, client, &Which::From(fail(client, (server.ip4(), ECHO))));
+    });
+    score.run(&[afterwards]);
 }

@@ -51,6 +51,15 @@ pub(super) enum Which {
 /// A thing to break, and how to ask about it.
 pub(super) type Case<'c> = (&'static str, &'static str, Box<dyn Fn(Fault<'_>) + Send + Sync + 'c>);
 
+/// Something to break and ask about.
+pub(super) fn case<'c>(
+    name: &'static str,
+    expected: &'static str,
+    run: impl Fn(Fault<'_>) + Send + Sync + 'c,
+) -> Case<'c> {
+    (name, expected, Box::new(run))
+}
+
 impl Score {
     /// Breaks things at the same time; one that cannot be tried counts as an answer that is wrong.
     pub(super) fn run(&self, cases: &[Case<'_>]) {

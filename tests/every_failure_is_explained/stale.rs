@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use culvert_lab::{Pod, PodSpec};
-use serde_json::Value;
 
-use super::score::{Case, Score, Which, fail};
+use super::score::{Case, Score, Which, case, fail};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO, serve_all};
 use crate::harness::v1::read;
@@ -35,7 +34,7 @@ impl Stage {
         let pods = &self.pods;
         lab.control().unwrap().kill_hard().unwrap();
         for node in [one, two] {
-            let down = || read(node, "node")["xds"]["state"] == Value::from("down");
+            let down = || read(node, "node")["xds"]["state"] == "down";
             lab.wait_until(FRESH * 2, "the node notices", down).unwrap();
         }
         // So much later its word is old.
@@ -66,21 +65,13 @@ pub(super) fn judge(score: &Score) {
         ("a pod that is not of the mesh has the server's address", &stage.pods[1]),
         ("another pod of the mesh has the server's address", &stage.pods[2]),
     ] {
-        cases.push((
-            name,
-            "staleConfig",
-            Box::new(move |fault| {
-                fault.ended(one, client, &Which::From(fail(client, (pod.ip4(), ECHO))));
-            }),
-        ));
+        cases.push(case(name, "staleConfig", move |fault| {
+            fault.ended(one, client, &Which::From(fail(client, (pod.ip4(), ECHO))));
+        }));
     }
-    cases.push((
-        "the mesh does not know the calling pod",
-        "staleConfig",
-        Box::new(move |fault| {
-            let own = fail(newcomer, (client.ip4(), ECHO));
-            fault.ended(one, newcomer, &Which::From(own));
-        }),
-    ));
+    cases.push(case("the mesh does not know the calling pod", "staleConfig", move |fault| {
+        let own = fail(newcomer, (client.ip4(), ECHO));
+        fault.ended(one, newcomer, &Which::From(own));
+    }));
     score.run(&cases);
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use culvert_lab::{Fate, Fault as Broken, Pod, PodSpec, bulk};
 
-use super::score::{Case, Score, Which, fail, open};
+use super::score::{Case, Score, Which, case, fail, open};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO, SINK, serve_all};
 use crate::harness::command::{run, run_in};
@@ -54,80 +54,65 @@ impl Stage {
 }
 
 pub(super) fn judge(score: &Score) {
-    let stage = &starting(|| Stage::start(&["walled", "shut", "gone", "long", "lossy", "lost", "near"]));
-    let [walled, shut, gone, long, lossy, lost, near] = &stage.pods[..] else { unreachable!() };
-    let Cluster { lab, one, two, client, outsider, .. } = &stage.cluster;
-    let cases: Vec<Case<'_>> = vec![
-        (
-            "what is for port 15008 disappears",
-            "firewall",
-            Box::new(move |fault| {
-                let _wall = stage.break_way_to(walled, &["-p", "tcp", "--dport", "15008"], Fate::Dropped);
-                fault.ended(one, client, &stage.failed(walled));
+    let stage = starting(|| Stage::start(&["walled", "shut", "gone", "long", "lossy", "lost", "near"]));
+    score.run(&[stage.before(), stage.meanwhile()].into_iter().flatten().collect::<Vec<_>>());
+}
+
+impl Stage {
+    fn pod(&self, name: &str) -> &Pod {
+        self.pods.iter().find(|pod| pod.name() == name).unwrap()
+    }
+
+    /// What is broken before anybody calls.
+    fn before(&self) -> Vec<Case<'_>> {
+        let Cluster { lab, one, two, client, outsider, .. } = &self.cluster;
+        vec![
+            case("what is for port 15008 disappears", "firewall", move |fault| {
+                let port = ["-p", "tcp", "--dport", "15008"];
+                let _wall = self.break_way_to(self.pod("walled"), &port, Fate::Dropped);
+                fault.ended(one, client, &self.failed(self.pod("walled")));
             }),
-        ),
-        (
-            "a filter of the server's pod drops port 15008",
-            "firewall",
-            Box::new(move |fault| {
+            case("a filter of the server's pod drops port 15008", "firewall", move |fault| {
                 let rule = "iptables -w 5 -I INPUT -p tcp --dport 15008 -j DROP";
-                run(shut, &rule.split(' ').collect::<Vec<_>>()).unwrap();
-                fault.ended(one, client, &stage.failed(shut));
+                run(self.pod("shut"), &rule.split(' ').collect::<Vec<_>>()).unwrap();
+                fault.ended(one, client, &self.failed(self.pod("shut")));
             }),
-        ),
-        (
-            "the server's pod is cut off",
-            "network",
-            Box::new(move |fault| {
-                let _cut = lab.isolate(two, gone).unwrap();
-                fault.ended(one, client, &stage.failed(gone));
+            case("the server's pod is cut off", "network", move |fault| {
+                let _cut = lab.isolate(two, self.pod("gone")).unwrap();
+                fault.ended(one, client, &self.failed(self.pod("gone")));
             }),
-        ),
-        (
-            "a plaintext server is cut off",
-            "network",
-            Box::new(move |fault| {
+            case("a plaintext server is cut off", "network", move |fault| {
                 let _cut = lab.isolate(two, outsider).unwrap();
-                fault.ended(one, client, &stage.failed(outsider));
+                fault.ended(one, client, &self.failed(outsider));
             }),
-        ),
-        (
-            "the way is cut under a live connection",
-            "network",
-            Box::new(move |fault| {
-                let (own, _cut) = stage.cut(long);
-                fault.ended_at_both([(one, client), (two, long)], own);
+            case("there is no route", "network", move |fault| {
+                let to = self.pod("lost").ip4().to_string();
+                run_in(one.netns(), &["ip", "route", "add", "unreachable", &to]).unwrap();
+                fault.ended(one, client, &self.failed(self.pod("lost")));
             }),
-        ),
-        (
-            "the network loses packets",
-            "network",
-            Box::new(move |fault| {
-                let _loss = stage.break_way_to(lossy, &[], Fate::Lossy(5));
-                let (own, mut stream) = open(client, (lossy.ip4(), SINK));
+        ]
+    }
+
+    /// What becomes of connections there are.
+    fn meanwhile(&self) -> Vec<Case<'_>> {
+        let Cluster { one, two, client, .. } = &self.cluster;
+        vec![
+            case("the way is cut under a live connection", "network", move |fault| {
+                let (own, _cut) = self.cut(self.pod("long"));
+                fault.ended_at_both([(one, client), (two, self.pod("long"))], own);
+            }),
+            case("the network loses packets", "network", move |fault| {
+                let _loss = self.break_way_to(self.pod("lossy"), &[], Fate::Lossy(5));
+                let (own, mut stream) = open(client, (self.pod("lossy").ip4(), SINK));
                 bulk::send(&mut stream, BULK).unwrap();
                 exchange_on(stream, b"");
                 fault.ended(one, client, &Which::From(own));
             }),
-        ),
-        (
-            "there is no route",
-            "network",
-            Box::new(move |fault| {
-                let to = lost.ip4().to_string();
-                run_in(one.netns(), &["ip", "route", "add", "unreachable", &to]).unwrap();
-                fault.ended(one, client, &stage.failed(lost));
-            }),
-        ),
-        (
-            "nothing, over many small exchanges",
-            "nobody",
-            Box::new(move |fault| {
-                let (own, mut stream) = open(client, (near.ip4(), ECHO));
+            case("nothing, over many small exchanges", "nobody", move |fault| {
+                let (own, mut stream) = open(client, (self.pod("near").ip4(), ECHO));
                 (0..200).for_each(|_| assert_alive(&mut stream, b"and on"));
-                fault.live_at_both([(one, client), (two, near)], own);
+                fault.live_at_both([(one, client), (two, self.pod("near"))], own);
             }),
-        ),
-    ];
-    score.run(&cases);
+        ]
+    }
 }

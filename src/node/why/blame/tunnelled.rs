@@ -1,7 +1,5 @@
 //! Who has to act when a tunnel was not made, or its other end has refused.
 
-use std::io;
-
 use culvert_api::Culprit;
 use culvert_core::hbone::proxy_status::{Kind, Said};
 
