@@ -17,7 +17,7 @@ use super::inbox::{Closed, Inbox, Opening, Order, Unopened, Why};
 use super::socket::Socket;
 use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits};
 use crate::config::TunnelConfig;
-use crate::deliver::dial::Dialer;
+use crate::deliver::dial::{self, Dialer};
 use crate::identity::{Certificate, Identities, Proof, Refused};
 use crate::ledger::Direction;
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
@@ -73,14 +73,21 @@ impl Establish {
         certificate: &Certificate,
         connected: &(dyn Fn() + Sync),
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
+        let reached = AtomicBool::new(false);
         let all = async {
             let tcp = self.dialer.connect(key.peer).await.map_err(Error::Dial)?;
+            reached.store(true, Ordering::Relaxed);
             connected();
             let local = tcp.local_addr().ok().map(culvert_sys::tcp::canonical);
             let (secured, proof) = secure(key, certificate, tcp.into()).await?;
             Ok((secured, proof, Way::Tcp { local, peer: Some(key.peer) }))
         };
-        let (secured, proof, way) = in_time(key, all).await?;
+        // Connecting has a deadline of its own, of the same length: which of the two is noticed first says nothing.
+        let late = || match reached.load(Ordering::Relaxed) {
+            true => Error::EstablishTimedOut { peer: key.peer },
+            false => Error::Dial(dial::Error::TimedOut { to: key.peer }),
+        };
+        let (secured, proof, way) = in_time(all, late).await?;
         Ok(self.begin(key, secured, proof, way))
     }
 
@@ -91,7 +98,8 @@ impl Establish {
         certificate: &Certificate,
         (outer, carried): (u64, Socket),
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
-        let (secured, proof) = in_time(key, secure(key, certificate, carried)).await?;
+        let late = || Error::EstablishTimedOut { peer: key.peer };
+        let (secured, proof) = in_time(secure(key, certificate, carried), late).await?;
         Ok(self.begin(key, secured, proof, Way::Through { gateway: key.peer, tunnel: outer }))
     }
 
@@ -154,9 +162,12 @@ async fn secure(key: &Key, certificate: &Certificate, socket: Socket) -> Result<
     Ok((secured, proof.map_err(refused)?))
 }
 
-async fn in_time<T>(key: &Key, establish: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn in_time<T>(
+    establish: impl Future<Output = Result<T, Error>>,
+    late: impl FnOnce() -> Error,
+) -> Result<T, Error> {
     let established = tokio::time::timeout(ESTABLISH_DEADLINE, establish).await;
-    let established = established.unwrap_or(Err(Error::EstablishTimedOut { peer: key.peer }));
+    let established = established.unwrap_or_else(|_| Err(late()));
     stats::handshake(Direction::Outbound, established.as_ref().err().map_or("ok", Error::reason));
     established
 }

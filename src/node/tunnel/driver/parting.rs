@@ -163,7 +163,8 @@ impl Over {
     fn unopened(&self) -> Why {
         match self {
             Self::Revoked => Why::Revoked,
-            Self::Fault(Fault::Dead) => Why::Broken(self.to_string()),
+            // It says nothing: that is no fault of its HTTP/2.
+            Self::Fault(Fault::Dead | Fault::NoPreface) => Why::Broken(self.to_string()),
             Self::Fault(fault) => Why::Fault(fault.to_string()),
             Self::Done | Self::Unused | Self::Cut | Self::Lost(_) => Why::Broken(self.to_string()),
         }
@@ -173,7 +174,9 @@ impl Over {
         match self {
             Self::Revoked => Broken::Revoked,
             Self::Lost(loss) => Broken::Tunnel(loss.clone()),
-            Self::Fault(fault @ Fault::Dead) => Broken::Tunnel(Loss::Silent(fault.to_string())),
+            Self::Fault(fault @ (Fault::Dead | Fault::NoPreface)) => {
+                Broken::Tunnel(Loss::Silent(fault.to_string()))
+            }
             Self::Fault(fault) => Broken::Tunnel(Loss::Fault(fault.to_string())),
             Self::Cut => Broken::Tunnel(Loss::Cut),
             Self::Done | Self::Unused => Broken::Tunnel(Loss::Closed),
