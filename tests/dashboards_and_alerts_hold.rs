@@ -108,7 +108,7 @@ fn is_there(name: &str, there: &BTreeSet<String>) -> bool {
     let is_part = |end: &&str| {
         name.strip_suffix(*end).is_some_and(|family| !family.ends_with("_total") && there.contains(family))
     };
-    OF_PROMETHEUS.contains(&name) || there.contains(name) || OF_HISTOGRAMS.iter().any(|end| is_part(&end))
+    OF_PROMETHEUS.contains(&name) || there.contains(name) || OF_HISTOGRAMS.iter().any(is_part)
 }
 
 /// The families the programs' source names, tests left out.
