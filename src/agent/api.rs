@@ -13,8 +13,8 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use culvert_serving::Limits;
 use culvert_serving::root_socket::RootSocket;
+use culvert_serving::{Limits, Terms};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -91,7 +91,10 @@ pub(crate) fn bind(path: &Path) -> Result<Socket, Error> {
 
 /// Answers until it is dropped.
 pub(crate) async fn serve(socket: Socket, sources: Sources) {
-    culvert_serving::serve(socket.0, router(sources), Limits::Wait { most: MOST_CONNECTIONS }).await;
+    // Whoever says too much hears that.
+    let limits = Limits::Wait { most: MOST_CONNECTIONS };
+    let terms = Terms { read_ahead: 2 * MAX_BODY, ..limits.into() };
+    culvert_serving::serve(socket.0, router(sources), terms).await;
 }
 
 fn router(sources: Sources) -> Router {

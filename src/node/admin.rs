@@ -28,7 +28,7 @@ use axum::routing::{any, post};
 use culvert_metrics::Metrics;
 use culvert_process::log;
 use culvert_serving::root_socket::{self, RootSocket};
-use culvert_serving::{LIFE, Limits, Terms, serve_until};
+use culvert_serving::{LIFE, Limits, READ_AHEAD, Terms, serve_until};
 use culvert_sys::priority;
 use futures::future::{BoxFuture, join_all};
 use tokio::net::TcpListener;
@@ -45,11 +45,15 @@ use crate::stats;
 const READINESS: u16 = 15021;
 
 /// Those who look at a node: people, and what they have running.
-const ADMIN: Terms =
-    Terms { limits: Limits::Replace { most: 64, per_source: 64 }, life: Duration::from_secs(400) };
+const ADMIN: Terms = Terms {
+    limits: Limits::Replace { most: 64, per_source: 64 },
+    life: Duration::from_secs(400),
+    read_ahead: READ_AHEAD,
+};
 
 /// Scrapers and probes. Anybody can connect, so nobody can keep a place by doing nothing.
-const OPEN_TO_ALL: Terms = Terms { limits: Limits::Replace { most: 64, per_source: 8 }, life: LIFE };
+const OPEN_TO_ALL: Terms =
+    Terms { limits: Limits::Replace { most: 64, per_source: 8 }, life: LIFE, read_ahead: READ_AHEAD };
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]

@@ -36,8 +36,8 @@ const HEADERS: Duration = Duration::from_secs(2);
 /// How long a connection may live, unless answers take longer than that.
 pub const LIFE: Duration = Duration::from_secs(60);
 
-/// The longest head of a request.
-const MOST_HEAD: usize = 8192;
+/// The longest head of a request, unless requests have bodies: what is read ahead of who takes it.
+pub const READ_AHEAD: usize = 8192;
 
 /// How long requests under way may take once nobody new is served.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -98,11 +98,14 @@ pub struct Terms {
     pub limits: Limits,
     /// How long each may live.
     pub life: Duration,
+    /// How much is read of a request before somebody takes it. A client whose body is longer than that, and is refused, may be reset
+    /// before it has read why.
+    pub read_ahead: usize,
 }
 
 impl From<Limits> for Terms {
     fn from(limits: Limits) -> Self {
-        Self { limits, life: LIFE }
+        Self { limits, life: LIFE, read_ahead: READ_AHEAD }
     }
 }
 
@@ -121,21 +124,21 @@ pub async fn serve_until(
     let terms = terms.into();
     let mut guests = Guests::new(terms.limits);
     tokio::select! {
-        () = welcome(listener, router, terms.life, &mut guests) => {}
+        () = welcome(listener, router, terms, &mut guests) => {}
         () = end => {}
     }
     // Who has not heard all by then is cut off.
     let _ = timeout(LAST_ANSWERS, guests.rest()).await;
 }
 
-async fn welcome<A: Accept>(mut listener: A, router: Router, life: Duration, guests: &mut Guests) {
+async fn welcome<A: Accept>(mut listener: A, router: Router, terms: Terms, guests: &mut Guests) {
     loop {
         tokio::select! {
             accepted = listener.accept(), if guests.has_room() => match accepted {
                 Ok((stream, from)) => {
                     let router = router.clone();
                     let client = Client::of(A::descriptor(&stream));
-                    guests.admit(from, |pulse| connection(stream, client, router, life, pulse));
+                    guests.admit(from, |pulse| connection(stream, client, router, terms, pulse));
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept a connection, trying again");
@@ -151,7 +154,7 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     client: Client,
     router: Router,
-    life: Duration,
+    terms: Terms,
     pulse: Arc<Pulse>,
 ) {
     let router = TowerToHyperService::new(router);
@@ -169,13 +172,13 @@ async fn connection(
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
-        .max_buf_size(MOST_HEAD)
+        .max_buf_size(terms.read_ahead)
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(life, served).await {
+    match timeout(terms.life, served).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "connection closed"),
-        Err(_) => debug!(after = ?life, "connection closed, it has lived long enough"),
+        Err(_) => debug!(after = ?terms.life, "connection closed, it has lived long enough"),
     }
 }
 
