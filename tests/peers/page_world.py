@@ -419,10 +419,11 @@ def answers(now):
 def answer(world, path, query):
     """The status and JSON of `/v1/{path}?{query}`, as a node would give them."""
     if path == "why":
-        about = {"about": "connection", "id": query["connection"]} if "connection" in query else {"about": "hypothetical", **query}
-        return 200, why(about)
+        return 200, why({"about": "hypothetical", **query})
     if path.startswith("connections/"):
         wanted = path.split("/")[1]
+        if path.endswith("/why"):
+            return 200, why({"about": "connection", "id": wanted})
         for one in [*world["connections"], *world["recent"], *world["refusals"]]:
             if one["id"] == wanted:
                 return 200, one
