@@ -36,7 +36,7 @@ fn targets_may_be_named_as_lines_name_them() {
     check("info", "node::flow:debug", "culvert_node::flow=debug,hickory_proto=off,info");
     check("info", "culvert_node::flow=debug", "culvert_node::flow=debug,hickory_proto=off,info");
     check("info", "node=trace", "hickory_proto=off,culvert_node=trace,info");
-    check("info", "serving=debug", "hickory_proto=off,culvert_serving=debug,info");
+    check("info", "serving=debug", "culvert_serving=debug,hickory_proto=off,info");
 }
 
 #[test]
