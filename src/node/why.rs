@@ -19,20 +19,23 @@ mod resolve;
 mod steps;
 mod verdict;
 
+use std::sync::Arc;
+
 use culvert_api::Why;
 
 use crate::admin::Sources;
-use crate::ledger::Id;
+use crate::ledger::sockets::Sockets;
+use crate::ledger::{Book, Record};
 
 pub(crate) use hypothetical::would;
 
-/// Explains a connection there is or was; nothing when it is not in the books.
-pub(crate) fn did(sources: &Sources, id: Id) -> Option<Why> {
-    let evidence = evidence::gather(sources, id)?;
-    Some(Why {
-        question: culvert_api::Question::Connection { id: id.to_string() },
+/// Explains a connection there is or was, of the book of its pod. Whoever has not answered it is asked once more, and waited for.
+pub(crate) fn did(sources: &Sources, book: &Book, record: &Arc<Record>, sockets: &Sockets) -> Why {
+    let evidence = evidence::gather(sources, book, record, sockets);
+    Why {
+        question: culvert_api::Question::Connection { id: record.id.to_string() },
         steps: steps::of(&evidence),
         verdict: verdict::of(&evidence),
         connection: None,
-    })
+    }
 }

@@ -31,11 +31,7 @@ use axum::http::{HeaderName, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use serde::Serialize;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
-
-use crate::identity::Identities;
-use crate::mesh::Mesh;
-use crate::state::State;
+use tokio::sync::Semaphore;
 
 use problem::Refusal;
 use query::Query;
@@ -49,9 +45,6 @@ const EXPLAINERS: usize = 4;
 /// What answers are made of. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Sources {
-    state: State,
-    identities: Identities,
-    mesh: Mesh,
     shown: Arc<super::Sources>,
     /// When this process began to record what happens.
     began: (Instant, SystemTime),
@@ -61,15 +54,9 @@ pub(super) struct Sources {
 
 impl Sources {
     pub(super) fn new(shown: &super::Sources) -> Self {
-        let all = Arc::new(shown.clone());
-        let super::Sources { state, identities, mesh, .. } = shown.clone();
-        let began = (Instant::now(), SystemTime::now());
         Self {
-            state,
-            identities,
-            mesh,
-            shown: all,
-            began,
+            shown: Arc::new(shown.clone()),
+            began: (Instant::now(), SystemTime::now()),
             builders: Arc::new(Semaphore::new(BUILDERS)),
             explainers: Arc::new(Semaphore::new(EXPLAINERS)),
         }
@@ -109,8 +96,8 @@ pub(super) fn router(sources: Sources) -> Router {
 fn endpoint(takes: &'static [&'static str], build: Build) -> MethodRouter<Sources> {
     get(move |Extract(sources): Extract<Sources>, uri: Uri| async move {
         let query = Query::read(&uri, takes)?;
-        let turn = Arc::clone(&sources.builders).acquire_owned().await;
-        answer(sources, turn, move |sources| build(sources, &query)).await
+        let turns = Arc::clone(&sources.builders);
+        answer(sources, turns, move |sources| build(sources, &query)).await
     })
 }
 
@@ -123,17 +110,19 @@ fn of_connection(
     get(move |Extract(sources): Extract<Sources>, path: Id, uri: Uri| async move {
         Query::read(&uri, &[])?;
         let Path(id) = path.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-        let turn = Arc::clone(turns(&sources)).acquire_owned().await;
-        answer(sources, turn, move |sources| build(sources, &id)).await
+        let turns = Arc::clone(turns(&sources));
+        answer(sources, turns, move |sources| build(sources, &id)).await
     })
 }
 
-/// Makes an answer where it holds nobody up.
+/// Makes an answer where it holds nobody up, in its turn.
 async fn answer(
     sources: Sources,
-    turn: Result<OwnedSemaphorePermit, AcquireError>,
+    turns: Arc<Semaphore>,
     build: impl FnOnce(&Sources) -> Result<Vec<u8>, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
+    // Nobody closes them.
+    let turn = turns.acquire_owned().await;
     let built = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         build(&sources)

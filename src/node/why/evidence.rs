@@ -9,8 +9,8 @@ use culvert_core::policy::{self, Denial, DryRun, Peer, Verdict};
 use super::knock::{self, Knocked};
 use crate::admin::Sources;
 use crate::control_plane::status::State as Reachable;
-use crate::ledger::sockets::{self, Socket};
-use crate::ledger::{Book, Direction, Facts, Id, Record};
+use crate::ledger::sockets::{Socket, Sockets};
+use crate::ledger::{Book, Direction, Facts, Record};
 use crate::outcome::Failure;
 
 /// What is known of a connection.
@@ -45,25 +45,24 @@ pub(super) struct Stale {
 /// How long a control plane may be away before what it said is called old: a restart takes a few seconds.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Gathers what is known of a connection in the books. Takes a moment: it asks the kernel, and perhaps the network.
-pub(super) fn gather(sources: &Sources, id: Id) -> Option<Evidence> {
-    let (book, record) = sources.state.ledger().find(id)?;
+/// Gathers what is known of a connection in the books. Takes a moment: it may ask the network.
+pub(super) fn gather(sources: &Sources, book: &Book, record: &Arc<Record>, sockets: &Sockets) -> Evidence {
     let facts = record.facts().clone();
-    let (near, far) = sockets::look(&book).map(|all| all.of(&record, &facts)).unwrap_or_default();
+    let (near, far) = sockets.of(record, &facts);
     let now = Instant::now();
-    let (denied_now, tried_out) = judge(sources, &record, &facts).unwrap_or_default();
-    Some(Evidence {
+    let (denied_now, tried_out) = judge(sources, record, &facts).unwrap_or_default();
+    Evidence {
         pod: format!("{}/{}", book.pod.namespace, book.pod.name),
         stale: stale(sources, now.saturating_duration_since(record.began)),
-        knocked: knock_if_silent((&book, sources.mark), &record, &facts),
+        knocked: knock_if_silent((book, sources.mark), record, &facts),
         denied_now,
         tried_out,
-        record,
+        record: Arc::clone(record),
         facts,
         near,
         far,
         now,
-    })
+    }
 }
 
 /// Judges a connection as its destination would, by the policies this node knows now.

@@ -40,7 +40,7 @@ enum Sort {
 const SORTS: [(&str, Sort); 3] = [("began", Sort::Began), ("age", Sort::Age), ("bytes", Sort::Bytes)];
 
 /// A connection, and whose it is.
-type Entry = (Arc<Book>, Arc<Record>);
+pub(super) type Entry = (Arc<Book>, Arc<Record>);
 
 /// `/v1/connections`.
 pub(super) fn live(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
@@ -70,21 +70,21 @@ const NOBODYS: &str = "0000000000000000";
 
 /// `/v1/connections/{id}`.
 pub(super) fn one(sources: &Sources, id: &str) -> Result<Vec<u8>, Refusal> {
-    Ok(json(&find(sources, id)?))
+    let (book, record) = find(sources, id)?;
+    Ok(json(&shape::connection(&book, &record, (Now::read(), Seen::default().of(&book)))))
 }
 
 /// A connection there is or was.
-pub(super) fn find(sources: &Sources, id: &str) -> Result<Connection, Refusal> {
+pub(super) fn find(sources: &Sources, id: &str) -> Result<Entry, Refusal> {
     if id == NOBODYS {
         return Err(gone(id));
     }
     let known: Id = id.parse().map_err(|error| Refusal::bad_request(format!("{}: {error}", quote(id))))?;
-    let (book, record) = sources.state.ledger().find(known).ok_or_else(|| gone(id))?;
-    Ok(shape::connection(&book, &record, (Now::read(), Seen::default().of(&book))))
+    sources.shown.state.ledger().find(known).ok_or_else(|| gone(id))
 }
 
 /// There is no such connection any more.
-pub(super) fn gone(id: &str) -> Refusal {
+fn gone(id: &str) -> Refusal {
     let kept = "of connections that are over, each pod's last ones alone are kept";
     Refusal::not_found(format!("this node has no connection {}; {kept}", quote(id).trim_matches('`')))
 }
@@ -95,7 +95,7 @@ fn wanted(
     filter: &Filter,
     of: impl Fn(&Book) -> Vec<Arc<Record>>,
 ) -> impl Iterator<Item = Entry> {
-    let books = sources.state.ledger().books().into_iter().filter(|book| filter.takes_book(book));
+    let books = sources.shown.state.ledger().books().into_iter().filter(|book| filter.takes_book(book));
     let entries = books.flat_map(move |book| {
         let records = of(&book);
         records.into_iter().map(move |record| (Arc::clone(&book), record))

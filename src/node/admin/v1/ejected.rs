@@ -13,7 +13,7 @@ use crate::set_aside::{Endpoint, Listed};
 
 /// `/v1/ejected`.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
-    let by_pod = sources.state.set_aside().list(Instant::now()).into_iter();
+    let by_pod = sources.shown.state.set_aside().list(Instant::now()).into_iter();
     let all = by_pod.flat_map(|(pod, listed)| listed.into_iter().map(move |listed| (pod.clone(), listed)));
     let part = page::by_text(query, all.map(|entry| (key(&entry), entry)))?;
     Ok(json(&part.show(|(pod, Listed { endpoint, pause, left })| Ejected {

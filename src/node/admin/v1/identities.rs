@@ -13,7 +13,7 @@ use crate::identity::{Listed, Phase, X509};
 
 /// `/v1/identities`.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
-    let listed = sources.identities.list().into_iter();
+    let listed = sources.shown.identities.list().into_iter();
     let part = page::by_text(query, listed.map(|listed| (listed.identity.to_string(), listed)))?;
     let mut whose = whose(sources);
     Ok(json(&part.show(|listed| {
@@ -24,9 +24,9 @@ pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal>
 
 /// Which pods are whom.
 fn whose(sources: &Sources) -> HashMap<SpiffeId, Vec<PodRef>> {
-    let snapshot = sources.mesh.snapshot();
+    let snapshot = sources.shown.mesh.snapshot();
     let mut whose: HashMap<SpiffeId, Vec<PodRef>> = HashMap::new();
-    for known in pods::everybody(&sources.state) {
+    for known in pods::everybody(&sources.shown.state) {
         if let Some(identity) = pods::identity(&snapshot, &known.pod) {
             whose.entry(identity).or_default().push(shape::pod(&known.pod));
         }

@@ -34,7 +34,7 @@ impl Filter {
 
 /// `/v1/workloads`.
 pub(super) fn workloads(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
-    let (filter, snapshot) = (Filter::read(query)?, sources.mesh.snapshot());
+    let (filter, snapshot) = (Filter::read(query)?, sources.shown.mesh.snapshot());
     let wanted = |it: &&Arc<Workload>| filter.takes(&it.namespace, it.name());
     let found = snapshot.workloads().filter(wanted).map(|workload| (&*workload.uid, workload));
     let part = page::by_text(query, found)?;
@@ -43,7 +43,7 @@ pub(super) fn workloads(sources: &Sources, query: &Query) -> Result<Vec<u8>, Ref
 
 /// `/v1/services`.
 pub(super) fn services(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
-    let (filter, snapshot) = (Filter::read(query)?, sources.mesh.snapshot());
+    let (filter, snapshot) = (Filter::read(query)?, sources.shown.mesh.snapshot());
     let wanted = |it: &&Arc<Service>| filter.takes(&it.namespace, &it.name);
     let found = snapshot.services().filter(wanted).map(|service| (service.key(), service));
     let part = page::by_text(query, found.map(|(key, service)| (key.to_string(), (key, service))))?;
@@ -54,7 +54,7 @@ pub(super) fn services(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refu
 
 /// `/v1/policies`.
 pub(super) fn policies(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
-    let (filter, snapshot) = (Filter::read(query)?, sources.mesh.snapshot());
+    let (filter, snapshot) = (Filter::read(query)?, sources.shown.mesh.snapshot());
     let wanted = |it: &&Arc<Policy>| filter.takes(&it.namespace, &it.name);
     let found = snapshot.policies().filter(wanted).map(|policy| (&*policy.key, policy));
     let part = page::by_text(query, found)?;

@@ -13,9 +13,9 @@ use crate::ledger::Book;
 
 /// `/v1/node`.
 pub(super) fn node(sources: &Sources, _: &Query) -> Result<Vec<u8>, Refusal> {
-    let state = &sources.state;
+    let state = &sources.shown.state;
     let pending = state.pending();
-    let mesh = sources.mesh.snapshot();
+    let mesh = sources.shown.mesh.snapshot();
     let services = state.control_planes();
     let service = |key: &str| services.iter().find(|status| status.key() == key);
     let agent = state.agent().map(|agent| Agent {

@@ -26,7 +26,7 @@ struct About {
 
 /// `/v1/pods`.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
-    let known = all(&sources.state).into_iter();
+    let known = all(&sources.shown.state).into_iter();
     let part = page::by_text(query, known.map(|entry| (key(&entry), entry)))?;
     let about = About::read(sources);
     Ok(json(&part.show(|(known, book)| about.pod(known, book.as_deref()))))
@@ -63,12 +63,12 @@ fn key((known, _): &Entry) -> String {
 
 impl About {
     fn read(sources: &Sources) -> Self {
-        let listed = sources.identities.list().into_iter();
+        let listed = sources.shown.identities.list().into_iter();
         let without = listed.filter(|listed| listed.phase == Phase::Unavailable);
         Self {
-            snapshot: sources.mesh.snapshot(),
+            snapshot: sources.shown.mesh.snapshot(),
             uncertified: without.map(|it| (it.identity, it.error.unwrap_or_default())).collect(),
-            unresolved: sources.state.dns().map(|dns| dns.troubles()).unwrap_or_default(),
+            unresolved: sources.shown.state.dns().map(|dns| dns.troubles()).unwrap_or_default(),
         }
     }
 

@@ -12,12 +12,13 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::identity::Trust;
 use crate::identity::revocation::Revocation;
 use crate::identity::testing::TestAuthority;
+use crate::identity::{Identities, Trust};
 use crate::ledger::{Book, Direction, OfNode, OfPod, Party, Record, Stage};
 use crate::outcome::Failure;
 use crate::proxy::PodInfo;
+use crate::state::State;
 
 pub(super) fn address(port: u16) -> SocketAddr {
     ([10, 0, 0, 1], port).into()

@@ -16,7 +16,7 @@ use crate::ledger::{Pair, owner_of};
 /// `/v1/traffic`.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
     let mut sums: HashMap<String, Pair> = HashMap::new();
-    for pair in sources.state.ledger().books().iter().flat_map(|book| book.traffic()) {
+    for pair in sources.shown.state.ledger().books().iter().flat_map(|book| book.traffic()) {
         let key = key(&pair);
         match sums.get_mut(&key) {
             Some(sum) => add(sum, pair),

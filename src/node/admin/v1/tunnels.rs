@@ -19,7 +19,7 @@ pub(super) const TAKES: &[&str] = &["limit", "after", "pod", "direction"];
 /// `/v1/tunnels`: the newest first.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
     let filter = Filter::read(query)?;
-    let books = sources.state.ledger().books().into_iter().filter(|book| filter.takes_book(book));
+    let books = sources.shown.state.ledger().books().into_iter().filter(|book| filter.takes_book(book));
     let all = books.flat_map(|book| {
         let tunnels = book.tunnels.list();
         tunnels.into_iter().map(move |tunnel| (Arc::clone(&book), tunnel))

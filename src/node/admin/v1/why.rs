@@ -4,16 +4,20 @@ use culvert_api::Why;
 
 use crate::why;
 
+use super::moment::Now;
 use super::problem::Refusal;
 use super::query::Query;
+use super::sockets::Seen;
 use super::{Sources, connections, json};
 
 /// `/v1/connections/{id}/why`: what became of a connection, and why.
 pub(super) fn did(sources: &Sources, id: &str) -> Result<Vec<u8>, Refusal> {
-    let connection = connections::find(sources, id)?;
-    let why = connection.id.parse().ok().and_then(|id| why::did(&sources.shown, id));
-    let why = why.map(|why| Why { connection: Some(Box::new(connection)), ..why });
-    why.map(|why| json(&why)).ok_or_else(|| connections::gone(id))
+    let (book, record) = connections::find(sources, id)?;
+    let mut seen = Seen::default();
+    let sockets = seen.of(&book);
+    let connection = connections::shape::connection(&book, &record, (Now::read(), sockets));
+    let why = why::did(&sources.shown, &book, &record, sockets);
+    Ok(json(&Why { connection: Some(Box::new(connection)), ..why }))
 }
 
 /// `/v1/why`: what would become of one that somebody might make.
