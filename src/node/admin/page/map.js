@@ -4,7 +4,7 @@ import { list } from "./api.js";
 import { el, svg } from "./dom.js";
 import { drawn, flowsOf } from "./flows.js";
 import { layout } from "./layout.js";
-import { both, button, code, count, host, mark, notice, sum, when } from "./parts.js";
+import { both, button, code, host, mark, notice, numbers, sum, when } from "./parts.js";
 import { set, setting } from "./place.js";
 import { table, tools } from "./table.js";
 import { ago, number, size } from "./units.js";
@@ -126,17 +126,6 @@ const legend = () =>
 
 const partyCell = (party) =>
   el("span", { class: "end", title: party.identity }, el("strong", {}, party.name), el("small", {}, party.below));
-
-const numbers = (id, title, hint) => ({
-  id,
-  title,
-  hint,
-  number: true,
-  text: (flow) => number(flow[id]),
-  value: (flow) => flow[id],
-  show: (flow) =>
-    flow[id] > 0 && (id === "refused" || id === "broken") ? el("span", { class: "bad" }, count(flow[id])) : count(flow[id]),
-});
 
 const columns = [
   {

@@ -24,6 +24,18 @@ export const sum = (value) => (value?.toServer ?? 0) + (value?.toClient ?? 0);
 
 export const count = (value) => el("span", { title: number(value) }, number(value));
 
+/** A column of counts; what did not go well stands out. */
+export const numbers = (id, title, hint) => ({
+  id,
+  title,
+  hint,
+  number: true,
+  text: (row) => number(row[id]),
+  value: (row) => row[id],
+  show: (row) =>
+    row[id] > 0 && (id === "refused" || id === "broken") ? el("span", { class: "bad" }, count(row[id])) : count(row[id]),
+});
+
 export const when = (moment) => (moment ? el("time", { datetime: moment, title: moment }, ago(moment)) : null);
 
 export const span = (milliseconds) => el("span", { title: `${number(milliseconds)} ms` }, duration(milliseconds));

@@ -1,10 +1,10 @@
 // The pods of this node: whether they are served, and what their connections came to.
 
 import { list } from "./api.js";
-import { both, count, identity, mark, sum, when } from "./parts.js";
+import { both, identity, mark, numbers, sum, when } from "./parts.js";
 import { table, tools } from "./table.js";
 import { el } from "./dom.js";
-import { ago, number } from "./units.js";
+import { ago } from "./units.js";
 
 const state = (pod) => (pod.state === "up" ? "served" : "not served");
 
@@ -12,17 +12,6 @@ function shownState(pod) {
   const kind = pod.state === "up" ? (pod.reason ? "warn" : "good") : "bad";
   return [mark(kind, state(pod), pod.since), pod.reason && el("small", { class: kind }, pod.reason)];
 }
-
-const numbers = (id, title, hint) => ({
-  id,
-  title,
-  hint,
-  number: true,
-  text: (pod) => number(pod[id]),
-  value: (pod) => pod[id],
-  show: (pod) =>
-    pod[id] > 0 && (id === "refused" || id === "broken") ? el("span", { class: "bad" }, count(pod[id])) : count(pod[id]),
-});
 
 const columns = [
   {
