@@ -203,9 +203,7 @@ impl Failure {
             | Self::Drained => 503,
         }
     }
-}
 
-impl Failure {
     /// Why, as the peer of a tunnel is told beside the status: what happened, and the name of the reason, but no policy and no address.
     pub(crate) fn proxy_status(&self) -> ProxyStatus {
         let error = match self {
