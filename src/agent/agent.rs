@@ -121,7 +121,7 @@ impl Agent {
 
     /// Serves metrics and readiness beside what is to be done.
     pub(crate) async fn serve(&self, args: &server::Args, progress: Progress) -> Result<(), Failure> {
-        let listener = server::bind(args).await.map_err(Failure::runtime)?;
+        let listener = server::bind(args).map_err(Failure::runtime)?;
         tokio::spawn(server::serve(listener, self.metrics.clone(), progress));
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! In go watched values, out come answers; nothing can be changed here, and nothing is said of single pods.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::State as Extract;
@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
 use culvert_metrics::{Metrics, Settings, http, process};
-use culvert_serving::Limits;
+use culvert_serving::{Limits, port};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -68,18 +68,9 @@ pub(crate) fn record() -> Result<Metrics, Error> {
 }
 
 /// Opens the server: on both families, or on IPv4 alone where there is no IPv6.
-pub(crate) async fn bind(args: &Args) -> Result<TcpListener, Error> {
-    let port = args.monitoring_port;
-    match listen((std::net::Ipv6Addr::UNSPECIFIED, port).into()).await {
-        Err(Error::Listen { source, .. }) if source.kind() != io::ErrorKind::AddrInUse => {
-            listen((Ipv4Addr::UNSPECIFIED, port).into()).await
-        }
-        settled => settled,
-    }
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+pub(crate) fn bind(args: &Args) -> Result<TcpListener, Error> {
+    let failed = |port::Error { address, source }| Error::Listen { address, source };
+    port::listen_everywhere(args.monitoring_port).map_err(failed)
 }
 
 /// Serves until it is dropped.

@@ -28,6 +28,7 @@ pub use client::Client;
 
 mod client;
 mod guests;
+pub mod port;
 pub mod root_socket;
 
 /// How long a client may take to say what it wants, also the second time.

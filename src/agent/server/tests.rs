@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,7 +19,7 @@ async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 async fn start(progress: Progress) -> SocketAddr {
-    let listener = bind(&Args { monitoring_port: 0 }).await.unwrap();
+    let listener = bind(&Args { monitoring_port: 0 }).unwrap();
     let port = listener.local_addr().unwrap().port();
     let recorder = Metrics::new(Settings::default());
     metrics::with_local_recorder(&recorder, || metrics::counter!("pods_total").increment(3));
@@ -83,9 +84,9 @@ async fn metrics_are_exposed() {
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
-    let listener = bind(&Args { monitoring_port: 0 }).await.unwrap();
+    let listener = bind(&Args { monitoring_port: 0 }).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let error = bind(&Args { monitoring_port: port }).await.unwrap_err();
+    let error = bind(&Args { monitoring_port: port }).unwrap_err();
     assert!(error.to_string().contains(&port.to_string()), "{error}");
 }
 
