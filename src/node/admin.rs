@@ -7,6 +7,7 @@
 mod dump;
 mod guard;
 mod logging;
+mod pace;
 mod page;
 mod profile;
 mod readiness;
@@ -16,7 +17,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -27,20 +27,22 @@ use axum::response::IntoResponse;
 use axum::routing::{any, post};
 use culvert_metrics::Metrics;
 use culvert_process::log;
+use culvert_serving::port::{self, listen, listen_everywhere};
 use culvert_serving::root_socket::{self, RootSocket};
 use culvert_serving::{LIFE, Limits, READ_AHEAD, Terms, serve_until};
-use culvert_sys::priority;
 use futures::future::{BoxFuture, join_all};
 use tokio::net::TcpListener;
-use tokio::runtime;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::aside::Aside;
 use crate::config::MeshSource;
 use crate::identity::Identities;
 use crate::identity::revocation::Revocation;
 use crate::mesh::Mesh;
 use crate::state::State;
 use crate::stats;
+
+use pace::Pace;
 
 const READINESS: u16 = 15021;
 
@@ -108,27 +110,21 @@ impl Admin {
     pub(crate) fn open(config: &Config, sources: Sources) -> Result<Self, Error> {
         let quit = Arc::new(Notify::new());
         let (end, ended) = watch::channel(());
-        let readiness = listen_wildcard("readiness", READINESS)?;
+        let readiness = listen_everywhere(READINESS).map_err(of("readiness"))?;
         let ready = readiness::router(sources.state.clone());
         tokio::spawn(serve_until(readiness, ready, OPEN_TO_ALL, at_the_end(ended.clone())));
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+        let aside = Aside::new().map_err(Error::Thread)?;
         let servers = {
-            // Sockets belong to the runtime they are made in.
-            let _inside = runtime.enter();
+            let _inside = aside.enter();
             looked_at(config, sources, &quit, &ended)?
         };
         let (done, over) = oneshot::channel();
-        let serve = move || {
-            if let Err(error) = priority::give_way() {
-                tracing::warn!(%error, "whoever looks at this node is as important as its traffic");
-            }
-            runtime.block_on(servers);
+        let serve = async {
+            servers.await;
             // Who waits may have gone.
             let _ = done.send(());
-            // What is still being put together is wanted by nobody.
-            runtime.shutdown_background();
         };
-        thread::Builder::new().name("culvert-admin".into()).spawn(serve).map_err(Error::Thread)?;
+        aside.run("culvert-admin", serve).map_err(Error::Thread)?;
         Ok(Self { quit, end, over })
     }
 
@@ -150,7 +146,8 @@ fn looked_at(
     ended: &watch::Receiver<()>,
 ) -> Result<impl Future<Output = ()> + Send + use<>, Error> {
     let mut servers: Vec<BoxFuture<'static, ()>> = Vec::new();
-    let admin = router(&sources, quit, ended);
+    let pace = Pace::default();
+    let admin = pace.of(router(&sources, quit, ended));
     for listener in listen_on_loopback(config.admin)? {
         servers.push(Box::pin(serve_until(listener, admin.clone(), ADMIN, at_the_end(ended.clone()))));
     }
@@ -158,10 +155,10 @@ fn looked_at(
         let socket = RootSocket::bind(path).map_err(Error::Socket)?;
         servers.push(Box::pin(serve_until(socket, admin, ADMIN, at_the_end(ended.clone()))));
     }
-    let listener = listen_wildcard("metrics", config.stats)?;
+    let listener = listen_everywhere(config.stats).map_err(of("metrics"))?;
     servers.push(Box::pin(serve_until(
         listener,
-        stats::router(sources.metrics),
+        pace.of(stats::router(sources.metrics)),
         OPEN_TO_ALL,
         at_the_end(ended.clone()),
     )));
@@ -188,8 +185,8 @@ async fn at_the_end(mut ended: watch::Receiver<()>) {
 }
 
 fn listen_on_loopback(port: u16) -> Result<Vec<TcpListener>, Error> {
-    let mut listeners = vec![listen("admin", (Ipv4Addr::LOCALHOST, port).into())?];
-    match listen("admin", (Ipv6Addr::LOCALHOST, port).into()) {
+    let mut listeners = vec![listen((Ipv4Addr::LOCALHOST, port).into()).map_err(of("admin"))?];
+    match listen((Ipv6Addr::LOCALHOST, port).into()) {
         Ok(listener) => listeners.push(listener),
         // A host without IPv6 has no ::1.
         Err(error) => tracing::debug!(%error, "no admin server on IPv6"),
@@ -197,23 +194,9 @@ fn listen_on_loopback(port: u16) -> Result<Vec<TcpListener>, Error> {
     Ok(listeners)
 }
 
-/// Listens on both families, or on IPv4 alone where there is no IPv6.
-fn listen_wildcard(what: &'static str, port: u16) -> Result<TcpListener, Error> {
-    match listen(what, (Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(Error::Listen { source, .. }) if source.kind() != io::ErrorKind::AddrInUse => {
-            listen(what, (Ipv4Addr::UNSPECIFIED, port).into())
-        }
-        settled => settled,
-    }
-}
-
-fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    let listen = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    };
-    listen().map_err(|source| Error::Listen { what, address, source })
+/// Names the server whose port cannot be had.
+fn of(what: &'static str) -> impl Fn(port::Error) -> Error {
+    move |port::Error { address, source }| Error::Listen { what, address, source }
 }
 
 async fn config_dump(Extract(sources): Extract<Sources>) -> impl IntoResponse {

@@ -276,7 +276,7 @@ fn read_stats(env: &Environment) -> Result<stats::Config, Error> {
         ..Settings::default()
     };
     let labels = env.parse("CULVERT_METRICS_LABELS", Labels::parse)?;
-    Ok(stats::Config { settings, labels, version: env.filled_or_default("ISTIO_META_ISTIO_VERSION") })
+    Ok(stats::Config { settings, labels, version: env.filled_or_default("ISTIO_META_ISTIO_VERSION").into() })
 }
 
 fn read_access(env: &Environment) -> Result<access::Config, Error> {

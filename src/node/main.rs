@@ -3,6 +3,7 @@
 mod admin;
 mod admission;
 mod agent;
+mod aside;
 mod buffers;
 mod capture;
 mod config;

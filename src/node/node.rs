@@ -87,7 +87,7 @@ pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Erro
         settings: Arc::new(config.shown()),
         static_config: config.mesh.source.clone(),
         mark: config.socket.mark,
-        istio_version: config.istio_version(),
+        istio_version: Arc::clone(&config.stats.version),
         metrics,
     };
     let admin = Admin::open(&config.admin, sources)?;

@@ -10,6 +10,8 @@ pub(crate) mod open;
 mod runtime;
 mod texts;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::any;
 use culvert_metrics::{Metrics, Settings, http, process};
@@ -27,7 +29,7 @@ pub(crate) struct Config {
     /// What is told of the ends of connections.
     pub(crate) labels: Labels,
     /// Of Istio, as the installation says.
-    pub(crate) version: String,
+    pub(crate) version: Arc<str>,
 }
 
 /// Starts to record, once in a process. What was counted before is lost, that of connections excepted.

@@ -13,11 +13,10 @@ mod stream;
 mod workload;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
 use culvert_core::snapshot::Snapshot;
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -35,15 +34,9 @@ pub(super) use policy::PolicyView;
 pub(super) use service::ServiceView;
 pub(super) use workload::WorkloadView;
 
-/// Between two pieces of 64 KiB: a large mesh takes two seconds, and leaves most of a processor to others meanwhile.
-const PAUSE: Duration = Duration::from_millis(1);
-
 /// All of it.
 pub(super) fn dump(sources: &Sources) -> Body {
-    Body::from_stream(stream::object(sections(sources)).then(async |piece| {
-        tokio::time::sleep(PAUSE).await;
-        piece
-    }))
+    Body::from_stream(stream::object(sections(sources)))
 }
 
 fn sections(sources: &Sources) -> Vec<Section> {

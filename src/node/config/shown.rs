@@ -1,6 +1,5 @@
 //! The settings in force, as tools expect them in `/config_dump`: without tokens, the values of headers, and texts that may hold them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::xds;
@@ -21,12 +20,6 @@ impl Config {
             }
         }
         Value::Object(all)
-    }
-
-    /// Gives the version the installation says it has; tools compare it with their own.
-    pub(crate) fn istio_version(&self) -> Arc<str> {
-        let said = self.xds.as_ref().and_then(|xds| xds.node.metadata.get("ISTIO_VERSION")?.as_str());
-        said.unwrap_or("unknown").into()
     }
 
     fn of_data_path(&self) -> Value {

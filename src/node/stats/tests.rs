@@ -8,7 +8,7 @@ use super::*;
 #[tokio::test]
 async fn at_the_start_there_is_what_the_process_is_and_nothing_of_traffic() {
     let config =
-        Config { settings: Settings::default(), labels: Labels::Full, version: "1.27 \"beta\"".to_owned() };
+        Config { settings: Settings::default(), labels: Labels::Full, version: "1.27 \"beta\"".into() };
     let metrics = start(config, tokio::runtime::Handle::current().metrics()).unwrap();
     let text = metrics.text();
     for line in [

@@ -2,12 +2,9 @@
 
 use std::io;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use culvert_proto::otlp::common::Resource;
-use culvert_sys::priority;
-use tokio::runtime;
 use tokio::sync::watch;
 
 use super::attributes::Attributes;
@@ -15,6 +12,7 @@ use super::client::Client;
 use super::deliver::{Delivery, Health};
 use super::signal::{Logs, Signal, Traces};
 use super::{Config, Waiting, tap, tls};
+use crate::aside::Aside;
 
 /// How long the end of the process waits for the collector.
 const PARTING: Duration = Duration::from_secs(1);
@@ -46,26 +44,22 @@ impl Drop for Exporting {
 
 /// Starts the thread.
 pub(super) fn start(config: &Config, waiting: Waiting) -> Result<Exporting, Error> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+    let aside = Aside::new().map_err(Error::Thread)?;
     let (ending, ended) = watch::channel(false);
     let Waiting { spans, logs } = waiting;
     let (spans, logs) = {
-        // Channels belong to the runtime they are made in.
-        let _inside = runtime.enter();
+        let _inside = aside.enter();
         let make = Make { config, ended: &ended };
         let spans = spans.map(|waiting| make.delivery::<Traces>(waiting)).transpose()?;
         (spans, logs.map(|waiting| make.delivery::<Logs>(waiting)).transpose()?)
     };
     let (done, over) = mpsc::channel();
-    let send = move || {
-        if let Err(error) = priority::give_way() {
-            tracing::warn!(%error, "what is told of connections is as important as they are");
-        }
+    let send = async {
         tap::do_not_listen_here();
-        runtime.block_on(async { tokio::join!(run(spans), run(logs)) });
+        tokio::join!(run(spans), run(logs));
         drop(done);
     };
-    thread::Builder::new().name("culvert-telemetry".into()).spawn(send).map_err(Error::Thread)?;
+    aside.run("culvert-telemetry", send).map_err(Error::Thread)?;
     Ok(Exporting { ending, over })
 }
 

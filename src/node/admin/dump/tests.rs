@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use culvert_core::mesh_file;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::*;
 use crate::config::MeshSource;
