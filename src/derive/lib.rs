@@ -1,0 +1,18 @@
+//! What a mesh looks like to its nodes, derived from the objects of a Kubernetes cluster.
+//!
+//! In go objects as the API server writes them, one at a time or as whole lists; out come the workloads, services and policies that
+//! differ from before, and what is to be written into the status of objects. Deliberately absent: asking the API server, sending
+//! anything to nodes, the time.
+//!
+//! **Invariant:** what follows from the objects does not depend on the order in which they came.
+//! **Invariant:** a policy is enforced as it is written, or it denies what it governs and its status says so; never half of it.
+
+mod condition;
+mod labels;
+mod object;
+mod settings;
+
+pub use condition::Condition;
+pub use labels::{Labels, Selector};
+pub use object::{Key, Kind, Meta};
+pub use settings::{Settings, Unready};

@@ -1,0 +1,41 @@
+//! What holds for the whole mesh.
+
+use std::sync::Arc;
+
+/// What holds for the whole mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The name of this cluster; first part of every workload's uid.
+    pub cluster: Arc<str>,
+    /// The trust domain of all identities.
+    pub trust_domain: Arc<str>,
+    /// What names of services end in: `cluster.local`.
+    pub domain: Arc<str>,
+    /// The namespace of the installation. Policies in it that select nothing hold everywhere, and its label
+    /// `topology.istio.io/network` names the network.
+    pub root_namespace: Arc<str>,
+    /// What to do with traffic for a waypoint that is wanted and cannot be had.
+    pub unready: Unready,
+}
+
+/// What to do with traffic for a waypoint that is wanted and cannot be had: it does not exist, is not ready, or may not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unready {
+    /// Refuse it: what the waypoint would have checked is not checked by anybody else.
+    #[default]
+    Refuse,
+    /// Go past it, as Istio does.
+    Bypass,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cluster: "Kubernetes".into(),
+            trust_domain: "cluster.local".into(),
+            domain: "cluster.local".into(),
+            root_namespace: "culvert-system".into(),
+            unready: Unready::default(),
+        }
+    }
+}
