@@ -4,15 +4,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State as Extract;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::{any, get};
+use axum::routing::any;
 use culvert_metrics::{Metrics, Settings, http, process};
-use culvert_serving::{Limits, port};
-use serde_json::{Value, json};
+use culvert_serving::monitoring::{self, LIMITS, Lack};
+use culvert_serving::port;
 use tokio::net::TcpListener;
 
 mod texts;
@@ -22,9 +20,6 @@ use crate::cluster::Views;
 use crate::install::Installation;
 use crate::kubernetes::source::Freshness;
 use crate::table::Subscriber;
-
-/// Scrapers and probes at once. Anybody can connect, so nobody can keep a place by doing nothing.
-const LIMITS: Limits = Limits::Replace { most: 64, per_source: 8 };
 
 /// Where the server listens.
 #[derive(Debug, Clone, clap::Args)]
@@ -75,32 +70,18 @@ pub(crate) fn bind(args: &Args) -> Result<TcpListener, Error> {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, progress: Progress) {
-    culvert_serving::serve(listener, router(metrics, progress), LIMITS).await;
-}
-
-fn router(metrics: Metrics, progress: Progress) -> Router {
     let exposition = Router::new().route("/metrics", any(http::exposition)).with_state(metrics);
-    Router::new()
-        .route("/readyz", get(ready))
-        .with_state(progress)
-        // Whoever reads this has been served by the one thread that does everything: it turns.
-        .route("/healthz", get(async || "ok\n"))
-        .merge(exposition)
+    culvert_serving::serve(listener, monitoring::router(progress).merge(exposition), LIMITS).await;
 }
 
-async fn ready(Extract(progress): Extract<Progress>) -> impl IntoResponse {
-    let missing = progress.missing();
-    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let age = progress.freshness.and_then(|freshness| freshness.age()).map(|age| age.as_secs());
-    let body = json!({ "ready": missing.is_empty(), "missing": missing, "clusterAgeSeconds": age });
-    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
-}
+impl monitoring::Progress for Progress {
+    fn age(&self) -> Option<Duration> {
+        self.freshness.as_ref()?.age()
+    }
 
-impl Progress {
-    /// What has not been done yet, and why.
-    fn missing(&self) -> Vec<Value> {
+    fn missing(&self) -> Vec<Lack> {
         let mut missing = Vec::new();
-        let mut lacks = |what: &str, why: &str| missing.push(json!({ "what": what, "why": why }));
+        let mut lacks = |what, why: &str| missing.push(Lack { what, why: why.to_owned() });
         if self.views.as_ref().is_some_and(|views| views.borrow().is_none()) {
             lacks(
                 "cluster",

@@ -27,6 +27,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, post};
 use culvert_metrics::Metrics;
 use culvert_process::log;
+use culvert_serving::monitoring;
 use culvert_serving::port::{self, listen, listen_everywhere};
 use culvert_serving::root_socket::{self, RootSocket};
 use culvert_serving::{LIFE, Limits, READ_AHEAD, Terms, serve_until};
@@ -53,9 +54,8 @@ const ADMIN: Terms = Terms {
     read_ahead: READ_AHEAD,
 };
 
-/// Scrapers and probes. Anybody can connect, so nobody can keep a place by doing nothing.
-const OPEN_TO_ALL: Terms =
-    Terms { limits: Limits::Replace { most: 64, per_source: 8 }, life: LIFE, read_ahead: READ_AHEAD };
+/// Scrapers and probes.
+const OPEN_TO_ALL: Terms = Terms { limits: monitoring::LIMITS, life: LIFE, read_ahead: READ_AHEAD };
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]

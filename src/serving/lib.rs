@@ -28,6 +28,7 @@ pub use client::Client;
 
 mod client;
 mod guests;
+pub mod monitoring;
 pub mod port;
 pub mod root_socket;
 

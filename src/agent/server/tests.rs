@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -104,7 +105,7 @@ async fn connections_that_say_nothing_keep_nobody_from_asking_how_the_agent_is()
         idle.push(socket.connect(address).await.unwrap());
     }
     for path in ["/healthz", "/metrics"] {
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(1), fetch(address, path)).await;
+        let answer = tokio::time::timeout(Duration::from_secs(1), fetch(address, path)).await;
         assert_eq!(answer.expect("kubelet waits for a second").0, 200, "{path}");
     }
 }
