@@ -128,14 +128,14 @@ impl Authority {
 impl Leaf {
     /// What a client gets, as PEM: the leaf, what leads from it to a root, and at the end all that is to be trusted.
     pub(crate) fn chain_pem(&self) -> Vec<String> {
-        let cross = self.root.cross().map(|cross| cross.pem.clone());
-        [self.pem.clone()].into_iter().chain(cross).chain([self.root.bundle().to_owned()]).collect()
+        let between = self.root.between().iter().map(|it| it.pem.clone());
+        [self.pem.clone()].into_iter().chain(between).chain([self.root.bundle().to_owned()]).collect()
     }
 
     /// What is shown to a peer: the leaf, and what leads from it to a root.
     pub(crate) fn chain_der(&self) -> Vec<CertificateDer<'static>> {
-        let cross = self.root.cross().map(|cross| cross.der.clone());
-        [self.der.clone()].into_iter().chain(cross).collect()
+        let between = self.root.between().iter().map(|it| it.der.clone());
+        [self.der.clone()].into_iter().chain(between).collect()
     }
 }
 

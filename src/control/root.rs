@@ -1,4 +1,4 @@
-//! The root of the mesh: the keys and certificates in a directory, and which of them signs.
+//! The root of the mesh: its keys and certificates, and which of them signs. They are kept in a directory.
 //!
 //! Made at the first start; from then on only read, and read again when [`rotation`] has moved it on. Whatever is wrong
 //! with what is there is an error: a root that is silently made anew would cut every workload off from every other.
@@ -14,9 +14,11 @@
 //! steady     new             next-key.pem, which then takes the place of root-key.pem
 //! ```
 
+mod certificate;
 mod directory;
 mod error;
 pub(crate) mod rotation;
+mod texts;
 
 use std::fmt;
 use std::path::Path;
@@ -32,7 +34,8 @@ use tokio::sync::watch;
 
 use crate::live::Live;
 
-use directory::{Directory, Read};
+use directory::Directory;
+use texts::{Part, Problem, Read, Texts};
 
 pub(crate) use error::Error;
 
@@ -50,12 +53,14 @@ pub(crate) struct Root {
     bundle: String,
     validity: Validity,
     stage: Stage,
-    cross: Option<Cross>,
+    /// What leads from the certificate that signs to what clients trust, when they may not trust it itself.
+    between: Vec<Intermediate>,
 }
 
-/// The certificate through which those who know the old root alone accept what the new one signs.
+/// A certificate between a leaf and a root: during a rotation that of the new root by the old one, through which those who know the
+/// old root alone accept what the new one signs.
 #[derive(Debug)]
-pub(crate) struct Cross {
+pub(crate) struct Intermediate {
     pub(crate) pem: String,
     pub(crate) der: CertificateDer<'static>,
 }
@@ -78,9 +83,10 @@ pub(crate) fn follow(
 ) -> Result<(Live<Root>, impl Future<Output = ()> + Send + use<>), Error> {
     let directory = Directory::new(dir);
     directory.make_if_empty(now)?;
-    let (mut follower, _) = Follower::open(&directory.certificate())
-        .map_err(|source| Error::Unreadable { path: directory.certificate(), source })?;
-    let (publish, live) = watch::channel(Arc::new(Root::open(&directory, now)?));
+    let path = directory.file(Part::Certificate);
+    let (mut follower, _) =
+        Follower::open(&path).map_err(|source| Error::Unreadable { path: path.clone(), source })?;
+    let (publish, live) = watch::channel(Arc::new(open(&directory, now)?));
     let follow = async move {
         loop {
             // What can be read tells nothing that opening it does not.
@@ -97,7 +103,7 @@ pub(crate) fn follow(
 async fn reopen(directory: &Directory) -> Root {
     let mut said = String::new();
     loop {
-        match Root::open(directory, SystemTime::now()) {
+        match open(directory, SystemTime::now()) {
             Ok(root) => return root,
             Err(error) => {
                 let text = Chain(&error).to_string();
@@ -111,13 +117,18 @@ async fn reopen(directory: &Directory) -> Root {
     }
 }
 
+fn open(directory: &Directory, now: SystemTime) -> Result<Root, Error> {
+    Root::of(&directory.load()?, now).map_err(|problem| directory.at(problem))
+}
+
 impl Root {
-    fn open(directory: &Directory, now: SystemTime) -> Result<Self, Error> {
-        let Read { bundle, signing, key, stage } = directory.read(now)?;
-        let cross = (stage == Stage::Active).then(|| directory.read_cross(&key)).transpose()?;
+    /// Reads the root that texts make up.
+    fn of(texts: &Texts, now: SystemTime) -> Result<Self, Problem> {
+        let Read { bundle, signing, key, stage } = texts.read(now)?;
+        let cross = (stage == Stage::Active).then(|| texts.read_cross(&key)).transpose()?;
         let validity = signing.validity;
         let issuer = Issuer::from_ca_cert_der(&signing.der, key)?;
-        Ok(Self { issuer, bundle, validity, stage, cross })
+        Ok(Self { issuer, bundle, validity, stage, between: cross.into_iter().collect() })
     }
 
     /// What signs.
@@ -131,8 +142,8 @@ impl Root {
     }
 
     /// What goes between a leaf and the roots.
-    pub(crate) fn cross(&self) -> Option<&Cross> {
-        self.cross.as_ref()
+    pub(crate) fn between(&self) -> &[Intermediate] {
+        &self.between
     }
 
     pub(crate) fn validity(&self) -> Validity {

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use clap::ValueEnum;
 
-use super::directory::{Directory, Read};
+use super::directory::Directory;
+use super::texts::{Problem, Texts};
 use super::{Error, Stage};
 
 /// What an operator can ask for.
@@ -34,26 +35,56 @@ pub(crate) enum Refused {
     Order { stage: Stage, step: Step },
 }
 
-/// Takes a step; gives what to tell the operator.
+/// What keeps a step from being taken.
+#[derive(Debug)]
+enum Obstacle {
+    Texts(Problem),
+    Order(Stage),
+}
+
+impl From<Problem> for Obstacle {
+    fn from(problem: Problem) -> Self {
+        Self::Texts(problem)
+    }
+}
+
+/// Takes a step in a directory; gives what to tell the operator.
 pub(crate) fn run(dir: &Path, step: Step, now: SystemTime) -> Result<String, Refused> {
     let directory = Directory::new(dir);
     let _lock = directory.lock()?;
-    let read = directory.read(now)?;
-    match (step, read.stage) {
-        (Step::Status, _) => {}
-        (Step::Prepare, Stage::Steady) => {
-            directory.tidy()?;
-            directory.add_second(read, now)?;
-        }
-        (Step::Activate, Stage::Prepared) => directory.swap(&read)?,
-        (Step::Finish, Stage::Active) => {
-            directory.drop_second(&read)?;
-            directory.tidy()?;
-        }
-        (Step::Prepare | Step::Activate | Step::Finish, stage) => return Err(Refused::Order { stage, step }),
+    let refused = |obstacle| match obstacle {
+        Obstacle::Texts(problem) => Refused::Root(directory.at(problem)),
+        Obstacle::Order(stage) => Refused::Order { stage, step },
+    };
+    let mut texts = directory.load()?;
+    for next in after(&texts, step, now).map_err(refused)? {
+        directory.store(&texts, &next)?;
+        texts = next;
     }
-    let Read { bundle, stage, .. } = directory.read(now)?;
-    let trusted = directory.parse(&bundle)?.len();
+    Ok(told(&texts, now).map_err(|problem| directory.at(problem))?)
+}
+
+/// The texts a step leads to, one after the other: where they cannot all change at once, each of them is a root that works.
+fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Texts>, Obstacle> {
+    Ok(match (step, texts.read(now)?.stage) {
+        (Step::Status, _) => Vec::new(),
+        (Step::Prepare, Stage::Steady) => {
+            let tidied = texts.tidied(now)?;
+            let prepared = tidied.with_second(now)?;
+            vec![tidied, prepared]
+        }
+        (Step::Activate, Stage::Prepared) => vec![texts.swapped()?],
+        (Step::Finish, Stage::Active) => {
+            let finished = texts.without_second()?;
+            let tidied = finished.tidied(now)?;
+            vec![finished, tidied]
+        }
+        (Step::Prepare | Step::Activate | Step::Finish, stage) => return Err(Obstacle::Order(stage)),
+    })
+}
+
+fn told(texts: &Texts, now: SystemTime) -> Result<String, Problem> {
+    let (stage, trusted) = (texts.read(now)?.stage, texts.trusted()?);
     Ok(format!("stage: {stage}\ntrusted roots: {trusted}\nnext: {}", next(stage)))
 }
 
