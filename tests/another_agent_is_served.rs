@@ -222,7 +222,9 @@ fn a_node_full_of_pods_is_served_and_none_waits_for_long() {
     agent.wait_for_nodes(1);
     println!("{PODS} pods, one after the other: {:?}, slowest {:?}", begun.elapsed(), agent.slowest());
     assert!(agent.slowest() < Duration::from_secs(1), "{:?}", agent.slowest());
-    assert_eq!(proxy.log_text().matches("serving pod").count(), PODS);
+    // Lines are written a moment after what they tell of.
+    let served = || proxy.log_text().matches("serving pod").count() == PODS;
+    lab.wait_until(SOON, "the log tells of every pod", served).unwrap();
     agent.assert_content();
 }
 

@@ -55,7 +55,7 @@ fn everything_a_node_knows_is_listed() {
         ("tunnels", &cluster.server.identity()),
         ("refusals", cluster.server.name()),
         ("traffic", client),
-        ("node", "xds"),
+        ("node", ":15012"),
     ] {
         for format in ["wide", "json", "yaml"] {
             let text = shown(one, &["get", what, "-o", format]);
