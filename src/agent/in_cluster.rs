@@ -9,9 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_kubernetes::{Client, Pace};
 use culvert_process::exit::{Chain, Failure};
 use culvert_process::signal::Stop;
-use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     kubernetes::metered::describe();
     let mut tasks = JoinSet::new();
     let (publish, views) = watch::channel(None);
-    let source = Source::new(client.clone(), &settings, kubernetes::Pace::default());
+    let source = Source::new(client.clone(), &settings, Pace::default());
     let freshness = Some(source.freshness());
     tasks.spawn(source.run(publish));
     tasks.spawn(api::serve(socket, sources(&agent, &views, args, client.clone())));
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &Args, machine: Machine, mut stop: Stop) -> Result
     if let Some(rules) = probes {
         tasks.spawn(host_probes::run(rules, agent.boards.clone()));
     }
-    let reporter = Reporter::new(client, &settings, kubernetes::Pace::default());
+    let reporter = Reporter::new(client, &settings, Pace::default());
     let withdrawal = reporter.withdrawal();
     let told = reporter.run(views.clone(), agent.boards.clone(), occurrences);
     let mut reporting = tokio::spawn(told);

@@ -1,10 +1,10 @@
 //! The node's pods and the namespaces as Kubernetes knows them, and what Kubernetes is told of the pods.
 //!
-//! In go lists and watches of the API server; out come whole [`View`]s, with the decision about each pod in them. The other way:
+//! In go what `culvert-kubernetes` follows; out come whole [`View`]s, with the decision about each pod in them. The other way:
 //! in go boards, out come annotations and events. What a decision leads to in the pods is not done here.
 //!
 //! ```text
-//! API server ─▶ source: follow ─▶ facts ─▶ index ─▶ View ─▶ enrolment
+//! API server ─▶ source: Follow ─▶ facts ─▶ index ─▶ View ─▶ enrolment
 //!                                            │                 │
 //!                                          decide            Board, Occurrence
 //!                                                              ▼
@@ -17,19 +17,15 @@ use std::sync::Arc;
 use crate::cluster::{Claim, View, Why, Wish};
 use crate::pod::{NetnsSource, Others, PodSpec, Wishes};
 
-mod call;
 mod decide;
 mod facts;
-mod list;
 pub(crate) mod metered;
-pub(crate) mod pause;
 mod registry;
 pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod source;
 mod wire;
 
-pub(crate) use pause::Pace;
 pub(crate) use registry::ApiServer;
 
 #[cfg(test)]

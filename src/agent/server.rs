@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
+use culvert_kubernetes::Freshness;
 use culvert_metrics::{Metrics, Settings, http, process};
 use culvert_serving::monitoring::{self, LIMITS, Lack};
 use culvert_serving::port;
@@ -18,7 +19,6 @@ mod texts;
 use crate::api;
 use crate::cluster::Views;
 use crate::install::Installation;
-use crate::kubernetes::source::Freshness;
 use crate::table::Subscriber;
 
 /// Where the server listens.

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_kubernetes::Pace;
 use culvert_process::exit::{Chain, Failure};
 use culvert_process::signal::Stop;
 use culvert_sys::netns::Netns;
@@ -24,7 +25,6 @@ use crate::board::{Board, State, Status};
 use crate::cluster::{PodView, View, Why, Wish};
 use crate::enrolment::Exit;
 use crate::handed::Handed;
-use crate::kubernetes::Pace;
 use crate::kubernetes::report::clear_claims;
 use crate::kubernetes::settings::{self, Settings};
 use crate::kubernetes::source::Source;

@@ -4,14 +4,13 @@
 
 use std::fmt;
 
+use culvert_kubernetes::{Client, Error, ask};
 use culvert_process::exit::Chain;
 use futures::future::BoxFuture;
-use kube::Client;
 use kube::api::GetParams;
 use kube::core::Request;
 use serde::de::IgnoredAny;
 
-use super::call::{self, Error};
 use crate::presence::{Presence, Registry, WITHIN};
 
 /// The first try may meet a connection that is dead and does not say so, like that of a watch that is behind.
@@ -30,7 +29,7 @@ impl ApiServer {
         let mut said = Presence::Silence("it was not asked".to_owned());
         for _ in 0..TRIES {
             let request = Request::new(path.as_str()).get(name, &GetParams::default());
-            said = match call::ask::<IgnoredAny>(&self.0, request, WITHIN / TRIES).await {
+            said = match ask::<IgnoredAny>(&self.0, request, WITHIN / TRIES).await {
                 Ok(_) => return Presence::There,
                 Err(error) => meant(&error),
             };

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use kube::Client;
+use culvert_kubernetes::{Client, Pace};
 
 pub(crate) use self::clear::clear_claims;
 pub(crate) use self::withdrawal::Withdrawal;
 use self::withdrawal::Withdrawing;
-use super::pause::Pace;
 use super::settings::Settings;
 use crate::board::{Boards, Told};
 use crate::cluster::Views;

@@ -4,16 +4,15 @@ use ebpf_free_iptables::Options;
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_kubernetes::{Client, Freshness, Pace, client};
 use culvert_lab::api_server::{ApiServer, Object, namespace, pod};
-use kube::{Client, Config};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::decide::{Enablement, Selectors};
-use super::pause::Pace;
-use super::settings::{self, Settings};
-use super::source::{Freshness, Source};
+use super::settings::Settings;
+use super::source::Source;
 use crate::cluster::{View, Views, Wish};
 
 pub(super) const NODE: &str = "n1";
@@ -43,8 +42,7 @@ pub(super) fn settings() -> Settings {
 }
 
 pub(super) fn client(api: &ApiServer) -> Client {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    settings::client(Config::new(api.url().parse().unwrap())).unwrap()
+    client::at(api.url().parse().unwrap()).unwrap()
 }
 
 /// A namespace whose pods are in the mesh.

@@ -1,25 +1,19 @@
-//! What the command line and the environment say of Kubernetes, and the client made from it.
+//! What the command line and the environment say of Kubernetes.
 //!
 //! Two steps: `Args` is what was written, `Settings` what is meant. The first thing that is wrong is said.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use culvert_kubernetes::{Client, client};
 use ebpf_free_iptables::Options;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 
 use super::decide::selector;
 use super::decide::{Enablement, Selectors};
-use super::pause::Pace;
 use crate::probes::Probing;
 
 #[cfg(test)]
 mod tests;
-
-/// How long it may take until the API server's address answers at all.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// What is written on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -83,16 +77,8 @@ pub(crate) enum Error {
     Selector(#[source] selector::Error),
     #[error("{setting}: `{value}` is neither true nor false; write one of them")]
     Switch { setting: &'static str, value: String },
-    #[error("the kubeconfig {} cannot be used; name another one with --kubeconfig", path.display())]
-    Kubeconfig { path: PathBuf, source: Box<kube::config::KubeconfigError> },
-    #[error(
-        "the agent does not seem to run in a pod with a service account; name a file with --kubeconfig elsewhere"
-    )]
-    InCluster(#[source] Box<kube::config::InClusterError>),
-    #[error(
-        "a client for the API server cannot be made; correct the address and certificates in its configuration"
-    )]
-    Client(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Client(#[from] client::Error),
 }
 
 impl Args {
@@ -143,29 +129,7 @@ impl Settings {
 
 /// Makes a client. Nothing is asked yet, so it need not be possible to reach the API server.
 pub(crate) async fn connect(settings: &Settings) -> Result<Client, Error> {
-    // Somebody may have chosen one already; there is only this one in the program.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = match &settings.kubeconfig {
-        Some(path) => {
-            let wrong = |source| Error::Kubeconfig { path: path.clone(), source: Box::new(source) };
-            let file = Kubeconfig::read_from(path).map_err(wrong)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(wrong)?
-        }
-        None => Config::incluster().map_err(|error| Error::InCluster(Box::new(error)))?,
-    };
-    client(config)
-}
-
-/// A client whose waits all have an end. Watches have their own, earlier one; this is for what is below them.
-pub(super) fn client(mut config: Config) -> Result<Client, Error> {
-    let pace = Pace::default();
-    config.connect_timeout = Some(CONNECT);
-    config.write_timeout = Some(pace.answer);
-    config.read_timeout = Some(pace.watch + pace.answer);
-    config.reset_reader_on_write = true;
-    // It would retry for minutes, unseen; who asks retries, and says so.
-    config.default_retry = false;
-    Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
+    Ok(client::connect(settings.kubeconfig.as_deref()).await?)
 }
 
 /// The name becomes part of a field selector, where other characters mean something.

@@ -5,23 +5,17 @@
 
 use std::sync::Arc;
 
-use kube::Client;
+use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Resource};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Duration, interval};
 use tracing::info;
 
-use self::follow::{Delta, Follow};
-pub(crate) use self::freshness::Freshness;
-use self::freshness::Resource;
 use self::index::Index;
 use super::decide::Enablement;
 use super::facts::{NamespaceFacts, PodFacts};
-use super::pause::Pace;
+use super::metered::AGENT;
 use super::settings::Settings;
 use crate::cluster::View;
 
-mod follow;
-mod freshness;
 mod index;
 
 #[cfg(test)]
@@ -29,9 +23,6 @@ mod tests;
 
 /// Changes that wait for the index. Followers wait when there are more.
 const QUEUE: usize = 64;
-
-/// How often the age of the view is measured.
-const MEASURE: Duration = Duration::from_secs(5);
 
 /// Where views go.
 pub(crate) type Publisher = watch::Sender<Option<Arc<View>>>;
@@ -66,22 +57,27 @@ impl Source {
     /// Runs for as long as anybody reads the views.
     pub(crate) async fn run(self, views: Publisher) {
         let (changes, queue) = mpsc::channel(QUEUE);
-        let follow = |resource, selector: String| Follow {
+        let follow = |resource| Follow {
             client: self.client.clone(),
             resource,
-            selector,
-            relevant: self.enablement.relevant(),
             pace: self.pace,
-            freshness: self.freshness.clone(),
-            changes: changes.clone(),
+            pulse: self.freshness.pulse(),
+            asker: AGENT,
         };
-        let pods = follow(Resource::Pods, format!("spec.nodeName={}", self.node));
-        let namespaces = follow(Resource::Namespaces, String::new());
+        let ours = format!("spec.nodeName={}", self.node);
+        let pods = follow(Resource::new("pods", "/api/v1/pods").selected(ours));
+        let namespaces = follow(Resource::new("namespaces", "/api/v1/namespaces"));
+        let relevant = self.enablement.relevant();
+        let of_pod = {
+            let relevant = relevant.clone();
+            move |pod| PodFacts::of(pod, &relevant)
+        };
+        let of_namespace = move |namespace| NamespaceFacts::of(namespace, &relevant);
         tokio::select! {
-            () = pods.run::<PodFacts>() => {}
-            () = namespaces.run::<NamespaceFacts>() => {}
+            () = pods.run(of_pod, Change::Pods, changes.clone()) => {}
+            () = namespaces.run(of_namespace, Change::Namespaces, changes) => {}
             () = publish(Index::new(self.enablement), queue, &views) => {}
-            () = measure(&self.freshness) => {}
+            () = self.freshness.measured(AGENT) => {}
             () = views.closed() => {}
         }
     }
@@ -105,13 +101,5 @@ async fn publish(mut index: Index, mut queue: mpsc::Receiver<Change>, views: &Pu
                 true
             }
         });
-    }
-}
-
-async fn measure(freshness: &Freshness) {
-    let mut ticks = interval(MEASURE);
-    loop {
-        ticks.tick().await;
-        freshness.measure();
     }
 }

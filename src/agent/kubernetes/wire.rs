@@ -6,25 +6,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-/// One page of a list.
-#[derive(Deserialize)]
-#[serde(bound = "T: Deserialize<'de>")]
-pub(super) struct Page<T> {
-    #[serde(default)]
-    pub(super) metadata: PageMeta,
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) items: Vec<T>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PageMeta {
-    #[serde(default)]
-    pub(super) resource_version: String,
-    #[serde(default, rename = "continue")]
-    pub(super) next: String,
-}
-
 /// What pods and namespaces have in common.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -32,7 +13,6 @@ pub(super) struct Meta {
     pub(super) uid: String,
     pub(super) name: String,
     pub(super) namespace: String,
-    pub(super) resource_version: String,
     pub(super) deletion_timestamp: Option<String>,
     #[serde(deserialize_with = "or_default")]
     pub(super) labels: BTreeMap<String, String>,

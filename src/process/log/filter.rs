@@ -18,8 +18,8 @@ const DEFAULT: &str = "info";
 const MAX_LENGTH: usize = 4096;
 
 /// Crates of ours; lines name their targets without the prefix.
-const OURS: [&str; 10] =
-    ["agent", "control", "core", "lab", "node", "process", "serving", "sys", "tls", "wire"];
+const OURS: [&str; 11] =
+    ["agent", "control", "core", "kubernetes", "lab", "node", "process", "serving", "sys", "tls", "wire"];
 
 /// The filter in force.
 #[derive(Clone)]

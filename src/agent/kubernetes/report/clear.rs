@@ -6,16 +6,13 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use culvert_kubernetes::{Client, Error, List, Pace, Pauses};
 use culvert_process::exit::Chain;
 use futures::StreamExt as _;
 use futures::stream;
-use kube::Client;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::super::call::Error;
 use super::super::decide::REDIRECTION;
-use super::super::list::List;
-use super::super::pause::{Pace, Pauses};
 use super::super::wire;
 use super::patch;
 use crate::cluster::Claim;

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use culvert_kubernetes::{Client, Error, Pace, Pauses, ask};
 use culvert_process::exit::Chain;
 use k8s_openapi::jiff::Timestamp;
-use kube::Client;
 use kube::core::Request;
 use kube::core::params::PostParams;
 use serde::de::IgnoredAny;
@@ -17,9 +17,7 @@ use tracing::{debug, error, warn};
 
 use self::notice::Notice;
 use self::throttle::Throttle;
-use super::super::call::{self, Error};
 use super::super::metered;
-use super::super::pause::{Pace, Pauses};
 use crate::board::Occurrence;
 use crate::board::Told;
 
@@ -74,7 +72,7 @@ async fn send(client: &Client, pace: &Pace, namespace: &str, event: &Value) -> R
     loop {
         let request =
             Request::new(path.as_str()).create(&PostParams::default(), event.to_string().into_bytes());
-        match call::ask::<IgnoredAny>(client, request, pace.answer).await {
+        match ask::<IgnoredAny>(client, request, pace.answer).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_final() || tries == TRIES => return Err(error),
             Err(error) => debug!(error = %Chain(&error), "an event could not be sent, trying again"),

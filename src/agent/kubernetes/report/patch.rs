@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use kube::Client;
+use culvert_kubernetes::{Client, Error, ask};
 use kube::core::Request;
 use kube::core::params::{Patch, PatchParams};
 use serde_json::json;
 
-use super::super::call::{self, Error};
 use super::super::decide::REDIRECTION;
 use crate::cluster::Claim;
 use crate::pod::{Uid, Workload};
@@ -41,7 +40,7 @@ pub(super) async fn claim(
         &params,
         &patch,
     );
-    call::ask::<serde::de::IgnoredAny>(client, request, within).await.map(|_| ())
+    ask::<serde::de::IgnoredAny>(client, request, within).await.map(|_| ())
 }
 
 /// Whether a failure means that there is no such pod any more.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
+use culvert_kubernetes::Client;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 

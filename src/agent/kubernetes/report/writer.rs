@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
+use culvert_kubernetes::{Client, Error, Pace};
 use culvert_process::exit::Chain;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use kube::Client;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 
-use super::super::call::Error;
 use super::super::metered;
-use super::super::pause::Pace;
 use super::claims::{Claims, Fate, Write};
 use super::patch;
 use super::withdrawal::Asked;

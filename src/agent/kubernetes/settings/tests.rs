@@ -100,15 +100,3 @@ async fn a_client_reaches_the_server_of_its_kubeconfig_with_its_token() {
     assert!(text.contains("PodList"), "{text}");
     assert_eq!(api.requests()[0].authorization.as_deref(), Some("Bearer secret"));
 }
-
-#[tokio::test]
-async fn a_server_that_is_away_is_told_in_words() {
-    let api = culvert_lab::api_server::ApiServer::start().unwrap();
-    api.refuse_connections();
-    let client = crate::kubernetes::rig::client(&api);
-    let request = kube::core::Request::new("/api/v1/pods").list(&kube::core::params::ListParams::default());
-    let error =
-        crate::kubernetes::call::ask::<serde_json::Value>(&client, request, CONNECT).await.unwrap_err();
-    let text = culvert_process::exit::Chain(&error).to_string();
-    assert!(text.starts_with("the API server cannot be asked") && text.contains("refused"), "{text}");
-}

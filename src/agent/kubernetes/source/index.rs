@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use culvert_kubernetes::Delta;
+
 use super::Change;
-use super::follow::Delta;
 use crate::cluster::{PodView, View, Why, Wish};
 use crate::kubernetes::decide::{self, Enablement};
 use crate::kubernetes::facts::{NamespaceFacts, PodFacts};

@@ -13,40 +13,49 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 /// The longest answer that is read. One object always fits: etcd takes less than 2 MiB, and escapes in JSON make six of one byte.
-pub(super) const LONGEST_ANSWER: u64 = 16 << 20;
+pub(crate) const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// A request as the client library makes it.
-pub(super) type Request = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+pub type Request = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 /// What the server says, piece by piece.
-pub(super) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+pub(crate) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// A request that led to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
+    /// Nothing was answered in time.
     #[error("the API server has not answered within {0:?}; see whether it can be reached from this node")]
     Timeout(Duration),
+    /// The server says no, and why.
     #[error("the API server refused (HTTP {}): {}", .0.code, said(.0))]
     Refused(Box<Status>),
+    /// There is no connection, or no answer that is HTTP.
     #[error(
         "the API server cannot be asked; see whether its address, its certificate and our token are right"
     )]
     Unreachable(#[source] Box<kube::Error>),
+    /// There was a beginning of an answer.
     #[error("the connection to the API server broke")]
     Broken(#[source] io::Error),
+    /// The answer is not what was asked for.
     #[error("the API server's answer makes no sense; see whether something else answers at its address")]
     Garbage(#[source] serde_json::Error),
+    /// The answer is longer than that.
     #[error("the API server's answer is longer than {0} bytes")]
     TooLong(u64),
+    /// The answer contradicts itself.
     #[error("the API server's answer makes no sense: {0}")]
     Nonsense(&'static str),
+    /// What is asked cannot be written as a request.
     #[error("the request cannot be made")]
     Request(#[source] kube::core::request::Error),
 }
 
 impl Error {
     /// The HTTP status, if that is what it is.
-    pub(super) fn code(&self) -> Option<u16> {
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
         match self {
             Self::Refused(status) => Some(status.code),
             Self::Timeout(_)
@@ -61,7 +70,8 @@ impl Error {
 
     /// Whether the object of that name has another UID than the request says. Servers find that out as a precondition that failed, or
     /// as a change of what cannot be changed.
-    pub(super) fn is_of_another(&self) -> bool {
+    #[must_use]
+    pub fn is_of_another(&self) -> bool {
         let Self::Refused(status) = self else { return false };
         match status.code {
             409 => status.message.contains("UID in precondition"),
@@ -76,7 +86,8 @@ impl Error {
     }
 
     /// Whether the same request would lead to the same again. That somebody else wrote at the same time does not last.
-    pub(super) fn is_final(&self) -> bool {
+    #[must_use]
+    pub fn is_final(&self) -> bool {
         match self {
             Self::Refused(status) if status.code == 409 && status.reason == "Conflict" => {
                 self.is_of_another()
@@ -93,7 +104,8 @@ impl Error {
     }
 
     /// In one word, for metrics.
-    pub(super) fn reason(&self) -> &'static str {
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Timeout(_) => "timeout",
             Self::Unreachable(_) | Self::Broken(_) => "unreachable",
@@ -114,7 +126,7 @@ impl Error {
 }
 
 /// Sends a request; what is answered is read by the caller.
-pub(super) async fn open(client: &Client, request: Request, within: Duration) -> Result<Reader, Error> {
+pub(crate) async fn open(client: &Client, request: Request, within: Duration) -> Result<Reader, Error> {
     let request = request.map_err(Error::Request)?;
     match timeout(within, client.request_stream(request)).await {
         Ok(Ok(reader)) => Ok(Box::pin(reader)),
@@ -123,8 +135,12 @@ pub(super) async fn open(client: &Client, request: Request, within: Duration) ->
     }
 }
 
-/// Sends a request and reads all of the answer.
-pub(super) async fn ask<T: DeserializeOwned>(
+/// Sends a request and reads all of the answer, as JSON. `within` is for both together; whoever does not care what is answered reads it
+/// as [`serde::de::IgnoredAny`].
+///
+/// # Errors
+/// When there is no answer, it is a refusal, or it is not a `T`.
+pub async fn ask<T: DeserializeOwned>(
     client: &Client,
     request: Request,
     within: Duration,

@@ -3,32 +3,32 @@
 use culvert_process::exit::Chain;
 use tracing::{debug, error, info, warn};
 
-use super::Resource;
-use crate::kubernetes::call::Error;
-use crate::kubernetes::metered;
+use crate::asker::Asker;
+use crate::call::Error;
 
 /// How following one resource goes.
 pub(super) struct Trouble {
     resource: &'static str,
+    asker: Asker,
     /// What fails, and how.
     last: Option<(&'static str, &'static str)>,
 }
 
 impl Trouble {
-    pub(super) fn new(resource: Resource) -> Self {
-        Self { resource: resource.name(), last: None }
+    pub(super) fn new(resource: &'static str, asker: Asker) -> Self {
+        Self { resource, asker, last: None }
     }
 
     /// `verb` has failed.
     pub(super) fn met(&mut self, verb: &'static str, error: &Error) {
-        let (resource, reason) = (self.resource, error.reason());
-        metered::api_error(resource, verb, reason);
+        let (resource, reason, asker) = (self.resource, error.reason(), self.asker.name);
+        self.asker.api_error(resource, verb, reason);
         let is_new = self.last.replace((verb, reason)) != Some((verb, reason));
         let error = Chain(error);
         match reason {
             "forbidden" if is_new => error!(
                 resource, verb, %error,
-                "not allowed; give the agent's service account a ClusterRole with get, list and watch on {resource}"
+                "not allowed; give the {asker}'s service account a ClusterRole with get, list and watch on {resource}"
             ),
             _ if is_new => {
                 warn!(resource, verb, %error, "the API server does not say what there is, trying again")

@@ -8,18 +8,19 @@ use std::time::Duration;
 
 /// All waits of one client.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// The pause after the first failure. It doubles with each further one.
-    pub(crate) first: Duration,
-    pub(crate) longest: Duration,
+    pub first: Duration,
+    /// No pause is longer.
+    pub longest: Duration,
     /// For the answer to a request.
-    pub(crate) answer: Duration,
+    pub answer: Duration,
     /// How long a watch lasts, in whole seconds: the server is asked to end it then.
-    pub(crate) watch: Duration,
+    pub watch: Duration,
     /// How much longer than that it may stay silent before it is given up.
-    pub(crate) grace: Duration,
+    pub grace: Duration,
     /// How long watches may go on from one list. Whatever was missed, and nobody thought of, is made good then.
-    pub(crate) relist: Duration,
+    pub relist: Duration,
 }
 
 impl Default for Pace {
@@ -37,19 +38,22 @@ impl Default for Pace {
 
 /// Counts failures.
 #[derive(Debug)]
-pub(super) struct Pauses {
+pub struct Pauses {
     first: Duration,
     longest: Duration,
     failures: u32,
 }
 
 impl Pauses {
-    pub(super) fn new(pace: &Pace) -> Self {
+    /// None have failed yet.
+    #[must_use]
+    pub fn new(pace: &Pace) -> Self {
         Self { first: pace.first, longest: pace.longest, failures: 0 }
     }
 
     /// After a failure: between half and all of what is due.
-    pub(super) fn next(&mut self) -> Duration {
+    #[expect(clippy::should_implement_trait, reason = "it is no sequence that ends")]
+    pub fn next(&mut self) -> Duration {
         let due = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
         let share = RandomState::new().hash_one(self.failures) % 1024;
@@ -57,7 +61,7 @@ impl Pauses {
     }
 
     /// It works again.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 }

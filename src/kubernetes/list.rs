@@ -9,9 +9,9 @@ use kube::Client;
 use kube::core::Request;
 use kube::core::params::ListParams;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
-use super::call::{self, Error};
-use super::wire::Page;
+use crate::call::{self, Error};
 
 /// Objects asked for at a time.
 const PAGE: u32 = 100;
@@ -21,16 +21,21 @@ const MOST: u32 = 100_000;
 
 /// What is asked.
 #[derive(Debug)]
-pub(super) struct List<'a> {
-    pub(super) path: &'a str,
-    pub(super) field_selector: Option<String>,
+pub struct List<'a> {
+    /// Where the resource is: `/api/v1/pods`.
+    pub path: &'a str,
+    /// Which of its objects.
+    pub field_selector: Option<String>,
     /// For each page.
-    pub(super) within: Duration,
+    pub within: Duration,
 }
 
 impl List<'_> {
     /// All objects, and the version they are of. `keep` makes of each what is kept, `heard` is told of each page.
-    pub(super) async fn all<W: DeserializeOwned, T>(
+    ///
+    /// # Errors
+    /// When a page cannot be had: all of the list is there, or nothing.
+    pub async fn all<W: DeserializeOwned, T>(
         self,
         client: &Client,
         keep: impl Fn(W) -> Option<T>,
@@ -62,4 +67,28 @@ impl List<'_> {
         }
         Err(Error::Nonsense("a list without an end"))
     }
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(default, deserialize_with = "or_none")]
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMeta {
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+/// Lists without entries are sometimes written as `null`.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -3,12 +3,14 @@
 //! Lines are read here rather than by the client library: that one passes over lines it cannot read, and with them over changes.
 
 use futures::io::{AsyncBufReadExt as _, AsyncReadExt as _};
-use kube::core::WatchEvent;
+use kube::core::Status;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Delta, Followed};
-use crate::kubernetes::call::{LONGEST_ANSWER, Reader};
-use crate::kubernetes::facts::Relevant;
+use super::Delta;
+use crate::call::{LONGEST_ANSWER, Reader};
 
 /// One object, and a little around it.
 const LONGEST_LINE: u64 = LONGEST_ANSWER + 1024;
@@ -72,7 +74,10 @@ impl Watch {
     }
 
     /// The next thing it says.
-    pub(super) async fn next<T: Followed>(&mut self, relevant: &Relevant) -> Result<Said<T>, End> {
+    pub(super) async fn next<W: DeserializeOwned, T>(
+        &mut self,
+        keep: impl Fn(W) -> Option<T>,
+    ) -> Result<Said<T>, End> {
         self.line.clear();
         self.line.shrink_to(USUAL_LINE);
         let mut limited = (&mut self.reader).take(LONGEST_LINE);
@@ -80,7 +85,7 @@ impl Watch {
         match timeout_at(self.until, read).await {
             Err(_) => Err(End::Silent),
             Ok(Err(_)) => Err(End::Ended),
-            Ok(Ok(_)) if self.line.ends_with(b"\n") => said(&self.line, relevant),
+            Ok(Ok(_)) if self.line.ends_with(b"\n") => said(&self.line, keep),
             // What the server has not finished it says again to the next watch.
             Ok(Ok(_)) if (self.line.len() as u64) < LONGEST_LINE => Err(End::Ended),
             Ok(Ok(_)) => Err(End::Garbage),
@@ -88,20 +93,45 @@ impl Watch {
     }
 }
 
-fn said<T: Followed>(line: &[u8], relevant: &Relevant) -> Result<Said<T>, End> {
-    let event: WatchEvent<T::Wire> = serde_json::from_slice(line).map_err(|_| End::Garbage)?;
-    let (delta, version) = match event {
-        WatchEvent::Added(wire) | WatchEvent::Modified(wire) => {
-            let version = T::version(&wire).to_owned();
-            (T::of(wire, relevant).map(Delta::One), version)
-        }
-        WatchEvent::Deleted(wire) => {
-            let version = T::version(&wire).to_owned();
-            (T::of(wire, relevant).map(Delta::Gone), version)
-        }
-        WatchEvent::Bookmark(bookmark) => (None, bookmark.metadata.resource_version),
-        WatchEvent::Error(status) if status.code == 410 => return Err(End::Expired),
-        WatchEvent::Error(status) => return Err(End::Failed { message: status.message }),
+/// One line.
+#[derive(Deserialize)]
+struct Event<'l> {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow)]
+    object: &'l RawValue,
+}
+
+/// What is read of every object, whatever it is.
+#[derive(Deserialize)]
+struct Head {
+    metadata: HeadMeta,
+}
+
+#[derive(Deserialize)]
+struct HeadMeta {
+    #[serde(rename = "resourceVersion")]
+    version: String,
+}
+
+fn said<W: DeserializeOwned, T>(line: &[u8], keep: impl Fn(W) -> Option<T>) -> Result<Said<T>, End> {
+    let event: Event<'_> = serde_json::from_slice(line).map_err(|_| End::Garbage)?;
+    let kept = || read(event.object).map(&keep);
+    let delta = match event.kind.as_str() {
+        "ADDED" | "MODIFIED" => kept()?.map(Delta::One),
+        "DELETED" => kept()?.map(Delta::Gone),
+        "BOOKMARK" => None,
+        "ERROR" => return Err(failed(read(event.object)?)),
+        _ => return Err(End::Garbage),
     };
+    let version = read::<Head>(event.object)?.metadata.version;
     if version.is_empty() { Err(End::Garbage) } else { Ok(Said { delta, version }) }
+}
+
+fn read<T: DeserializeOwned>(object: &RawValue) -> Result<T, End> {
+    serde_json::from_str(object.get()).map_err(|_| End::Garbage)
+}
+
+fn failed(status: Status) -> End {
+    if status.code == 410 { End::Expired } else { End::Failed { message: status.message } }
 }

@@ -1,0 +1,86 @@
+//! When the API server was last heard of each resource that is followed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
+
+use crate::asker::Asker;
+
+/// How often the age is measured.
+const MEASURE: Duration = Duration::from_secs(5);
+
+/// Shared by who listens and who wants to know. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Freshness(Arc<Mutex<Heard>>);
+
+/// When each of them was heard.
+type Heard = Vec<Option<Instant>>;
+
+/// Notes when something was heard of one resource.
+#[derive(Debug)]
+pub struct Pulse {
+    of: Freshness,
+    place: usize,
+}
+
+impl Freshness {
+    /// A place for one more resource. Until something is heard of it, nothing counts as known.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        let mut heard = self.heard();
+        heard.push(None);
+        Pulse { of: self.clone(), place: heard.len() - 1 }
+    }
+
+    /// For how long nothing at all was heard of that resource for which it is longest; nothing before something was heard of all of
+    /// them. A server that works says something about once a minute.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let heard = self.heard();
+        let oldest = heard.iter().copied().min().flatten()?;
+        Some(oldest.elapsed())
+    }
+
+    /// Measures the age for ever.
+    pub async fn measured(self, asker: Asker) {
+        let mut ticks = interval(MEASURE);
+        loop {
+            ticks.tick().await;
+            if let Some(age) = self.age() {
+                asker.aged(age);
+            }
+        }
+    }
+
+    fn heard(&self) -> std::sync::MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pulse {
+    /// Something was heard, be it that nothing has changed.
+    pub fn heard(&self) {
+        self.of.heard()[self.place] = Some(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_as_old_as_its_oldest_part() {
+        let freshness = Freshness::default();
+        assert_eq!(freshness.age(), None, "nothing is followed");
+        let (pods, namespaces) = (freshness.pulse(), freshness.pulse());
+        assert_eq!(freshness.age(), None);
+        pods.heard();
+        assert_eq!(freshness.age(), None);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        namespaces.heard();
+        assert_eq!(freshness.age(), Some(Duration::from_secs(7)));
+        pods.heard();
+        assert_eq!(freshness.age(), Some(Duration::ZERO));
+    }
+}

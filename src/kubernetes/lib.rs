@@ -1,0 +1,31 @@
+//! Asking the Kubernetes API server.
+//!
+//! In go requests, and which resources somebody wants to know of; out come answers within a deadline and a size, and everything that
+//! happens to a resource, for ever: what is handed on becomes what the server has, whatever happens to it on the way.
+//!
+//! ```text
+//!  client ─▶ ask ────────────────▶ one answer
+//!    │       List ───────────────▶ all objects of a resource, page by page
+//!    └─────▶ Follow: list, watch ─▶ Delta: All, One, Gone ─▶ a channel of the user's
+//!              └─▶ Freshness: for how long nothing was heard
+//! ```
+//!
+//! Deliberately absent: what the objects mean, which of them are kept, and whether a single request is made again.
+//!
+//! **Invariant:** every wait has an end, and no answer grows memory without a bound.
+
+mod asker;
+mod call;
+pub mod client;
+mod follow;
+mod freshness;
+mod list;
+mod pause;
+
+pub use asker::Asker;
+pub use call::{Error, Request, ask};
+pub use follow::{Delta, Follow, Resource};
+pub use freshness::{Freshness, Pulse};
+pub use kube::Client;
+pub use list::List;
+pub use pause::{Pace, Pauses};
