@@ -6,6 +6,7 @@
 mod authority;
 mod callers;
 mod catalog;
+mod cluster;
 mod csr;
 mod discovery;
 mod files;

@@ -17,6 +17,7 @@
 mod certificate;
 mod directory;
 mod error;
+mod plugged;
 pub(crate) mod rotation;
 mod texts;
 
@@ -55,6 +56,15 @@ pub(crate) struct Root {
     stage: Stage,
     /// What leads from the certificate that signs to what clients trust, when they may not trust it itself.
     between: Vec<Intermediate>,
+}
+
+/// What somebody else has made to be the authority of this mesh, or of a part of a larger one, as PEM.
+pub(crate) struct Plugged<'a> {
+    /// What signs; what follows it leads to a root.
+    pub(crate) certificates: &'a str,
+    pub(crate) key: &'a str,
+    /// What clients trust.
+    pub(crate) roots: &'a str,
 }
 
 /// A certificate between a leaf and a root: during a rotation that of the new root by the old one, through which those who know the

@@ -26,6 +26,7 @@ impl Certificate {
         Some(Self { der, validity, public_key })
     }
 
+    /// Tells whether a key is that of the certificate.
     pub(super) fn is_of(&self, key: &KeyPair) -> bool {
         self.public_key == key.subject_public_key_info()
     }

@@ -1,0 +1,4 @@
+//! The control plane of a Kubernetes cluster.
+
+mod api;
+mod lease;
