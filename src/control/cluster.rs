@@ -2,3 +2,15 @@
 
 mod api;
 mod lease;
+mod root;
+mod secret;
+
+use culvert_kubernetes::Asker;
+
+/// On whose behalf the API server is asked.
+const ASKER: Asker = Asker {
+    name: "control plane",
+    watch_restarts: "culvert_control_watch_restarts_total",
+    api_errors: "culvert_control_api_errors_total",
+    view_age: "culvert_control_view_age_seconds",
+};

@@ -17,9 +17,9 @@
 mod certificate;
 mod directory;
 mod error;
-mod plugged;
+pub(crate) mod plugged;
 pub(crate) mod rotation;
-mod texts;
+pub(crate) mod texts;
 
 use std::fmt;
 use std::path::Path;
@@ -29,8 +29,9 @@ use std::time::{Duration, SystemTime};
 use culvert_core::renewal::Validity;
 use culvert_process::exit::Chain;
 use culvert_process::follow::Follower;
-use rcgen::{Issuer, KeyPair};
+use rcgen::{Issuer, KeyPair, PublicKeyData as _};
 use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use tokio::sync::watch;
 
 use crate::live::Live;
@@ -133,7 +134,7 @@ fn open(directory: &Directory, now: SystemTime) -> Result<Root, Error> {
 
 impl Root {
     /// Reads the root that texts make up.
-    fn of(texts: &Texts, now: SystemTime) -> Result<Self, Problem> {
+    pub(crate) fn of(texts: &Texts, now: SystemTime) -> Result<Self, Problem> {
         let Read { bundle, signing, key, stage } = texts.read(now)?;
         let cross = (stage == Stage::Active).then(|| texts.read_cross(&key)).transpose()?;
         let validity = signing.validity;
@@ -156,8 +157,30 @@ impl Root {
         &self.between
     }
 
+    /// Tells whether somebody who trusts what the other one is trusted by may trust what this one signs, and the other way round.
+    pub(crate) fn shares_trust_with(&self, other: &Self) -> bool {
+        let trusted = |root: &Self| -> Vec<_> {
+            CertificateDer::pem_slice_iter(root.bundle.as_bytes()).filter_map(Result::ok).collect()
+        };
+        let others = trusted(other);
+        trusted(self).iter().any(|root| others.contains(root))
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage
+    }
+
     pub(crate) fn validity(&self) -> Validity {
         self.validity
+    }
+}
+
+/// Two that sign as one and the same are one.
+impl PartialEq for Root {
+    fn eq(&self, other: &Self) -> bool {
+        let signs = |root: &Self| root.issuer.key().subject_public_key_info();
+        let shown = |root: &Self| root.between.iter().map(|it| it.der.clone()).collect::<Vec<_>>();
+        (signs(self), &self.bundle, shown(self)) == (signs(other), &other.bundle, shown(other))
     }
 }
 

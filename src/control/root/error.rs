@@ -36,7 +36,7 @@ pub(crate) enum Error {
 
 impl Error {
     /// Says where a problem is, by what its parts are called there.
-    pub(super) fn of(problem: Problem, name: impl Fn(Part) -> String) -> Self {
+    pub(crate) fn of(problem: Problem, name: impl Fn(Part) -> String) -> Self {
         match problem {
             Problem::Half { present, missing } => {
                 Self::Half { present: name(present), missing: name(missing) }

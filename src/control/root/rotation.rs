@@ -37,7 +37,7 @@ pub(crate) enum Refused {
 
 /// What keeps a step from being taken.
 #[derive(Debug)]
-enum Obstacle {
+pub(crate) enum Obstacle {
     Texts(Problem),
     Order(Stage),
 }
@@ -65,7 +65,7 @@ pub(crate) fn run(dir: &Path, step: Step, now: SystemTime) -> Result<String, Ref
 }
 
 /// The texts a step leads to, one after the other: where they cannot all change at once, each of them is a root that works.
-fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Texts>, Obstacle> {
+pub(crate) fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Texts>, Obstacle> {
     Ok(match (step, texts.read(now)?.stage) {
         (Step::Status, _) => Vec::new(),
         (Step::Prepare, Stage::Steady) => {
@@ -83,7 +83,8 @@ fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Texts>, Obsta
     })
 }
 
-fn told(texts: &Texts, now: SystemTime) -> Result<String, Problem> {
+/// What to tell the operator of a root.
+pub(crate) fn told(texts: &Texts, now: SystemTime) -> Result<String, Problem> {
     let (stage, trusted) = (texts.read(now)?.stage, texts.trusted()?);
     Ok(format!("stage: {stage}\ntrusted roots: {trusted}\nnext: {}", next(stage)))
 }

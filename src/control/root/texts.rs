@@ -227,6 +227,11 @@ fn params(now: SystemTime) -> CertificateParams {
     params
 }
 
+/// The first certificate of what is trusted: the one that signs.
+pub(crate) fn first_certificate(bundle: &str) -> &str {
+    split(bundle).map_or(bundle, |(first, _)| first)
+}
+
 /// Splits the text of two certificates before the second one.
 fn split(bundle: &str) -> Option<(&str, &str)> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

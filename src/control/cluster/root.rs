@@ -1,0 +1,137 @@
+//! Follows the authority of a cluster, wherever it is kept.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Pauses, Resource};
+use culvert_process::exit::Chain;
+use k8s_openapi::api::core::v1::Secret;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::ASKER;
+use super::api::Api;
+use super::secret::{self, Data, Error, OWN, PLUGGED};
+use crate::live::Live;
+use crate::root::Root;
+
+/// What is known of one of the Secrets.
+#[derive(Debug, Default)]
+enum Known {
+    #[default]
+    Nothing,
+    Absent,
+    There(Data),
+}
+
+/// Where the authority is looked for.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Plugged,
+    Own,
+}
+
+/// Follows both Secrets.
+pub(super) struct Following {
+    secrets: Api,
+    plugged: Known,
+    own: Known,
+    changes: mpsc::Receiver<(Place, Known)>,
+    pauses: Pauses,
+    /// Ends the watches with it.
+    _watches: JoinSet<()>,
+}
+
+impl Following {
+    /// Begins to watch.
+    pub(super) fn start(client: &Client, namespace: &str, pace: Pace, freshness: &Freshness) -> Self {
+        let secrets = secret::secrets(client, namespace);
+        let (sender, changes) = mpsc::channel(4);
+        let mut watches = JoinSet::new();
+        for (place, name) in [(Place::Plugged, PLUGGED), (Place::Own, OWN)] {
+            let resource = Resource::new("secrets", secrets.path()).selected(format!("metadata.name={name}"));
+            let (client, pulse) = (client.clone(), freshness.pulse());
+            let follow = Follow { client, resource, pace, pulse, asker: ASKER };
+            let keep = |secret: Secret| Some(secret.data.unwrap_or_default());
+            watches.spawn(follow.run(keep, move |delta| (place, known(delta)), sender.clone()));
+        }
+        let pauses = Pauses::new(&pace);
+        Self { secrets, plugged: Known::default(), own: Known::default(), changes, pauses, _watches: watches }
+    }
+
+    /// Waits for an authority that can be used; makes one if there is none.
+    pub(super) async fn first(&mut self) -> Arc<Root> {
+        loop {
+            if let Some(root) = self.root().and_then(|found| secret::next(found, None)) {
+                return root;
+            }
+            self.changed().await;
+        }
+    }
+
+    /// Runs for ever; publishes whatever can be used.
+    pub(super) async fn run(mut self, publish: watch::Sender<Arc<Root>>) {
+        loop {
+            self.changed().await;
+            let Some(found) = self.root() else { continue };
+            let before = Arc::clone(&publish.borrow());
+            let Some(root) = secret::next(found, Some(&before)) else { continue };
+            if *root != *before {
+                tracing::info!(stage = %root.stage(), "root taken");
+                publish.send_replace(root);
+            }
+        }
+    }
+
+    /// What the Secrets say, if there is one and both are known.
+    fn root(&self) -> Option<Result<Root, Error>> {
+        let now = SystemTime::now();
+        match (&self.plugged, &self.own) {
+            (Known::There(data), _) => Some(secret::plugged_in(data, now)),
+            (Known::Absent, Known::There(data)) => Some(secret::own(data, now)),
+            (Known::Nothing | Known::Absent, _) => None,
+        }
+    }
+
+    /// Waits until something is known that was not before; makes a root when there is none at all.
+    async fn changed(&mut self) {
+        if matches!((&self.plugged, &self.own), (Known::Absent, Known::Absent)) {
+            match secret::make(&self.secrets, SystemTime::now()).await {
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "a root cannot be made; it is tried again");
+                    return sleep(self.pauses.next()).await;
+                }
+            }
+        }
+        match self.changes.recv().await {
+            Some((Place::Plugged, known)) => self.plugged = known,
+            Some((Place::Own, known)) => self.own = known,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits for the authority of a namespace; the second value follows it for as long as it is run.
+pub(super) async fn follow(
+    client: &Client,
+    namespace: &str,
+    pace: Pace,
+    freshness: &Freshness,
+) -> (Live<Root>, impl Future<Output = ()> + Send + use<>) {
+    let mut following = Following::start(client, namespace, pace, freshness);
+    let (publish, live) = watch::channel(following.first().await);
+    (live, following.run(publish))
+}
+
+fn known(delta: Delta<Data>) -> Known {
+    match delta {
+        Delta::All(all) => all.into_iter().next().map_or(Known::Absent, Known::There),
+        Delta::One(data) => Known::There(data),
+        Delta::Gone(_) => Known::Absent,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use std::time::Duration;
+
+use culvert_kubernetes::client;
+use culvert_lab::api_server::ApiServer;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::*;
+use crate::root::texts::Texts;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn client(server: &ApiServer) -> Client {
+    client::at(server.url().parse().unwrap()).unwrap()
+}
+
+fn pace() -> Pace {
+    Pace { first: Duration::from_millis(10), longest: Duration::from_millis(50), ..Pace::default() }
+}
+
+/// One replica that has got a root.
+struct Replica {
+    live: Live<Root>,
+    _task: JoinSet<()>,
+}
+
+impl Replica {
+    async fn start(server: &ApiServer) -> Self {
+        let freshness = Freshness::default();
+        let (client, pace) = (client(server), pace());
+        let (live, run) =
+            timeout(PATIENCE, follow(&client, "mesh", pace, &freshness)).await.expect("there is a root");
+        let mut task = JoinSet::new();
+        task.spawn(run);
+        Self { live, _task: task }
+    }
+
+    fn bundle(&self) -> String {
+        self.live.borrow().bundle().to_owned()
+    }
+}
+
+fn secret(name: &str, data: &Data) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": "mesh" }, "data": data })
+}
+
+fn made() -> Data {
+    let mut data = Data::new();
+    secret::write(&Texts::new(SystemTime::now()).unwrap_or_default(), &mut data);
+    data
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_start_together_share_one_root() {
+    let server = ApiServer::start().unwrap();
+    let (one, two) = tokio::join!(Replica::start(&server), Replica::start(&server));
+    assert_eq!(one.bundle(), two.bundle());
+    assert_eq!(server.objects("secrets").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_plugged_in_counts_and_no_other_root_is_made() {
+    let server = ApiServer::start().unwrap();
+    let plugged = made();
+    server.create(secret(PLUGGED, &plugged)).unwrap();
+    let one = Replica::start(&server).await;
+    assert_eq!(one.bundle().as_bytes(), plugged["root-cert.pem"].0);
+    assert_eq!(server.objects("secrets").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_is_followed_and_what_would_cut_the_mesh_in_two_is_not() {
+    let server = ApiServer::start().unwrap();
+    let mut one = Replica::start(&server).await;
+    let first = one.bundle();
+    // Another root altogether, and one that makes no sense.
+    server.create(secret(PLUGGED, &made())).unwrap();
+    server.apply(secret(PLUGGED, &Data::new())).unwrap();
+    server.remove("secrets", "mesh", PLUGGED).unwrap();
+    let mut data: Data =
+        serde_json::from_value(server.object("secrets", "mesh", OWN).unwrap()["data"].clone()).unwrap();
+    let prepared = secret::texts(&data);
+    let next =
+        crate::root::rotation::after(&prepared, crate::root::rotation::Step::Prepare, SystemTime::now());
+    secret::write(&next.unwrap_or_default().pop().unwrap(), &mut data);
+    server.apply(secret(OWN, &data)).unwrap();
+    timeout(PATIENCE, one.live.changed()).await.unwrap().unwrap();
+    let second = one.bundle();
+    assert!(second.contains(first.trim_end()) && second.len() > first.len(), "{second}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_make_a_root_waits_for_one() {
+    let server = ApiServer::start().unwrap();
+    server.deny("create", "secrets");
+    let waiting = tokio::spawn({
+        let client = client(&server);
+        async move { follow(&client, "mesh", pace(), &Freshness::default()).await.0 }
+    });
+    timeout(PATIENCE, async {
+        while server.requests_of("create", "secrets").len() < 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it is tried again");
+    assert!(!waiting.is_finished());
+    server.allow("create", "secrets");
+    timeout(PATIENCE, waiting).await.unwrap().unwrap();
+}
