@@ -6,17 +6,27 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures::io::{AsyncBufRead, AsyncReadExt as _};
+use futures::TryStreamExt as _;
+use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
+use http::Response;
+use http_body_util::BodyExt as _;
 use kube::Client;
+use kube::client::Body;
 use kube::core::Status;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use crate::request::Request;
+
+#[cfg(test)]
+mod tests;
+
 /// The longest answer that is read. One object always fits: etcd takes less than 2 MiB, and escapes in JSON make six of one byte.
 pub(crate) const LONGEST_ANSWER: u64 = 16 << 20;
 
-/// A request as the client library makes it.
-pub type Request = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+/// The longest refusal that is read. Of one that is no JSON, people are shown the beginning.
+const LONGEST_REFUSAL: u64 = 256 << 10;
+const LONGEST_WORDS: usize = 512;
 
 /// What the server says, piece by piece.
 pub(crate) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
@@ -85,6 +95,12 @@ impl Error {
         }
     }
 
+    /// Whether it means that the object that is meant does not exist, or no longer.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.code() == Some(404) || self.is_of_another()
+    }
+
     /// Whether the same request would lead to the same again. That somebody else wrote at the same time does not last.
     #[must_use]
     pub fn is_final(&self) -> bool {
@@ -127,12 +143,59 @@ impl Error {
 
 /// Sends a request; what is answered is read by the caller.
 pub(crate) async fn open(client: &Client, request: Request, within: Duration) -> Result<Reader, Error> {
-    let request = request.map_err(Error::Request)?;
-    match timeout(within, client.request_stream(request)).await {
-        Ok(Ok(reader)) => Ok(Box::pin(reader)),
-        Ok(Err(error)) => Err(failed(error)),
-        Err(_) => Err(Error::Timeout(within)),
+    let request = request.0.map_err(Error::Request)?.map(Body::from);
+    let answer = async {
+        let answer = client.send(request).await.map_err(|error| Error::Unreachable(Box::new(error)))?;
+        let code = answer.status();
+        let reader = reader(answer);
+        if code.is_client_error() || code.is_server_error() {
+            return Err(refused(code.as_u16(), reader).await);
+        }
+        Ok(reader)
+    };
+    timeout(within, answer).await.unwrap_or(Err(Error::Timeout(within)))
+}
+
+fn reader(answer: Response<Body>) -> Reader {
+    Box::pin(answer.into_body().into_data_stream().map_err(io::Error::other).into_async_read())
+}
+
+/// What the server says about why; proxies, and servers about paths they do not know, say it otherwise than as its JSON.
+async fn refused(code: u16, reader: Reader) -> Error {
+    let mut body = Vec::new();
+    // Whatever there is of it: that it is refused is known.
+    let _ = read(reader, &mut body, LONGEST_REFUSAL).await;
+    let status = serde_json::from_slice(&body).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(&body);
+        Status::failure(beginning(text.trim(), LONGEST_WORDS), "it does not say why")
+    });
+    Error::Refused(Box::new(status.with_code(code)))
+}
+
+/// Reads all of a body, unless it is longer than that; says whether it was all. (`read_to_end` writes zeroes over all the room it has
+/// whenever it is woken, which is many times the answer.)
+async fn read(mut reader: Reader, body: &mut Vec<u8>, longest: u64) -> io::Result<bool> {
+    loop {
+        let piece = reader.fill_buf().await?;
+        if piece.is_empty() {
+            return Ok(true);
+        }
+        if (body.len() + piece.len()) as u64 > longest {
+            return Ok(false);
+        }
+        body.extend_from_slice(piece);
+        let length = piece.len();
+        reader.consume_unpin(length);
     }
+}
+
+/// At most `longest` bytes of a text.
+pub(crate) fn beginning(text: &str, longest: usize) -> &str {
+    let mut end = longest.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Sends a request and reads all of the answer, as JSON. `within` is for both together; whoever does not care what is answered reads it
@@ -142,27 +205,18 @@ pub(crate) async fn open(client: &Client, request: Request, within: Duration) ->
 /// When there is no answer, it is a refusal, or it is not a `T`.
 pub async fn ask<T: DeserializeOwned>(
     client: &Client,
-    request: Request,
+    request: impl Into<Request>,
     within: Duration,
 ) -> Result<T, Error> {
     let answer = async {
-        let reader = open(client, request, within).await?;
+        let reader = open(client, request.into(), within).await?;
         let mut body = Vec::new();
-        reader.take(LONGEST_ANSWER + 1).read_to_end(&mut body).await.map_err(Error::Broken)?;
-        if body.len() as u64 > LONGEST_ANSWER {
+        if !read(reader, &mut body, LONGEST_ANSWER).await.map_err(Error::Broken)? {
             return Err(Error::TooLong(LONGEST_ANSWER));
         }
         serde_json::from_slice(&body).map_err(Error::Garbage)
     };
     timeout(within, answer).await.unwrap_or(Err(Error::Timeout(within)))
-}
-
-fn failed(error: kube::Error) -> Error {
-    if let kube::Error::Api(status) = error {
-        Error::Refused(status)
-    } else {
-        Error::Unreachable(Box::new(error))
-    }
 }
 
 fn said(status: &Status) -> &str {

@@ -12,7 +12,7 @@
 //! A watch goes on from a version only where nothing can be missing in between. What the changes mean is not known here.
 
 use kube::Client;
-use kube::core::Request;
+use kube::core::Request as Paths;
 use kube::core::params::WatchParams;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -191,8 +191,8 @@ impl<W: DeserializeOwned, T, C> Following<W, T, C> {
             field_selector: resource.fields.clone(),
             ..WatchParams::default().timeout(seconds)
         };
-        let request = Request::new(resource.path.as_str()).watch(&params, version);
-        let reader = call::open(client, request, pace.answer).await?;
+        let request = Paths::new(resource.path.as_str()).watch(&params, version);
+        let reader = call::open(client, request.into(), pace.answer).await?;
         pulse.heard();
         Ok(Watch::new(reader, Instant::now() + pace.watch + pace.grace))
     }

@@ -21,11 +21,16 @@ mod follow;
 mod freshness;
 mod list;
 mod pause;
+mod request;
+
+#[cfg(test)]
+mod rig;
 
 pub use asker::Asker;
-pub use call::{Error, Request, ask};
+pub use call::{Error, ask};
 pub use follow::{Delta, Follow, Resource};
 pub use freshness::{Freshness, Pulse};
 pub use kube::Client;
 pub use list::List;
 pub use pause::{Pace, Pauses};
+pub use request::Request;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use kube::Client;
-use kube::core::Request;
+use kube::core::Request as Paths;
 use kube::core::params::ListParams;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -46,7 +46,7 @@ impl List<'_> {
         let mut params = ListParams { field_selector: self.field_selector, ..ListParams::default() };
         while asked < MOST {
             params.limit = Some(limit);
-            let request = Request::new(self.path).list(&params);
+            let request = Paths::new(self.path).list(&params);
             let page: Page<W> = match call::ask(client, request, self.within).await {
                 Err(Error::TooLong(_)) if limit > 1 => {
                     limit /= 2;

@@ -4,11 +4,9 @@
 
 use std::fmt;
 
-use culvert_kubernetes::{Client, Error, ask};
+use culvert_kubernetes::{Client, Error, Request, ask};
 use culvert_process::exit::Chain;
 use futures::future::BoxFuture;
-use kube::api::GetParams;
-use kube::core::Request;
 use serde::de::IgnoredAny;
 
 use crate::presence::{Presence, Registry, WITHIN};
@@ -25,11 +23,10 @@ impl ApiServer {
     }
 
     async fn ask(&self, namespace: &str, name: &str) -> Presence {
-        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         let mut said = Presence::Silence("it was not asked".to_owned());
         for _ in 0..TRIES {
-            let request = Request::new(path.as_str()).get(name, &GetParams::default());
-            said = match ask::<IgnoredAny>(&self.0, request, WITHIN / TRIES).await {
+            said = match ask::<IgnoredAny>(&self.0, Request::get(&path), WITHIN / TRIES).await {
                 Ok(_) => return Presence::There,
                 Err(error) => meant(&error),
             };

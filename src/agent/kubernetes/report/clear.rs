@@ -56,7 +56,7 @@ pub(crate) async fn clear_claims(client: &Client, node: &str, within: Duration) 
     let failed: Vec<_> = stream::iter(pods)
         .map(|(uid, pod)| async move {
             let clear = || patch::claim(client, &uid, &pod, Claim::Absent, trying.pace.answer);
-            let error = trying.to(clear).await.err().filter(|error| !patch::is_gone(error))?;
+            let error = trying.to(clear).await.err().filter(|error| !error.is_gone())?;
             Some((pod, error))
         })
         .buffer_unordered(AT_ONCE)

@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use culvert_kubernetes::{Client, Error, Pace, Pauses, ask};
+use culvert_kubernetes::{Client, Error, Pace, Pauses, Request, ask};
 use culvert_process::exit::Chain;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::Request;
-use kube::core::params::PostParams;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -70,9 +68,7 @@ async fn send(client: &Client, pace: &Pace, namespace: &str, event: &Value) -> R
     let mut pauses = Pauses::new(pace);
     let mut tries = 1;
     loop {
-        let request =
-            Request::new(path.as_str()).create(&PostParams::default(), event.to_string().into_bytes());
-        match ask::<IgnoredAny>(client, request, pace.answer).await {
+        match ask::<IgnoredAny>(client, Request::create(&path, event), pace.answer).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_final() || tries == TRIES => return Err(error),
             Err(error) => debug!(error = %Chain(&error), "an event could not be sent, trying again"),

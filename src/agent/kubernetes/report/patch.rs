@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use culvert_kubernetes::{Client, Error, ask};
-use kube::core::Request;
-use kube::core::params::{Patch, PatchParams};
+use culvert_kubernetes::{Client, Error, Request, ask};
 use serde_json::json;
 
 use super::super::decide::REDIRECTION;
@@ -30,20 +28,10 @@ pub(super) async fn claim(
         Claim::Pending => Some("pending"),
         Claim::Absent | Claim::Other => None,
     };
-    let patch = Patch::Merge(json!({
+    let change = json!({
         "metadata": { "uid": uid.as_str(), "annotations": { REDIRECTION: value } }
-    }));
-    let params = PatchParams { field_manager: Some(AUTHOR.to_owned()), ..PatchParams::default() };
-    let request = Request::new(format!("/api/v1/namespaces/{}/pods", workload.namespace)).patch_subresource(
-        "status",
-        &workload.name,
-        &params,
-        &patch,
-    );
+    });
+    let path = format!("/api/v1/namespaces/{}/pods/{}/status", workload.namespace, workload.name);
+    let request = Request::merge(&path, &change).by(AUTHOR);
     ask::<serde::de::IgnoredAny>(client, request, within).await.map(|_| ())
-}
-
-/// Whether a failure means that there is no such pod any more.
-pub(super) fn is_gone(error: &Error) -> bool {
-    error.code() == Some(404) || error.is_of_another()
 }

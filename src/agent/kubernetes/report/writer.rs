@@ -94,7 +94,7 @@ fn judge(write: &Write, result: &Result<(), Error>, denied: &mut bool) -> Fate {
     let pod = &write.workload;
     let (fate, counted) = match result {
         Ok(()) => (Fate::Written, name(write.claim)),
-        Err(error) if patch::is_gone(error) => (Fate::Gone, "gone"),
+        Err(error) if error.is_gone() => (Fate::Gone, "gone"),
         Err(error) => (Fate::Failed, error.reason()),
     };
     metered::annotation(counted);
