@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::workload::{Place, Template};
 
-/// The values seen so far that are still in use.
+/// The texts, templates and places seen so far that are still in use.
 #[derive(Debug, Default)]
 pub struct Interner {
     texts: Pool<str>,
@@ -31,18 +31,18 @@ impl Interner {
 
     /// Gives the one copy of `template`.
     pub fn template(&mut self, template: Template) -> Arc<Template> {
-        self.templates.find(&template).unwrap_or_else(|| self.templates.add(template.into()))
+        self.templates.one(template)
     }
 
     /// Gives the one copy of `place`.
     pub fn place(&mut self, place: Place) -> Arc<Place> {
-        self.places.find(&place).unwrap_or_else(|| self.places.add(place.into()))
+        self.places.one(place)
     }
 }
 
-/// Shared values of one type.
+/// The values of one type seen so far that are still in use.
 #[derive(Debug)]
-struct Pool<T: ?Sized> {
+pub struct Pool<T: ?Sized> {
     values: HashSet<Arc<T>>,
     /// How many there may be before those out of use are looked for.
     sweep_at: usize,
@@ -67,6 +67,13 @@ impl<T: ?Sized + Hash + Eq> Pool<T> {
         }
         self.values.insert(Arc::clone(&value));
         value
+    }
+}
+
+impl<T: Hash + Eq> Pool<T> {
+    /// Gives the one copy of `value`.
+    pub fn one(&mut self, value: T) -> Arc<T> {
+        self.find(&value).unwrap_or_else(|| self.add(value.into()))
     }
 }
 
