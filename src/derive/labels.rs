@@ -1,13 +1,14 @@
 //! Labels and annotations, and what selects by them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use culvert_core::intern::Interner;
 use serde::{Deserialize, Deserializer};
-use std::collections::BTreeMap;
 
-/// Labels, or annotations, of an object. Most objects have few, and there are many objects.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Labels(Box<[(Arc<str>, Arc<str>)]>);
+/// Labels, or annotations, of an object. Most objects have few, there are many objects, and pods of one owner have the same ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
 
 /// Labels an object must have. One without any selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -36,6 +37,18 @@ impl Labels {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Gives those with one of these keys.
+    #[must_use]
+    pub(crate) fn only(&self, keys: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(key, _)| keys.contains(&&**key)).cloned().collect())
+    }
+
+    /// Gives the same labels, made of texts that are shared.
+    #[must_use]
+    pub(crate) fn shared(&self, names: &mut Interner) -> Self {
+        Self(self.0.iter().map(|(key, value)| (names.text(key), names.text(value))).collect())
     }
 }
 
@@ -72,6 +85,12 @@ impl Selector {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Gives the labels it wants.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.0
     }
 
     /// Gives a label that whatever is selected has, to look objects up by; none when everything is selected.

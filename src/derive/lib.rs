@@ -7,12 +7,24 @@
 //! **Invariant:** what follows from the objects does not depend on the order in which they came.
 //! **Invariant:** a policy is enforced as it is written, or it denies what it governs and its status says so; never half of it.
 
+mod cluster;
 mod condition;
 mod labels;
+mod lenient;
+mod namespace;
+mod node;
 mod object;
+mod owner;
+mod pod;
+mod service;
 mod settings;
+mod slice;
+mod uid;
 
+pub use cluster::{Change, Cluster, Collection, Outcome};
 pub use condition::Condition;
 pub use labels::{Labels, Selector};
-pub use object::{Key, Kind, Meta};
+pub use object::{Key, Kind, Meta, Object};
 pub use settings::{Settings, Unready};
+
+pub(crate) use settings::Here;

@@ -1,11 +1,19 @@
-//! What all objects have in common, and which kinds there are.
+//! What all objects have in common, which kinds there are, and reading one.
+//!
+//! An object is read once, and what is of no interest to a mesh is dropped while it is read: there may be 100,000 of them.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 
 use crate::Labels;
+use crate::namespace::{self, Namespace};
+use crate::node::{self, Node};
+use crate::pod::{self, Pod};
+use crate::service::{self, Service};
+use crate::slice::{self, Slice};
 
 /// What all objects have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -65,6 +73,98 @@ pub struct Key {
     pub namespace: Arc<str>,
     /// What it is called.
     pub name: Arc<str>,
+}
+
+/// An object, as far as the mesh cares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    pub(crate) key: Key,
+    pub(crate) facts: Facts,
+}
+
+/// What an object says. Of most kinds there are few; of pods there are many, and they need no memory of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Facts {
+    Namespace(Box<Namespace>),
+    Node(Box<Node>),
+    Pod(Pod),
+    Service(Box<Service>),
+    EndpointSlice(Box<Slice>),
+}
+
+impl Object {
+    /// Reads an object of a kind. What nobody here knows is skipped.
+    ///
+    /// # Errors
+    /// When what is of interest is not of the type it has to be, or the object has no name.
+    pub fn read<'de, D: Deserializer<'de>>(kind: Kind, from: D) -> Result<Self, D::Error> {
+        let object: Self = match kind {
+            Kind::Namespace => namespace::Written::deserialize(from)?.into(),
+            Kind::Node => node::Written::deserialize(from)?.into(),
+            Kind::Pod => pod::Written::deserialize(from)?.into(),
+            Kind::Service => service::Written::deserialize(from)?.into(),
+            Kind::EndpointSlice => slice::Written::deserialize(from)?.into(),
+            Kind::ServiceEntry
+            | Kind::WorkloadEntry
+            | Kind::Gateway
+            | Kind::GatewayClass
+            | Kind::AuthorizationPolicy
+            | Kind::PeerAuthentication => {
+                return Err(D::Error::custom("nothing is derived from objects of this kind"));
+            }
+        };
+        if object.key.name.is_empty() {
+            return Err(D::Error::custom("the object has no name"));
+        }
+        Ok(object)
+    }
+
+    /// Reads an object of a kind from the text the API server sends.
+    ///
+    /// # Errors
+    /// When the text is no JSON, or the object cannot be read.
+    pub fn parse(kind: Kind, json: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut text = serde_json::Deserializer::from_slice(json);
+        let object = Self::read(kind, &mut text)?;
+        text.end()?;
+        Ok(object)
+    }
+
+    /// Gives what names the object.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+impl From<namespace::Written> for Object {
+    fn from(written: namespace::Written) -> Self {
+        Self { key: written.key(), facts: Facts::Namespace(Box::new(written.into())) }
+    }
+}
+
+impl From<node::Written> for Object {
+    fn from(written: node::Written) -> Self {
+        Self { key: written.key(), facts: Facts::Node(Box::new(written.into())) }
+    }
+}
+
+impl From<pod::Written> for Object {
+    fn from(written: pod::Written) -> Self {
+        Self { key: written.key(), facts: Facts::Pod(written.into()) }
+    }
+}
+
+impl From<service::Written> for Object {
+    fn from(written: service::Written) -> Self {
+        Self { key: written.key(), facts: Facts::Service(Box::new(written.into())) }
+    }
+}
+
+impl From<slice::Written> for Object {
+    fn from(written: slice::Written) -> Self {
+        Self { key: written.key(), facts: Facts::EndpointSlice(Box::new(written.into())) }
+    }
 }
 
 impl Kind {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use culvert_core::workload::DEFAULT_TRUST_DOMAIN;
+
 /// What holds for the whole mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -18,6 +20,13 @@ pub struct Settings {
     pub unready: Unready,
 }
 
+/// Where workloads and services are: what holds for the mesh, and the network of this cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Here<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) network: Arc<str>,
+}
+
 /// What to do with traffic for a waypoint that is wanted and cannot be had: it does not exist, is not ready, or may not be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unready {
@@ -26,6 +35,13 @@ pub enum Unready {
     Refuse,
     /// Go past it, as Istio does.
     Bypass,
+}
+
+impl Settings {
+    /// Gives the trust domain as it is sent: the one everybody has anyway is not written.
+    pub(crate) fn trust_domain_if_special(&self) -> Arc<str> {
+        Some(&self.trust_domain).filter(|it| ***it != *DEFAULT_TRUST_DOMAIN).cloned().unwrap_or_default()
+    }
 }
 
 impl Default for Settings {
