@@ -7,6 +7,11 @@
 //! **Invariant:** what follows from the objects does not depend on the order in which they came.
 //! **Invariant:** a policy is enforced as it is written, or it denies what it governs and its status says so; never half of it.
 
+pub mod gateway;
+pub mod load_balancing;
+pub mod policy;
+pub mod waypoint;
+
 mod cluster;
 mod condition;
 mod labels;
@@ -16,6 +21,8 @@ mod node;
 mod object;
 mod owner;
 mod pod;
+mod problem;
+mod reading;
 mod service;
 mod settings;
 mod slice;
@@ -25,6 +32,7 @@ pub use cluster::{Change, Cluster, Collection, Outcome};
 pub use condition::Condition;
 pub use labels::{Labels, Selector};
 pub use object::{Key, Kind, Meta, Object};
+pub use problem::Problem;
 pub use settings::{Settings, Unready};
 
 pub(crate) use settings::Here;
