@@ -2,6 +2,7 @@
 
 mod api;
 mod lease;
+mod publish;
 mod root;
 mod secret;
 

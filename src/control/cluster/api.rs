@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use culvert_kubernetes::{Client, Error, ask};
-use kube::core::Request;
-use kube::core::params::{GetParams, PostParams};
+use culvert_kubernetes::{Client, Error, Request, ask};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -16,7 +14,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// What the API server notes as the author.
 const AUTHOR: &str = "culvert-control";
 
-/// The objects of one kind in one namespace.
+/// The objects of one resource.
 #[derive(Clone)]
 pub(super) struct Api {
     client: Client,
@@ -44,8 +42,7 @@ impl Api {
 
     /// Reads the object of this name, if there is one.
     pub(super) async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
-        let request = Request::new(self.path.as_str()).get(name, &GetParams::default());
-        match ask(&self.client, request, WITHIN).await {
+        match ask(&self.client, Request::get(&self.object(name)), WITHIN).await {
             Err(error) if error.code() == Some(404) => Ok(None),
             answer => answer.map(Some),
         }
@@ -53,37 +50,34 @@ impl Api {
 
     /// Makes an object, unless there is one of that name.
     pub(super) async fn create(&self, object: &impl Serialize) -> Result<Written, Error> {
-        let request = Request::new(self.path.as_str()).create(&author(), json(object));
-        self.write(request).await
+        self.write(Request::create(&self.path, object)).await
     }
 
     /// Replaces the object of this name, if it is the version that `object` says.
     pub(super) async fn replace(&self, name: &str, object: &impl Serialize) -> Result<Written, Error> {
-        let request = Request::new(self.path.as_str()).replace(name, &author(), json(object));
-        self.write(request).await
+        self.write(Request::replace(&self.object(name), object)).await
     }
 
-    /// Replaces its status alone, if it is the version that `object` says.
-    pub(super) async fn replace_status(&self, name: &str, object: &impl Serialize) -> Result<Written, Error> {
-        let request =
-            Request::new(self.path.as_str()).replace_subresource("status", name, &author(), json(object));
-        self.write(request).await
+    /// Changes a part of the object of this name.
+    pub(super) async fn merge(&self, name: &str, change: &impl Serialize) -> Result<Written, Error> {
+        self.write(Request::merge(&self.object(name), change)).await
     }
 
-    async fn write(&self, request: culvert_kubernetes::Request) -> Result<Written, Error> {
-        match ask::<IgnoredAny>(&self.client, request, WITHIN).await {
+    /// Changes a part of the status of the object of this name.
+    pub(super) async fn merge_status(&self, name: &str, change: &impl Serialize) -> Result<Written, Error> {
+        self.write(Request::merge(&format!("{}/status", self.object(name)), change)).await
+    }
+
+    async fn write(&self, request: Request) -> Result<Written, Error> {
+        match ask::<IgnoredAny>(&self.client, request.by(AUTHOR), WITHIN).await {
             Ok(_) => Ok(Written::Done),
             // A conflict, or one of that name that is there already.
             Err(error) if error.code() == Some(409) => Ok(Written::Outdone),
             Err(error) => Err(error),
         }
     }
-}
 
-fn author() -> PostParams {
-    PostParams { field_manager: Some(AUTHOR.to_owned()), ..PostParams::default() }
-}
-
-fn json(object: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(object).expect("the keys of all objects are text")
+    fn object(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
 }
