@@ -5,6 +5,7 @@ mod lease;
 mod publish;
 mod root;
 mod secret;
+mod status;
 
 use culvert_kubernetes::Asker;
 

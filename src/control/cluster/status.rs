@@ -1,0 +1,191 @@
+//! What is said of objects in their status, so that `kubectl describe` tells what became of a policy or of a waypoint.
+//!
+//! In go conditions, as they are derived; out come statuses that have them, the conditions of others untouched. One replica writes: the
+//! one that leads. Only what differs is written, and `lastTransitionTime` moves only when the answer has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use culvert_derive::{Condition, Key};
+use culvert_kubernetes::{Client, Error, Pace, Pauses};
+use culvert_process::exit::Chain;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use super::api::{Api, Written};
+
+/// What we say something about; conditions of other types belong to others.
+const OURS: [&str; 3] = ["ZtunnelAccepted", "culvert.dev/Enforced", "istio.io/WaypointBound"];
+
+/// How often one status is tried when others write at the same time.
+const TRIES: usize = 5;
+
+/// What is to be said of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    generation: i64,
+    conditions: Vec<Condition>,
+}
+
+/// What is to be said. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Statuses(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    said: Mutex<Book>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    all: BTreeMap<Key, Said>,
+    /// What has to be looked at.
+    pending: BTreeSet<Key>,
+}
+
+impl Statuses {
+    /// Takes what is to be said of objects from now on.
+    pub(super) fn say(&self, news: Vec<(Key, i64, Vec<Condition>)>) {
+        let mut book = self.book();
+        for (key, generation, conditions) in news {
+            book.pending.insert(key.clone());
+            book.all.insert(key, Said { generation, conditions });
+        }
+        drop(book);
+        self.0.news.notify_one();
+    }
+
+    /// Nothing is said any more of an object that is gone.
+    pub(super) fn forget(&self, key: &Key) {
+        let mut book = self.book();
+        book.all.remove(key);
+        book.pending.remove(key);
+    }
+
+    /// Everything is looked at anew: another replica may have written, or failed to.
+    fn look_at_all(&self) {
+        let mut book = self.book();
+        book.pending = book.all.keys().cloned().collect();
+    }
+
+    /// Takes one object to look at.
+    fn next(&self) -> Option<(Key, Said)> {
+        let mut book = self.book();
+        loop {
+            let key = book.pending.pop_first()?;
+            if let Some(said) = book.all.get(&key).cloned() {
+                return Some((key, said));
+            }
+        }
+    }
+
+    fn again(&self, key: Key) {
+        self.book().pending.insert(key);
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes statuses for as long as it is run, whenever we lead.
+pub(super) async fn write(client: Client, statuses: Statuses, mut leads: watch::Receiver<bool>, pace: Pace) {
+    let mut pauses = Pauses::new(&pace);
+    loop {
+        if leads.wait_for(|leads| *leads).await.is_err() {
+            return;
+        }
+        statuses.look_at_all();
+        while *leads.borrow() {
+            let Some((key, said)) = statuses.next() else {
+                tokio::select! {
+                    () = statuses.0.news.notified() => continue,
+                    _ = leads.changed() => break,
+                }
+            };
+            match put(&client, &key, &said).await {
+                Ok(()) => pauses.reset(),
+                Err(error) => {
+                    tracing::warn!(object = %key, error = %Chain(&error), "a status is not written");
+                    if !error.is_final() {
+                        statuses.again(key);
+                    }
+                    sleep(pauses.next()).await;
+                }
+            }
+        }
+    }
+}
+
+/// Has an object say what is to be said of it, if there is such an object.
+async fn put(client: &Client, key: &Key, said: &Said) -> Result<(), Error> {
+    let objects = Api::at(client, path(key));
+    for _ in 0..TRIES {
+        let Some(object) = objects.get::<Value>(&key.name).await? else { return Ok(()) };
+        let Some(change) = change(&object, said, &now()) else { return Ok(()) };
+        match objects.merge_status(&key.name, &change).await {
+            Ok(Written::Done) => return Ok(()),
+            Ok(Written::Outdone) => {}
+            // It has gone meanwhile, or has no status.
+            Err(error) if error.is_gone() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Where objects like this one are.
+fn path(key: &Key) -> String {
+    let (version, _, resource) = key.kind.names();
+    let prefix = if version.contains('/') { "apis" } else { "api" };
+    match &*key.namespace {
+        "" => format!("/{prefix}/{version}/{resource}"),
+        namespace => format!("/{prefix}/{version}/namespaces/{namespace}/{resource}"),
+    }
+}
+
+/// What has to be merged into an object so that it says what is to be said; nothing if it does already. An object that is newer than what
+/// is known of it is left alone: what is to be said of it is on its way.
+fn change(object: &Value, said: &Said, now: &str) -> Option<Value> {
+    let metadata = &object["metadata"];
+    if metadata["generation"].as_i64().is_some_and(|generation| generation > said.generation) {
+        return None;
+    }
+    let before: Vec<Value> = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let is_ours = |it: &&Value| it["type"].as_str().is_some_and(|kind| OURS.contains(&kind));
+    let mut after: Vec<Value> = before.iter().filter(|it| !is_ours(it)).cloned().collect();
+    after.extend(said.conditions.iter().map(|condition| {
+        let old = before.iter().find(|it| it["type"] == condition.kind);
+        written(condition, (said.generation, now), old)
+    }));
+    let same = before.len() == after.len() && after.iter().all(|it| before.contains(it));
+    let version = &metadata["resourceVersion"];
+    (!same).then(|| json!({ "metadata": { "resourceVersion": version }, "status": { "conditions": after } }))
+}
+
+/// A condition as it is written. When it has become so is kept for as long as it is so.
+fn written(condition: &Condition, (generation, now): (i64, &str), old: Option<&Value>) -> Value {
+    let status = if condition.holds { "True" } else { "False" };
+    let since = old.filter(|old| old["status"] == status).and_then(|old| old["lastTransitionTime"].as_str());
+    json!({
+        "type": condition.kind,
+        "status": status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "observedGeneration": generation,
+        "lastTransitionTime": since.unwrap_or(now),
+    })
+}
+
+/// The moment, to the second.
+fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).expect("a year with four digits")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use culvert_derive::Kind;
+use culvert_kubernetes::client;
+use culvert_lab::api_server::{self, ApiServer};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const THEN: &str = "2026-01-01T00:00:00Z";
+const NOW: &str = "2026-02-02T00:00:00Z";
+
+fn condition(kind: &'static str, holds: bool, message: &str) -> Condition {
+    Condition { kind, holds, reason: "Reason", message: message.to_owned() }
+}
+
+fn said(conditions: Vec<Condition>) -> Said {
+    Said { generation: 2, conditions }
+}
+
+fn object(conditions: Value) -> Value {
+    json!({ "metadata": { "generation": 2, "resourceVersion": "7" }, "status": { "conditions": conditions } })
+}
+
+#[test]
+fn conditions_of_others_stay_and_time_moves_only_with_the_answer() {
+    let foreign = json!({ "type": "Programmed", "status": "True", "lastTransitionTime": THEN });
+    let told = said(vec![condition(OURS[0], true, "fine")]);
+    let first = change(&object(json!([foreign])), &told, THEN).unwrap();
+    assert_eq!(first["metadata"], json!({ "resourceVersion": "7" }));
+    let conditions = first["status"]["conditions"].clone();
+    assert_eq!(conditions[0], foreign);
+    assert_eq!(
+        (&conditions[1]["status"], &conditions[1]["lastTransitionTime"]),
+        (&json!("True"), &json!(THEN))
+    );
+    assert_eq!(change(&object(conditions.clone()), &told, NOW), None, "it says so already");
+    let other_words = said(vec![condition(OURS[0], true, "still fine")]);
+    let second = change(&object(conditions.clone()), &other_words, NOW).unwrap();
+    assert_eq!(second["status"]["conditions"][1]["lastTransitionTime"], THEN);
+    let other_answer = said(vec![condition(OURS[0], false, "fine")]);
+    let third = change(&object(conditions.clone()), &other_answer, NOW).unwrap();
+    assert_eq!(third["status"]["conditions"][1]["lastTransitionTime"], NOW);
+    let nothing = change(&object(conditions), &said(Vec::new()), NOW).unwrap();
+    assert_eq!(nothing["status"]["conditions"], json!([foreign]));
+}
+
+#[test]
+fn nothing_is_said_of_what_is_not_known_yet() {
+    let newer = json!({ "metadata": { "generation": 3, "resourceVersion": "8" } });
+    assert_eq!(change(&newer, &said(vec![condition(OURS[0], true, "fine")]), NOW), None);
+}
+
+struct Rig {
+    server: ApiServer,
+    statuses: Statuses,
+    leads: watch::Sender<bool>,
+    _task: JoinSet<()>,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let server = ApiServer::start().unwrap();
+        for name in ["one", "two"] {
+            let service = json!({ "apiVersion": "v1", "kind": "Service",
+                "metadata": { "name": name, "namespace": "shop" }, "spec": {} });
+            server.create(api_server::namespace("shop")).ok();
+            server.create(service).unwrap();
+        }
+        let client = client::at(server.url().parse().unwrap()).unwrap();
+        let (statuses, leads) = (Statuses::default(), watch::Sender::new(false));
+        let pace =
+            Pace { first: Duration::from_millis(10), longest: Duration::from_millis(50), ..Pace::default() };
+        let mut task = JoinSet::new();
+        task.spawn(write(client, statuses.clone(), leads.subscribe(), pace));
+        Self { server, statuses, leads, _task: task }
+    }
+
+    fn say(&self, name: &str, message: &str) {
+        let key = Key { kind: Kind::Service, namespace: "shop".into(), name: name.into() };
+        self.statuses.say(vec![(key, 1, vec![condition(OURS[2], true, message)])]);
+    }
+
+    async fn wait(&self, name: &str, message: &str) {
+        let waited = timeout(PATIENCE, async {
+            loop {
+                let service = self.server.object("services", "shop", name).unwrap();
+                if service["status"]["conditions"][0]["message"] == message {
+                    return;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("{name} says {message}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leads_writes_what_was_said_before_and_since() {
+    let rig = Rig::start();
+    rig.say("one", "bound");
+    rig.leads.send_replace(true);
+    rig.wait("one", "bound").await;
+    rig.say("two", "bound");
+    rig.wait("two", "bound").await;
+    rig.leads.send_replace(false);
+    rig.say("one", "bound to another");
+    rig.leads.send_replace(true);
+    rig.wait("one", "bound to another").await;
+    assert_eq!(rig.server.requests_of("patch", "services/status").len(), 3, "only what differs is written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_may_not_be_written_holds_nobody_up_and_trouble_passes() {
+    let rig = Rig::start();
+    rig.leads.send_replace(true);
+    rig.server.trouble(api_server::Trouble::status(503).on("patch", "services/status").times(3));
+    rig.say("one", "bound");
+    rig.wait("one", "bound").await;
+    let gone = Key { kind: Kind::Service, namespace: "shop".into(), name: "gone".into() };
+    rig.statuses.say(vec![(gone, 1, vec![condition(OURS[2], true, "nobody")])]);
+    rig.say("two", "bound");
+    rig.wait("two", "bound").await;
+}
