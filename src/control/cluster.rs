@@ -4,6 +4,7 @@ mod api;
 mod lease;
 mod publish;
 mod root;
+pub(crate) mod rotation;
 mod secret;
 mod status;
 

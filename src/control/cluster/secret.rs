@@ -110,7 +110,8 @@ fn name(part: Part) -> &'static str {
     }
 }
 
-fn at(problem: root::texts::Problem) -> root::Error {
+/// Says where a problem with our own root is.
+pub(super) fn at(problem: root::texts::Problem) -> root::Error {
     root::Error::of(problem, |part| format!("{} of the Secret {OWN}", name(part)))
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum Step {
 pub(crate) enum Refused {
     #[error(transparent)]
     Root(#[from] Error),
-    #[error("the root is {stage}, so there is nothing to {}; next comes: {}", word(*step), next(*stage))]
+    #[error("{}", out_of_order(*stage, *step))]
     Order { stage: Stage, step: Step },
 }
 
@@ -87,6 +87,11 @@ pub(crate) fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Te
 pub(crate) fn told(texts: &Texts, now: SystemTime) -> Result<String, Problem> {
     let (stage, trusted) = (texts.read(now)?.stage, texts.trusted()?);
     Ok(format!("stage: {stage}\ntrusted roots: {trusted}\nnext: {}", next(stage)))
+}
+
+/// Says why a step cannot be taken now, and which one can.
+pub(crate) fn out_of_order(stage: Stage, step: Step) -> String {
+    format!("the root is {stage}, so there is nothing to {}; next comes: {}", word(step), next(stage))
 }
 
 fn word(step: Step) -> &'static str {

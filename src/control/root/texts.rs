@@ -161,6 +161,11 @@ impl Texts {
         Ok(Self { certificate: self.certificate.clone(), key: key.clone(), next_key: None, cross: None })
     }
 
+    /// How far a rotation is.
+    pub(crate) fn stage(&self, now: SystemTime) -> Result<Stage, Problem> {
+        Ok(self.read(now)?.stage)
+    }
+
     /// How many roots are trusted.
     pub(super) fn trusted(&self) -> Result<usize, Problem> {
         Ok(parse(self.certificate.as_deref().unwrap_or_default())?.len())
