@@ -9,6 +9,9 @@
 //!        └── expired, garbage, an error in the stream, half an hour: something may be missing
 //! ```
 //!
+//! A resource that need not be there is listed again after a while when the server says that it does not have it, and has no objects
+//! until then.
+//!
 //! A watch goes on from a version only where nothing can be missing in between. What the changes mean is not known here.
 
 use kube::Client;
@@ -16,19 +19,24 @@ use kube::core::Request as Paths;
 use kube::core::params::WatchParams;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tokio::time::{Duration, Instant, sleep};
+use tracing::{debug, info, warn};
 
 use self::trouble::Trouble;
 use self::watch::{End, Watch};
+use crate::absence;
 use crate::asker::Asker;
 use crate::call::{self, Error};
 use crate::freshness::Pulse;
 use crate::list::List;
 use crate::pause::{Pace, Pauses};
+use crate::resource::{Presence, Resource};
 
 mod trouble;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 /// Refusals after which a watch does not go on from its version: a server that was restored from a backup does not know it yet.
 const MOST_REFUSALS: u32 = 3;
@@ -42,31 +50,6 @@ pub enum Delta<T> {
     One(T),
     /// This one was deleted.
     Gone(T),
-}
-
-/// What is followed.
-#[derive(Debug, Clone)]
-pub struct Resource {
-    /// What it is called in log lines and metrics: `pods`.
-    pub name: &'static str,
-    /// Where it is: `/api/v1/pods`.
-    pub path: String,
-    /// Which of its objects, as a field selector.
-    pub fields: Option<String>,
-}
-
-impl Resource {
-    /// All objects at a path.
-    #[must_use]
-    pub fn new(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, path: path.into(), fields: None }
-    }
-
-    /// Only those a field selector selects: `spec.nodeName=n1`.
-    #[must_use]
-    pub fn selected(self, fields: impl Into<String>) -> Self {
-        Self { fields: Some(fields.into()), ..self }
-    }
 }
 
 /// Follows one resource.
@@ -84,8 +67,12 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// Runs until nobody takes the changes. Of each object, read as a `W`, `keep` makes what is kept of it, if anything; `say` makes of a
-    /// delta what the channel takes. They arrive in the order in which they happened, and nothing is read while the channel is full.
+    /// Runs until nobody takes the changes, or until it is dropped. Of each object, read as a `W`, `keep` makes what is kept of it, if
+    /// anything; `say` makes of a delta what the channel takes. Deltas arrive in the order in which things happened, and nothing is read
+    /// while the channel is full.
+    ///
+    /// A list or a watch with an object in it that is no `W` fails as a whole, and nothing of it is handed on; with a
+    /// [`Lenient<W>`](crate::Lenient) that object is handed to `keep` by name, and the others as usual.
     pub async fn run<W, T, C>(
         self,
         keep: impl Fn(W) -> Option<T> + Send + Sync + 'static,
@@ -100,6 +87,7 @@ impl Follow {
             changes,
             pauses: Pauses::new(&self.pace),
             trouble: Trouble::new(self.resource.name, self.asker),
+            absent: false,
             what: self,
         };
         following.run().await;
@@ -118,23 +106,61 @@ struct Following<W, T, C> {
     changes: mpsc::Sender<C>,
     pauses: Pauses,
     trouble: Trouble,
+    /// The server does not have it, and that there are none was handed on.
+    absent: bool,
 }
 
 impl<W: DeserializeOwned, T, C> Following<W, T, C> {
     async fn run(mut self) {
         loop {
-            match self.list().await {
-                Ok((objects, version)) => {
-                    self.trouble.over("list");
-                    if self.hand_on(Delta::All(objects)).await.is_err() || self.watch(version).await.is_err()
-                    {
-                        return;
-                    }
-                }
-                Err(error) => self.trouble.met("list", &error),
-            }
-            sleep(self.pauses.next()).await;
+            let Ok(pause) = self.round().await else { return };
+            sleep(pause).await;
         }
+    }
+
+    /// Lists and watches, until there has to be another list after a pause.
+    async fn round(&mut self) -> Result<Duration, Unwanted> {
+        let (objects, version) = match self.list().await {
+            Ok(listed) => listed,
+            Err(error) => return self.unlisted(error).await,
+        };
+        self.trouble.over("list");
+        if std::mem::take(&mut self.absent) {
+            info!(resource = self.what.resource.name, "the API server has it");
+        }
+        self.hand_on(Delta::All(objects)).await?;
+        self.watch(version).await?;
+        Ok(self.pauses.next())
+    }
+
+    /// There is no list. That is no trouble of a resource that need not be there, and is not.
+    async fn unlisted(&mut self, error: Error) -> Result<Duration, Unwanted> {
+        if let Err(error) = self.absent(error).await {
+            self.trouble.met("list", &error);
+            return Ok(self.pauses.next());
+        }
+        self.what.pulse.heard();
+        self.trouble.over("list");
+        self.pauses.reset();
+        if !std::mem::replace(&mut self.absent, true) {
+            info!(resource = self.what.resource.name, "the API server does not have it, so there are none");
+            self.hand_on(Delta::All(Vec::new())).await?;
+        }
+        Ok(self.what.pace.absent)
+    }
+
+    /// Whether the server does not have the resource, and may; else what is wrong.
+    async fn absent(&self, error: Error) -> Result<(), Error> {
+        if !self.may_mean_absent(&error) {
+            return Err(error);
+        }
+        let Follow { client, resource, pace, .. } = &self.what;
+        let is_absent = self.absent || absence::is_confirmed(client, &resource.path, pace.answer).await?;
+        if is_absent { Ok(()) } else { Err(error) }
+    }
+
+    fn may_mean_absent(&self, error: &Error) -> bool {
+        self.what.resource.presence == Presence::Optional && error.code() == Some(404)
     }
 
     async fn hand_on(&self, delta: Delta<T>) -> Result<(), Unwanted> {
@@ -144,8 +170,7 @@ impl<W: DeserializeOwned, T, C> Following<W, T, C> {
     /// All objects, and the version they are of.
     async fn list(&self) -> Result<(Vec<T>, String), Error> {
         let Follow { client, resource, pace, pulse, .. } = &self.what;
-        let list =
-            List { path: &resource.path, field_selector: resource.fields.clone(), within: pace.answer };
+        let list = List { resource, within: pace.answer };
         list.all(client, &self.keep, || pulse.heard()).await
     }
 
@@ -158,6 +183,8 @@ impl<W: DeserializeOwned, T, C> Following<W, T, C> {
             let begun = Instant::now();
             let stream = match self.open(&version).await {
                 Ok(stream) => stream,
+                // The list will tell.
+                Err(error) if self.may_mean_absent(&error) => return Ok(()),
                 Err(error) => {
                     self.trouble.met("watch", &error);
                     refusals += u32::from(error.code().is_some());

@@ -12,20 +12,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::call::{self, Error};
+use crate::resource::Resource;
 
-/// Objects asked for at a time.
-const PAGE: u32 = 100;
-
-/// Objects of one list. A server that always says there is more does not get all of our memory.
-const MOST: u32 = 100_000;
+/// Pages of one list, as long as they are asked for at first. A server that always says there is more does not get all of our memory.
+const MOST: u32 = 1000;
 
 /// What is asked.
 #[derive(Debug)]
 pub struct List<'a> {
-    /// Where the resource is: `/api/v1/pods`.
-    pub path: &'a str,
-    /// Which of its objects.
-    pub field_selector: Option<String>,
+    /// Of what.
+    pub resource: &'a Resource,
     /// For each page.
     pub within: Duration,
 }
@@ -42,11 +38,12 @@ impl List<'_> {
         heard: impl Fn(),
     ) -> Result<(Vec<T>, String), Error> {
         let mut objects = Vec::new();
-        let (mut limit, mut asked) = (PAGE, 0);
-        let mut params = ListParams { field_selector: self.field_selector, ..ListParams::default() };
-        while asked < MOST {
+        let Resource { path, fields, page, .. } = self.resource;
+        let (mut limit, mut asked) = (*page, 0);
+        let mut params = ListParams { field_selector: fields.clone(), ..ListParams::default() };
+        while asked < page.saturating_mul(MOST) {
             params.limit = Some(limit);
-            let request = Paths::new(self.path).list(&params);
+            let request = Paths::new(path.as_str()).list(&params);
             let page: Page<W> = match call::ask(client, request, self.within).await {
                 Err(Error::TooLong(_)) if limit > 1 => {
                     limit /= 2;

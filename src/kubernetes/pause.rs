@@ -21,6 +21,8 @@ pub struct Pace {
     pub grace: Duration,
     /// How long watches may go on from one list. Whatever was missed, and nobody thought of, is made good then.
     pub relist: Duration,
+    /// When a resource that nobody has defined is asked for again.
+    pub absent: Duration,
 }
 
 impl Default for Pace {
@@ -32,6 +34,7 @@ impl Default for Pace {
             watch: Duration::from_secs(120),
             grace: Duration::from_secs(5),
             relist: Duration::from_secs(1800),
+            absent: Duration::from_secs(30),
         }
     }
 }

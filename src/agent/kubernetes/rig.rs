@@ -29,6 +29,7 @@ pub(super) fn pace() -> Pace {
         watch: Duration::from_secs(1),
         grace: Duration::from_millis(300),
         relist: Duration::from_secs(3600),
+        absent: Duration::from_millis(100),
     }
 }
 

@@ -14,6 +14,7 @@ use super::decide::Enablement;
 use super::facts::{NamespaceFacts, PodFacts};
 use super::metered::AGENT;
 use super::settings::Settings;
+use super::wire;
 use crate::cluster::View;
 
 mod index;
@@ -64,8 +65,7 @@ impl Source {
             pulse: self.freshness.pulse(),
             asker: AGENT,
         };
-        let ours = format!("spec.nodeName={}", self.node);
-        let pods = follow(Resource::new("pods", "/api/v1/pods").selected(ours));
+        let pods = follow(wire::pods_of(&self.node));
         let namespaces = follow(Resource::new("namespaces", "/api/v1/namespaces"));
         let relevant = self.enablement.relevant();
         let of_pod = {

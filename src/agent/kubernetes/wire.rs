@@ -4,7 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use culvert_kubernetes::Resource;
 use serde::{Deserialize, Deserializer};
+
+/// The pods of a node.
+pub(super) fn pods_of(node: &str) -> Resource {
+    Resource::new("pods", "/api/v1/pods").selected(format!("spec.nodeName={node}"))
+}
 
 /// What pods and namespaces have in common.
 #[derive(Clone, Default, Deserialize)]

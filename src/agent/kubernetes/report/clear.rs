@@ -67,8 +67,8 @@ pub(crate) async fn clear_claims(client: &Client, node: &str, within: Duration) 
 }
 
 async fn claiming(client: &Client, node: &str, within: Duration) -> Result<Vec<(Uid, Workload)>, Error> {
-    let field_selector = Some(format!("spec.nodeName={node}"));
-    let list = List { path: "/api/v1/pods", field_selector, within };
+    let resource = wire::pods_of(node);
+    let list = List { resource: &resource, within };
     let claims = |pod: wire::Pod| {
         let wire::Meta { uid, name, namespace, annotations, .. } = pod.metadata;
         let pod = (Uid::from(uid.as_str()), Workload { name, namespace, service_account: String::new() });
