@@ -3,6 +3,9 @@
 //! A list or a watch of a `W` fails as a whole when one object is no `W`: nobody acts on half of what there is. Where one object that
 //! somebody has written must not keep all others away, a `Lenient<W>` is read instead: that object is told of by name, for the user to
 //! decide what it means that it is there and cannot be read.
+//!
+//! Where a type alone does not say how an object is read, a `Box<RawValue>` is read, which all JSON is; whoever then finds that he
+//! cannot make sense of it names it with [`Unreadable::of`].
 
 use std::fmt;
 
@@ -67,7 +70,9 @@ struct Meta {
 }
 
 impl Unreadable {
-    fn of(object: &str, error: &serde_json::Error) -> Self {
+    /// Names an object, given as JSON, that cannot be read for that reason.
+    #[must_use]
+    pub fn of(object: &str, why: &impl fmt::Display) -> Self {
         let Head { metadata } = serde_json::from_str(object).unwrap_or_default();
         let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
         Self {
@@ -75,7 +80,7 @@ impl Unreadable {
             name: text(metadata.name),
             uid: text(metadata.uid),
             generation: metadata.generation.as_i64().unwrap_or_default(),
-            why: beginning(&error.to_string(), LONGEST_WHY).to_owned(),
+            why: beginning(&why.to_string(), LONGEST_WHY).to_owned(),
         }
     }
 }

@@ -4,10 +4,11 @@ use culvert_lab::api_server::{ApiServer, Object, Trouble, definition, namespace,
 use culvert_metrics::{Metrics, Settings};
 use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::Delta;
 use crate::rig::{Heard, TESTS, eventually};
-use crate::{Lenient, Resource};
+use crate::{Lenient, Resource, Unreadable};
 
 const GROUP: &str = "security.istio.io/v1";
 const POLICIES: &str = "authorizationpolicies";
@@ -194,6 +195,28 @@ async fn one_object_that_cannot_be_read_does_not_keep_others_away() {
     assert_eq!(heard.next().await, one("shop/b 2"));
     assert_eq!(heard.next().await, Delta::Gone("shop/d ?".to_owned()));
     assert_eq!(lists(&api), 1, "the watch goes on");
+}
+
+#[tokio::test]
+async fn objects_can_be_read_in_a_way_that_no_type_says() {
+    let api = ApiServer::start().unwrap();
+    api.create(defined()).unwrap();
+    api.create(policy("a", json!(1))).unwrap();
+    api.create(policy("b", json!("many"))).unwrap();
+    let largest = 2;
+    let read = move |raw: &RawValue| match serde_json::from_str::<Policy>(raw.get()) {
+        Ok(policy) if policy.spec.size > largest => Err(Unreadable::of(raw.get(), &"it is too large")),
+        Ok(policy) => Ok(told(&policy)),
+        Err(error) => Err(Unreadable::of(raw.get(), &error)),
+    };
+    let keep = move |raw: Box<RawValue>| Some(read(&raw).unwrap_or_else(|unreadable| unreadable.to_string()));
+    let mut heard: Heard<String> = Heard::of(&api, policies(), keep);
+    let Delta::All(objects) = heard.next().await else { panic!("no list") };
+    assert_eq!(objects[0], "shop/a 1");
+    assert!(objects[1].starts_with("shop/b cannot be read: invalid type"), "{objects:?}");
+    eventually("watched", || api.open_watches() == 1).await;
+    api.create(policy("c", json!(3))).unwrap();
+    assert_eq!(heard.next().await, one("shop/c cannot be read: it is too large"));
 }
 
 #[tokio::test]
