@@ -2,6 +2,7 @@
 
 mod api;
 mod lease;
+mod mesh;
 mod publish;
 mod root;
 pub(crate) mod rotation;

@@ -1,0 +1,169 @@
+//! The mesh of a cluster: what the API server says of its objects becomes resources of the catalog.
+//!
+//! In go lists and watches of every kind a mesh is derived from; out come changes of a [`Published`] catalog and what is to be said of
+//! objects. Nothing is published before every kind has been listed: a mesh without its policies would let everybody in.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use culvert_derive::{self as derive, Cluster, Key, Kind, Object, Outcome};
+use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Resource, Unreadable};
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::ASKER;
+use super::status::Statuses;
+use crate::catalog::{Catalog, Change, Collection, Entry, Published};
+
+/// Changes that wait to be taken. Watches wait when there are more.
+const QUEUE: usize = 256;
+
+/// Objects asked for at a time.
+const PAGE: u32 = 500;
+
+/// An object, or that there is one that cannot be read.
+type Read = Result<Object, Unreadable>;
+
+/// What has happened to the objects of a kind.
+type News = (Kind, Delta<Read>);
+
+/// Kinds that have not been listed yet.
+pub(super) type Missing = watch::Receiver<BTreeSet<Kind>>;
+
+/// Keeps a catalog up with a cluster.
+pub(super) struct Mesh {
+    cluster: Cluster,
+    published: Arc<Published>,
+    statuses: Statuses,
+    missing: watch::Sender<BTreeSet<Kind>>,
+    news: mpsc::Receiver<News>,
+    _watches: JoinSet<()>,
+}
+
+impl Mesh {
+    /// Begins to watch.
+    pub(super) fn start(
+        client: &Client,
+        settings: derive::Settings,
+        statuses: Statuses,
+        (pace, freshness): (Pace, &Freshness),
+    ) -> Self {
+        let (sender, news) = mpsc::channel(QUEUE);
+        let mut watches = JoinSet::new();
+        for kind in Kind::ALL {
+            let (_, _, name) = kind.names();
+            let resource = Resource::new(name, kind.path()).in_pages_of(PAGE);
+            let resource = if kind.is_built_in() { resource } else { resource.optional() };
+            let (client, pulse) = (client.clone(), freshness.pulse());
+            let follow = Follow { client, resource, pace, pulse, asker: ASKER };
+            let keep = move |json: Box<RawValue>| Some(read(kind, &json));
+            watches.spawn(follow.run(keep, move |delta| (kind, delta), sender.clone()));
+        }
+        Self {
+            cluster: Cluster::new(settings),
+            published: Arc::new(Published::new(Catalog::default())),
+            statuses,
+            missing: watch::Sender::new(Kind::ALL.into()),
+            news,
+            _watches: watches,
+        }
+    }
+
+    /// What is served.
+    pub(super) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
+    /// What has to be listed before anything is served.
+    pub(super) fn missing(&self) -> Missing {
+        self.missing.subscribe()
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(QUEUE);
+        while self.news.recv_many(&mut batch, QUEUE).await > 0 {
+            // A whole cluster takes a second.
+            tokio::task::block_in_place(|| self.take(batch.drain(..)));
+        }
+    }
+
+    fn take(&mut self, batch: impl Iterator<Item = News>) {
+        let mut listed = BTreeSet::new();
+        for (kind, delta) in batch {
+            if matches!(delta, Delta::All(_)) {
+                listed.insert(kind);
+            }
+            self.note(kind, delta);
+        }
+        let left = &*self.missing.borrow() - &listed;
+        if left.is_empty() {
+            let outcome = self.cluster.settle();
+            self.publish(outcome);
+        }
+        self.missing.send_if_modified(|missing| {
+            let is_new = *missing != left;
+            *missing = left;
+            is_new
+        });
+    }
+
+    fn note(&mut self, kind: Kind, delta: Delta<Read>) {
+        match delta {
+            Delta::All(objects) => {
+                let (objects, unreadable): (Vec<_>, Vec<_>) = objects.into_iter().partition(Result::is_ok);
+                self.cluster.replace(kind, objects.into_iter().flatten().collect());
+                unreadable.into_iter().filter_map(Result::err).for_each(|it| self.unreadable(kind, &it));
+            }
+            Delta::One(Ok(object)) => self.cluster.put(object),
+            Delta::One(Err(unreadable)) => self.unreadable(kind, &unreadable),
+            Delta::Gone(gone) => {
+                let key = gone.map_or_else(|it| named(kind, &it), |object| object.key().clone());
+                self.cluster.remove(&key);
+                self.statuses.forget(&key);
+            }
+        }
+    }
+
+    fn unreadable(&mut self, kind: Kind, unreadable: &Unreadable) {
+        let key = named(kind, unreadable);
+        tracing::warn!(object = %key, why = unreadable.why, "an object cannot be read");
+        self.cluster.unreadable(&key, &unreadable.why);
+    }
+
+    fn publish(&self, Outcome { changes, conditions }: Outcome) {
+        if !changes.is_empty() {
+            self.published.apply(changes.into_iter().map(change));
+        }
+        if !conditions.is_empty() {
+            self.statuses.say(conditions);
+        }
+    }
+}
+
+fn read(kind: Kind, json: &RawValue) -> Read {
+    Object::parse(kind, json.get().as_bytes()).map_err(|error| Unreadable::of(json.get(), &error))
+}
+
+fn named(kind: Kind, Unreadable { namespace, name, .. }: &Unreadable) -> Key {
+    Key { kind, namespace: namespace.as_str().into(), name: name.as_str().into() }
+}
+
+/// As the catalog has it: workloads and services are one collection.
+fn change(change: derive::Change) -> Change {
+    match change {
+        derive::Change::Workload(workload) => Change::Put(Entry::workload(&workload).into()),
+        derive::Change::Service(service) => Change::Put(Entry::service(&service).into()),
+        derive::Change::Policy(policy) => Change::Put(Entry::policy(&policy).into()),
+        derive::Change::Gone(derive::Collection::Policies, name) => {
+            Change::Remove(Collection::Policies, name)
+        }
+        derive::Change::Gone(derive::Collection::Services | derive::Collection::Workloads, name) => {
+            Change::Remove(Collection::Addresses, name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

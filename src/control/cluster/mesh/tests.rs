@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use culvert_kubernetes::client;
+use culvert_lab::api_server::{self, ApiServer};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Rig {
+    server: ApiServer,
+    published: Arc<Published>,
+    missing: Missing,
+    _task: JoinSet<()>,
+}
+
+impl Rig {
+    fn start(prepare: impl FnOnce(&ApiServer)) -> Self {
+        let server = ApiServer::start().unwrap();
+        prepare(&server);
+        let client = client::at(server.url().parse().unwrap()).unwrap();
+        let pace =
+            Pace { first: Duration::from_millis(10), longest: Duration::from_millis(50), ..Pace::default() };
+        let mesh = Mesh::start(
+            &client,
+            derive::Settings::default(),
+            Statuses::default(),
+            (pace, &Freshness::default()),
+        );
+        let (published, missing) = (mesh.published(), mesh.missing());
+        let mut task = JoinSet::new();
+        task.spawn(mesh.run());
+        Self { server, published, missing, _task: task }
+    }
+
+    fn names(&self, collection: Collection) -> Vec<String> {
+        let catalog = self.published.read();
+        let mut names: Vec<_> = catalog.all(collection).map(|entry| entry.name.to_string()).collect();
+        names.sort();
+        names
+    }
+
+    async fn wait(&self, collection: Collection, expected: &[&str]) {
+        let waited = timeout(PATIENCE, async {
+            while self.names(collection) != expected {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("{:?} for {expected:?}", self.names(collection)));
+    }
+}
+
+fn pod(name: &str, address: [u8; 4]) -> api_server::Object {
+    api_server::pod("shop", name).label("app", "web").node("one").ip(address).phase("Running")
+}
+
+fn service(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "clusterIP": "10.0.0.9", "selector": { "app": "web" }, "ports": [{ "port": 80 }] } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_and_what_happens_to_it_is_in_the_catalog() {
+    let rig = Rig::start(|server| {
+        server.create(api_server::namespace("shop")).unwrap();
+        server.create(pod("web-1", [10, 1, 0, 1])).unwrap();
+        server.create(service("web")).unwrap();
+    });
+    let (web, one, two) =
+        ("shop/web.shop.svc.cluster.local", "Kubernetes//Pod/shop/web-1", "Kubernetes//Pod/shop/web-2");
+    rig.wait(Collection::Addresses, &[one, web]).await;
+    assert_eq!(rig.published.read().members(web).count(), 1);
+    rig.server.create(pod("web-2", [10, 1, 0, 2])).unwrap();
+    rig.wait(Collection::Addresses, &[one, two, web]).await;
+    rig.server.remove("pods", "shop", "web-1").unwrap();
+    rig.server.remove("services", "shop", "web").unwrap();
+    rig.wait(Collection::Addresses, &[two]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_published_before_everything_is_known() {
+    let mut rig = Rig::start(|server| {
+        server.create(pod("web-1", [10, 1, 0, 1])).unwrap();
+        server.deny("list", "services");
+    });
+    let only_services = |missing: &BTreeSet<Kind>| *missing == BTreeSet::from([Kind::Service]);
+    timeout(PATIENCE, rig.missing.wait_for(only_services)).await.unwrap().unwrap();
+    assert!(rig.names(Collection::Addresses).is_empty());
+    rig.server.allow("list", "services");
+    timeout(PATIENCE, rig.missing.wait_for(BTreeSet::is_empty)).await.unwrap().unwrap();
+    rig.wait(Collection::Addresses, &["Kubernetes//Pod/shop/web-1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_makes_no_sense_keeps_no_other_away() {
+    let rig = Rig::start(|server| {
+        server.create(pod("web-1", [10, 1, 0, 1])).unwrap();
+        let senseless = pod("web-2", [10, 1, 0, 2]).merge(json!({ "spec": { "nodeName": ["one"] } }));
+        server.create(senseless).unwrap();
+    });
+    rig.wait(Collection::Addresses, &["Kubernetes//Pod/shop/web-1"]).await;
+    rig.server.create(pod("web-3", [10, 1, 0, 3])).unwrap();
+    rig.wait(Collection::Addresses, &["Kubernetes//Pod/shop/web-1", "Kubernetes//Pod/shop/web-3"]).await;
+}
