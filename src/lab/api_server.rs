@@ -7,7 +7,8 @@
 //! ```text
 //!  client ── HTTP ──▶ serve ─▶ routes ─▶ call ─┬▶ list ─────┐
 //!                     port     log,      verb, ├▶ watch ────┼─▶ store: objects, history
-//!                              trouble   path  └▶ writes ───┘      ▲
+//!                              trouble   path  ├▶ writes ───┤      ▲
+//!                                              └▶ tokens ───┘      │
 //!  test ───── calls: objects (be the cluster), trouble (break it) ─┘
 //! ```
 //!
@@ -43,6 +44,7 @@ mod serve;
 mod shape;
 mod state;
 mod store;
+mod tokens;
 mod trouble;
 mod watch;
 mod watches;
@@ -64,6 +66,7 @@ pub use builders::{Object, definition, namespace, pod};
 pub use faults::{AnotherUid, StreamingLists, TooOld, Trouble};
 pub use refusal::Refusal;
 pub use state::Request;
+pub use tokens::Token;
 
 /// An API server, on a thread of its own until it is dropped.
 #[derive(Debug)]

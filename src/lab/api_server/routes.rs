@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::shape::Shape;
 use super::state::{self, Shared, State};
 use super::store::Key;
+use super::tokens;
 use super::watch;
 use super::writes::{self, Deleted, Place};
 
@@ -97,6 +98,13 @@ fn permit(shared: &Shared, parts: &Parts, call: Option<&Call>) -> Result<(), Ref
 }
 
 fn serve(shared: &Arc<Shared>, parts: &Parts, call: &Call, body: &Bytes) -> Result<Response, Refusal> {
+    if call.verb == "create"
+        && let Some(request) = tokens::Request::of(&call.target)
+    {
+        let body = parse(body)?;
+        let answer = shared.change(|state| request.answer(state, body))?;
+        return Ok(found(StatusCode::CREATED, &answer));
+    }
     let place = place(&shared.lock(), call)?;
     let shape = Shape { kind: place.kind.clone(), metadata_only: call.metadata_only };
     match call.verb {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::faults::Faults;
 use super::store::Store;
+use super::tokens::Tokens;
 use super::watches::Watches;
 
 /// What all parts of the server share.
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
+    pub(crate) tokens: Tokens,
     pub(crate) watches: Watches,
     pub(crate) log: Log,
 }

@@ -5,6 +5,7 @@
 mod client;
 mod lists;
 mod raw;
+mod tokens;
 mod troubles;
 mod watches;
 mod writes;
