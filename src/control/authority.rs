@@ -17,12 +17,6 @@ use rustls_pki_types::CertificateDer;
 use crate::live::Live;
 use crate::root::{BACKDATE, Root};
 
-/// The lifetime of a workload certificate when none is asked for.
-pub(crate) const DEFAULT_LIFE: Duration = Duration::from_secs(24 * 3600);
-
-/// The longest lifetime of a workload certificate.
-pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
-
 /// The lifetime of this server's certificate.
 const SERVER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 

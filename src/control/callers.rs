@@ -1,28 +1,19 @@
-//! Who may ask: the token file.
+//! Who asks: what is known of whoever sends a token, and for how long it is so.
 //!
-//! In goes its text:
-//!
-//! ```yaml
-//! tokens:
-//! - token: <text>
-//!   node: <node>          # a node proxy: any identity the mesh file places on that node
-//! - token: <text>
-//!   identity: spiffe://…  # a proxy for one workload: this identity and no other
-//! ```
-//!
-//! Out comes a table from token to caller, or the line that is wrong. Tokens are kept as SHA-256 digests; no error and no
-//! log line shows one.
+//! In goes a token; out comes who it belongs to and how much of the mesh they may have, or why nobody is known by it. Where that is
+//! known from is for the implementations: [a file](listed), or [the API server of a cluster](crate::cluster::reviews). What callers
+//! get is decided elsewhere.
 
-use std::collections::HashMap;
+pub(crate) mod listed;
+
 use std::fmt;
-use std::path::Path;
+use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
-use culvert_core::identity::{NotAnIdentity, SpiffeId};
-use serde::Deserialize;
-use serde_saphyr::{Location, Spanned};
+use culvert_core::identity::SpiffeId;
+use tonic::{Code, Status};
 
-use crate::files::{self, Exposed};
+use crate::refused;
+use crate::token::Token;
 
 /// Somebody with a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,104 +24,82 @@ pub(crate) enum Caller {
     Workload(SpiffeId),
 }
 
-/// All callers, by the digest of their token.
-///
-/// Looking up a digest takes a time that depends on digests only, which tells nothing about any token.
-#[derive(Debug, Default)]
-pub(crate) struct Callers(HashMap<Token, Caller>);
-
-/// A token as it is kept: its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Token([u8; SHA256_OUTPUT_LEN]);
-
-/// What is wrong with a token file.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("the tokens are not kept secret")]
-    Exposed(#[from] Exposed),
-    #[error("line {line}, column {column}: {reason}")]
-    Syntax { line: u64, column: u64, reason: &'static str },
-    #[error("line {line}: a token must not be empty and may hold printable ASCII without spaces only")]
-    Token { line: u64 },
-    #[error("line {line}: the same token as in line {first}; every caller needs its own")]
-    Duplicate { line: u64, first: u64 },
-    #[error("line {line}: write either `node` or `identity`, and one of them only")]
-    Kind { line: u64 },
-    #[error("line {line}")]
-    Identity { line: u64, source: NotAnIdentity },
+/// How much of the mesh a caller may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All of it.
+    Everything,
+    /// What it names, what is on its node, and the policies of these namespaces.
+    Near { node: Arc<str>, namespaces: Arc<[String]> },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    tokens: Vec<Spanned<Entry>>,
+/// What is known of a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) caller: Caller,
+    pub(crate) reach: Reach,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    token: String,
-    node: Option<String>,
-    identity: Option<String>,
+/// Why nobody is known by a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stranger {
+    #[error("no bearer token")]
+    Missing,
+    #[error("nobody knows this token")]
+    Unknown,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is for somebody else than the control plane; see its audience")]
+    Audience,
+    #[error("the token is not that of a service account")]
+    NotAnAccount,
+    #[error("the token is not bound to a pod; use one of a projected volume")]
+    Unbound,
+    #[error("the pod of the token is gone")]
+    PodGone,
+    #[error("the API server cannot be asked whose token it is")]
+    Unavailable,
 }
 
-/// Reads the text of a token file, and looks at who else may.
-pub(crate) fn read(path: &Path, text: &str) -> Result<Callers, Error> {
-    files::refuse_exposed(path, files::OWNER_AND_GROUP)?;
-    parse(text)
-}
-
-fn parse(text: &str) -> Result<Callers, Error> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let file: File = serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(&error))?;
-    let mut callers = Callers::default();
-    let mut lines = HashMap::new();
-    for Spanned { value, referenced, .. } in file.tokens {
-        let line = referenced.line();
-        if value.token.is_empty() || !value.token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::Token { line });
-        }
-        let key = Token::of(&value.token);
-        if let Some(first) = lines.insert(key.clone(), line) {
-            return Err(Error::Duplicate { line, first });
-        }
-        callers.0.insert(key, caller(value, line)?);
-    }
-    Ok(callers)
-}
-
-fn caller(entry: Entry, line: u64) -> Result<Caller, Error> {
-    match (entry.node, entry.identity) {
-        (Some(node), None) if !node.is_empty() => Ok(Caller::Node(node)),
-        (None, Some(identity)) => {
-            identity.parse().map(Caller::Workload).map_err(|source| Error::Identity { line, source })
-        }
-        _ => Err(Error::Kind { line }),
-    }
-}
-
-/// Says what is wrong without the parser's words: they quote the file.
-fn explain(error: &serde_saphyr::Error) -> Error {
-    let location = error.location().unwrap_or(Location::UNKNOWN);
-    let reason = if matches!(error, serde_saphyr::Error::SerdeUnknownField { .. }) {
-        "unknown key; the keys known are `tokens` and, in its entries, `token`, `node`, `identity`"
-    } else if matches!(error, serde_saphyr::Error::SerdeMissingField { .. }) {
-        "a key is missing; write `tokens:` and below it entries with `token` and with `node` or `identity`"
-    } else {
-        "not a list of tokens in YAML; write `tokens:` and below it entries like `- {token: …, node: …}`"
-    };
-    Error::Syntax { line: location.line(), column: location.column(), reason }
-}
-
-impl Callers {
+/// Whoever knows callers by their tokens.
+#[tonic::async_trait]
+pub(crate) trait Callers: Send + Sync + 'static {
     /// Tells who a token belongs to.
-    pub(crate) fn find(&self, token: &Token) -> Option<&Caller> {
-        self.0.get(token)
+    async fn find(&self, token: &Token) -> Result<Known, Stranger>;
+
+    /// Waits until a token belongs to that caller no more, and says why. That nobody can be asked is no reason.
+    async fn lost(&self, token: &Token, known: &Known) -> Stranger;
+}
+
+impl Stranger {
+    /// The stable name of the reason, for programs.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "token-missing",
+            Self::Unknown => "token-unknown",
+            Self::Expired => "token-expired",
+            Self::Audience => "wrong-audience",
+            Self::NotAnAccount => "not-a-service-account",
+            Self::Unbound => "token-not-bound",
+            Self::PodGone => "pod-gone",
+            Self::Unavailable => "reviews-unavailable",
+        }
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// What whoever sent it is told: the code, and nothing else.
+    pub(crate) fn status(self) -> Status {
+        match self {
+            Self::Unavailable => refused::for_now(self.code(), "tokens cannot be looked at; try again later"),
+            Self::Missing
+            | Self::Unknown
+            | Self::Expired
+            | Self::Audience
+            | Self::NotAnAccount
+            | Self::Unbound
+            | Self::PodGone => {
+                refused::status(Code::Unauthenticated, self.code(), "a valid bearer token is needed")
+            }
+        }
     }
 }
 
@@ -139,61 +108,6 @@ impl fmt::Display for Caller {
         match self {
             Self::Node(node) => write!(f, "node/{node}"),
             Self::Workload(id) => write!(f, "{id}"),
-        }
-    }
-}
-
-impl Token {
-    pub(crate) fn of(text: &str) -> Self {
-        Self(digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 has this length"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WEB: &str = "spiffe://cluster.local/ns/default/sa/web";
-
-    #[test]
-    fn tokens_lead_to_nodes_and_identities() {
-        let callers =
-            parse(&format!("tokens:\n- {{token: one, node: a}}\n- token: two\n  identity: {WEB}\n")).unwrap();
-        assert_eq!(callers.find(&Token::of("one")), Some(&Caller::Node("a".into())));
-        assert_eq!(callers.find(&Token::of("two")), Some(&Caller::Workload(WEB.parse().unwrap())));
-        for unknown in ["", "on", "one ", "three"] {
-            assert_eq!(callers.find(&Token::of(unknown)), None);
-        }
-        assert_eq!(callers.len(), 2);
-        assert_eq!(parse("tokens: []").unwrap().len(), 0);
-    }
-
-    #[test]
-    fn a_bad_file_is_refused_with_its_line_and_without_its_tokens() {
-        let cases = [
-            (
-                "tokens:\n- {token: secret, node: a}\n- {token: secret, node: b}",
-                "line 3: the same token as in line 2",
-            ),
-            ("tokens:\n- {token: secret, node: a, identity: b}", "line 2: write either"),
-            ("tokens:\n- {token: secret}", "line 2: write either"),
-            ("tokens:\n- {token: secret, node: ''}", "line 2: write either"),
-            ("tokens:\n- {token: secret, identity: web}", "line 2"),
-            ("tokens:\n- {token: '', node: a}", "line 2: a token must not be empty"),
-            ("tokens:\n- {token: sec ret, node: a}", "line 2: a token must not be empty"),
-            ("tokens:\n- {token: secret, node: a, more: b}", "unknown key"),
-            ("tokens:\n- {secret: token, node: a}", "unknown key"),
-            ("tokens:\n- {node: a}", "a key is missing"),
-            ("tokens:\n- secret", "not a list of tokens"),
-            ("tokens: secret", "not a list of tokens"),
-            ("tokens:\n- {token: secret", "not a list of tokens"),
-            ("{}", "a key is missing"),
-            ("", "not a list of tokens"),
-        ];
-        for (text, expected) in cases {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("line ") && error.contains(expected), "{text}\n{error}");
-            assert!(!error.contains("secret") && !error.contains("sec ret"), "{error}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The aggregated discovery service, in its delta form: who asks is authenticated, gets what it subscribes to, and every
 //! change of it, for as long as its token is valid.
 //!
-//! The proxy of a node and the proxy of one workload may both read all of the mesh: to route and to judge, either has to
-//! know names, addresses and policies of whoever it may meet. What a token guards is whose certificates it leads to. A
-//! node's proxy must not take itself for that of another node, because that is always a mistake.
+//! How much of the mesh a caller may have is known with the caller. The proxy of a node may read all of it: to route and to judge,
+//! it has to know names, addresses and policies of whoever it may meet. In a cluster, where every pod has a token, the proxy of one
+//! workload may have what it asks for by name, and not a list of everything. A node's proxy must not take itself for that of another
+//! node, because that is always a mistake.
 //!
 //! ```text
 //! requests ──▶ session ──▶ subscription (one for each type) ──▶ replica: what the client has, what may be stale
@@ -25,18 +26,18 @@ use culvert_proto::xds::aggregated_discovery_service_server::AggregatedDiscovery
 use culvert_proto::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::callers::{Callers, Token};
+use crate::callers::{Callers, Known, Stranger};
 use crate::catalog::Published;
-use crate::live::Live;
-use crate::token;
+use crate::token::Token;
 
 use stream::{Responses, Stream};
 
 /// The discovery service.
 pub(crate) struct Discovery {
-    callers: Live<Callers>,
+    callers: Arc<dyn Callers>,
     published: Arc<Published>,
     stopping: watch::Receiver<bool>,
 }
@@ -44,11 +45,17 @@ pub(crate) struct Discovery {
 impl Discovery {
     /// Streams end, and say that the client should come back, when `stopping` becomes true.
     pub(crate) fn new(
-        callers: Live<Callers>,
+        callers: Arc<dyn Callers>,
         published: Arc<Published>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self { callers, published, stopping }
+    }
+
+    async fn authenticate(&self, metadata: &MetadataMap) -> Result<(Token, Known), Stranger> {
+        let token = Token::sent(metadata).ok_or(Stranger::Missing)?;
+        let known = self.callers.find(&token).await?;
+        Ok((token, known))
     }
 }
 
@@ -61,19 +68,17 @@ impl AggregatedDiscoveryService for Discovery {
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Responses>, Status> {
         let peer = request.remote_addr().map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-        let token = token::bearer(request.metadata()).map(Token::of);
-        let caller = token.as_ref().and_then(|token| self.callers.borrow().find(token).cloned());
-        let (Some(token), Some(caller)) = (token, caller) else {
-            tracing::warn!(peer, "discovery stream refused: no valid token");
-            return Err(token::needed());
-        };
+        let (token, known) = self.authenticate(request.metadata()).await.map_err(|stranger| {
+            tracing::warn!(peer, reason = stranger.code(), error = %stranger, "discovery stream refused");
+            stranger.status()
+        })?;
         // One response waits to be written while the next one is made: a slow reader holds up itself alone.
         let (responses, receiver) = mpsc::channel(1);
         let stream = Stream {
             peer,
             token,
-            caller,
-            callers: self.callers.clone(),
+            known,
+            callers: Arc::clone(&self.callers),
             published: Arc::clone(&self.published),
             stopping: self.stopping.clone(),
             requests: request.into_inner(),

@@ -11,8 +11,11 @@ mod csr;
 mod discovery;
 mod files;
 mod grant;
+mod lifetimes;
 mod live;
 mod mesh;
+mod metered;
+mod refused;
 mod root;
 mod server;
 mod service;
@@ -35,9 +38,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::authority::Authority;
-use crate::callers::Callers;
+use crate::callers::listed::{self, Listed};
 use crate::catalog::{Collection, Published};
 use crate::discovery::Discovery;
+use crate::lifetimes::{LifetimeArgs, Lifetimes};
 use crate::live::Live;
 use crate::root::rotation::{self, Step};
 use crate::server::{Services, Stopping};
@@ -56,6 +60,8 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     serve: Option<Serve>,
+    #[command(flatten)]
+    lifetimes: LifetimeArgs,
 }
 
 /// What to do other than to serve.
@@ -99,12 +105,12 @@ struct Serve {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command, serve } = Arguments::parse();
+    let Arguments { command, serve, lifetimes } = Arguments::parse();
     let result = match (command, serve) {
         (Some(Command::Check { mesh }), _) => check(&mesh).map_err(Failure::runtime),
         (Some(Command::Root { ca_dir, step }), _) => rotate(&ca_dir, step).map_err(Failure::runtime),
         (None, Some(arguments)) => {
-            log::start_from_environment().map_err(Failure::usage).and_then(|_log| start(arguments))
+            log::start_from_environment().map_err(Failure::usage).and_then(|_log| start(arguments, lifetimes))
         }
         (None, None) => Err(Failure::usage("nothing to do; --help says what there is")),
     };
@@ -135,16 +141,17 @@ fn rotate(ca_dir: &Path, step: Step) -> Result<(), Failed> {
 }
 
 #[tokio::main]
-async fn start(arguments: Serve) -> Result<(), Failure> {
-    run(arguments).await.map_err(Failure::runtime)
+async fn start(arguments: Serve, lifetimes: LifetimeArgs) -> Result<(), Failure> {
+    let lifetimes = Lifetimes::try_from(lifetimes).map_err(Failure::usage)?;
+    run(arguments, lifetimes).await.map_err(Failure::runtime)
 }
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn run(arguments: Serve) -> Result<(), Failed> {
+async fn run(arguments: Serve, lifetimes: Lifetimes) -> Result<(), Failed> {
     // First of all: a signal that comes while the root is being made must not leave half of it.
     let stop = Stop::listen()?;
-    let (callers, follow_callers) = live::follow("token file", &arguments.tokens, callers::read)?;
+    let (callers, follow_callers) = live::follow("token file", &arguments.tokens, listed::read)?;
     let (published, follow_mesh) = mesh::follow(&arguments.mesh)?;
     log_sizes(&callers, &published);
     let (root, follow_root) = root::follow(&arguments.ca_dir, SystemTime::now())?;
@@ -160,13 +167,15 @@ async fn run(arguments: Serve) -> Result<(), Failed> {
     background.spawn(follow_root);
     background.spawn(renew_tls);
     let stopping = watch::Sender::new(false);
+    let callers = Arc::new(callers);
     let discovery = Discovery::new(callers.clone(), Arc::clone(&published), stopping.subscribe());
-    let services = Services { certificates: Service::new(authority, callers, published), discovery };
+    let certificates = Service { authority, callers, residents: published, lifetimes };
+    let services = Services { certificates, discovery };
     server::serve(listener, tls, services, Stopping { asked: stop, tell: stopping }).await?;
     Ok(())
 }
 
-fn log_sizes(callers: &Live<Callers>, published: &Published) {
+fn log_sizes(callers: &Live<Listed>, published: &Published) {
     let (tokens, catalog) = (callers.borrow().len(), published.read());
     let (addresses, policies) = (catalog.len(Collection::Addresses), catalog.len(Collection::Policies));
     tracing::info!(tokens, addresses, policies, "token file and mesh taken");

@@ -1,15 +1,53 @@
 //! The bearer token of a call.
+//!
+//! Whoever has the text of a token is its owner to everybody else, so it is shown to nobody and kept by none but who needs it.
 
-use tonic::Status;
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use tonic::metadata::MetadataMap;
 
-/// The token of an `authorization: Bearer` header.
-pub(crate) fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let (scheme, token) = metadata.get("authorization")?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// A token as it was sent.
+#[derive(Clone)]
+pub(crate) struct Token {
+    text: Box<str>,
+    digest: Digest,
 }
 
-/// What a stranger is told: nothing more.
-pub(crate) fn needed() -> Status {
-    Status::unauthenticated("a valid bearer token is needed")
+/// A token as it is kept and compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Digest([u8; SHA256_OUTPUT_LEN]);
+
+impl Token {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.into(), digest: Digest::of(text) }
+    }
+
+    /// The token of an `authorization: Bearer` header.
+    pub(crate) fn sent(metadata: &MetadataMap) -> Option<Self> {
+        let (scheme, token) = metadata.get("authorization")?.to_str().ok()?.split_once(' ')?;
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| Self::new(token))
+    }
+
+    /// The token itself.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl Digest {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 has this length"))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Token").field(&self.digest).finish()
+    }
 }

@@ -3,7 +3,7 @@
 use culvert_proto::xds::Node;
 use prost_types::value::Kind;
 
-use crate::callers::Caller;
+use crate::callers::{Caller, Known, Reach};
 
 /// The longest text that is repeated in a log line.
 const LONGEST_SHOWN: usize = 256;
@@ -19,18 +19,22 @@ pub(super) fn clipped(text: &str) -> String {
     text.chars().take(LONGEST_SHOWN).collect()
 }
 
-/// The node a client is on: what its token is for, else what it says.
+/// The node a client is on: where its token says it is, and where nothing is known of that, what it says.
 ///
 /// # Errors
 /// The node it says it is on, when its token is for another one.
-pub(super) fn name(caller: &Caller, node: Option<&Node>) -> Result<String, String> {
+pub(super) fn name(known: &Known, node: Option<&Node>) -> Result<String, String> {
     let said = node.and_then(|node| match &node.metadata.as_ref()?.fields.get("NODE_NAME")?.kind {
         Some(Kind::StringValue(name)) if !name.is_empty() => Some(name.clone()),
         _ => None,
     });
-    match (caller, said) {
-        (Caller::Node(own), Some(said)) if *own != said => Err(said),
-        (Caller::Node(own), _) => Ok(own.clone()),
-        (Caller::Workload(_), said) => Ok(said.unwrap_or_default()),
+    let own = match (&known.caller, &known.reach) {
+        (Caller::Node(own), _) => own,
+        (Caller::Workload(_), Reach::Near { node, .. }) => &**node,
+        (Caller::Workload(_), Reach::Everything) => return Ok(said.unwrap_or_default()),
+    };
+    match said {
+        Some(said) if said != own => Err(said),
+        _ => Ok(own.to_owned()),
     }
 }

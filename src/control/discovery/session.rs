@@ -6,13 +6,15 @@
 use std::sync::Arc;
 
 use culvert_proto::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
-use tonic::Status;
+use tonic::{Code, Status};
 
+use crate::callers::Reach;
 use crate::catalog::{Catalog, Collection};
+use crate::refused;
 
 use super::node::clipped;
 use super::replica::Removals;
-use super::subscription::Subscription;
+use super::subscription::{All, Subscription, TooMuch};
 
 /// Names that are kept for one client beyond those of resources.
 const MOST_UNKNOWN_NAMES: usize = 100_000;
@@ -38,13 +40,19 @@ pub(super) struct Refused {
 }
 
 impl Session {
-    /// Starts for a client on this node; it may have no name.
-    pub(super) fn new(catalog: &Catalog, node: &str) -> Self {
+    /// Starts for a client on this node, which may have no name, and with this reach.
+    pub(super) fn new(catalog: &Catalog, node: &str, reach: &Reach) -> Self {
         let node: Arc<str> = node.into();
+        let all = |collection| match (collection, reach) {
+            (_, Reach::Everything) => All::Everything,
+            (Collection::Addresses, Reach::Near { .. }) => All::Nothing,
+            (Collection::Policies, Reach::Near { namespaces, .. }) => All::Of(Arc::clone(namespaces)),
+        };
+        let subscription = |collection| Subscription::new(collection, node.clone(), all(collection));
         Self {
             generation: catalog.generation(),
-            addresses: Subscription::new(Collection::Addresses, node.clone()),
-            policies: Subscription::new(Collection::Policies, node),
+            addresses: subscription(Collection::Addresses),
+            policies: subscription(Collection::Policies),
         }
     }
 
@@ -71,7 +79,10 @@ impl Session {
         let (subscribe, unsubscribe) =
             (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
         let subscription = self.subscription(collection);
-        subscription.change(catalog, subscribe, unsubscribe);
+        if subscription.change(catalog, subscribe, unsubscribe) == Err(TooMuch) {
+            let text = "the proxy of one workload may not subscribe to everything: name what it needs (XDS_ON_DEMAND)";
+            return Err(refused::status(Code::PermissionDenied, "wildcard-not-allowed", text));
+        }
         for (name, version) in &request.initial_resource_versions {
             subscription.claim(catalog, name, version);
         }

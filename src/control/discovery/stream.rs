@@ -1,6 +1,6 @@
 //! One stream: waits for requests, for changes, and for the client to take responses.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,10 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{Status, Streaming};
 
-use crate::callers::{Caller, Callers, Token};
+use crate::callers::{Caller, Callers, Known};
 use crate::catalog::Published;
-use crate::live::Live;
-use crate::token;
+use crate::token::Token;
 
 use super::session::{Refused, Session};
 use super::{Sent, node};
@@ -35,8 +34,8 @@ const CLAIMING: Duration = Duration::from_millis(50);
 pub(super) struct Stream {
     pub(super) peer: String,
     pub(super) token: Token,
-    pub(super) caller: Caller,
-    pub(super) callers: Live<Callers>,
+    pub(super) known: Known,
+    pub(super) callers: Arc<dyn Callers>,
     pub(super) published: Arc<Published>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) requests: Streaming<DeltaDiscoveryRequest>,
@@ -54,7 +53,7 @@ enum End {
 impl Stream {
     /// Serves the client until one of the two has had enough.
     pub(super) async fn run(mut self) {
-        let mut report = Report::new(&self.peer, &self.caller);
+        let mut report = Report::new(&self.peer, &self.known.caller);
         let end = match timeout(FIRST_REQUEST_DEADLINE, self.requests.message()).await {
             Ok(Ok(Some(first))) => self.serve(&first, &mut report).await,
             Ok(Ok(None)) => End::Client("the client asked for nothing"),
@@ -73,17 +72,17 @@ impl Stream {
 
     async fn serve(&mut self, first: &DeltaDiscoveryRequest, report: &mut Report) -> End {
         report.client = node::shown(first.node.as_ref());
-        let node = match node::name(&self.caller, first.node.as_ref()) {
+        let node = match node::name(&self.known, first.node.as_ref()) {
             Ok(node) => node,
             Err(said) => {
-                let (caller, said) = (&self.caller, node::clipped(&said));
+                let (caller, said) = (&self.known.caller, node::clipped(&said));
                 let text =
                     format!("this token is for {caller}, and the client says that it is on node {said:?}");
                 return End::Told(Status::permission_denied(text));
             }
         };
         report.start();
-        let session = Session::new(&self.published.read(), &node);
+        let session = Session::new(&self.published.read(), &node, &self.known.reach);
         match self.exchange(session, first, report).await {
             Ok(reason) => End::Client(reason),
             Err(status) => End::Told(status),
@@ -97,6 +96,8 @@ impl Stream {
         first: &DeltaDiscoveryRequest,
         report: &mut Report,
     ) -> Result<&'static str, Status> {
+        let (callers, token, known) = (Arc::clone(&self.callers), self.token.clone(), self.known.clone());
+        let mut lost = pin!(callers.lost(&token, &known));
         let mut newest = self.published.newest();
         let mut pace = Pace::default();
         self.take(&mut session, first, &mut pace, report)?;
@@ -108,11 +109,9 @@ impl Stream {
                 () = stopped(&mut self.stopping) => {
                     return Err(Status::unavailable("the control plane stops; connect again"));
                 }
-                changed = self.callers.changed() => {
-                    let known = changed.is_ok() && self.callers.borrow().find(&self.token) == Some(&self.caller);
-                    if !known {
-                        return Err(token::needed());
-                    }
+                stranger = &mut lost => {
+                    tracing::info!(client = report.client, reason = stranger.code(), error = %stranger, "caller is not known any more");
+                    return Err(stranger.status());
                 }
                 request = self.requests.message() => match request {
                     Ok(Some(request)) => self.take(&mut session, &request, &mut pace, report)?,
@@ -146,7 +145,7 @@ impl Stream {
         let refused = session.take(&self.published.read(), request)?;
         if let Some(Refused { kind, nonce, reason }) = refused {
             report.refused += 1;
-            let (client, caller) = (&report.client, &self.caller);
+            let (client, caller) = (&report.client, &self.known.caller);
             tracing::warn!(client, %caller, kind, nonce, reason, "client refused a response");
         }
         Ok(())

@@ -21,6 +21,8 @@ pub(super) struct Subscription {
     collection: Collection,
     /// The client's node, empty if it has none.
     node: Arc<str>,
+    /// What the wildcard stands for.
+    all: All,
     begun: bool,
     wildcard: bool,
     /// What the client named.
@@ -33,11 +35,26 @@ pub(super) struct Subscription {
     pub(super) nonces: Nonces,
 }
 
+/// What a client gets that wants everything.
+#[derive(Debug)]
+pub(super) enum All {
+    Everything,
+    /// What is in these namespaces.
+    Of(Arc<[String]>),
+    /// It may not want that.
+    Nothing,
+}
+
+/// A client wants everything that may not.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMuch;
+
 impl Subscription {
-    pub(super) fn new(collection: Collection, node: Arc<str>) -> Self {
+    pub(super) fn new(collection: Collection, node: Arc<str>, all: All) -> Self {
         Self {
             collection,
             node,
+            all,
             begun: false,
             wildcard: false,
             keys: HashSet::new(),
@@ -54,11 +71,22 @@ impl Subscription {
     }
 
     /// The names of a request: first those that come, then those that go.
-    pub(super) fn change(&mut self, catalog: &Catalog, subscribe: &[String], unsubscribe: &[String]) {
+    ///
+    /// # Errors
+    /// When the client wants everything, and may not.
+    pub(super) fn change(
+        &mut self,
+        catalog: &Catalog,
+        subscribe: &[String],
+        unsubscribe: &[String],
+    ) -> Result<(), TooMuch> {
         let first = !std::mem::replace(&mut self.begun, true);
         let everything = |names: &[String]| names.iter().any(|name| name == WILDCARD);
         let wildcard = self.wildcard || everything(subscribe) || (first && subscribe.is_empty());
         let wildcard = wildcard && !everything(unsubscribe);
+        if wildcard && matches!(self.all, All::Nothing) {
+            return Err(TooMuch);
+        }
         if wildcard && !self.wildcard {
             self.doubt_everything(catalog);
         }
@@ -70,6 +98,7 @@ impl Subscription {
         let named = |name: &&String| *name != WILDCARD;
         subscribe.iter().filter(named).for_each(|key| self.ask(catalog, key));
         unsubscribe.iter().filter(named).for_each(|key| self.drop_key(catalog, key));
+        Ok(())
     }
 
     /// What the client says it has. On demand, it also wants to hear of it.
@@ -92,7 +121,10 @@ impl Subscription {
         if !self.begun || touched.collection != self.collection {
             return;
         }
-        if self.wildcard || self.replica.has(&touched.name) || self.wants(catalog, &touched.name) {
+        if self.includes(&touched.name)
+            || self.replica.has(&touched.name)
+            || self.wants(catalog, &touched.name)
+        {
             self.replica.doubt(catalog, &touched.name);
         }
         if self.keys.is_empty() {
@@ -195,7 +227,16 @@ impl Subscription {
     }
 
     fn doubt_everything(&mut self, catalog: &Catalog) {
-        catalog.all(self.collection).for_each(|entry| self.replica.doubt(catalog, &entry.name));
+        for entry in catalog.all(self.collection) {
+            if self.all.includes(&entry.name) {
+                self.replica.doubt(catalog, &entry.name);
+            }
+        }
+    }
+
+    /// Tells whether the wildcard, if there is one, stands for a resource.
+    fn includes(&self, name: &str) -> bool {
+        self.wildcard && self.all.includes(name)
     }
 
     fn doubt_own_node(&mut self, catalog: &Catalog) {
@@ -216,5 +257,17 @@ impl Subscription {
 
     fn is_named(&self, entry: &Entry) -> bool {
         self.keys.contains(&entry.name) || entry.aliases.iter().any(|alias| self.keys.contains(alias))
+    }
+}
+
+impl All {
+    fn includes(&self, name: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Of(namespaces) => {
+                name.split_once('/').is_some_and(|(namespace, _)| namespaces.iter().any(|of| of == namespace))
+            }
+            Self::Nothing => false,
+        }
     }
 }

@@ -73,7 +73,7 @@ impl Client {
     /// One that is on node `a`.
     fn new(catalog: &Catalog) -> Self {
         Self {
-            session: Session::new(catalog, "a"),
+            session: Session::new(catalog, "a", &Reach::Everything),
             has: HashMap::new(),
             aliases: BTreeSet::new(),
             told: Vec::new(),
@@ -117,7 +117,7 @@ impl Client {
 
     /// Comes back with all it has.
     fn reconnect(&mut self, catalog: &Catalog, wildcard: bool) {
-        self.session = Session::new(catalog, "a");
+        self.session = Session::new(catalog, "a", &Reach::Everything);
         let star = if wildcard { vec![] } else { vec!["*".to_owned()] };
         for of in [ADDRESSES, POLICIES] {
             self.request(
@@ -367,10 +367,66 @@ fn large_resources_share_no_response() {
     assert_eq!(client.heard(&catalog), ["+ns/s1", "+ns/s2 +ns/s3", ""]);
 }
 
+/// One that may have what is near it: on node `a`, and the policies of two namespaces.
+fn near() -> Reach {
+    Reach::Near { node: "a".into(), namespaces: ["ns".to_owned(), "root".to_owned()].into() }
+}
+
+#[test]
+fn the_proxy_of_one_workload_gets_what_it_names_and_what_is_on_its_node() {
+    let mut catalog =
+        catalog([workload(1, "", "a", &[]), workload(2, "", "b", &[1]), service(1, ""), service(2, "")]);
+    let mut client = Client::on_demand(&catalog);
+    client.session = Session::new(&catalog, "a", &near());
+    client.send(&catalog, ADDRESSES, &["*"], &["*"]);
+    assert_eq!(client.heard(&catalog), ["+w1"]);
+    client.send(&catalog, ADDRESSES, &["ns/s1"], &[]);
+    assert_eq!(client.heard(&catalog), ["+ns/s1 +w2"]);
+    catalog.apply([workload(3, "", "a", &[]), workload(4, "", "b", &[])]);
+    assert_eq!(client.heard(&catalog), ["+w3"]);
+}
+
+#[test]
+fn the_proxy_of_one_workload_gets_no_list_of_everything() {
+    let catalog = catalog([service(1, "")]);
+    let request = |type_url: Collection, subscribe: &[&str]| DeltaDiscoveryRequest {
+        type_url: type_url.url().to_owned(),
+        resource_names_subscribe: subscribe.iter().map(ToString::to_string).collect(),
+        ..DeltaDiscoveryRequest::default()
+    };
+    for wanted in [&[][..], &["*"], &["ns/s1", "*"]] {
+        let mut session = Session::new(&catalog, "a", &near());
+        let refused = session.take(&catalog, &request(ADDRESSES, wanted)).unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert_eq!(refused.metadata().get("culvert-reason").unwrap(), "wildcard-not-allowed");
+    }
+    let mut later = Session::new(&catalog, "a", &near());
+    assert_eq!(later.take(&catalog, &request(ADDRESSES, &["ns/s1"])).unwrap(), None);
+    assert!(later.take(&catalog, &request(ADDRESSES, &["*"])).is_err());
+}
+
+#[test]
+fn the_proxy_of_one_workload_gets_the_policies_that_may_govern_it() {
+    let of = |key: &str| {
+        let (namespace, _) = key.split_once('/').unwrap();
+        let policy = Policy::unusable(key.into(), namespace.into(), Scope::Namespace, "why".into());
+        Change::Put(Arc::new(Entry::policy(&policy)))
+    };
+    let mut catalog = catalog([of("ns/p"), of("root/p"), of("other/p"), of("n/p")]);
+    let mut client = Client::on_demand(&catalog);
+    client.session = Session::new(&catalog, "a", &near());
+    client.send(&catalog, POLICIES, &[], &[]);
+    assert_eq!(client.heard(&catalog), ["+ns/p +root/p"]);
+    catalog.apply([of("ns/q"), of("other/q")]);
+    assert_eq!(client.heard(&catalog), ["+ns/q"]);
+    client.send(&catalog, POLICIES, &["other/q"], &[]);
+    assert_eq!(client.heard(&catalog), ["+other/q"]);
+}
+
 #[test]
 fn strange_requests_change_nothing_or_end_the_stream() {
     let catalog = catalog([service(1, "")]);
-    let mut session = Session::new(&catalog, "");
+    let mut session = Session::new(&catalog, "", &Reach::Everything);
     let of = |type_url: &str, names: Vec<String>| DeltaDiscoveryRequest {
         type_url: type_url.to_owned(),
         resource_names_subscribe: names,
@@ -379,10 +435,10 @@ fn strange_requests_change_nothing_or_end_the_stream() {
     assert_eq!(session.take(&catalog, &of("type.googleapis.com/other", vec![])).unwrap(), None);
     assert!(!session.is_pending());
     let long = session.take(&catalog, &of(ADDRESSES.url(), vec!["x".repeat(1025)])).unwrap_err();
-    assert_eq!(long.code(), tonic::Code::InvalidArgument);
+    assert_eq!(long.code(), Code::InvalidArgument);
     let many = (0..60_000).map(|n| n.to_string()).collect();
     let many = session.take(&catalog, &of(ADDRESSES.url(), many)).unwrap_err();
-    assert_eq!(many.code(), tonic::Code::ResourceExhausted);
+    assert_eq!(many.code(), Code::ResourceExhausted);
 }
 
 /// A random change among few names, so that things come back under their old names.

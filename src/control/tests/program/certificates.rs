@@ -99,13 +99,16 @@ async fn a_proxy_of_one_workload_gets_its_own_identity_only() {
 }
 
 #[tokio::test]
-async fn a_stranger_gets_nothing_and_no_reason() {
+async fn a_stranger_gets_nothing_but_a_code() {
     let dir = Dir::new("stranger");
     let control = dir.start();
     let web = id("web");
     for token in [None, Some(""), Some("token-"), Some("token-c"), Some("TOKEN-A")] {
         let answer = control.ask(Ask { token, identity: Some(&web), ..Ask::default() }).await;
-        check_refused(answer, Code::Unauthenticated, "");
+        assert_eq!(answer.as_ref().unwrap_err().message(), "a valid bearer token is needed");
+        let code =
+            if token.is_some_and(|token| !token.is_empty()) { "token-unknown" } else { "token-missing" };
+        check_refused(answer, Code::Unauthenticated, code);
     }
 }
 
