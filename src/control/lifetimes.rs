@@ -59,7 +59,7 @@ impl Lifetimes {
 }
 
 /// Numbers with units in a row: `24h`, `90d`, `1h30m0s`; of a second at least.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write for example `24h`, `90d` or `1h30m`");
     let mut seconds: u64 = 0;
     for term in text.split_inclusive(|c: char| !c.is_ascii_digit()) {

@@ -1,0 +1,93 @@
+//! The program while it serves: on one port certificates and mesh state, until it is asked to stop.
+//!
+//! In goes what there is to serve, wherever it comes from.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+use culvert_process::signal::Stop;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::authority::Authority;
+use crate::callers::Callers;
+use crate::catalog::Published;
+use crate::discovery::Discovery;
+use crate::grant::Residents;
+use crate::lifetimes::{LifetimeArgs, Lifetimes};
+use crate::live::Live;
+use crate::root::Root;
+use crate::server::{self, Services, Stopping};
+use crate::service::Service;
+use crate::tls;
+
+/// Where it is served, and for how long certificates are good.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub(crate) struct ServingArgs {
+    /// The address to serve on; port 0 takes a free one and logs it.
+    #[arg(long, value_name = "ADDRESS", env = "LISTEN", default_value = "0.0.0.0:15012")]
+    listen: SocketAddr,
+    /// A DNS name or IP address clients reach this server by; may be given several times. Always included: localhost,
+    /// 127.0.0.1, ::1.
+    #[arg(long = "name", value_name = "NAME", value_parser = server_name)]
+    names: Vec<String>,
+    #[command(flatten)]
+    lifetimes: LifetimeArgs,
+}
+
+/// What there is to serve.
+pub(crate) struct Served {
+    pub(crate) callers: Arc<dyn Callers>,
+    pub(crate) residents: Arc<dyn Residents>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) root: Live<Root>,
+    /// What keeps it up to date; it ends with the server.
+    pub(crate) background: JoinSet<()>,
+}
+
+/// Whatever ends the program.
+pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+impl ServingArgs {
+    /// With these names, unless others were given.
+    pub(crate) fn or_named(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        if self.names.is_empty() {
+            self.names.extend(names);
+        }
+        self
+    }
+
+    /// How long certificates are good for.
+    pub(crate) fn lifetimes(&self) -> Result<Lifetimes, crate::lifetimes::Contradiction> {
+        self.lifetimes.try_into()
+    }
+}
+
+/// Serves until asked to stop.
+pub(crate) async fn serve(served: Served, args: ServingArgs, stop: Stop) -> Result<(), Failed> {
+    let lifetimes = args.lifetimes()?;
+    let Served { callers, residents, published, root, mut background } = served;
+    let authority = Arc::new(Authority::new(root));
+    let (tls, renew_tls) = tls::keep(Arc::clone(&authority), args.names)?;
+    let address = args.listen;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| server::Error::Bind { address, source })?;
+    background.spawn(renew_tls);
+    let stopping = watch::Sender::new(false);
+    let discovery = Discovery::new(Arc::clone(&callers), published, stopping.subscribe());
+    let certificates = Service { authority, callers, residents, lifetimes };
+    let services = Services { certificates, discovery };
+    server::serve(listener, tls, services, Stopping { asked: stop, tell: stopping }).await?;
+    Ok(())
+}
+
+fn server_name(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("neither a DNS name nor an IP address".to_owned()),
+    }
+}
