@@ -28,7 +28,7 @@ const END_DEADLINE: Duration = Duration::from_secs(2);
 const SETTLING: Duration = Duration::from_millis(10);
 const LONGEST_SETTLING: Duration = Duration::from_millis(100);
 /// A client with much to claim does so in several requests: it is not answered between them.
-const CLAIMING: Duration = Duration::from_millis(50);
+const CLAIMING: Duration = Duration::from_millis(200);
 
 /// A stream of an authenticated client.
 pub(super) struct Stream {
