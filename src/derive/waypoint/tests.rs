@@ -71,9 +71,8 @@ impl Small {
             annotations: pairs("annotations"),
             ..meta(namespace, name, &[], &[])
         };
-        let or = |field: &str, default: Value| match &shape[field] {
-            Value::Null => default,
-            given => given.clone(),
+        let or = |field: &str, default: Value| {
+            if shape[field].is_null() { default } else { shape[field].clone() }
         };
         let host = format!("{name}.{namespace}.svc.cluster.local");
         let mesh = json!({

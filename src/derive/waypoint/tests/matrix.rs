@@ -73,7 +73,7 @@ fn world() -> Small {
 }
 
 /// The labels that name a waypoint.
-fn naming<'a>(waypoint: &'a str) -> Vec<(&'static str, &'a str)> {
+fn naming(waypoint: &str) -> Vec<(&'static str, &str)> {
     match waypoint.split_once('/') {
         None if waypoint.is_empty() => vec![],
         None => vec![("istio.io/use-waypoint", waypoint)],
