@@ -7,6 +7,7 @@
 //! **Invariant:** what follows from the objects does not depend on the order in which they came.
 //! **Invariant:** a policy is enforced as it is written, or it denies what it governs and its status says so; never half of it.
 
+pub mod entry;
 pub mod gateway;
 pub mod load_balancing;
 pub mod policy;
