@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Condition, Labels, Settings};
 
@@ -75,6 +75,14 @@ impl PeerAuthentication {
         if let Some(spec) = Place::top(object).field("spec") {
             read.read_spec(&spec);
         }
+        read
+    }
+
+    /// Gives what counts in the place of an object that cannot be read at all.
+    #[must_use]
+    pub fn unreadable(namespace: &str, name: &str, why: &str) -> Self {
+        let mut read = Self::read(&json!({"metadata": {"namespace": namespace, "name": name}}));
+        read.problems.invalid("the object", format!("cannot be read: {}", Clipped(why)));
         read
     }
 

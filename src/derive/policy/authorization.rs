@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use culvert_core::policy::{Action, Match, Policy, Rule};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Condition, Labels, Meta, Settings};
 
@@ -67,6 +67,14 @@ impl AuthorizationPolicy {
         if let Some(spec) = Place::top(object).field("spec") {
             policy.read_spec(&spec);
         }
+        policy
+    }
+
+    /// Gives what counts in the place of an object that cannot be read at all.
+    #[must_use]
+    pub fn unreadable(namespace: &str, name: &str, why: &str) -> Self {
+        let mut policy = Self::read(&json!({"metadata": {"namespace": namespace, "name": name}}));
+        policy.problems.invalid("the object", format!("cannot be read: {}", Clipped(why)));
         policy
     }
 

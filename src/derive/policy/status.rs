@@ -23,6 +23,15 @@ pub struct Governed {
     pub outside: usize,
 }
 
+impl Governed {
+    /// Tells whether the status says the same of both.
+    pub(crate) fn is_told_like(self, other: Self) -> bool {
+        let told =
+            |it: Self| (it.in_mesh > EXACTLY, rounded(it.in_mesh), it.outside > EXACTLY, rounded(it.outside));
+        told(self) == told(other)
+    }
+}
+
 /// What becomes of what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -104,15 +113,20 @@ pub(super) fn overruled(by: &str) -> Condition {
 }
 
 fn workloads(count: usize) -> String {
-    match count {
+    match rounded(count) {
         0 => "no workload".to_owned(),
         1 => "1 workload".to_owned(),
-        2..=EXACTLY => format!("{count} workloads"),
-        _ => {
-            let unit = 10usize.pow(count.ilog10());
-            format!("at least {} workloads", count / unit * unit)
-        }
+        few @ 2..=EXACTLY if few == count => format!("{few} workloads"),
+        many => format!("at least {many} workloads"),
     }
+}
+
+fn rounded(count: usize) -> usize {
+    if count <= EXACTLY {
+        return count;
+    }
+    let unit = 10usize.pow(count.ilog10());
+    count / unit * unit
 }
 
 #[cfg(test)]
