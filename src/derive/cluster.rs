@@ -10,7 +10,7 @@
 //! are no pods. When an object changes, indexes tell whose making reads it, and only they are derived again, each once for all
 //! changes since the last time. Deliberately absent: when that is, and whether all objects have been listed yet.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use culvert_core::intern::{Interner, Pool};
@@ -20,9 +20,13 @@ use culvert_core::workload::Workload;
 
 mod affected;
 mod backing;
+mod census;
 mod derive;
+mod hosts;
 mod index;
+mod indexed;
 mod made;
+mod readers;
 mod selectable;
 mod selecting;
 mod world;
@@ -32,6 +36,7 @@ use derive::Deriver;
 use made::{Made, News, Output};
 use world::World;
 
+use crate::entry::Allotment;
 use crate::object::Facts;
 use crate::pod::Shape;
 use crate::{Condition, Key, Kind, Object, Settings};
@@ -45,8 +50,6 @@ pub struct Cluster {
     world: World,
     names: Interner,
     shapes: Pool<Shape>,
-    /// What has to be derived again.
-    dirty: BTreeSet<Id>,
     made: BTreeMap<Id, Made>,
     backing: Backing,
     derivations: u64,
@@ -94,7 +97,6 @@ impl Cluster {
             world: World::new(settings),
             names: Interner::default(),
             shapes: Pool::default(),
-            dirty: BTreeSet::new(),
             made: BTreeMap::new(),
             backing: Backing::default(),
             derivations: 0,
@@ -117,29 +119,33 @@ impl Cluster {
             slice.name_pods_as(|pod| self.world.known(pod).cloned());
         }
         let id = self.world.known(&key).cloned().unwrap_or_else(|| self.id(&key));
-        self.dirty.extend(self.world.set(&id, Some(facts)));
+        self.world.set(&id, Some(facts));
     }
 
     /// Lets an object go; one that is not known is fine.
     pub fn remove(&mut self, key: &Key) {
         if let Some(id) = self.world.known(key).cloned() {
-            self.dirty.extend(self.world.set(&id, None));
+            self.world.set(&id, None);
         }
     }
 
     /// Takes note that an object is there and cannot be read.
     ///
     /// A policy denies what it could govern; whatever else it is counts as not being there.
-    pub fn unreadable(&mut self, key: &Key, _why: &str) {
-        self.remove(key);
+    pub fn unreadable(&mut self, key: &Key, why: &str) {
+        match Object::unreadable(key, why) {
+            Some(object) => self.put(object),
+            None => self.remove(key),
+        }
     }
 
     /// Gives all that differs from the last time.
     pub fn settle(&mut self) -> Outcome {
         let mut news = News::default();
         let mut leaving = BTreeMap::new();
-        for id in std::mem::take(&mut self.dirty) {
-            let output = self.derive(&id);
+        for id in std::mem::take(&mut self.world.dirty) {
+            let mut output = self.derive(&id);
+            self.world.readers.set(&id, std::mem::take(&mut output.used));
             self.backing.update(&id, made::workloads(self.made.get(&id)), &output.workloads);
             if output.is_leaving() {
                 leaving.insert(id, output);
@@ -156,6 +162,13 @@ impl Cluster {
             }
         }
         news.into_outcome()
+    }
+
+    /// Gives the addresses that hosts of `ServiceEntries` want and have not been given, to be written into the status of these by
+    /// who allocates addresses in this cluster; nothing comes of them before they are there.
+    #[must_use]
+    pub fn allotments(&self) -> Vec<Allotment> {
+        self.world.allocation.wanted()
     }
 
     /// Counts how often the making of an object has been derived: what the changes have cost.
@@ -193,7 +206,15 @@ impl Facts {
                 pod.shape = shape;
                 Self::Pod(pod)
             }
-            Self::Namespace(_) | Self::Service(_) | Self::EndpointSlice(_) => self,
+            Self::Namespace(_)
+            | Self::Service(_)
+            | Self::EndpointSlice(_)
+            | Self::ServiceEntry(_)
+            | Self::WorkloadEntry(_)
+            | Self::Gateway(_)
+            | Self::GatewayClass(_)
+            | Self::AuthorizationPolicy(_)
+            | Self::PeerAuthentication(_) => self,
         }
     }
 }

@@ -74,6 +74,11 @@ impl Pod {
         !self.addresses.is_empty()
     }
 
+    /// Tells whether a node stands in front of it, or it speaks for itself.
+    pub(crate) fn is_in_mesh(&self) -> bool {
+        self.shape.protocol == Protocol::Hbone
+    }
+
     pub(crate) fn shared(self, names: &mut Interner) -> Self {
         Self { node: names.text(&self.node), ..self }
     }
@@ -136,7 +141,7 @@ fn template(
         namespace: key.namespace.clone(),
         service_account: shape.service_account.clone(),
         trust_domain: here.settings.trust_domain_if_special(),
-        network: here.network.clone(),
+        network: here.network().clone(),
         cluster_id: here.settings.cluster.clone(),
         workload_name: shape.workload_name.clone(),
         canonical_name: names.text(canonical_name(&shape.labels).unwrap_or(&shape.workload_name)),
@@ -148,7 +153,7 @@ fn template(
         services: around.services.into_iter().collect(),
         authorization_policies: around.policies,
         waypoint: around.waypoint,
-        network_gateway: None,
+        network_gateway: here.networks.gateway(here.network()).cloned(),
         application_tunnel: around.application_tunnel,
         native_tunnel: shape.native_tunnel,
     };

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use culvert_core::address::NetworkAddress;
 use culvert_core::intern::Interner;
-use culvert_core::service::{
-    BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Preference, Service as Derived, Visibility,
-};
-use culvert_core::workload::{GatewayAddress, PortMap};
+use culvert_core::service::{IpFamilies, Service as Derived, Visibility};
+use culvert_core::workload::PortMap;
 
+use crate::entry;
+use crate::load_balancing::{Wishes, load_balancer};
 use crate::pod::Shape;
-use crate::{Here, Key, Labels, Selector, Settings};
+use crate::waypoint::Resolution;
+use crate::{Here, Key, Labels, Meta, Selector, Settings};
 
 mod written;
 
@@ -20,9 +21,8 @@ pub(crate) use written::Written;
 /// A Kubernetes Service, as far as the mesh cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Service {
-    pub(crate) generation: i64,
-    pub(crate) labels: Labels,
-    pub(crate) annotations: Labels,
+    /// What all objects have; of annotations those that matter.
+    pub(crate) meta: Meta,
     /// Which pods belong to it; none when somebody else writes down its endpoints.
     pub(crate) selector: Option<Selector>,
     /// Whether it is but another name for something outside.
@@ -31,7 +31,7 @@ pub(crate) struct Service {
     pub(crate) ports: Ports,
     /// Whether clients are to stay on their node.
     pub(crate) stays_on_node: bool,
-    pub(crate) distribution: Option<Distribution>,
+    pub(crate) distribution: Option<Arc<str>>,
     /// Whether endpoints count that are not ready.
     pub(crate) counts_unready: bool,
     pub(crate) ip_families: IpFamilies,
@@ -59,27 +59,12 @@ pub(crate) enum Target {
     Name(Arc<str>),
 }
 
-/// Which endpoints are preferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Distribution {
-    /// None in particular.
-    Any,
-    /// Those in the zone.
-    Zone,
-    /// Those on the node.
-    Node,
-}
-
-/// The annotation that says which endpoints are preferred, where there is no field for it.
-pub(crate) const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
-
 /// What other objects say about a Service.
-#[derive(Debug, Default)]
-pub(crate) struct Surroundings {
-    /// What its namespace prefers.
-    pub(crate) distribution: Option<Distribution>,
-    pub(crate) waypoint: Option<GatewayAddress>,
-    pub(crate) weighted_waypoints: Vec<culvert_core::service::WeightedWaypoint>,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// The annotations of its namespace, if that is known.
+    pub(crate) namespace_annotations: Option<&'a Labels>,
+    pub(crate) waypoints: &'a Resolution,
 }
 
 /// Gives the name in DNS of the Service with this key.
@@ -96,14 +81,14 @@ pub(crate) fn membership(key: &Key, settings: &Settings, names: &mut Interner) -
 pub(crate) fn service(
     key: &Key,
     service: &Service,
-    around: Surroundings,
+    around: Surroundings<'_>,
     here: &Here<'_>,
     names: &mut Interner,
 ) -> Option<Derived> {
     if service.is_external_name {
         return None;
     }
-    let vip = |&ip| NetworkAddress::new(here.network.clone(), ip);
+    let vip = |&ip| NetworkAddress::new(here.network().clone(), ip);
     Some(Derived {
         name: key.name.clone(),
         namespace: key.namespace.clone(),
@@ -111,29 +96,14 @@ pub(crate) fn service(
         vips: service.addresses.iter().map(vip).collect(),
         cidr_vips: Vec::new(),
         ports: service.declared_ports(),
-        load_balancer: load_balancer(service, around.distribution),
+        load_balancer: load_balancer(&service.wishes(around.namespace_annotations)),
         ip_families: service.ip_families,
-        waypoint: around.waypoint,
-        weighted_waypoints: around.weighted_waypoints,
+        waypoint: around.waypoints.waypoint.clone(),
+        weighted_waypoints: around.waypoints.weighted.clone(),
         subject_alt_names: Vec::new(),
         visibility: Visibility::Public,
         canonical: true,
     })
-}
-
-fn load_balancer(service: &Service, of_namespace: Option<Distribution>) -> LoadBalancer {
-    let annotated = || service.annotations.get(DISTRIBUTION).map(Distribution::from_text);
-    let distribution = service.distribution.or_else(annotated).or(of_namespace).unwrap_or(Distribution::Any);
-    let health_policy =
-        if service.counts_unready { HealthPolicy::AllowAll } else { HealthPolicy::OnlyHealthy };
-    if service.stays_on_node {
-        return LoadBalancer {
-            preferences: vec![Preference::Node],
-            mode: BalanceMode::Strict,
-            health_policy,
-        };
-    }
-    LoadBalancer { health_policy, ..distribution.load_balancer() }
 }
 
 impl Service {
@@ -154,6 +124,16 @@ impl Service {
             }
     }
 
+    fn wishes<'a>(&'a self, namespace_annotations: Option<&'a Labels>) -> Wishes<'a> {
+        Wishes {
+            internal_traffic_policy: self.stays_on_node.then_some("Local"),
+            traffic_distribution: self.distribution.as_deref(),
+            annotations: &self.meta.annotations,
+            namespace_annotations,
+            publish_not_ready: self.counts_unready,
+        }
+    }
+
     /// Ports whose targets each endpoint knows for itself have none here: named ones, and those of a Service by hand, whose slices
     /// say the targets.
     fn declared_ports(&self) -> PortMap {
@@ -169,6 +149,17 @@ impl Ports {
     /// Gives the ports at which a pod serves those that are not the same for all pods. One the pod has no name for is not served.
     pub(crate) fn of_pod(&self, shape: &Shape) -> PortMap {
         self.named().filter_map(|(number, name)| Some((number, shape.port(name)?))).collect()
+    }
+
+    /// The TCP ports, by number, name and target.
+    pub(crate) fn tcp(&self) -> impl Iterator<Item = (u16, &str, entry::Target<'_>)> {
+        self.0.iter().filter(|port| port.is_tcp).map(|port| {
+            let target = match &port.target {
+                Target::Number(number) => entry::Target::Number(*number),
+                Target::Name(name) => entry::Target::Name(name),
+            };
+            (port.number, &*port.name, target)
+        })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Port> {
@@ -195,27 +186,5 @@ impl FromIterator<Port> for Ports {
             }
         }
         Self(known)
-    }
-}
-
-impl Distribution {
-    /// Reads what is preferred; what nobody here knows is no preference.
-    pub(crate) fn from_text(text: &str) -> Self {
-        match text.to_ascii_lowercase().as_str() {
-            "prefersamezone" | "preferclose" => Self::Zone,
-            "prefersamenode" => Self::Node,
-            _ => Self::Any,
-        }
-    }
-
-    /// Gives how endpoints are chosen by this alone.
-    pub(crate) fn load_balancer(self) -> LoadBalancer {
-        use Preference::{Network, Node, Region, Subzone, Zone};
-        let (preferences, mode) = match self {
-            Self::Any => (Vec::new(), BalanceMode::Standard),
-            Self::Zone => (vec![Network, Region, Zone], BalanceMode::Failover),
-            Self::Node => (vec![Network, Region, Zone, Subzone, Node], BalanceMode::Failover),
-        };
-        LoadBalancer { preferences, mode, health_policy: HealthPolicy::default() }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use culvert_core::workload::DEFAULT_TRUST_DOMAIN;
 
+use crate::gateway::Networks;
+
 /// What holds for the whole mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -20,11 +22,17 @@ pub struct Settings {
     pub unready: Unready,
 }
 
-/// Where workloads and services are: what holds for the mesh, and the network of this cluster.
-#[derive(Debug, Clone)]
+/// Where workloads and services are: what holds for the mesh, the network of this cluster, and the ways to others.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Here<'a> {
     pub(crate) settings: &'a Settings,
-    pub(crate) network: Arc<str>,
+    pub(crate) networks: &'a Networks,
+}
+
+impl Here<'_> {
+    pub(crate) fn network(&self) -> &Arc<str> {
+        self.networks.own()
+    }
 }
 
 /// What to do with traffic for a waypoint that is wanted and cannot be had: it does not exist, is not ready, or may not be used.

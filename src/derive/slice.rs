@@ -77,7 +77,7 @@ pub(crate) fn workloads(
 ) -> Vec<Workload> {
     let template = names.template(Template {
         namespace: key.namespace.clone(),
-        network: here.network.clone(),
+        network: here.network().clone(),
         cluster_id: here.settings.cluster.clone(),
         workload_type: WorkloadType::Pod,
         network_mode: NetworkMode::HostNetwork,

@@ -9,6 +9,7 @@ use culvert_core::workload::Workload;
 
 use super::{Change, Collection, Id, Outcome};
 use crate::pod::Standing;
+use crate::uid::Uid;
 use crate::{Condition, Key};
 
 /// A workload, and whether it takes connections.
@@ -22,8 +23,11 @@ pub(crate) struct Output {
     pub(crate) policies: Vec<Policy>,
     /// What is said in the status of the object.
     pub(crate) conditions: Vec<Condition>,
-    /// The generation of the object that is about.
+    /// The object that is about, of those that had its name one after the other, and its generation.
+    pub(crate) uid: Uid,
     pub(crate) generation: i64,
+    /// What was looked at on the way to its waypoint.
+    pub(crate) used: Vec<Key>,
 }
 
 /// What an object makes, as it is kept: most objects are pods, and make one workload.
@@ -48,7 +52,7 @@ impl Output {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { workloads, services, policies, conditions, generation: _ } = self;
+        let Self { workloads, services, policies, conditions, uid: _, generation: _, used: _ } = self;
         workloads.is_empty() && services.is_empty() && policies.is_empty() && conditions.is_empty()
     }
 }
@@ -99,10 +103,11 @@ impl News {
         self.all(workloads(before), &after.workloads);
         self.all(was.map_or(&[], |it| &it.services), &after.services);
         self.all(was.map_or(&[], |it| &it.policies), &after.policies);
-        let said = was.map_or((0, [].as_slice()), |it| (it.generation, &it.conditions));
-        let says = (after.generation, after.conditions.as_slice());
-        let is_silent = said.1.is_empty() && says.1.is_empty();
-        if exists && !is_silent && said != says {
+        let same = |it: &Output| {
+            (&it.uid, it.generation, &it.conditions) == (&after.uid, after.generation, &after.conditions)
+        };
+        let is_silent = after.conditions.is_empty() && was.is_none_or(|it| it.conditions.is_empty());
+        if exists && !is_silent && !was.is_some_and(same) {
             self.conditions.push(((**id).clone(), after.generation, after.conditions.clone()));
         }
     }

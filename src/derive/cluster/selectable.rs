@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Id;
+use super::selecting::Reach;
 use crate::{Labels, Selector};
 
 /// What can be selected, by namespace and labels.
@@ -54,7 +55,7 @@ impl Selectable {
         &'a self,
         namespace: &Arc<str>,
         selector: &'a Selector,
-    ) -> impl Iterator<Item = &'a Id> {
+    ) -> impl Iterator<Item = &'a Id> + use<'a> {
         let (first, namespace) = ((namespace.clone(), Labels::default()), namespace.clone());
         let groups: Box<dyn Iterator<Item = &Group>> = match self.rarest(selector) {
             Some(groups) => Box::new(groups.range(first..)),
@@ -65,8 +66,21 @@ impl Selectable {
         self.members(here, selector)
     }
 
+    /// Gives what a selector of a namespace selects.
+    pub(crate) fn selected_within<'a>(
+        &'a self,
+        reach: Reach,
+        namespace: &Arc<str>,
+        selector: &'a Selector,
+    ) -> Box<dyn Iterator<Item = &'a Id> + 'a> {
+        match reach {
+            Reach::Namespace => Box::new(self.selected_in(namespace, selector)),
+            Reach::Mesh => self.selected(selector),
+        }
+    }
+
     /// Gives what a selector selects anywhere.
-    pub(crate) fn selected<'a>(&'a self, selector: &'a Selector) -> Box<dyn Iterator<Item = &'a Id> + 'a> {
+    fn selected<'a>(&'a self, selector: &'a Selector) -> Box<dyn Iterator<Item = &'a Id> + 'a> {
         match self.rarest(selector) {
             Some(groups) => Box::new(self.members(groups.iter(), selector)),
             None if selector.is_empty() => Box::new(self.groups.values().flatten()),

@@ -4,30 +4,43 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Id;
+use super::census::Census;
+use super::hosts::Hosts;
 use super::index::Index;
+use super::readers::Readers;
 use super::selectable::Selectable;
-use super::selecting::{Reach, Selecting};
+use super::selecting::Selecting;
+use crate::entry::{Allocation, ServiceEntry};
+use crate::gateway::{Gateway, GatewayClass, NetworkGateway, Networks};
 use crate::namespace::Namespace;
 use crate::node::Node;
 use crate::object::Facts;
-use crate::pod::Pod;
+use crate::policy::{AuthorizationPolicy, PeerAuthentication};
 use crate::service::Service;
 use crate::slice::Slice;
-use crate::{Key, Kind, Settings};
+use crate::{Here, Key, Kind, Meta, Settings};
 
 /// The objects, and indexes over them.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(super) settings: Settings,
-    objects: BTreeMap<Id, Facts>,
+    pub(super) objects: BTreeMap<Id, Facts>,
+    /// What has to be derived again.
+    pub(super) dirty: BTreeSet<Id>,
     pub(super) selectable: Selectable,
     pub(super) selecting: Selecting,
+    pub(super) census: Census,
+    pub(super) hosts: Hosts,
     /// Pods by node.
     pub(super) on_node: Index<Arc<str>>,
     /// Slices by Service.
     pub(super) slices: Index<Key>,
     /// The slices of Services by hand, by the pods they name.
     pub(super) named: Index<Key>,
+    pub(super) readers: Readers,
+    pub(super) networks: Networks,
+    pub(super) network_gateways: BTreeMap<Id, NetworkGateway>,
+    pub(super) allocation: Allocation,
 }
 
 impl World {
@@ -35,32 +48,42 @@ impl World {
         Self {
             settings,
             objects: BTreeMap::new(),
+            dirty: BTreeSet::new(),
             selectable: Selectable::default(),
             selecting: Selecting::default(),
+            census: Census::default(),
+            hosts: Hosts::default(),
             on_node: Index::default(),
             slices: Index::default(),
             named: Index::default(),
+            readers: Readers::default(),
+            networks: Networks::default(),
+            network_gateways: BTreeMap::new(),
+            allocation: Allocation::default(),
         }
     }
 
-    /// Puts facts in the place of those that are known, and gives the objects to be derived again.
-    pub(super) fn set(&mut self, id: &Id, facts: Option<Facts>) -> BTreeSet<Id> {
+    /// Puts facts in the place of those that are known. Whatever reads what is different is dirty then.
+    pub(super) fn set(&mut self, id: &Id, facts: Option<Facts>) {
         let before = self.objects.remove(id);
-        if before == facts {
-            self.objects.extend(facts.map(|facts| (id.clone(), facts)));
-            return BTreeSet::new();
-        }
-        let by_hand = self.slices_by_hand(before.as_ref(), facts.as_ref(), id);
-        if let Some(before) = &before {
+        let is_same = before == facts;
+        if let Some(before) = before.as_ref().filter(|_| !is_same) {
             self.unindex(id, before);
         }
-        if let Some(facts) = &facts {
+        if let Some(facts) = facts.as_ref().filter(|_| !is_same) {
             self.index(id, facts);
         }
-        let affected = self.affected(id, before.as_ref(), facts.as_ref());
         self.objects.extend(facts.map(|facts| (id.clone(), facts)));
-        self.name_pods(by_hand);
-        affected
+        if !is_same {
+            self.follow(id, before.as_ref());
+            let affected = self.affected(id, before.as_ref(), self.get(id));
+            self.dirty.extend(affected);
+        }
+    }
+
+    /// What holds for all workloads and services.
+    pub(super) fn here(&self) -> Here<'_> {
+        Here { settings: &self.settings, networks: &self.networks }
     }
 
     /// The name under which a key is known.
@@ -88,7 +111,7 @@ impl World {
         from.take_while(move |id| id.kind == kind && id.namespace == namespace)
     }
 
-    pub(super) fn namespace(&self, name: &Arc<str>) -> Option<&Namespace> {
+    pub(super) fn namespace_called(&self, name: &Arc<str>) -> Option<&Namespace> {
         let key = Key { kind: Kind::Namespace, namespace: Arc::default(), name: name.clone() };
         if let Some(Facts::Namespace(namespace)) = self.get(&key) { Some(namespace) } else { None }
     }
@@ -106,84 +129,32 @@ impl World {
         if let Some(Facts::EndpointSlice(slice)) = self.get(key) { Some(slice) } else { None }
     }
 
-    /// The Service a slice belongs to, if somebody writes down its endpoints by hand.
-    fn is_by_hand(&self, service: &Key) -> bool {
-        self.service(service).is_some_and(Service::is_by_hand)
+    pub(super) fn service_entry(&self, key: &Key) -> Option<&ServiceEntry> {
+        if let Some(Facts::ServiceEntry(entry)) = self.get(key) { Some(entry) } else { None }
     }
 
-    fn index(&mut self, id: &Id, facts: &Facts) {
-        match facts {
-            Facts::Pod(pod) if pod.is_reachable() => self.index_pod(id, pod),
-            Facts::Service(service) => {
-                if let Some(selector) = service.selector.as_ref().filter(|_| !service.is_external_name) {
-                    self.selecting.insert(id, selector, Reach::Namespace);
-                }
-            }
-            Facts::EndpointSlice(slice) => {
-                if let Some(service) = service_of(id, slice) {
-                    if self.is_by_hand(&service) {
-                        slice.pods.iter().for_each(|(pod, _)| self.named.insert((**pod).clone(), id));
-                    }
-                    self.slices.insert(service, id);
-                }
-            }
-            Facts::Namespace(_) | Facts::Node(_) | Facts::Pod(_) => {}
-        }
+    pub(super) fn authorization(&self, key: &Key) -> Option<&AuthorizationPolicy> {
+        if let Some(Facts::AuthorizationPolicy(policy)) = self.get(key) { Some(&policy.says) } else { None }
     }
 
-    fn unindex(&mut self, id: &Id, facts: &Facts) {
-        match facts {
-            Facts::Pod(pod) if pod.is_reachable() => {
-                self.selectable.remove(id, &pod.shape.labels);
-                self.on_node.remove(&pod.node, id);
-            }
-            Facts::Service(service) => {
-                if let Some(selector) = &service.selector {
-                    self.selecting.remove(id, selector, Reach::Namespace);
-                }
-            }
-            Facts::EndpointSlice(slice) => {
-                slice.pods.iter().for_each(|(pod, _)| self.named.remove(&**pod, id));
-                if let Some(service) = service_of(id, slice) {
-                    self.slices.remove(&service, id);
-                }
-            }
-            Facts::Namespace(_) | Facts::Node(_) | Facts::Pod(_) => {}
-        }
-    }
-
-    fn index_pod(&mut self, id: &Id, pod: &Pod) {
-        self.selectable.insert(id, &pod.shape.labels);
-        if !pod.node.is_empty() {
-            self.on_node.insert(pod.node.clone(), id);
-        }
-    }
-
-    /// The slices of a Service that comes to be written by hand, or ceases to be.
-    fn slices_by_hand(&self, before: Option<&Facts>, after: Option<&Facts>, id: &Id) -> Vec<(Id, bool)> {
-        let by_hand = |facts: Option<&Facts>| matches!(facts, Some(Facts::Service(it)) if it.is_by_hand());
-        let is_by_hand = by_hand(after);
-        if by_hand(before) == is_by_hand {
-            return Vec::new();
-        }
-        self.slices.of(&**id).map(|slice| (slice.clone(), is_by_hand)).collect()
-    }
-
-    fn name_pods(&mut self, slices: Vec<(Id, bool)>) {
-        for (id, is_by_hand) in slices {
-            let Some(Facts::EndpointSlice(slice)) = self.objects.get(&id) else { continue };
-            for (pod, _) in &slice.pods {
-                match is_by_hand {
-                    true => self.named.insert((**pod).clone(), &id),
-                    false => self.named.remove(&**pod, &id),
-                }
-            }
-        }
+    pub(super) fn authentication(&self, key: &Key) -> Option<&PeerAuthentication> {
+        if let Some(Facts::PeerAuthentication(policy)) = self.get(key) { Some(&policy.says) } else { None }
     }
 }
 
-/// The Service a slice belongs to.
-pub(super) fn service_of(id: &Key, slice: &Slice) -> Option<Key> {
-    let name = slice.service.clone()?;
-    Some(Key { kind: Kind::Service, namespace: id.namespace.clone(), name })
+impl crate::waypoint::World for World {
+    fn gateway(&self, namespace: &str, name: &str) -> Option<&Gateway> {
+        let key = Key { kind: Kind::Gateway, namespace: namespace.into(), name: name.into() };
+        if let Some(Facts::Gateway(gateway)) = self.get(&key) { Some(gateway) } else { None }
+    }
+
+    fn class(&self, name: &str) -> Option<&GatewayClass> {
+        let key = Key { kind: Kind::GatewayClass, namespace: Arc::default(), name: name.into() };
+        if let Some(Facts::GatewayClass(class)) = self.get(&key) { Some(class) } else { None }
+    }
+
+    fn namespace(&self, name: &str) -> Option<&Meta> {
+        let key = Key { kind: Kind::Namespace, namespace: Arc::default(), name: name.into() };
+        if let Some(Facts::Namespace(namespace)) = self.get(&key) { Some(&namespace.meta) } else { None }
+    }
 }

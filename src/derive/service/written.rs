@@ -1,34 +1,20 @@
 //! A Service, as the API server writes it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use culvert_core::service::IpFamilies;
 use serde::Deserialize;
 
-use super::{Distribution, Port, Service, Target};
+use super::{Port, Service, Target};
 use crate::lenient::or_default;
-use crate::{Key, Kind, Labels, Selector};
+use crate::namespace::ANNOTATIONS;
+use crate::{Key, Kind, Labels, Meta, Selector};
 
 #[derive(Deserialize)]
 pub(crate) struct Written {
-    metadata: Metadata,
+    metadata: Meta,
     #[serde(default, deserialize_with = "or_default")]
     spec: Spec,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    #[serde(default)]
-    name: Arc<str>,
-    #[serde(default)]
-    namespace: Arc<str>,
-    #[serde(default)]
-    generation: i64,
-    #[serde(default)]
-    labels: Labels,
-    #[serde(default)]
-    annotations: Labels,
 }
 
 #[derive(Deserialize, Default)]
@@ -67,21 +53,18 @@ enum TargetWritten {
 
 impl Written {
     pub(crate) fn key(&self) -> Key {
-        let Metadata { name, namespace, .. } = &self.metadata;
-        Key { kind: Kind::Service, namespace: namespace.clone(), name: name.clone() }
+        self.metadata.key(Kind::Service)
     }
 }
 
 impl From<Written> for Service {
     fn from(Written { metadata, spec }: Written) -> Self {
         Self {
-            generation: metadata.generation,
-            labels: metadata.labels,
-            annotations: metadata.annotations.only(&ANNOTATIONS),
+            meta: Meta { annotations: metadata.annotations.only(&ANNOTATIONS), ..metadata },
             is_external_name: spec.r#type.as_deref() == Some("ExternalName"),
             addresses: spec.addresses(),
             stays_on_node: spec.internal_traffic_policy.as_deref() == Some("Local"),
-            distribution: spec.traffic_distribution.as_deref().map(Distribution::from_text),
+            distribution: spec.traffic_distribution.as_deref().map(Into::into),
             counts_unready: spec.publish_not_ready_addresses.unwrap_or_default(),
             ip_families: families(&spec.ip_families),
             selector: Some(Selector::new(spec.selector)).filter(|selector| !selector.is_empty()),
@@ -89,9 +72,6 @@ impl From<Written> for Service {
         }
     }
 }
-
-/// The annotations that matter. Others can be long.
-const ANNOTATIONS: [&str; 2] = [super::DISTRIBUTION, "istio.io/use-waypoint-canary-weight"];
 
 impl Spec {
     /// A headless Service has the word `None` in the place of an address.

@@ -11,12 +11,15 @@ use super::{Change, Mesh, key, object, patch, yaml};
 use crate::{Key, Kind};
 
 /// What objects may say, by kind; each line is one object.
-const SAYINGS: [(Kind, &str); 5] = [
+const SAYINGS: [(Kind, &str); 11] = [
     (
         Kind::Namespace,
         "{}
 {metadata: {labels: {topology.istio.io/network: west}}}
-{metadata: {annotations: {networking.istio.io/traffic-distribution: PreferClose}}}",
+{metadata: {annotations: {networking.istio.io/traffic-distribution: PreferClose}}}
+{metadata: {labels: {istio.io/use-waypoint: p, istio.io/ingress-use-waypoint: 'true'}}}
+{metadata: {labels: {istio.io/use-waypoint: q, istio.io/use-waypoint-namespace: a, team: blue}}}
+{metadata: {labels: {team: blue, topology.istio.io/network: east}}}",
     ),
     (
         Kind::Node,
@@ -32,6 +35,8 @@ const SAYINGS: [(Kind, &str); 5] = [
 {metadata: {labels: {app: b}, deletionTimestamp: 2026-01-01T00:00:00Z}, status: {podIP: 10.0.0.3, conditions: [{type: Ready, status: 'True'}]}}
 {metadata: {labels: {app: b}, annotations: {ambient.istio.io/redirection: enabled}}, status: {podIP: 10.0.0.4, conditions: [{type: Ready, status: 'True'}]}}
 {metadata: {labels: {app: a}}, status: {podIP: 10.0.0.4, phase: Succeeded}}
+{metadata: {labels: {app: b, tier: b, istio.io/use-waypoint: q}}, status: {podIP: 10.0.0.5, conditions: [{type: Ready, status: 'True'}]}}
+{metadata: {labels: {gateway.networking.k8s.io/gateway-name: p}}, status: {podIP: 10.0.0.6, conditions: [{type: Ready, status: 'True'}]}}
 {metadata: {labels: {app: a}}}",
     ),
     (
@@ -40,6 +45,8 @@ const SAYINGS: [(Kind, &str); 5] = [
 {spec: {selector: {app: a}, ports: [{port: 80, targetPort: 8080}]}}
 {spec: {selector: {app: a, tier: b}, ports: [{name: http, port: 80, targetPort: http}]}}
 {spec: {selector: {app: b}}}
+{metadata: {labels: {istio.io/use-waypoint: p}}, spec: {selector: {app: b}}}
+{metadata: {labels: {istio.io/use-waypoint: none, gateway.networking.k8s.io/gateway-name: q}}, spec: {selector: {tier: b}}}
 {spec: {ports: [{name: http, port: 80}], trafficDistribution: PreferSameNode}}
 {spec: {ports: [{name: http, port: 80}, {name: other, port: 82}]}}
 {spec: {type: ExternalName, selector: {app: a}}}",
@@ -51,6 +58,62 @@ const SAYINGS: [(Kind, &str); 5] = [
 {metadata: {labels: {kubernetes.io/service-name: q}}, ports: [{name: http, port: 3}], endpoints: [{addresses: [10.0.0.1], targetRef: {kind: Pod, name: q}}, {addresses: [10.0.0.8]}]}
 {metadata: {labels: {kubernetes.io/service-name: q}}, ports: [{name: http, port: 3}], endpoints: [{addresses: [10.0.0.8], conditions: {ready: false}}]}
 {metadata: {labels: {}}}",
+    ),
+    (
+        Kind::ServiceEntry,
+        "{spec: {hosts: [one.test, two.test], resolution: STATIC, ports: [{number: 80, name: http, targetPort: 8080}], endpoints: [{address: 1.1.1.1}, {address: 2.2.2.2, network: east}]}}
+{spec: {hosts: [two.test, p.a.svc.cluster.local], addresses: [9.9.9.9], resolution: DNS, ports: [{number: 80, name: http}]}}
+{spec: {hosts: [p.a.svc.cluster.local, q.b.svc.cluster.local], resolution: STATIC, ports: [{number: 80, name: http}], workloadSelector: {labels: {app: a}}}}
+{spec: {hosts: [one.test], exportTo: ['.'], resolution: STATIC, ports: [{number: 81, name: http}], workloadSelector: {labels: {tier: b}}}, status: {addresses: [{value: 240.240.0.1}]}}
+{spec: {hosts: [one.test], exportTo: ['~'], resolution: STATIC, workloadSelector: {labels: {app: a}}}}
+{metadata: {labels: {app: a, istio.io/use-waypoint: p}}, spec: {hosts: [one.test, '*.two.test'], resolution: NONE, endpoints: 7, ports: [{number: 80, name: http}]}}
+{spec: 7}",
+    ),
+    (
+        Kind::WorkloadEntry,
+        "{spec: {address: 3.3.3.3, labels: {app: a}, ports: {http: 1}, network: east}}
+{spec: {address: 3.3.3.4, labels: {tier: b}, serviceAccount: me}}
+{metadata: {labels: {app: b, tier: b, istio.io/use-waypoint: q}}, spec: {address: vm.test}}
+{spec: {}}",
+    ),
+    (
+        Kind::Gateway,
+        "{spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}, status: {addresses: [{value: 10.2.0.1}]}}
+{spec: {gatewayClassName: p, listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: All}}}]}, status: {addresses: [{type: Hostname, value: gw.test}]}}
+{metadata: {labels: {istio.io/waypoint-for: all}}, spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: blue}}}}}]}, status: {addresses: [{value: 10.2.0.1}]}}
+{spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}}
+{metadata: {labels: {topology.istio.io/network: east}}, spec: {gatewayClassName: istio-remote, addresses: [{value: 10.3.0.1}], listeners: [{name: net, port: 15008, protocol: HBONE}]}}
+{metadata: {labels: {topology.istio.io/network: west}}, spec: {gatewayClassName: q, addresses: [{value: 10.3.0.2}], listeners: [{name: net, port: 15008, protocol: HBONE}]}}
+{metadata: {labels: {istio.io/waypoint-for: nonsense}}, spec: []}",
+    ),
+    (
+        Kind::GatewayClass,
+        "{spec: {controllerName: istio.io/mesh-controller}}
+{metadata: {labels: {istio.io/waypoint-for: all}}, spec: {controllerName: istio.io/mesh-controller}}
+{metadata: {annotations: {ambient.istio.io/waypoint-inbound-binding: PROXY/15088}}, spec: {controllerName: x}}
+{spec: {controllerName: istio.io/unmanaged-gateway}}",
+    ),
+    (
+        Kind::AuthorizationPolicy,
+        "{}
+{spec: {action: DENY, rules: [{}]}}
+{spec: {selector: {matchLabels: {app: a}}, rules: [{from: [{source: {namespaces: [a]}}]}]}}
+{spec: {selector: {matchLabels: {app: b, tier: b}}, action: DENY, rules: [{to: [{operation: {ports: ['80']}}]}]}}
+{spec: {selector: {matchLabels: {tier: b}}, rules: [{to: [{operation: {methods: [GET]}}]}]}}
+{spec: {selector: {matchLabels: {app: a}}, action: AUDIT, rules: [{}]}}
+{spec: {selector: {matchLabels: 7}}}
+{spec: {targetRefs: [{kind: Gateway, name: p}]}}",
+    ),
+    (
+        Kind::PeerAuthentication,
+        "{spec: {mtls: {mode: STRICT}}}
+{spec: {mtls: {mode: PERMISSIVE}}}
+{spec: {}}
+{spec: {selector: {matchLabels: {app: a}}, mtls: {mode: STRICT}}}
+{spec: {selector: {matchLabels: {app: a}}, mtls: {mode: STRICT}, portLevelMtls: {'80': {mode: PERMISSIVE}}}}
+{spec: {selector: {matchLabels: {tier: b}}, portLevelMtls: {'80': {mode: DISABLE}}}}
+{spec: {selector: {matchLabels: {app: b}}, mtls: {mode: PERMISSIVE}, portLevelMtls: {'80': {mode: STRICT}}}}
+{spec: {selector: 7}}",
     ),
 ];
 const NAMESPACES: [&str; 3] = ["root", "a", "b"];
@@ -76,7 +139,7 @@ impl Dice {
         let key = self.key(kind);
         let created = format!("2026-01-0{}T00:00:00Z", self.0.random_range(1..4));
         let mut value = json!({"kind": kind.names().1, "metadata": {
-            "name": &*key.name, "namespace": &*key.namespace, "uid": self.one(&["u", "v"]),
+            "name": &*key.name, "namespace": &*key.namespace, "uid": if kind == Kind::Pod { self.one(&["u", "v"]) } else { "u" },
             "creationTimestamp": created, "generation": self.0.random_range(1..3)}});
         patch(&mut value, sayings.choose(&mut self.0).unwrap());
         (key, value)
@@ -144,12 +207,17 @@ impl Changing {
     fn check(&mut self, seed: u64) {
         self.mesh.settle();
         let anew = self.anew();
+        let counts = |key: &Key| matches!(key.kind, Kind::AuthorizationPolicy | Kind::PeerAuthentication);
+        let is_there =
+            |key: &Key| self.objects.contains_key(key) || self.unreadable.contains(key) && counts(key);
+        self.mesh.said.retain(|key, _| is_there(key));
         let seen = &self.mesh;
         assert_eq!(seen.known, anew.known, "seed {seed}: {:#?} {:?}", self.objects, self.unreadable);
-        for (key, said) in seen.said.iter().filter(|(key, _)| self.objects.contains_key(*key)) {
+        for (key, said) in &seen.said {
             let said = Some(said).filter(|(_, conditions)| !conditions.is_empty());
             assert_eq!(said, anew.said.get(key), "seed {seed}: {key} {:#?}", self.objects);
         }
+        assert_eq!(seen.cluster.allotments(), anew.cluster.allotments(), "seed {seed}: {:#?}", self.objects);
         for change in seen.known.values() {
             let Change::Workload(workload) = change else { continue };
             for policy in &workload.authorization_policies {
