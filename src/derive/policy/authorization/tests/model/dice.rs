@@ -121,28 +121,27 @@ impl Dice {
 
     /// Goes down to some place.
     fn spoil_within(&mut self, at: &mut Value) {
-        let deeper = self.below(5) > 0;
-        match at {
-            Value::Array(list) if deeper && !list.is_empty() => {
-                let index = self.below(list.len());
-                self.spoil_within(&mut list[index]);
-            }
-            Value::Object(fields) if deeper && !fields.is_empty() => {
-                let index = self.below(fields.len());
-                self.spoil_within(fields.iter_mut().nth(index).unwrap().1);
-            }
-            other => self.spoil_here(other),
+        let inside = at.as_array().map_or(0, Vec::len) + at.as_object().map_or(0, Map::len);
+        if inside == 0 || self.below(5) == 0 {
+            return self.spoil_here(at);
+        }
+        let index = self.below(inside);
+        if let Some(list) = at.as_array_mut() {
+            self.spoil_within(&mut list[index]);
+        } else if let Some(fields) = at.as_object_mut() {
+            self.spoil_within(fields.iter_mut().nth(index).unwrap().1);
         }
     }
 
     fn spoil_here(&mut self, at: &mut Value) {
         let junk = parsed(self.one(&JUNK));
-        match at {
-            Value::Object(fields) if self.below(4) > 0 => {
-                fields.insert(self.one(&FIELDS).to_owned(), junk);
-            }
-            Value::Array(list) if self.below(2) == 0 => list.push(junk),
-            other => *other = junk,
+        let (into_object, into_list) = (self.below(4) > 0, self.below(2) == 0);
+        if let Some(fields) = at.as_object_mut().filter(|_| into_object) {
+            fields.insert(self.one(&FIELDS).to_owned(), junk);
+        } else if let Some(list) = at.as_array_mut().filter(|_| into_list) {
+            list.push(junk);
+        } else {
+            *at = junk;
         }
     }
 
