@@ -1,6 +1,9 @@
 //! A cluster of objects, and who gets in, judged as nodes do: by the policies that are published and the keys workloads refer to.
 
+use std::sync::Arc;
+
 use culvert_core::identity::SpiffeId;
+use culvert_core::intern::Interner;
 use culvert_core::mesh_file::Mesh;
 use culvert_core::policy::{Peer, Policy, judge};
 use culvert_core::snapshot::Snapshot;
@@ -83,14 +86,10 @@ impl Cluster {
         for key in &keys {
             assert!(policies.iter().any(|it| it.key == *key), "{key} is referred to and not published");
         }
-        let template = Template {
-            namespace: pod.namespace.as_str().into(),
-            authorization_policies: keys,
-            ..Template::default()
-        };
-        let workload = Workload { uid: "w".into(), template: template.into(), ..Workload::default() };
-        let snapshot = Snapshot::new(Mesh { policies, ..Mesh::default() }, "");
-        judge(&snapshot.policies_for(&workload), peer).is_allowed()
+        let received = policies.iter().map(on_the_wire).collect();
+        let verdicts = [policies, received].map(|policies| judged(policies, &keys, pod, peer));
+        assert_eq!(verdicts[0], verdicts[1], "what is derived and what nodes receive differ");
+        verdicts[0]
     }
 
     /// Gives the levels that count for what is governed by all these.
@@ -114,7 +113,7 @@ impl Cluster {
         policies
     }
 
-    fn keys(&self, pod: &Pod) -> Vec<std::sync::Arc<str>> {
+    fn keys(&self, pod: &Pod) -> Vec<Arc<str>> {
         let selecting = self.authorization.iter().filter(|it| {
             let reach = it.reach(&self.settings);
             let published = it.policy(&self.settings).is_some();
@@ -123,4 +122,25 @@ impl Cluster {
         let level = self.levels(&pod.namespace, &pod.labels).key(&self.settings);
         selecting.map(|it| it.key().clone()).chain(level).collect()
     }
+}
+
+/// Gives what a node makes of a policy it is sent; all of them have to be understood.
+#[track_caller]
+fn on_the_wire(policy: &Policy) -> Policy {
+    let payload = culvert_wire::encode_policy(policy);
+    let received = culvert_wire::decode_policy(&policy.key, &payload, &mut Interner::default());
+    let received = received.unwrap_or_else(|error| panic!("{error}: {policy:?}"));
+    assert!(policy.unusable.is_some() || received == *policy, "{received:?} is not {policy:?}");
+    received
+}
+
+fn judged(policies: Vec<Policy>, keys: &[Arc<str>], pod: &Pod, peer: &Peer) -> bool {
+    let template = Template {
+        namespace: pod.namespace.as_str().into(),
+        authorization_policies: keys.to_vec(),
+        ..Template::default()
+    };
+    let workload = Workload { uid: "w".into(), template: template.into(), ..Workload::default() };
+    let snapshot = Snapshot::new(Mesh { policies, ..Mesh::default() }, "");
+    judge(&snapshot.policies_for(&workload), peer).is_allowed()
 }

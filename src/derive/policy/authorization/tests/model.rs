@@ -44,7 +44,7 @@ impl Case {
 fn who_gets_in_is_who_a_naive_reading_of_the_objects_lets_in() {
     let mut dice = Dice::seeded(11);
     let mut seen = [0; 4];
-    for round in 0..40_000 {
+    for round in 0..24_000 {
         let mut case = dice.case();
         if round % 2 == 0 {
             dice.spoil(&mut case);
@@ -63,7 +63,7 @@ fn who_gets_in_is_who_a_naive_reading_of_the_objects_lets_in() {
             (true, false, false) => 3,
         }] += 1;
     }
-    assert!(seen.iter().all(|&count| count > 3000), "something is hardly tested: {seen:?}");
+    assert!(seen.iter().all(|&count| count > 1500), "something is hardly tested: {seen:?}");
 }
 
 #[test]
