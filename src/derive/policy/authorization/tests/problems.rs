@@ -180,10 +180,24 @@ fn what_no_peer_can_be() {
 }
 
 #[test]
-fn a_scheme_is_told_of_with_what_to_write() {
-    let spec = json!({ "rules": [{ "from": [{ "source": { "principals": ["spiffe://a/ns/b/sa/c"] } }] }] });
-    let read = AuthorizationPolicy::read(&authorization("here/policy", &spec));
-    assert!(read.problems()[0].text.ends_with("write `a/ns/b/sa/c`"), "{:?}", read.problems());
+fn what_is_wrong_is_said_with_what_to_write() {
+    for (source, says) in [
+        (r#"{"principals": ["spiffe://a/ns/b/sa/c"]}"#, "write `a/ns/b/sa/c`"),
+        (r#"{"principals": [""]}"#, "is empty; write a value, or remove it"),
+        (r#"{"namespaces": [""]}"#, "is empty; write a value, or remove it"),
+        (
+            r#"{"namespaces": ["a*b"]}"#,
+            "`a*b` has a `*` where it means nothing; write one at the beginning or at the end",
+        ),
+        (
+            r#"{"requestPrincipals": ["*"]}"#,
+            "attach the policy to a waypoint with targetRefs, or remove this",
+        ),
+    ] {
+        let spec = parsed(&format!(r#"{{"rules": [{{"from": [{{"source": {source}}}]}}]}}"#));
+        let read = AuthorizationPolicy::read(&authorization("here/policy", &spec));
+        assert!(read.problems()[0].text.ends_with(says), "{:?}", read.problems());
+    }
 }
 
 #[test]
