@@ -109,6 +109,12 @@ impl Allocation {
         new.map(|(_, allotment)| allotment).collect()
     }
 
+    /// Counts the entries that are without an address for one of their hosts.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     fn allot(&self, entry: &Entry, given: &mut HashSet<IpAddr>) -> Allotment {
         let mut addresses = BTreeSet::new();
         for host in &entry.hosts {

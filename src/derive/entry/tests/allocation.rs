@@ -44,12 +44,16 @@ impl Written {
     }
 }
 
-fn wanted(all: &[Written]) -> Vec<Allotment> {
+fn fresh(all: &[Written]) -> Allocation {
     let mut allocation = Allocation::default();
     for written in all {
         allocation.insert(&written.read());
     }
-    allocation.wanted()
+    allocation
+}
+
+fn wanted(all: &[Written]) -> Vec<Allotment> {
+    fresh(all).wanted()
 }
 
 /// Writes what is wanted, as a cluster would have it; gives how many entries that were.
@@ -142,6 +146,24 @@ fn an_address_for_no_host_in_particular_is_for_all() {
     let mut all = [Written::new("two", 1, json!({"hosts": ["a.b", "c.d"], "resolution": "DNS"}))];
     all[0].status = vec![StatusAddress { ip: "240.240.3.3".parse().unwrap(), host: None }];
     assert_eq!(wanted(&all), []);
+    // What one host has lost to somebody older is taken out, though there is still an address for all of them.
+    all[0].status.push(StatusAddress { ip: "240.240.4.4".parse().unwrap(), host: Some("a.b".into()) });
+    assert_eq!(wanted(&all), []);
+    let all = [all[0].clone(), Written::plain("older", 0).holding("240.240.4.4")];
+    let found = wanted(&all);
+    assert_eq!(names(&found), ["two"]);
+    assert_eq!(found[0].addresses, all[0].status[..1]);
+}
+
+#[test]
+fn many_that_come_at_once_get_an_address_each() {
+    let entry = |nth: u32| {
+        let hosts: Vec<String> = (0..256).map(|host| format!("h{nth}-{host}.example")).collect();
+        Written::new(&format!("e{nth}"), nth, json!({"hosts": hosts, "resolution": "DNS"}))
+    };
+    let found = wanted(&(0..8).map(entry).collect::<Vec<_>>());
+    let all: BTreeSet<IpAddr> = found.iter().flat_map(|it| it.addresses.iter().map(|it| it.ip)).collect();
+    assert_eq!(all.len(), 2 * 8 * 256);
 }
 
 /// Compares what has seen all changes with what sees only their end, in another order; and what has been given stays.
@@ -174,7 +196,9 @@ fn what_is_wanted_follows_from_the_entries_and_not_from_how_they_came() {
             }
         }
         all.shuffle(&mut dice);
-        assert_eq!(allocation.wanted(), wanted(&all), "step {step}");
+        let fresh = fresh(&all);
+        assert_eq!(allocation.wanted(), fresh.wanted(), "step {step}");
+        assert_eq!(allocation.waiting(), fresh.waiting(), "step {step}");
         let mut settled = all.clone();
         if write(&mut settled) > 0 {
             conflicts += 1;
