@@ -108,7 +108,7 @@ impl NetworkGateway {
         let template = Template {
             namespace: self.namespace.clone(),
             service_account: self.service_account.clone(),
-            trust_domain: settings.trust_domain.clone(),
+            trust_domain: settings.trust_domain_if_special(),
             network: self.network.clone(),
             cluster_id: settings.cluster.clone(),
             workload_name: self.name.clone(),
