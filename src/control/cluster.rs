@@ -1,8 +1,10 @@
-//! The control plane of a Kubernetes cluster.
+//! The control plane of a Kubernetes cluster: what the files are elsewhere, the API server is here.
 
+pub(crate) mod account;
 mod api;
 mod lease;
 mod mesh;
+pub(crate) mod pods;
 mod publish;
 mod root;
 pub(crate) mod rotation;

@@ -80,7 +80,7 @@ fn parse(text: &str) -> Result<Listed, Error> {
             return Err(Error::Token { line });
         }
         let key = Digest::of(&value.token);
-        if let Some(first) = lines.insert(key.clone(), line) {
+        if let Some(first) = lines.insert(key, line) {
             return Err(Error::Duplicate { line, first });
         }
         callers.0.insert(key, caller(value, line)?);
