@@ -7,6 +7,11 @@ use metrics::Unit;
 const ISSUED: &str = "culvert_control_certificates_issued_total";
 const REFUSED: &str = "culvert_control_certificates_refused_total";
 const ANSWERING: &str = "culvert_control_certificate_duration_seconds";
+const REVIEWS: &str = "culvert_control_token_reviews_total";
+const REVIEWING: &str = "culvert_control_token_review_duration_seconds";
+const OVERDUE: &str = "culvert_control_overdue_reviews_total";
+const LOOKUPS: &str = "culvert_control_pod_lookups_total";
+const LOOKING_UP: &str = "culvert_control_pod_lookup_duration_seconds";
 
 /// Says what each of them means.
 pub(crate) fn describe() {
@@ -17,6 +22,21 @@ pub(crate) fn describe() {
         Unit::Seconds,
         "How long it took to answer requests for certificates (unstable)."
     );
+    metrics::describe_counter!(REVIEWS, "Tokens the API server was asked about, by result (unstable).");
+    metrics::describe_histogram!(
+        REVIEWING,
+        Unit::Seconds,
+        "How long it took to have tokens reviewed (unstable)."
+    );
+    metrics::describe_counter!(
+        OVERDUE,
+        "Callers that were believed on an old review, because the API server could not be asked (unstable)."
+    );
+    metrics::describe_counter!(
+        LOOKUPS,
+        "Pods that were looked up because an identity was asked for of which nothing was known, by result (unstable)."
+    );
+    metrics::describe_histogram!(LOOKING_UP, Unit::Seconds, "How long it took to look pods up (unstable).");
 }
 
 /// A request for a certificate was answered, or refused for a reason.
@@ -26,4 +46,21 @@ pub(crate) fn certificate(answer: Result<(), &'static str>, took: Duration) {
         Err(reason) => metrics::counter!(REFUSED, "reason" => reason).increment(1),
     }
     metrics::histogram!(ANSWERING).record(took);
+}
+
+/// The API server was asked about a token.
+pub(crate) fn review(result: &'static str, took: Duration) {
+    metrics::counter!(REVIEWS, "result" => result).increment(1);
+    metrics::histogram!(REVIEWING).record(took);
+}
+
+/// An old review was believed.
+pub(crate) fn overdue() {
+    metrics::counter!(OVERDUE).increment(1);
+}
+
+/// The API server was asked about pods, or not even that.
+pub(crate) fn lookup(result: &'static str, took: Duration) {
+    metrics::counter!(LOOKUPS, "result" => result).increment(1);
+    metrics::histogram!(LOOKING_UP).record(took);
 }

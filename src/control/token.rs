@@ -44,6 +44,11 @@ impl Digest {
     pub(crate) fn of(text: &str) -> Self {
         Self(digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 has this length"))
     }
+
+    /// A part of it, for what shall differ between tokens and is nobody's secret.
+    pub(crate) fn part(&self) -> u16 {
+        u16::from_be_bytes([self.0[0], self.0[1]])
+    }
 }
 
 impl fmt::Debug for Token {

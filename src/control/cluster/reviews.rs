@@ -1,0 +1,214 @@
+//! Who asks, in a cluster: the API server knows whose a token is, and is asked as rarely as will do.
+//!
+//! ```text
+//!  token ─▶ no JWT? ─▶ reviewed lately? ─▶ asked for already? ─▶ a place among few ─▶ TokenReview (─▶ its pod)
+//!              │              │                   │                                      │
+//!           unknown         caller       waits for that answer                caller, or why not
+//! ```
+//!
+//! A yes is good for a short while, and never beyond the token's own end. While the API server is away it is good for longer, up to a
+//! limit; without one there is no caller, whoever asks. A no is forgotten soon, because it may have been too early. An account that is
+//! trusted with nodes is the proxy of the node on which its pod is: the API server says where that is, and never the client. Any other
+//! account is the proxy of its own workload.
+//!
+//! **Invariant:** whatever comes in, the requests to the API server at one moment are few, and what is remembered is bounded.
+
+mod claims;
+mod review;
+mod settings;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use culvert_core::identity::SpiffeId;
+use culvert_kubernetes::Client;
+use culvert_process::exit::Chain;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::callers::{Caller, Callers, Known, Reach, Stranger};
+use crate::metered;
+use crate::token::{Digest, Token};
+
+use super::answers::Answers;
+use super::pods::lookup;
+use super::recent::Recent;
+use review::{Reviewed, Trouble};
+
+pub(crate) use settings::{Settings, Timing};
+
+/// How often an API server that cannot be asked is complained about.
+const COMPLAINTS: Duration = Duration::from_secs(10);
+
+/// Knows callers by asking the API server.
+pub(crate) struct Reviews {
+    client: Client,
+    settings: Settings,
+    /// What the API server has said yes to.
+    known: Mutex<Recent<Digest, Yes>>,
+    /// What is being asked, and what it has said no to.
+    answers: Answers<Digest, Result<Yes, Stranger>>,
+    places: Semaphore,
+    complained: Mutex<Option<Instant>>,
+}
+
+/// The API server knows a token.
+#[derive(Debug, Clone)]
+struct Yes {
+    known: Known,
+    reviewed: Instant,
+    expires: Option<SystemTime>,
+}
+
+impl Yes {
+    /// Whether it is good, if it lasts that long after it was said.
+    fn is_good(&self, lasting: Duration) -> bool {
+        self.reviewed.elapsed() < lasting && !self.has_expired()
+    }
+
+    fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= SystemTime::now())
+    }
+}
+
+impl Reviews {
+    pub(crate) fn new(client: Client, settings: Settings) -> Self {
+        let Timing { entries, at_once, .. } = settings.timing;
+        Self {
+            client,
+            settings,
+            known: Mutex::new(Recent::new(entries)),
+            answers: Answers::new(entries),
+            places: Semaphore::new(at_once),
+            complained: Mutex::default(),
+        }
+    }
+
+    async fn reviewed(&self, token: &Token) -> Result<Yes, Stranger> {
+        if !claims::is_jwt(token.text()) {
+            return Err(Stranger::Unknown);
+        }
+        match self.known().get(token.digest()) {
+            Some(yes) if yes.has_expired() => return Err(Stranger::Expired),
+            Some(yes) if yes.is_good(self.settings.timing.yes) => return Ok(yes.clone()),
+            _ => {}
+        }
+        let answer = self.answers.get(token.digest(), self.ask(token)).await;
+        // It may have ended while the answer was kept.
+        answer.and_then(|yes| if yes.has_expired() { Err(Stranger::Expired) } else { Ok(yes) })
+    }
+
+    /// Asks the API server; gives what is to be believed, and how long that is worth keeping.
+    async fn ask(&self, token: &Token) -> (Result<Yes, Stranger>, Duration) {
+        let Timing { deadline, no, away, overdue, .. } = self.settings.timing;
+        let began = Instant::now();
+        let asked = timeout(deadline, self.judge(token)).await;
+        let answer = asked.unwrap_or(Err(Trouble::TooLate(deadline)));
+        metered::review(
+            answer.as_ref().map_or_else(|trouble| trouble.stranger().code(), |_| "ok"),
+            began.elapsed(),
+        );
+        match answer {
+            Ok(yes) => {
+                self.known().insert(*token.digest(), yes.clone());
+                // What comes next looks at what is known.
+                (Ok(yes), Duration::ZERO)
+            }
+            Err(Trouble::Stranger(stranger)) => {
+                self.known().remove(token.digest());
+                (Err(stranger), no)
+            }
+            Err(trouble) => {
+                self.complain(&trouble);
+                let believed = self.known().get(token.digest()).filter(|yes| yes.is_good(overdue)).cloned();
+                if believed.is_some() {
+                    metered::overdue();
+                }
+                (believed.ok_or(Stranger::Unavailable), away)
+            }
+        }
+    }
+
+    async fn judge(&self, token: &Token) -> Result<Yes, Trouble> {
+        let _place = self.places.acquire().await.expect("the semaphore is never closed");
+        let within = self.settings.timing.deadline;
+        let reviewed = review::ask(&self.client, token.text(), &self.settings.audiences, within).await?;
+        let known = self.known_by(reviewed).await?;
+        // The claims of a token are worth something once the API server has said that it made it.
+        Ok(Yes { known, reviewed: Instant::now(), expires: claims::expiry(token.text()) })
+    }
+
+    /// Who an account is to us.
+    async fn known_by(&self, reviewed: Reviewed) -> Result<Known, Trouble> {
+        let Reviewed { account, pod, node } = reviewed;
+        let pod = pod.ok_or(Stranger::Unbound)?;
+        let trusted = self.settings.trusted.contains(&account);
+        let node = match node {
+            Some(node) if trusted => node,
+            _ => {
+                let within = self.settings.timing.deadline;
+                let place = lookup::node_of(&self.client, &account, &pod, within).await?;
+                place.ok_or(Stranger::PodGone)?
+            }
+        };
+        if trusted {
+            return Ok(Known { caller: Caller::Node(node), reach: Reach::Everything });
+        }
+        let Settings { trust_domain, root_namespace, .. } = &self.settings;
+        let id = SpiffeId::new(trust_domain, &account.namespace, &account.name);
+        let caller = Caller::Workload(id.map_err(|_| Stranger::NotAnAccount)?);
+        let namespaces = [account.namespace, root_namespace.clone()].into();
+        Ok(Known { caller, reach: Reach::Near { node: node.into(), namespaces } })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Recent<Digest, Yes>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says in the log that the API server cannot be asked, once in a while.
+    fn complain(&self, trouble: &Trouble) {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|last| last.elapsed() >= COMPLAINTS) {
+            *complained = Some(Instant::now());
+            tracing::warn!(error = %Chain(trouble), "tokens cannot be reviewed");
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Callers for Reviews {
+    async fn find(&self, token: &Token) -> Result<Known, Stranger> {
+        Ok(self.reviewed(token).await?.known)
+    }
+
+    async fn lost(&self, token: &Token, known: &Known) -> Stranger {
+        // Streams that began together are not looked at together.
+        let spread = Duration::from_millis(u64::from(token.digest().part()) % 1000);
+        let pause = self.settings.timing.again.mul_f64(0.8 + 0.4 * spread.as_secs_f64());
+        // It was reviewed, so that its claims are true.
+        let expires = claims::expiry(token.text());
+        loop {
+            let left = expires.map(|expires| expires.duration_since(SystemTime::now()).unwrap_or_default());
+            sleep(left.map_or(pause, |left| left.min(pause))).await;
+            if expires.is_some_and(|expires| expires <= SystemTime::now()) {
+                return Stranger::Expired;
+            }
+            match self.reviewed(token).await {
+                Ok(yes) if yes.known == *known => {}
+                Ok(_) => return Stranger::Unknown,
+                // It was good, and nobody says anything else.
+                Err(Stranger::Unavailable) => {}
+                Err(stranger) => return stranger,
+            }
+        }
+    }
+}
+
+impl Trouble {
+    fn stranger(&self) -> Stranger {
+        match self {
+            Self::Stranger(stranger) => *stranger,
+            Self::TooLate(_) | Self::Call(_) => Stranger::Unavailable,
+        }
+    }
+}

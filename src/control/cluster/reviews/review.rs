@@ -1,0 +1,207 @@
+//! One question to the API server: whose token is this?
+//!
+//! Out comes the account and where the token says it is used, all of it in the API server's words, or why it is nobody's.
+
+use std::time::Duration;
+
+use culvert_kubernetes::{Client, Request};
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+
+use crate::callers::Stranger;
+use crate::cluster::account::Account;
+use crate::cluster::pods::lookup::PodRef;
+
+const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
+/// The group of all service accounts.
+const ACCOUNTS: &str = "system:serviceaccounts";
+
+/// Whose token it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reviewed {
+    pub(super) account: Account,
+    /// The pod it is bound to.
+    pub(super) pod: Option<PodRef>,
+    /// The node that pod is on. Servers say so since 1.30.
+    pub(super) node: Option<String>,
+}
+
+/// Why it is not known whose token it is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// It is nobody's.
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
+    #[error("the review of a token was not done within {0:?} (review deadline)")]
+    TooLate(Duration),
+    #[error(
+        "the API server cannot be asked about a token; see whether the control plane may create tokenreviews and get pods"
+    )]
+    Call(#[from] culvert_kubernetes::Error),
+}
+
+/// Asks; the token must be for one of the audiences.
+pub(super) async fn ask(
+    client: &Client,
+    token: &str,
+    audiences: &[String],
+    within: Duration,
+) -> Result<Reviewed, Trouble> {
+    let body = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": {"token": token, "audiences": audiences},
+    });
+    let Answer { status } = culvert_kubernetes::ask(client, Request::create(PATH, &body), within).await?;
+    Ok(judge(status, audiences)?)
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    authenticated: bool,
+    error: String,
+    #[serde(deserialize_with = "or_default")]
+    audiences: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    user: User,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct User {
+    username: String,
+    #[serde(deserialize_with = "or_default")]
+    groups: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    extra: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+fn judge(status: Status, audiences: &[String]) -> Result<Reviewed, Stranger> {
+    let Status { authenticated, error, audiences: confirmed, user } = status;
+    if !authenticated || !error.is_empty() {
+        return Err(why(&error));
+    }
+    // A server that does not know of audiences has looked at its own, and says none.
+    if !confirmed.iter().any(|confirmed| audiences.contains(confirmed)) {
+        return Err(Stranger::Audience);
+    }
+    let account = Account::of_user(&user.username).ok_or(Stranger::NotAnAccount)?;
+    if !user.groups.iter().any(|group| group == ACCOUNTS) {
+        return Err(Stranger::NotAnAccount);
+    }
+    let said = |key: &str| user.extra.get(key).and_then(|said| said.first()).filter(|said| !said.is_empty());
+    let pod = said(POD_NAME).zip(said(POD_UID));
+    Ok(Reviewed {
+        account,
+        pod: pod.map(|(name, uid)| PodRef { name: name.clone(), uid: uid.clone() }),
+        node: said(NODE_NAME).cloned(),
+    })
+}
+
+/// What servers mean. They say it in words alone, which differ a little between versions; what is not understood is simply a no.
+fn why(error: &str) -> Stranger {
+    if error.contains("expired") {
+        Stranger::Expired
+    } else if error.contains("audience") {
+        Stranger::Audience
+    } else if error.contains("invalidated") {
+        Stranger::PodGone
+    } else {
+        Stranger::Unknown
+    }
+}
+
+/// Lists and maps without entries are sometimes written as `null`.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn good() -> Value {
+        json!({
+            "authenticated": true,
+            "audiences": ["istio-ca"],
+            "user": {
+                "username": "system:serviceaccount:mesh:node",
+                "groups": ["system:serviceaccounts", "system:serviceaccounts:mesh", "system:authenticated"],
+                "extra": {POD_NAME: ["node-x"], POD_UID: ["1"], NODE_NAME: ["n1"]},
+            },
+        })
+    }
+
+    #[track_caller]
+    fn check(status: Value, expected: Result<Reviewed, Stranger>) {
+        let read = serde_json::from_value(status.clone()).unwrap();
+        assert_eq!(judge(read, &["istio-ca".to_owned(), "mesh".to_owned()]), expected, "{status}");
+    }
+
+    fn with(pointer: &str, value: Value) -> Value {
+        let mut status = good();
+        let (object, field) = pointer.rsplit_once('/').unwrap();
+        status.pointer_mut(object).unwrap()[field] = value;
+        status
+    }
+
+    fn reviewed(node: Option<&str>) -> Reviewed {
+        let account = "mesh/node".parse().unwrap();
+        let pod = Some(PodRef { name: "node-x".to_owned(), uid: "1".to_owned() });
+        Reviewed { account, pod, node: node.map(ToOwned::to_owned) }
+    }
+
+    #[test]
+    fn a_yes_says_who_and_where() {
+        check(good(), Ok(reviewed(Some("n1"))));
+        check(with("/audiences", json!(["other", "mesh"])), Ok(reviewed(Some("n1"))));
+        check(with("/user/extra", json!({POD_NAME: ["node-x"], POD_UID: ["1"]})), Ok(reviewed(None)));
+        for unbound in [
+            json!(null),
+            json!({}),
+            json!({POD_NAME: ["node-x"]}),
+            json!({POD_NAME: ["node-x"], POD_UID: []}),
+        ] {
+            check(with("/user/extra", unbound), Ok(Reviewed { pod: None, ..reviewed(None) }));
+        }
+    }
+
+    #[test]
+    fn whatever_is_less_than_a_yes_is_a_no() {
+        check(json!({}), Err(Stranger::Unknown));
+        check(with("/authenticated", json!(false)), Err(Stranger::Unknown));
+        check(with("/error", json!("something is wrong")), Err(Stranger::Unknown));
+        check(with("/audiences", json!(["kubernetes"])), Err(Stranger::Audience));
+        check(with("/audiences", json!([])), Err(Stranger::Audience));
+        check(with("/audiences", json!(null)), Err(Stranger::Audience));
+        check(with("/user/username", json!("alice")), Err(Stranger::NotAnAccount));
+        check(with("/user/groups", json!(["system:authenticated"])), Err(Stranger::NotAnAccount));
+        check(with("/user", json!(null)), Err(Stranger::NotAnAccount));
+    }
+
+    #[test]
+    fn the_words_of_servers_are_understood() {
+        for (error, expected) in [
+            ("[invalid bearer token, service account token has expired]", Stranger::Expired),
+            ("[invalid bearer token, Token has expired.]", Stranger::Expired),
+            ("token audiences [\"a\"] is invalid for the target audiences [\"b\"]", Stranger::Audience),
+            ("[invalid bearer token, service account token has been invalidated]", Stranger::PodGone),
+            ("invalid bearer token", Stranger::Unknown),
+            ("", Stranger::Unknown),
+        ] {
+            check(json!({"authenticated": false, "error": error}), Err(expected));
+        }
+    }
+}

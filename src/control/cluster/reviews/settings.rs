@@ -1,0 +1,55 @@
+//! What is reviewed against what, and how long everything may take.
+
+use std::time::Duration;
+
+use crate::cluster::account::Account;
+
+/// What callers are judged by.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Whom tokens must be for: one of these.
+    pub(crate) audiences: Vec<String>,
+    /// Whose pods are the proxies of their nodes.
+    pub(crate) trusted: Vec<Account>,
+    /// Where identities are.
+    pub(crate) trust_domain: String,
+    /// The namespace whose policies are for everybody.
+    pub(crate) root_namespace: String,
+    pub(crate) timing: Timing,
+}
+
+/// How long answers are good for, and what may be had at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// How long a yes is believed.
+    pub(crate) yes: Duration,
+    /// How long a no is.
+    pub(crate) no: Duration,
+    /// How long it is believed that the API server cannot be asked.
+    pub(crate) away: Duration,
+    /// How long a yes is believed while the API server cannot be asked.
+    pub(crate) overdue: Duration,
+    /// How often streams are looked at again, give or take a fifth.
+    pub(crate) again: Duration,
+    /// How long a review may take, waiting for others included.
+    pub(crate) deadline: Duration,
+    /// Reviews at one moment.
+    pub(crate) at_once: usize,
+    /// Tokens that are remembered: those that are good, and as many others.
+    pub(crate) entries: usize,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            yes: Duration::from_secs(60),
+            no: Duration::from_secs(5),
+            away: Duration::from_secs(2),
+            overdue: Duration::from_secs(600),
+            again: Duration::from_secs(240),
+            deadline: Duration::from_secs(5),
+            at_once: 16,
+            entries: 20_000,
+        }
+    }
+}
