@@ -6,7 +6,8 @@ use culvert_core::address::{NetworkAddress, NetworkBlock};
 use culvert_core::service::{BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Service};
 use ipnet::IpNet;
 
-use crate::load_balancing::{Distribution, Wishes, load_balancer};
+use crate::Labels;
+use crate::load_balancing::{Wishes, load_balancer};
 use crate::waypoint::Resolution;
 
 use super::service_entry::{ServiceEntry, Way};
@@ -18,8 +19,8 @@ pub struct Front<'a> {
     pub network: &'a Arc<str>,
     /// Its waypoints.
     pub waypoints: &'a Resolution,
-    /// Which endpoints its namespace prefers.
-    pub distribution: Option<Distribution>,
+    /// The annotations of its namespace, if that is known.
+    pub namespace_annotations: Option<&'a Labels>,
 }
 
 impl ServiceEntry {
@@ -34,7 +35,7 @@ impl ServiceEntry {
             vips,
             cidr_vips,
             ports: self.ports.iter().map(|port| (port.number, port.target)).collect(),
-            load_balancer: self.load_balancer(front.distribution),
+            load_balancer: self.load_balancer(front.namespace_annotations),
             ip_families: IpFamilies::Automatic,
             waypoint: front.waypoints.waypoint.clone(),
             weighted_waypoints: front.waypoints.weighted.clone(),
@@ -57,17 +58,17 @@ impl ServiceEntry {
         (singles.into_iter().map(single).collect(), blocks.into_iter().map(block).collect())
     }
 
-    fn load_balancer(&self, of_namespace: Option<Distribution>) -> LoadBalancer {
+    fn load_balancer(&self, namespace_annotations: Option<&Labels>) -> LoadBalancer {
         if self.way == Way::Passthrough {
             let (mode, health_policy) = (BalanceMode::Passthrough, HealthPolicy::AllowAll);
             return LoadBalancer { preferences: Vec::new(), mode, health_policy };
         }
         load_balancer(&Wishes {
-            stays_on_node: false,
-            own: None,
+            internal_traffic_policy: None,
+            traffic_distribution: None,
             annotations: &self.meta.annotations,
-            of_namespace,
-            counts_unready: false,
+            namespace_annotations,
+            publish_not_ready: false,
         })
     }
 }
