@@ -1,10 +1,19 @@
 //! The control plane of a Kubernetes cluster: what the files are elsewhere, the API server is here.
+//!
+//! ```text
+//! API server ─▶ mesh: objects ─▶ derive ─▶ catalog ─▶ discovery          (every replica)
+//!            ─▶ pods: who is on which node ─▶ residents ─▶ certificates  (every replica)
+//!            ─▶ root: Secrets ─▶ what signs                              (every replica)
+//!            ◀─ publish, status, rotation                                (the one that holds the lease)
+//! ```
 
 pub(crate) mod account;
 mod answers;
 mod api;
+mod args;
 mod lease;
 mod mesh;
+mod monitoring;
 pub(crate) mod pods;
 mod publish;
 mod recent;
@@ -18,7 +27,27 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use culvert_kubernetes::Asker;
+use std::sync::Arc;
+
+use culvert_kubernetes::{Asker, Client, Freshness, Pace, client};
+use culvert_process::signal::Stop;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::serving::{self, Failed, Served};
+use lease::{Candidate, Terms};
+use mesh::Mesh;
+use monitoring::Progress;
+use pods::Index;
+use publish::Publisher;
+use residents::{Limits, OfCluster};
+use reviews::{Reviews, Timing};
+use status::Statuses;
+
+pub(crate) use args::ClusterArgs;
+
+/// The lease of the replica that writes.
+const LEASE: &str = "culvert-control";
 
 /// On whose behalf the API server is asked.
 const ASKER: Asker = Asker {
@@ -27,3 +56,75 @@ const ASKER: Asker = Asker {
     api_errors: "culvert_control_api_errors_total",
     view_age: "culvert_control_view_age_seconds",
 };
+
+/// Serves until asked to stop.
+pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
+    let mut stop = Stop::listen()?;
+    let metrics = monitoring::record()?;
+    let client = client::connect(args.kubeconfig.as_deref()).await?;
+    let (pace, freshness, mut background) = (Pace::default(), Freshness::default(), JoinSet::new());
+    let (statuses, residents) = (Statuses::default(), Arc::new(Index::default()));
+    let mesh =
+        Mesh::start(&client, args.settings(), (statuses.clone(), Arc::clone(&residents)), (pace, &freshness));
+    let (published, mut missing) = (mesh.published(), mesh.missing());
+    let has_root = watch::Sender::new(false);
+    let progress =
+        Progress { missing: missing.clone(), has_root: has_root.subscribe(), freshness: freshness.clone() };
+    background.spawn(monitoring::serve(args.monitoring_port, metrics, progress)?);
+    background.spawn(freshness.clone().measured(ASKER));
+    background.spawn(mesh.run());
+    // Whoever is served before everything is known would take what is missing for what is gone.
+    let ready = async {
+        let root = root::follow(&client, &args.namespace, pace, &freshness).await;
+        has_root.send_replace(true);
+        // The mesh runs for as long as this does.
+        let _ = missing.wait_for(|missing| missing.is_empty()).await;
+        root
+    };
+    let (root, follow_root) = tokio::select! {
+        ready = ready => ready,
+        why = stop.asked() => {
+            tracing::info!(why, "asked to end before the cluster was known");
+            return Ok(());
+        }
+    };
+    background.spawn(follow_root);
+    let written = (root.clone(), statuses);
+    lead(&mut background, &client, &args, written, &freshness);
+    let served = Served {
+        callers: Arc::new(Reviews::new(client.clone(), reviewed_by(&args))),
+        residents: Arc::new(OfCluster::new(client, &args.trust_domain, residents, Limits::default())),
+        published,
+        root,
+        background,
+    };
+    let names = args.names();
+    serving::serve(served, args.serving.or_named(names), stop).await
+}
+
+/// Starts what one replica alone does.
+fn lead(
+    background: &mut JoinSet<()>,
+    client: &Client,
+    args: &ClusterArgs,
+    (root, statuses): (crate::live::Live<crate::root::Root>, Statuses),
+    freshness: &Freshness,
+) {
+    let (leads, namespace) = (watch::Sender::new(false), args.namespace.clone());
+    let publisher = Publisher::start(client, (root, leads.subscribe()), Pace::default(), freshness);
+    background.spawn(publisher.run());
+    background.spawn(status::write(client.clone(), statuses, leads.subscribe(), Pace::default()));
+    background.spawn(rotation::go_on(client.clone(), namespace.clone(), leads.subscribe()));
+    let candidate = Candidate::new(client, &namespace, [LEASE, &args.pod], Terms::USUAL);
+    background.spawn(candidate.run(leads));
+}
+
+fn reviewed_by(args: &ClusterArgs) -> reviews::Settings {
+    reviews::Settings {
+        audiences: args.token_audiences.clone(),
+        trusted: args.node_accounts(),
+        trust_domain: args.trust_domain.clone(),
+        root_namespace: args.namespace.clone(),
+        timing: Timing::default(),
+    }
+}

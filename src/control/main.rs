@@ -32,6 +32,7 @@ use clap::{Parser, Subcommand};
 use culvert_process::exit::{self, Chain, Failure};
 use culvert_process::log;
 
+use crate::cluster::ClusterArgs;
 use crate::from_files::FileArgs;
 use crate::root_command::RootArgs;
 use crate::serving::{Failed, ServingArgs};
@@ -64,6 +65,8 @@ enum Command {
     },
     /// Replace the root certificate, step by step, under a running server.
     Root(RootArgs),
+    /// Serve the mesh of a Kubernetes cluster.
+    Cluster(Box<ClusterArgs>),
 }
 
 fn main() -> ExitCode {
@@ -71,7 +74,8 @@ fn main() -> ExitCode {
     let result = match (command, files) {
         (Some(Command::Check { mesh }), _) => check(&mesh).map_err(Failure::runtime),
         (Some(Command::Root(args)), _) => root_command::run(&args).map(say).map_err(Failure::runtime),
-        (None, Some(files)) => serve(serving, |serving| from_files::run(files, serving)),
+        (Some(Command::Cluster(args)), _) => serve(&args.serving.clone(), || cluster::run(*args)),
+        (None, Some(files)) => serve(&serving.clone(), || from_files::run(files, serving)),
         (None, None) => Err(Failure::usage("nothing to do; --help says what there is")),
     };
     exit::code("culvert-control", result)
@@ -100,11 +104,11 @@ fn check(mesh: &Path) -> Result<(), Failed> {
 }
 
 #[tokio::main]
-async fn serve<F>(serving: ServingArgs, run: impl FnOnce(ServingArgs) -> F) -> Result<(), Failure>
+async fn serve<F>(serving: &ServingArgs, run: impl FnOnce() -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failed>>,
 {
     let _log = log::start_from_environment().map_err(Failure::usage)?;
     serving.lifetimes().map_err(Failure::usage)?;
-    run(serving).await.map_err(Failure::runtime)
+    run().await.map_err(Failure::runtime)
 }

@@ -13,6 +13,12 @@ const OVERDUE: &str = "culvert_control_overdue_reviews_total";
 const LOOKUPS: &str = "culvert_control_pod_lookups_total";
 const LOOKING_UP: &str = "culvert_control_pod_lookup_duration_seconds";
 
+/// The bounds of the histograms, in seconds.
+pub(crate) const BUCKETS: [(&str, &[f64]); 3] =
+    [(ANSWERING, &SECONDS), (REVIEWING, &SECONDS), (LOOKING_UP, &SECONDS)];
+
+const SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
 /// Says what each of them means.
 pub(crate) fn describe() {
     metrics::describe_counter!(ISSUED, "Certificates issued to workloads (unstable).");

@@ -1,18 +1,20 @@
 //! The mesh of a cluster: what the API server says of its objects becomes resources of the catalog.
 //!
-//! In go lists and watches of every kind a mesh is derived from; out come changes of a [`Published`] catalog and what is to be said of
-//! objects. Nothing is published before every kind has been listed: a mesh without its policies would let everybody in.
+//! In go lists and watches of every kind a mesh is derived from; out come changes of a [`Published`] catalog, what is to be said of
+//! objects, and who is on which node ([`Index`]). Nothing is published before every kind has been listed: a mesh without its policies would let everybody in.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use culvert_derive::{self as derive, Cluster, Key, Kind, Object, Outcome};
 use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Resource, Unreadable};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::ASKER;
+use super::pods::{self, Index, NamespaceFacts, PodFacts};
 use super::status::Statuses;
 use crate::catalog::{Catalog, Change, Collection, Entry, Published};
 
@@ -25,8 +27,12 @@ const PAGE: u32 = 500;
 /// An object, or that there is one that cannot be read.
 type Read = Result<Object, Unreadable>;
 
-/// What has happened to the objects of a kind.
-type News = (Kind, Delta<Read>);
+/// What has happened to the objects of a kind. Some say as well who is on which node, if they can be read as that.
+enum News {
+    Pods(Delta<(Read, Option<PodFacts>)>),
+    Namespaces(Delta<(Read, Option<NamespaceFacts>)>),
+    Others(Kind, Delta<Read>),
+}
 
 /// Kinds that have not been listed yet.
 pub(super) type Missing = watch::Receiver<BTreeSet<Kind>>;
@@ -36,6 +42,8 @@ pub(super) struct Mesh {
     cluster: Cluster,
     published: Arc<Published>,
     statuses: Statuses,
+    /// Who is on which node.
+    residents: Arc<Index>,
     missing: watch::Sender<BTreeSet<Kind>>,
     news: mpsc::Receiver<News>,
     _watches: JoinSet<()>,
@@ -46,7 +54,7 @@ impl Mesh {
     pub(super) fn start(
         client: &Client,
         settings: derive::Settings,
-        statuses: Statuses,
+        (statuses, residents): (Statuses, Arc<Index>),
         (pace, freshness): (Pace, &Freshness),
     ) -> Self {
         let (sender, news) = mpsc::channel(QUEUE);
@@ -57,13 +65,13 @@ impl Mesh {
             let resource = if kind.is_built_in() { resource } else { resource.optional() };
             let (client, pulse) = (client.clone(), freshness.pulse());
             let follow = Follow { client, resource, pace, pulse, asker: ASKER };
-            let keep = move |json: Box<RawValue>| Some(read(kind, &json));
-            watches.spawn(follow.run(keep, move |delta| (kind, delta), sender.clone()));
+            watches.spawn(watch(kind, follow, sender.clone()));
         }
         Self {
             cluster: Cluster::new(settings),
             published: Arc::new(Published::new(Catalog::default())),
             statuses,
+            residents,
             missing: watch::Sender::new(Kind::ALL.into()),
             news,
             _watches: watches,
@@ -91,7 +99,8 @@ impl Mesh {
 
     fn take(&mut self, batch: impl Iterator<Item = News>) {
         let mut listed = BTreeSet::new();
-        for (kind, delta) in batch {
+        for news in batch {
+            let (kind, delta) = self.residents(news);
             if matches!(delta, Delta::All(_)) {
                 listed.insert(kind);
             }
@@ -107,6 +116,23 @@ impl Mesh {
             *missing = left;
             is_new
         });
+    }
+
+    /// Takes note of who is on which node; gives what there is besides.
+    fn residents(&self, news: News) -> (Kind, Delta<Read>) {
+        match news {
+            News::Pods(delta) => {
+                let (objects, pods) = halves(delta);
+                pods.into_iter().for_each(|pods| self.residents.pods(pods));
+                (Kind::Pod, objects)
+            }
+            News::Namespaces(delta) => {
+                let (objects, namespaces) = halves(delta);
+                namespaces.into_iter().for_each(|namespaces| self.residents.namespaces(namespaces));
+                (Kind::Namespace, objects)
+            }
+            News::Others(kind, delta) => (kind, delta),
+        }
     }
 
     fn note(&mut self, kind: Kind, delta: Delta<Read>) {
@@ -144,6 +170,38 @@ impl Mesh {
 
 fn read(kind: Kind, json: &RawValue) -> Read {
     Object::parse(kind, json.get().as_bytes()).map_err(|error| Unreadable::of(json.get(), &error))
+}
+
+/// Follows the objects of a kind.
+async fn watch(kind: Kind, follow: Follow, sender: mpsc::Sender<News>) {
+    let read = move |json: &RawValue| read(kind, json);
+    if kind == Kind::Pod {
+        let keep = move |json: Box<RawValue>| Some((read(&json), facts::<pods::Pod, _>(&json)));
+        follow.run(keep, News::Pods, sender).await;
+    } else if kind == Kind::Namespace {
+        let keep = move |json: Box<RawValue>| Some((read(&json), facts::<pods::Namespace, _>(&json)));
+        follow.run(keep, News::Namespaces, sender).await;
+    } else {
+        let keep = move |json: Box<RawValue>| Some(read(&json));
+        follow.run(keep, move |delta| News::Others(kind, delta), sender).await;
+    }
+}
+
+/// What an object says about who is where, if it can be read as something that does.
+fn facts<W: DeserializeOwned + Into<F>, F>(json: &RawValue) -> Option<F> {
+    serde_json::from_str::<W>(json.get()).ok().map(Into::into)
+}
+
+/// Takes a delta of pairs apart.
+fn halves<F>(delta: Delta<(Read, Option<F>)>) -> (Delta<Read>, Option<Delta<F>>) {
+    match delta {
+        Delta::All(all) => {
+            let (objects, facts): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+            (Delta::All(objects), Some(Delta::All(facts.into_iter().flatten().collect())))
+        }
+        Delta::One((object, facts)) => (Delta::One(object), facts.map(Delta::One)),
+        Delta::Gone((object, facts)) => (Delta::Gone(object), facts.map(Delta::Gone)),
+    }
 }
 
 fn named(kind: Kind, Unreadable { namespace, name, .. }: &Unreadable) -> Key {

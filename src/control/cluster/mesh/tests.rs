@@ -26,7 +26,7 @@ impl Rig {
         let mesh = Mesh::start(
             &client,
             derive::Settings::default(),
-            Statuses::default(),
+            (Statuses::default(), Arc::default()),
             (pace, &Freshness::default()),
         );
         let (published, missing) = (mesh.published(), mesh.missing());

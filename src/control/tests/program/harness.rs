@@ -88,19 +88,8 @@ impl Dir {
 
     /// Runs the program and waits until it serves.
     pub(crate) fn start(&self) -> Control {
-        let mut child =
-            self.command().args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let log = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                log.lock().unwrap().push(line);
-            }
-        });
-        let mut control = Control { child, lines, port: 0, root: String::new() };
-        let ready = control.logged("\tready\t");
-        control.port = ready.rsplit(':').next().unwrap().parse().unwrap();
+        let mut control = Control::start(self.command().args(["--listen", "127.0.0.1:0"]));
+        control.wait_until_ready();
         control.root = self.read("ca/root-cert.pem");
         control
     }
@@ -138,6 +127,26 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// Runs a program, whether or not it will serve.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let log = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                log.lock().unwrap().push(line);
+            }
+        });
+        Self { child, lines, port: 0, root: String::new() }
+    }
+
+    /// Waits until it serves.
+    pub(crate) fn wait_until_ready(&mut self) {
+        let ready = self.logged("\tready\t");
+        self.port = ready.rsplit(':').next().unwrap().parse().unwrap();
+    }
+
     /// Waits for a log line with this text.
     #[track_caller]
     pub(crate) fn logged(&self, text: &str) -> String {

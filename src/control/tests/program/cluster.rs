@@ -1,0 +1,153 @@
+//! The program in a cluster: what it serves is what the API server knows.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use culvert_lab::api_server::{self, ApiServer, Token};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tonic::Code;
+
+use crate::client::{Client, Has};
+use crate::harness::{Ask, Control};
+
+const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
+const DB: &str = "spiffe://cluster.local/ns/shop/sa/db";
+
+/// A cluster with two nodes: `web` is on one, `db` on the other, each beside the proxy of its node.
+struct Cluster {
+    server: ApiServer,
+    kubeconfig: PathBuf,
+}
+
+impl Cluster {
+    fn new(name: &str) -> Self {
+        let server = ApiServer::start().unwrap();
+        server.create(api_server::namespace("mesh")).unwrap();
+        server.create(api_server::namespace("shop").label("istio.io/dataplane-mode", "ambient")).unwrap();
+        for (number, (account, node)) in [("web", "a"), ("db", "b")].into_iter().enumerate() {
+            let number = u8::try_from(number).unwrap();
+            let pod = api_server::pod("shop", account).service_account(account).node(node).phase("Running");
+            server.create(pod.label("app", account).ip([10, 1, number, 1])).unwrap();
+            let proxy = api_server::pod("mesh", &format!("node-{node}")).service_account("culvert-node");
+            server.create(proxy.node(node).phase("Running").ip([10, 1, number, 2])).unwrap();
+        }
+        let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web", "namespace": "shop" },
+            "spec": { "clusterIP": "10.2.0.1", "selector": { "app": "web" }, "ports": [{ "port": 80 }] } });
+        server.create(service).unwrap();
+        let kubeconfig = std::env::temp_dir().join(format!("culvert-cluster-{name}-{}", std::process::id()));
+        server.write_kubeconfig(&kubeconfig).unwrap();
+        Self { server, kubeconfig }
+    }
+
+    /// Runs a replica.
+    fn launch(&self, replica: &str) -> Control {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_culvert-control"));
+        command.args(["cluster", "--listen", "127.0.0.1:0", "--monitoring-port", "0", "--namespace", "mesh"]);
+        command.args(["--pod", replica, "--kubeconfig"]).arg(&self.kubeconfig);
+        command.env_remove("RUST_LOG").env_remove("LOG_FORMAT");
+        Control::start(&mut command)
+    }
+
+    /// Runs a replica, and waits until it serves.
+    fn start(&self, replica: &str) -> Control {
+        let mut control = self.launch(replica);
+        control.wait_until_ready();
+        let secret = self.server.object("secrets", "mesh", "istio-ca-secret").unwrap();
+        let root = STANDARD.decode(secret["data"]["root-cert.pem"].as_str().unwrap()).unwrap();
+        control.trust(&String::from_utf8(root).unwrap());
+        control
+    }
+
+    /// The token in a pod's volume.
+    fn token(&self, namespace: &str, account: &str, pod: &str) -> String {
+        self.server.issue(Token::of(namespace, account).pod(pod).audience("istio-ca")).unwrap()
+    }
+
+    fn node_token(&self, node: &str) -> String {
+        self.token("mesh", "culvert-node", &format!("node-{node}"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.kubeconfig);
+    }
+}
+
+fn ask<'a>(token: &'a str, identity: &'a str) -> Ask<'a> {
+    Ask { token: Some(token), identity: Some(identity), ..Ask::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_gets_the_mesh_and_the_identities_of_its_pods() {
+    let cluster = Cluster::new("node");
+    let control = cluster.start("one");
+    let token = cluster.node_token("a");
+    assert_eq!(control.ask(ask(&token, WEB)).await.unwrap().len(), 2, "a leaf and the root");
+    let refused = control.ask(ask(&token, DB)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    let mut client = Client::open(&control, &token).await.unwrap();
+    client.begin("a", &Has::new(), &Has::new(), false).await;
+    while client.addresses.len() < 5 {
+        client.receive().await.unwrap();
+    }
+    let names: Vec<_> = client.addresses.keys().map(String::as_str).collect();
+    let expected = [
+        "Kubernetes//Pod/mesh/node-a",
+        "Kubernetes//Pod/mesh/node-b",
+        "Kubernetes//Pod/shop/db",
+        "Kubernetes//Pod/shop/web",
+        "shop/web.shop.svc.cluster.local",
+    ];
+    assert_eq!(names, expected);
+    cluster.server.remove("pods", "shop", "db").unwrap();
+    while client.addresses.contains_key("Kubernetes//Pod/shop/db") {
+        client.receive().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_anything_by_a_token_that_is_for_somebody_else() {
+    let cluster = Cluster::new("tokens");
+    let control = cluster.start("one");
+    let elsewhere = Token::of("mesh", "culvert-node").pod("node-a").audience("vault");
+    let elsewhere = cluster.server.issue(elsewhere).unwrap();
+    let own = cluster.token("shop", "web", "web");
+    assert_eq!(control.ask(ask(&elsewhere, WEB)).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(control.ask(ask("forged", WEB)).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(control.ask(ask(&own, DB)).await.unwrap_err().code(), Code::PermissionDenied);
+    control.ask(ask(&own, WEB)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_sign_under_one_root_and_one_of_them_writes() {
+    let cluster = Cluster::new("replicas");
+    let (one, two) = (cluster.start("one"), cluster.start("two"));
+    assert_eq!(one.root(), two.root());
+    let leader = if one.count("holds=true") > 0 { &one } else { &two };
+    leader.logged("holds=true");
+    let token = cluster.node_token("a");
+    for control in [&one, &two] {
+        control.ask(ask(&token, WEB)).await.unwrap();
+    }
+    let is_published = || {
+        let map = cluster.server.object("configmaps", "shop", "istio-ca-root-cert");
+        map.is_some_and(|map| map["data"]["root-cert.pem"] == one.root())
+    };
+    culvert_lab::wait_until(crate::harness::DEADLINE, "the root is published", is_published).unwrap();
+    assert!(one.stop(Signal::SIGTERM).await.success());
+    two.ask(ask(&token, WEB)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_served_before_the_cluster_is_known_and_it_stops_all_the_same() {
+    let cluster = Cluster::new("unknown");
+    cluster.server.deny("list", "services");
+    let control = cluster.launch("one");
+    control.logged("services");
+    assert_eq!(control.count("\tready\t"), 0);
+    assert!(control.stop(Signal::SIGTERM).await.success());
+}
