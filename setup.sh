@@ -54,6 +54,7 @@ peers)
     [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || install_packages containernetworking-plugins
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
     tests/peers/setup.sh
+    tests/peers/charts.sh
     ;;
 fuzz)
     need_commands c++:build-essential

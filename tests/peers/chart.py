@@ -1,0 +1,109 @@
+"""Asks Helm, the schemas of Kubernetes and a CEL evaluator: one question on stdin, its answer on stdout, both JSON.
+
+    chart.py render   {chart, values}              -> {objects, files, notes} or {error}
+    chart.py lint     {chart, values}              -> [message]
+    chart.py validate {versions, objects}          -> [complaint]
+    chart.py conform  {schema, objects}            -> [complaint or null, for each object]
+    chart.py admit    {policies, requests}         -> [[message], for each request]
+
+Whether an answer is the right one is for whoever asks.
+"""
+
+import json
+import sys
+
+import yaml
+
+RELEASE = {"name": "culvert", "namespace": "culvert-system"}
+
+
+def render(chart, values):
+    import helm_python as helm
+
+    try:
+        rendered = helm.Chart.load(chart).render(values, **RELEASE)
+    except helm.HelmError as error:
+        return {"error": str(error)}
+    notes = "".join(text for path, text in rendered.items() if path.endswith("NOTES.txt"))
+    files = {path: text for path, text in rendered.items() if path.endswith(".yaml") and text.strip()}
+    objects = [it for path in sorted(files) for it in yaml.safe_load_all(files[path]) if it]
+    return {"objects": objects, "files": files, "notes": notes}
+
+
+def lint(chart, values):
+    import helm_python as helm
+
+    report = helm.lint(chart, values, strict=True)
+    return report["errors"] + [it["error"] for it in report["messages"] if it["severity"] != 1]
+
+
+def validate(versions, objects):
+    import kubernetes_validate
+
+    complaints = []
+    for version in versions:
+        for it in objects:
+            try:
+                kubernetes_validate.validate(it, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                complaints.append(f"{version}: {it['kind']} {it['metadata']['name']}: {error.message}")
+    return complaints
+
+
+def conform(schema, objects):
+    import jsonschema
+
+    validator = jsonschema.Draft7Validator(schema)
+    errors = (jsonschema.exceptions.best_match(validator.iter_errors(it)) for it in objects)
+    return [error and f"{error.json_path}: {error.message}" for error in errors]
+
+
+def admit(policies, requests):
+    from cel_expr_python import cel
+
+    names = ["object", "oldObject", "request", "variables"]
+    environment = cel.NewEnv(variables={name: cel.Type.DYN for name in names})
+
+    def value(expression, data):
+        result = environment.compile(expression).eval(data=data)
+        if result.type() == cel.Type.ERROR:
+            raise ValueError(f"{expression}: {result.plain_value()}")
+        return result.plain_value()
+
+    def messages(policy, request):
+        spec = policy["spec"]
+        if not concerns(spec["matchConstraints"], request):
+            return
+        data = {
+            "object": request["object"],
+            "oldObject": request.get("oldObject"),
+            "request": {"operation": request["operation"]},
+            "variables": {},
+        }
+        if not all(value(it["expression"], data) for it in spec.get("matchConditions", [])):
+            return
+        for it in spec.get("variables", []):
+            data["variables"][it["name"]] = value(it["expression"], data)
+        for it in spec["validations"]:
+            if value(it["expression"], data) is not True:
+                yield it["message"]
+
+    return [[message for policy in policies for message in messages(policy, request)] for request in requests]
+
+
+def concerns(constraints, request):
+    """Whether rules and the namespace's name match, as far as these policies use them."""
+    group, _, _ = request["object"]["apiVersion"].partition("/")
+    selector = constraints.get("namespaceSelector", {}).get("matchLabels", {})
+    labels = {"kubernetes.io/metadata.name": request["object"]["metadata"]["namespace"]}
+    return selector.items() <= labels.items() and any(
+        group in rule["apiGroups"]
+        and request["resource"] in rule["resources"]
+        and request["operation"] in rule["operations"]
+        for rule in constraints["resourceRules"]
+    )
+
+
+if __name__ == "__main__":
+    question = json.load(sys.stdin)
+    json.dump(globals()[sys.argv[1]](**question), sys.stdout)
