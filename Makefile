@@ -3,6 +3,7 @@
 # make lint    clippy, rustfmt, cargo-deny
 # make bench   build for speed, then measure everything (root, about 20 minutes); prints figures, passes or fails nothing
 # make bench-quick   rough figures of the data path (root, 3 minutes)
+# make manifests   render the Helm chart into deploy/manifests
 # make fuzz    build the fuzz targets, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
 #
 # Each target installs what it needs when it is missing (Debian or Ubuntu with a Rust toolchain).
@@ -10,7 +11,7 @@
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint bench bench-quick fuzz setup setup-fuzz setup-lint setup-test
+.PHONY: all build demo test lint bench bench-quick fuzz manifests setup setup-fuzz setup-lint setup-test
 
 all: build
 
@@ -37,6 +38,9 @@ bench bench-quick: setup setup-test
 	$(BUILD) --release -p culvert-bench
 	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh --watched,--quick) \
 		--json target/$@.json --markdown target/$@.md $(BENCH_FLAGS)
+
+manifests: setup-test
+	echo '{"chart": "deploy/helm/culvert"}' | target/charts/bin/python tests/peers/chart.py manifest > deploy/manifests/culvert.yaml
 
 fuzz: setup setup-fuzz
 	./fuzz/run.sh $(TARGET) $(if $(TARGET),$(SECONDS))

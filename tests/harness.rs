@@ -9,12 +9,13 @@
 //!
 //! Programs nobody here wrote are peers: [`envoy`], [`h2_waypoint`], [`node_http2`] and [`nghttpx`]; some have to be
 //! [`installed`]. One is a [`nameserver`]; what [`metrics`] nodes show is for [`prometheus`], too, and what they tell is for a [`collector`]. What waypoints of ours are told in front of a connection is [`proxied`]; what agents and
-//! nodes tell each other is in [`zds`].
+//! nodes tell each other is in [`zds`]. What clusters install is the [`chart`].
 
 pub(crate) mod ads;
 pub(crate) mod authority;
 pub(crate) mod calls;
 pub(crate) mod certificates;
+pub(crate) mod chart;
 pub(crate) mod cluster;
 pub(crate) mod collector;
 pub(crate) mod command;

@@ -108,11 +108,15 @@ mod the_access_log_tells_all;
 #[cfg(test)]
 mod the_admin_api_keeps_its_word;
 #[cfg(test)]
+mod the_chart_renders;
+#[cfg(test)]
 mod the_command_line_asks_nodes;
 #[cfg(test)]
 mod the_control_plane_comes_and_goes;
 #[cfg(test)]
 mod the_control_plane_is_followed;
+#[cfg(test)]
+mod the_images_run;
 #[cfg(test)]
 mod the_page_shows_it;
 #[cfg(test)]
@@ -125,3 +129,5 @@ mod tls_1_2_is_opt_in;
 mod traffic_flows_both_ways;
 #[cfg(test)]
 mod waypoints_are_gone_through;
+#[cfg(test)]
+mod wrong_policies_are_refused_at_admission;

@@ -1,27 +1,26 @@
 """Asks Helm, the schemas of Kubernetes and a CEL evaluator: one question on stdin, its answer on stdout, both JSON.
 
-    chart.py render   {chart, values}              -> {objects, files, notes} or {error}
+    chart.py render   {chart, values, namespace?}  -> {objects, files, notes} or {error}
     chart.py lint     {chart, values}              -> [message]
     chart.py validate {versions, objects}          -> [complaint]
     chart.py conform  {schema, objects}            -> [complaint or null, for each object]
     chart.py admit    {policies, requests}         -> [[message], for each request]
+    chart.py manifest {chart}                      -> text: all objects of an installation with defaults, for kubectl
 
 Whether an answer is the right one is for whoever asks.
 """
 
 import json
+import pathlib
 import sys
 
 import yaml
 
-RELEASE = {"name": "culvert", "namespace": "culvert-system"}
-
-
-def render(chart, values):
+def render(chart, values, namespace="culvert-system"):
     import helm_python as helm
 
     try:
-        rendered = helm.Chart.load(chart).render(values, **RELEASE)
+        rendered = helm.Chart.load(chart).render(values, name="culvert", namespace=namespace)
     except helm.HelmError as error:
         return {"error": str(error)}
     notes = "".join(text for path, text in rendered.items() if path.endswith("NOTES.txt"))
@@ -104,6 +103,32 @@ def concerns(constraints, request):
     )
 
 
+HEAD = """\
+# Culvert with the defaults of its chart. Made by `make manifests`; changes belong into deploy/helm/culvert.
+#   kubectl apply --server-side -f deploy/manifests/culvert.yaml
+# In a cluster that has the CRDs of Istio, apply it without those.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: culvert-system
+  labels:
+    # Node proxies and agents have capabilities, and directories of the host.
+    pod-security.kubernetes.io/enforce: privileged
+"""
+
+
+def manifest(chart):
+    rendered = render(chart, {})
+    if "error" in rendered:
+        raise ValueError(rendered["error"])
+    definitions = [path.read_text() for path in sorted(pathlib.Path(chart, "crds").glob("*.yaml"))]
+    # Accounts first: pods that come before their account wait for it.
+    files = sorted(rendered["files"].items(), key=lambda it: (not it[0].endswith("account.yaml"), it[0]))
+    parts = [HEAD, *definitions, *(text.lstrip("\n-") for _, text in files)]
+    lines = "\n---\n".join(part.strip("\n") for part in parts).split("\n")
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
 if __name__ == "__main__":
-    question = json.load(sys.stdin)
-    json.dump(globals()[sys.argv[1]](**question), sys.stdout)
+    answer = globals()[sys.argv[1]](**json.load(sys.stdin))
+    sys.stdout.write(answer if isinstance(answer, str) else json.dumps(answer))

@@ -1,0 +1,154 @@
+//! Who may do what: in the cluster, on the node, and to whom an account leads.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::chart::{Rendered, render, render_in};
+
+/// All that `culvert-agent` may do: group, resource, name or nothing, verb.
+const AGENT: &[&str] = &[
+    " pods get",
+    " pods list",
+    " pods watch",
+    " namespaces get",
+    " namespaces list",
+    " namespaces watch",
+    " pods/status patch",
+    "events.k8s.io events create",
+];
+
+#[test]
+fn no_right_is_given_by_wildcard() {
+    let rendered = everything();
+    let rules: Vec<_> = rules(&rendered).collect();
+    assert!(rules.len() > 10);
+    for rule in rules {
+        assert!(!rule.to_string().contains('*'), "{rule}");
+    }
+}
+
+#[test]
+fn the_node_proxy_may_do_nothing_in_the_cluster() {
+    let rendered = render(&json!({})).unwrap();
+    let pod = &rendered.template("culvert-node")["spec"];
+    let account = pod["serviceAccountName"].as_str().unwrap();
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(rendered.named("ServiceAccount", account)["automountServiceAccountToken"], false);
+    for kind in ["ClusterRoleBinding", "RoleBinding"] {
+        for binding in rendered.of_kind(kind) {
+            assert!(!binding["subjects"].to_string().contains(account), "{binding}");
+        }
+    }
+}
+
+#[test]
+fn the_agent_may_do_what_it_says_and_nothing_else() {
+    let rendered = render(&json!({})).unwrap();
+    let expected: BTreeSet<_> = AGENT.iter().map(|it| (*it).to_owned()).collect();
+    assert_eq!(granted(rendered.named("ClusterRole", "culvert-agent")), expected);
+}
+
+#[test]
+fn the_control_plane_writes_what_is_its_own() {
+    let rendered = render(&json!({})).unwrap();
+    let everywhere = granted(rendered.named("ClusterRole", "culvert-control"));
+    let reads = |right: &&String| [" get", " list", " watch"].iter().any(|verb| right.ends_with(verb));
+    assert!(everywhere.iter().all(|it| !it.contains("secrets")), "{everywhere:#?}");
+    for write in everywhere.iter().filter(|it| !reads(it)) {
+        let is_its_own = write.ends_with("/status patch")
+            || [
+                " configmaps create",
+                " configmaps istio-ca-root-cert",
+                "authentication.k8s.io tokenreviews create",
+            ]
+            .iter()
+            .any(|begin| write.starts_with(begin));
+        assert!(is_its_own, "{write}");
+    }
+    for right in granted(rendered.named("Role", "culvert-control")) {
+        let named = ["cacerts", "istio-ca-secret", "culvert-control"]
+            .iter()
+            .any(|it| right.contains(&format!(" {it} ")));
+        assert!(named || right.ends_with(" create"), "{right}");
+    }
+}
+
+#[test]
+fn containers_have_the_capabilities_they_need_and_nothing_else() {
+    let expected = [
+        ("culvert-control", json!(null), false),
+        ("culvert-agent", json!(["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"]), true),
+        ("take-back", json!(["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"]), true),
+        ("culvert-node", json!(["NET_ADMIN", "SYS_ADMIN"]), true),
+    ];
+    let rendered = render(&json!({ "agent": { "takeBack": true } })).unwrap();
+    assert_eq!(rendered.containers().len(), expected.len());
+    for (name, capabilities, escalation) in expected {
+        let container = rendered.container(name);
+        let context = &container.it["securityContext"];
+        assert_eq!(context["privileged"], false, "{name}");
+        assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
+        assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{name}");
+        assert_eq!(context["capabilities"].get("add").unwrap_or(&Value::Null), &capabilities, "{name}");
+        assert_eq!(context["allowPrivilegeEscalation"], escalation, "{name}");
+        let pod = &container.workload["spec"]["template"]["spec"];
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        assert_eq!(pod.get("hostNetwork"), None, "{name}");
+        let sees_the_host = name != "culvert-control" && name != "culvert-node";
+        assert_eq!(pod.get("hostPID").is_some(), sees_the_host, "{name}");
+    }
+    assert_eq!(rendered.template("culvert-control")["spec"]["securityContext"]["runAsNonRoot"], true);
+}
+
+/// A mismatch is no certificate for anybody, for ever.
+#[test]
+fn the_account_that_is_trusted_is_the_nodes() {
+    let values = json!({ "control": { "tokenAudiences": ["culvert", "istio-ca"], "moreTrustedNodeAccounts": ["istio-system/ztunnel"] } });
+    for namespace in ["culvert-system", "kube-system"] {
+        let rendered = render_in(namespace, &values).unwrap();
+        let (control, node) = (rendered.container("culvert-control"), rendered.template("culvert-node"));
+        let account = format!("{namespace}/{}", node["spec"]["serviceAccountName"].as_str().unwrap());
+        assert_eq!(control.variable("CA_TRUSTED_NODE_ACCOUNTS"), format!("{account},istio-system/ztunnel"));
+        let token =
+            node["spec"]["volumes"].as_array().unwrap().iter().find(|it| it["name"] == "token").unwrap();
+        assert_eq!(token["projected"]["sources"][0]["serviceAccountToken"]["audience"], "culvert");
+        assert_eq!(control.variable("TOKEN_AUDIENCES"), "culvert,istio-ca");
+    }
+}
+
+fn everything() -> Rendered {
+    render(&json!({ "platform": "openshift", "networkPolicy": { "enabled": true } })).unwrap()
+}
+
+fn rules(rendered: &Rendered) -> impl Iterator<Item = &Value> {
+    let roles = rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role"));
+    roles.flat_map(|role| role["rules"].as_array().unwrap())
+}
+
+/// What a role gives, one by one: group, resource, name if there is one, and verb.
+fn granted(role: &Value) -> BTreeSet<String> {
+    let list = |value: &Value| -> Vec<String> {
+        value
+            .as_array()
+            .map(|it| it.iter().map(|it| it.as_str().unwrap().to_owned()).collect())
+            .unwrap_or_default()
+    };
+    let mut granted = BTreeSet::new();
+    for rule in role["rules"].as_array().unwrap() {
+        let names = match list(&rule["resourceNames"]) {
+            names if names.is_empty() => vec![String::new()],
+            names => names.into_iter().map(|name| format!(" {name}")).collect(),
+        };
+        for group in list(&rule["apiGroups"]) {
+            for resource in list(&rule["resources"]) {
+                for (name, verb) in
+                    names.iter().flat_map(|name| list(&rule["verbs"]).into_iter().map(move |it| (name, it)))
+                {
+                    granted.insert(format!("{group} {resource}{name} {verb}"));
+                }
+            }
+        }
+    }
+    granted
+}
