@@ -122,6 +122,8 @@ mod the_page_shows_it;
 #[cfg(test)]
 mod the_source_of_the_mesh_makes_no_difference;
 #[cfg(test)]
+mod the_way_in_is_as_written;
+#[cfg(test)]
 mod the_wire_is_ciphertext;
 #[cfg(test)]
 mod tls_1_2_is_opt_in;
