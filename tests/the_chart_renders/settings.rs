@@ -75,6 +75,20 @@ fn ends_of_a_line_agree() {
     );
 }
 
+/// `culvert --kube-node` and whoever scrapes go by these.
+#[test]
+fn pods_can_be_found() {
+    let rendered = render(&json!({ "node": { "podLabels": { "app": "mine", "team": "net" } } })).unwrap();
+    for (name, port) in [("culvert-node", "15020"), ("culvert-agent", "15014"), ("culvert-control", "15014")]
+    {
+        let metadata = &rendered.template(name)["metadata"];
+        assert_eq!(metadata["labels"]["app"], name, "whatever else is wanted");
+        assert_eq!(metadata["labels"]["istio.io/dataplane-mode"], "none");
+        assert_eq!(metadata["annotations"]["prometheus.io/port"], port);
+    }
+    assert_eq!(rendered.template("culvert-node")["metadata"]["labels"]["team"], "net");
+}
+
 /// Both ends of each socket and file on the host are at one place, wherever the platform has it.
 #[test]
 fn agent_node_and_host_meet() {

@@ -10,8 +10,9 @@ What pods of all programs have in common. In: a dict of root, name (of the progr
 {{- /* Metadata of a pod. Settings are in the pod's own template, so that a change of any of them replaces the pods. */ -}}
 {{- define "culvert.pod.metadata" -}}
 labels:
-  {{- $ours := include "culvert.labels" . | fromYaml | merge (dict "istio.io/dataplane-mode" "none" "sidecar.istio.io/inject" "false") }}
-  {{- merge $ours (omit .values.podLabels "app.kubernetes.io/name") | toYaml | nindent 2 }}
+  {{- /* `app` is what `culvert --kube-node` finds node proxies by. */}}
+  {{- $ours := dict "app" .name "istio.io/dataplane-mode" "none" "sidecar.istio.io/inject" "false" }}
+  {{- merge $ours (include "culvert.labels" . | fromYaml) .values.podLabels | toYaml | nindent 2 }}
 annotations:
   {{- $scraped := dict "prometheus.io/scrape" "true" "prometheus.io/port" (.port | toString) "prometheus.io/path" "/metrics" }}
   {{- merge (dict) .values.podAnnotations $scraped (.annotations | default dict) | toYaml | nindent 2 }}
