@@ -34,7 +34,7 @@ securityContext:
     add:
       # Packet rules, routes and policy rules of pods.
       - NET_ADMIN
-      # The nat table, for older kernels.
+      # The legacy packet tools, on hosts that have rules of theirs, open raw sockets.
       - NET_RAW
       # Entering the pods' network namespaces.
       - SYS_ADMIN
