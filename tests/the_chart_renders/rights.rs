@@ -101,6 +101,18 @@ fn containers_have_the_capabilities_they_need_and_nothing_else() {
     assert_eq!(rendered.template("culvert-control")["spec"]["securityContext"]["runAsNonRoot"], true);
 }
 
+/// OpenShift gives each namespace users of its own, and refuses a pod that wants another one and has no right to.
+#[test]
+fn openshift_chooses_the_user_of_the_control_plane() {
+    let context = |platform: &str| {
+        let rendered = render(&json!({ "platform": platform })).unwrap();
+        rendered.template("culvert-control")["spec"]["securityContext"].clone()
+    };
+    assert_eq!(context("")["runAsUser"], 65532);
+    assert_eq!(context("openshift").get("runAsUser"), None);
+    assert_eq!(context("openshift")["runAsNonRoot"], true);
+}
+
 /// A mismatch is no certificate for anybody, for ever.
 #[test]
 fn the_account_that_is_trusted_is_the_nodes() {
