@@ -8,6 +8,13 @@
 //! refuses plaintext to all that it governs. A dry run stays one. **Invariant:** what an object governs is never less than it would be
 //! had it been understood: a selector nobody can read stands for the whole namespace, or the mesh when it is in the root namespace.
 //!
+//! # How they are put to use
+//!
+//! An `AuthorizationPolicy` is published as [`AuthorizationPolicy::policy`], and a workload that its [`Reach`] selects refers to its key;
+//! for any other reach nodes know themselves. Of the `PeerAuthentication` objects that govern a workload [`Levels::of`] takes those that
+//! decide, and the workload refers to [`Levels::key`]. Published are [`strict`] as soon as there is any such object, and for each of the
+//! level of workloads [`Levels::policy`] with the levels of its namespace. A key nobody has published denies, so policies go first.
+//!
 //! # What the ways to write nothing mean
 //!
 //! "Let through" is what the API server does with the schema of the usual definitions, which has no lower bounds on lists. A field that

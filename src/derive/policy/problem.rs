@@ -133,15 +133,15 @@ mod tests {
     #[test]
     fn many_problems_and_long_texts_take_little_room() {
         let mut problems = Problems::default();
-        let long = "\n".repeat(1 << 20);
-        for _ in 0..100_000 {
+        let long = "\n".repeat(1 << 12);
+        for _ in 0..1_000 {
             problems.invalid("spec", format!("`{}`", Clipped(&long)));
         }
         let message = problems.to_string();
         assert!(message.len() < 8 << 10, "{} bytes", message.len());
-        assert!(message.ends_with("; and 99984 more"), "{message}");
+        assert!(message.ends_with("; and 984 more"), "{message}");
         assert!(!message.contains('\n'));
-        assert!(problems.reason().ends_with("(and 99999 more)"));
+        assert!(problems.reason().ends_with("(and 999 more)"));
     }
 
     #[test]

@@ -39,6 +39,9 @@ fn every_problem_is_told_up_to_a_bound_and_nodes_are_told_one() {
             && message.ends_with("; and 984 more")
     );
     assert!(message.len() < 4096, "{} bytes", message.len());
+    let labels: serde_json::Map<_, _> = (0..100).map(|number| (format!("l{number}"), "*".into())).collect();
+    let selecting = json!({ "selector": { "matchLabels": labels } }).to_string();
+    assert!(accepted(&selecting).message.ends_with("; and 84 more"));
     let policy = read(&spec).policy(&Settings::default()).unwrap();
     let reason = policy.unusable.unwrap();
     assert!(reason.ends_with("(and 999 more)") && reason.len() < 300, "{reason}");
