@@ -78,10 +78,12 @@ impl PeerAuthentication {
         read
     }
 
-    /// Gives what counts in the place of an object that cannot be read at all.
+    /// Gives what counts in the place of an object that cannot be read at all. Whatever it governed it would have decided about: it
+    /// may have selected any workload, and be as old as any.
     #[must_use]
     pub fn unreadable(namespace: &str, name: &str, why: &str) -> Self {
         let mut read = Self::read(&json!({"metadata": {"namespace": namespace, "name": name}}));
+        read.selection = Selection::Unreadable;
         read.problems.invalid("the object", format!("cannot be read: {}", Clipped(why)));
         read
     }

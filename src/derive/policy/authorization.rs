@@ -74,6 +74,7 @@ impl AuthorizationPolicy {
     #[must_use]
     pub fn unreadable(namespace: &str, name: &str, why: &str) -> Self {
         let mut policy = Self::read(&json!({"metadata": {"namespace": namespace, "name": name}}));
+        policy.selection = Selection::Unreadable;
         policy.problems.invalid("the object", format!("cannot be read: {}", Clipped(why)));
         policy
     }

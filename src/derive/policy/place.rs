@@ -107,6 +107,10 @@ impl<'a> Place<'a> {
         text
     }
 
+    pub(super) fn is_object(&self) -> bool {
+        self.value.is_object()
+    }
+
     /// Tells whether it is a text that says something.
     pub(super) fn is_filled_text(&self) -> bool {
         self.value.as_str().is_some_and(|text| !text.is_empty())

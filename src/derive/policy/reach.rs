@@ -64,6 +64,10 @@ impl Reach<'_> {
 impl Selection {
     /// Reads `spec.selector`, if there is one. One without labels selects everything, as if it were not there.
     pub(super) fn read(spec: &Place<'_>, problems: &mut Problems) -> Self {
+        if !spec.is_object() {
+            // That it is none is told by who reads the rest of it.
+            return Self::Unreadable;
+        }
         let Some(selector) = spec.field("selector") else { return Self::All };
         // Apart, as only what is wrong in here makes it unreadable.
         let mut found = Problems::default();

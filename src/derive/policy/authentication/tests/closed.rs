@@ -77,6 +77,31 @@ fn it_also_overrules_a_permissive_namespace_that_it_may_have_been_an_exception_o
 }
 
 #[test]
+fn one_that_cannot_be_read_at_all_decides_before_all_others() {
+    let older = [
+        aged(with_mode("here/a", Some("PERMISSIVE")).unwrap(), "2020-01-01T00:00:00Z"),
+        aged(for_web(Some("PERMISSIVE"), &[(80, Some("DISABLE"))]).unwrap(), "2020-01-01T00:00:00Z"),
+    ];
+    let mut cluster = Cluster::of(&older);
+    assert!(plaintext(&cluster, &web(), 80) && plaintext(&cluster, &db(), 80));
+    cluster.authentication.push(PeerAuthentication::unreadable("here", "z", "broken"));
+    assert!(!plaintext(&cluster, &web(), 80) && !plaintext(&cluster, &db(), 80));
+    assert!(plaintext(&cluster, &there(), 80));
+    let mut cluster = Cluster::of(&[with_mode("root/a", Some("PERMISSIVE")).unwrap()]);
+    cluster.authentication.push(PeerAuthentication::unreadable("root", "z", "broken"));
+    assert!(!plaintext(&cluster, &there(), 80));
+}
+
+#[test]
+fn a_spec_that_is_none_may_have_been_about_workloads() {
+    let cluster = Cluster::of(&[
+        with_mode("here/a", Some("PERMISSIVE")).unwrap(),
+        authentication("here/b", &json!("x")),
+    ]);
+    assert!(!plaintext(&cluster, &web(), 80));
+}
+
+#[test]
 fn ports_without_a_selector_are_a_problem_and_so_is_a_selector_in_the_root_namespace() {
     let ports =
         json!({ "mtls": { "mode": "PERMISSIVE" }, "portLevelMtls": { "80": { "mode": "PERMISSIVE" } } });

@@ -63,3 +63,12 @@ fn labels_are_what_pods_can_have() {
     assert_eq!(admitted(&cluster, &pod("here", &labels)), 0);
     assert_eq!(admitted(&cluster, &web()), everybody().len());
 }
+
+#[test]
+fn one_that_cannot_be_read_at_all_is_one_of_everything() {
+    for (namespace, expected) in [("here", [true, false]), ("root", [true, true])] {
+        let mut cluster = Cluster::of(&[]);
+        cluster.authorization.push(AuthorizationPolicy::unreadable(namespace, "policy", "broken"));
+        assert_eq!([web(), pod("there", &[])].map(|pod| admitted(&cluster, &pod) == 0), expected);
+    }
+}
