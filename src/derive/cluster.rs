@@ -71,9 +71,9 @@ pub enum Change {
     /// This is there, in the place of what had its uid.
     Workload(Workload),
     /// This is there, in the place of what had its key.
-    Service(Service),
+    Service(Box<Service>),
     /// This is there, in the place of what had its key.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// What had this name is gone.
     Gone(Collection, Arc<str>),
 }

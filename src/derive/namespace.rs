@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::load_balancing::{DISTRIBUTION, Distribution};
 use crate::{Key, Kind, Labels, Meta};
 
 /// A namespace, as far as the mesh cares.
@@ -20,6 +21,11 @@ impl Namespace {
     /// The network that is named here.
     pub(crate) fn network(&self) -> &str {
         self.meta.labels.get(NETWORK).unwrap_or_default()
+    }
+
+    /// Which endpoints are preferred in services that do not say it themselves.
+    pub(crate) fn distribution(&self) -> Option<Distribution> {
+        Distribution::of(&self.meta.annotations)
     }
 
     /// Tells whether both say the same for all objects in them.
@@ -51,5 +57,4 @@ impl From<Written> for Namespace {
 }
 
 /// The annotations that matter. Others can be long.
-pub(crate) const ANNOTATIONS: [&str; 2] =
-    ["networking.istio.io/traffic-distribution", "istio.io/use-waypoint-canary-weight"];
+pub(crate) const ANNOTATIONS: [&str; 2] = [DISTRIBUTION, "istio.io/use-waypoint-canary-weight"];

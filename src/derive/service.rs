@@ -9,10 +9,10 @@ use culvert_core::service::{IpFamilies, Service as Derived, Visibility};
 use culvert_core::workload::PortMap;
 
 use crate::entry;
-use crate::load_balancing::{Wishes, load_balancer};
+use crate::load_balancing::{Distribution, Wishes, load_balancer};
 use crate::pod::Shape;
 use crate::waypoint::Resolution;
-use crate::{Here, Key, Labels, Meta, Selector, Settings};
+use crate::{Here, Key, Meta, Selector, Settings};
 
 mod written;
 
@@ -31,7 +31,7 @@ pub(crate) struct Service {
     pub(crate) ports: Ports,
     /// Whether clients are to stay on their node.
     pub(crate) stays_on_node: bool,
-    pub(crate) distribution: Option<Arc<str>>,
+    pub(crate) distribution: Option<Distribution>,
     /// Whether endpoints count that are not ready.
     pub(crate) counts_unready: bool,
     pub(crate) ip_families: IpFamilies,
@@ -62,8 +62,8 @@ pub(crate) enum Target {
 /// What other objects say about a Service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    /// The annotations of its namespace, if that is known.
-    pub(crate) namespace_annotations: Option<&'a Labels>,
+    /// Which endpoints its namespace prefers.
+    pub(crate) distribution: Option<Distribution>,
     pub(crate) waypoints: &'a Resolution,
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn service(
         vips: service.addresses.iter().map(vip).collect(),
         cidr_vips: Vec::new(),
         ports: service.declared_ports(),
-        load_balancer: load_balancer(&service.wishes(around.namespace_annotations)),
+        load_balancer: load_balancer(&service.wishes(around.distribution)),
         ip_families: service.ip_families,
         waypoint: around.waypoints.waypoint.clone(),
         weighted_waypoints: around.waypoints.weighted.clone(),
@@ -124,13 +124,13 @@ impl Service {
             }
     }
 
-    fn wishes<'a>(&'a self, namespace_annotations: Option<&'a Labels>) -> Wishes<'a> {
+    fn wishes(&self, of_namespace: Option<Distribution>) -> Wishes<'_> {
         Wishes {
-            internal_traffic_policy: self.stays_on_node.then_some("Local"),
-            traffic_distribution: self.distribution.as_deref(),
+            stays_on_node: self.stays_on_node,
+            own: self.distribution,
             annotations: &self.meta.annotations,
-            namespace_annotations,
-            publish_not_ready: self.counts_unready,
+            of_namespace,
+            counts_unready: self.counts_unready,
         }
     }
 

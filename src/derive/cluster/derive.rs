@@ -13,11 +13,12 @@ use super::made::{Endpoint, Output};
 use super::world::World;
 use crate::entry::{Attached, Front, ServiceEntry, Surroundings, WorkloadEntry};
 use crate::gateway::Gateway;
+use crate::load_balancing::Distribution;
 use crate::object::Facts;
 use crate::pod::{self, Pod, Standing};
 use crate::service::{self, Service};
 use crate::slice::{self, Slice};
-use crate::waypoint::{Resolution, Role, Subject, resolve};
+use crate::waypoint::{Resolution, Role, Says, Subject, resolve};
 use crate::{Condition, Key, Labels, Meta, Problem};
 
 mod policies;
@@ -51,9 +52,8 @@ impl<'a> Deriver<'a> {
             return Output::default();
         }
         let labels = &pod.shape.labels;
-        let (namespace, name) = (id.namespace.clone(), id.name.clone());
-        let meta = Meta { namespace, name, labels: labels.clone(), ..Meta::default() };
-        let resolution = self.resolve(Role::Pod, &meta, Visibility::Public);
+        let says = Says { labels, annotations: &Labels::default() };
+        let resolution = self.resolve(Role::Pod, id, says, Visibility::Public);
         let around = pod::Surroundings {
             locality: self.world.node(&pod.node).map(|node| node.locality.clone()).unwrap_or_default(),
             services: self.services_of_pod(id, pod),
@@ -72,11 +72,8 @@ impl<'a> Deriver<'a> {
     }
 
     fn service(&mut self, id: &Id, facts: &Service) -> Output {
-        let waypoints = self.resolve(Role::Service, &facts.meta, Visibility::Public);
-        let around = service::Surroundings {
-            namespace_annotations: self.namespace_annotations(id),
-            waypoints: &waypoints,
-        };
+        let waypoints = self.resolve(Role::Service, id, says(&facts.meta), Visibility::Public);
+        let around = service::Surroundings { distribution: self.distribution(id), waypoints: &waypoints };
         let service = service::service(id, facts, around, &self.world.here(), self.names);
         // Nobody is behind a waypoint who is but another name.
         let condition = waypoints.condition.filter(|_| service.is_some());
@@ -95,15 +92,12 @@ impl<'a> Deriver<'a> {
 
     fn service_entry(&mut self, id: &Id, entry: &ServiceEntry) -> Output {
         let (meta, visibility) = (&entry.meta, entry.visibility.unwrap_or_default());
-        let waypoints = self.resolve(Role::ServiceEntry, meta, visibility);
-        let of_endpoints = self.resolve(Role::Endpoint, meta, visibility);
+        let waypoints = self.resolve(Role::ServiceEntry, id, says(meta), visibility);
+        let of_endpoints = self.resolve(Role::Endpoint, id, says(meta), visibility);
         let (hosts, here) = (&self.world.hosts, self.world.here());
         let won = entry.hosts.iter().filter(|host| hosts.is_won(host, id)).cloned().collect();
-        let front = Front {
-            network: here.network(),
-            waypoints: &waypoints,
-            namespace_annotations: self.namespace_annotations(id),
-        };
+        let front =
+            Front { network: here.network(), waypoints: &waypoints, distribution: self.distribution(id) };
         let held = entry.hosts.iter().filter(|host| hosts.is_won(host, id));
         let services =
             held.filter_map(|host| entry.service(host, hosts.is_canonical(host, id), &front)).collect();
@@ -121,8 +115,8 @@ impl<'a> Deriver<'a> {
     }
 
     fn workload_entry(&mut self, id: &Id, entry: &WorkloadEntry) -> Output {
-        let meta = Meta { labels: entry.labels.clone(), ..entry.meta.clone() };
-        let resolution = self.resolve(Role::WorkloadEntry, &meta, Visibility::Public);
+        let says = Says { labels: &entry.labels, annotations: &entry.meta.annotations };
+        let resolution = self.resolve(Role::WorkloadEntry, id, says, Visibility::Public);
         let services = self.services_of_entry(id, entry).into_iter().collect();
         let policies = self.policies_for(id, &entry.labels);
         let attached = Attached { waypoint: resolution.waypoint, policies };
@@ -204,12 +198,13 @@ impl<'a> Deriver<'a> {
         service::membership(service, &self.world.settings, self.names)
     }
 
-    fn namespace_annotations(&self, id: &Key) -> Option<&'a Labels> {
-        self.world.namespace_called(&id.namespace).map(|namespace| &namespace.meta.annotations)
+    fn distribution(&self, id: &Key) -> Option<Distribution> {
+        self.world.namespace_called(&id.namespace)?.distribution()
     }
 
-    fn resolve(&self, role: Role, meta: &Meta, visibility: Visibility) -> Resolution {
-        resolve(&Subject { role, meta, visibility }, self.world, &self.world.settings)
+    fn resolve(&self, role: Role, id: &Key, says: Says<'_>, visibility: Visibility) -> Resolution {
+        let Key { namespace, name, .. } = id;
+        resolve(&Subject { role, namespace, name, says, visibility }, self.world, &self.world.settings)
     }
 
     fn shared(&mut self, mut workload: Workload) -> Workload {
@@ -217,6 +212,11 @@ impl<'a> Deriver<'a> {
         workload.place = self.names.place(Arc::unwrap_or_clone(workload.place));
         workload
     }
+}
+
+/// What an object says about waypoints.
+fn says(meta: &Meta) -> Says<'_> {
+    Says { labels: &meta.labels, annotations: &meta.annotations }
 }
 
 /// What is said of an object that makes nothing.

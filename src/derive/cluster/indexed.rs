@@ -55,14 +55,22 @@ impl World {
         }
     }
 
+    /// Tells whether indexes have nothing else to say of an object: most of what happens is that pods become ready.
+    pub(super) fn is_indexed_alike(before: Option<&Facts>, after: Option<&Facts>) -> bool {
+        let pods = before.and_then(Facts::as_pod).zip(after.and_then(Facts::as_pod));
+        pods.is_some_and(|(before, after)| {
+            before.is_reachable() == after.is_reachable()
+                && before.node == after.node
+                && before.shape.labels == after.shape.labels
+        })
+    }
+
     /// Takes an object out of the indexes.
     pub(super) fn unindex(&mut self, id: &Id, facts: &Facts) {
         match facts {
             Facts::Pod(pod) if pod.is_reachable() => {
                 self.selectable.remove(id, &pod.shape.labels);
                 self.on_node.remove(&pod.node, id);
-                let news = self.census.count(Step::Out, id, pod, &self.selecting);
-                self.dirty.extend(news);
             }
             Facts::Service(service) => self.deselect(id, service.selector.as_ref()),
             Facts::EndpointSlice(slice) => {
@@ -100,9 +108,9 @@ impl World {
             Kind::ServiceEntry => self.follow_hosts(id, before),
             Kind::Gateway | Kind::GatewayClass => self.follow_networks(),
             Kind::Namespace if id.name == self.settings.root_namespace => self.follow_networks(),
+            Kind::Pod => self.follow_pod(id, before.and_then(Facts::as_pod)),
             Kind::Namespace
             | Kind::Node
-            | Kind::Pod
             | Kind::EndpointSlice
             | Kind::WorkloadEntry
             | Kind::AuthorizationPolicy
@@ -145,8 +153,6 @@ impl World {
         if !pod.node.is_empty() {
             self.on_node.insert(pod.node.clone(), id);
         }
-        let news = self.census.count(Step::In, id, pod, &self.selecting);
-        self.dirty.extend(news);
     }
 
     fn index_slice(&mut self, id: &Id, slice: &Slice) {
@@ -175,6 +181,19 @@ impl World {
 
     fn deselect(&mut self, id: &Id, selector: Option<&Selector>) {
         selector.into_iter().for_each(|selector| self.selecting.remove(id, selector, Within::Namespace));
+    }
+
+    /// One that is counted as it was before is not counted out and in: numbers in between are nobody's business.
+    fn follow_pod(&mut self, id: &Id, before: Option<&Pod>) {
+        let Self { census, selecting, objects, dirty, .. } = self;
+        let after = objects.get(id).and_then(Facts::as_pod).filter(|pod| pod.is_reachable());
+        let before = before.filter(|pod| pod.is_reachable());
+        let counted = |pod: &Pod| (pod.shape.labels.clone(), pod.is_in_mesh());
+        if before.map(counted) != after.map(counted) {
+            let mut count = |step, pod| dirty.extend(census.count(step, id, pod, selecting));
+            before.into_iter().for_each(|pod| count(Step::Out, pod));
+            after.into_iter().for_each(|pod| count(Step::In, pod));
+        }
     }
 
     /// A Service may come to be written by hand, or cease to be, and take its name from a `ServiceEntry`, or leave it to it.

@@ -178,7 +178,7 @@ impl Resource for Service {
     }
 
     fn change(&self) -> Change {
-        Change::Service(self.clone())
+        Change::Service(self.clone().into())
     }
 }
 
@@ -194,6 +194,6 @@ impl Resource for Policy {
     }
 
     fn change(&self) -> Change {
-        Change::Policy(self.clone())
+        Change::Policy(self.clone().into())
     }
 }

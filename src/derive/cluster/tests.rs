@@ -11,9 +11,11 @@ use crate::{Condition, Key, Kind, Object, Settings};
 
 mod cost;
 mod endpoints;
+mod memory;
 mod model;
 mod pods;
 mod services;
+mod written;
 
 /// A cluster, and what nodes know of it.
 #[derive(Debug)]

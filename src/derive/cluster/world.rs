@@ -18,6 +18,7 @@ use crate::object::Facts;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication};
 use crate::service::Service;
 use crate::slice::Slice;
+use crate::waypoint::Says;
 use crate::{Here, Key, Kind, Meta, Settings};
 
 /// The objects, and indexes over them.
@@ -67,10 +68,11 @@ impl World {
     pub(super) fn set(&mut self, id: &Id, facts: Option<Facts>) {
         let before = self.objects.remove(id);
         let is_same = before == facts;
-        if let Some(before) = before.as_ref().filter(|_| !is_same) {
+        let moves = !is_same && !Self::is_indexed_alike(before.as_ref(), facts.as_ref());
+        if let Some(before) = before.as_ref().filter(|_| moves) {
             self.unindex(id, before);
         }
-        if let Some(facts) = facts.as_ref().filter(|_| !is_same) {
+        if let Some(facts) = facts.as_ref().filter(|_| moves) {
             self.index(id, facts);
         }
         self.objects.extend(facts.map(|facts| (id.clone(), facts)));
@@ -153,8 +155,8 @@ impl crate::waypoint::World for World {
         if let Some(Facts::GatewayClass(class)) = self.get(&key) { Some(class) } else { None }
     }
 
-    fn namespace(&self, name: &str) -> Option<&Meta> {
-        let key = Key { kind: Kind::Namespace, namespace: Arc::default(), name: name.into() };
-        if let Some(Facts::Namespace(namespace)) = self.get(&key) { Some(&namespace.meta) } else { None }
+    fn namespace(&self, name: &str) -> Option<Says<'_>> {
+        let Meta { labels, annotations, .. } = &self.namespace_called(&name.into())?.meta;
+        Some(Says { labels, annotations })
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{Port, Service, Target};
 use crate::lenient::or_default;
+use crate::load_balancing::Distribution;
 use crate::namespace::ANNOTATIONS;
 use crate::{Key, Kind, Labels, Meta, Selector};
 
@@ -64,7 +65,7 @@ impl From<Written> for Service {
             is_external_name: spec.r#type.as_deref() == Some("ExternalName"),
             addresses: spec.addresses(),
             stays_on_node: spec.internal_traffic_policy.as_deref() == Some("Local"),
-            distribution: spec.traffic_distribution.as_deref().map(Into::into),
+            distribution: spec.traffic_distribution.as_deref().map(Distribution::from_text),
             counts_unready: spec.publish_not_ready_addresses.unwrap_or_default(),
             ip_families: families(&spec.ip_families),
             selector: Some(Selector::new(spec.selector)).filter(|selector| !selector.is_empty()),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Mesh;
+use super::{Mesh, object};
 use crate::{Kind, Object};
 
 fn read(kind: Kind, value: &Value) -> Object {
@@ -77,6 +77,56 @@ fn a_change_costs_what_it_changes() {
         (0, 0),
         "a namespace's label nobody reads"
     );
+}
+
+/// Reads an object of YAML, and counts what it costs to put it.
+fn cost_of(mesh: &mut Mesh, text: &str) -> (u64, usize) {
+    cost(mesh, object(&super::yaml(text)))
+}
+
+#[test]
+fn what_policies_and_waypoints_cost_is_what_they_are_for() {
+    let mut mesh = large();
+    let policy = |rules: &str| {
+        format!(
+            "{{kind: AuthorizationPolicy, metadata: {{name: only, namespace: ns3}}, spec: {{selector: {{matchLabels: {{app: app0}}}}, rules: [{rules}]}}}}"
+        )
+    };
+    // The policy, and the 50 pods that refer to it from now on.
+    assert_eq!(cost_of(&mut mesh, &policy("{}")), (51, 51), "a policy");
+    let port = "{to: [{operation: {ports: ['80']}}]}";
+    assert_eq!(cost_of(&mut mesh, &policy(port)), (1, 1), "what it says");
+    assert_eq!(cost(&mut mesh, pod(4003, &app(4003), false)), (1, 1), "a pod it governs");
+    let strict =
+        "{kind: PeerAuthentication, metadata: {name: all, namespace: ns3}, spec: {mtls: {mode: STRICT}}}";
+    // The object, the policy it stands for, and the pods of the namespace.
+    assert_eq!(cost_of(&mut mesh, strict), (1002, 1001), "plaintext in a namespace");
+    let labelled = "{kind: Namespace, metadata: {name: ns4, labels: {istio.io/use-waypoint: w}}}";
+    assert_eq!(cost_of(&mut mesh, labelled), (1020, 1020), "a waypoint for a namespace");
+    let waypoint =
+        "{kind: Gateway, metadata: {name: w, namespace: ns4}, spec: {gatewayClassName: istio-waypoint,
+        listeners: [{name: mesh, port: 15008, protocol: HBONE}]}, status: {addresses: [{value: 10.2.0.1}]}}";
+    assert_eq!(cost_of(&mut mesh, waypoint), (1021, 1020), "a waypoint that comes up");
+    assert_eq!(cost_of(&mut mesh, &waypoint.replace("ns4", "ns5")), (1, 0), "a waypoint nobody wants");
+    assert_eq!(cost(&mut mesh, pod(4004, &app(4004), false)), (1, 1), "a pod behind a waypoint");
+}
+
+#[test]
+fn who_takes_a_name_costs_those_who_had_it() {
+    let mut mesh = large();
+    let entry = |name: &str, host: &str| {
+        format!("{{kind: ServiceEntry, metadata: {{name: {name}, namespace: ns3, creationTimestamp: '2026-01-0{}T00:00:00Z'}},
+            spec: {{hosts: [{host}], resolution: STATIC, ports: [{{number: 80, name: http}}], workloadSelector: {{labels: {{app: app0}}}}}}}}", name.len())
+    };
+    assert_eq!(cost_of(&mut mesh, &entry("bb", "one.test")), (51, 51), "a name, and the pods behind it");
+    assert_eq!(
+        cost_of(&mut mesh, &entry("ccc", "one.test")),
+        (51, 0),
+        "a younger one of that name changes nothing"
+    );
+    let older = entry("a", "one.test").replace("app0", "app1");
+    // The winner with its pods, and the one before with its own.
+    assert_eq!(cost_of(&mut mesh, &older), (102, 101), "an older one takes the name");
 }
 
 #[test]
