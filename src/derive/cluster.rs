@@ -37,7 +37,7 @@ use made::{Made, News, Output};
 use world::World;
 
 use crate::entry::Allotment;
-use crate::object::Facts;
+use crate::facts::Facts;
 use crate::pod::Shape;
 use crate::{Condition, Key, Kind, Object, Settings};
 

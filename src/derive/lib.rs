@@ -15,6 +15,7 @@ pub mod waypoint;
 
 mod cluster;
 mod condition;
+mod facts;
 mod labels;
 mod lenient;
 mod namespace;
@@ -31,8 +32,9 @@ mod uid;
 
 pub use cluster::{Change, Cluster, Collection, Outcome};
 pub use condition::Condition;
+pub use facts::Object;
 pub use labels::{Labels, Selector};
-pub use object::{Key, Kind, Meta, Object};
+pub use object::{Key, Kind, Meta};
 pub use problem::Problem;
 pub use settings::{Settings, Unready};
 

@@ -6,7 +6,7 @@ use super::Deriver;
 use crate::cluster::Id;
 use crate::cluster::indexed::Governs;
 use crate::cluster::made::Output;
-use crate::object::{Dated, Facts};
+use crate::facts::{Dated, Facts};
 use crate::policy::{AuthorizationPolicy, Governed, Level, Levels, PeerAuthentication, strict};
 use crate::{Key, Kind, Labels};
 
