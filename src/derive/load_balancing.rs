@@ -6,22 +6,33 @@ use culvert_core::service::{BalanceMode, HealthPolicy, LoadBalancer, Preference}
 
 use crate::Labels;
 
-/// The annotation by which Services, `ServiceEntries` and Namespaces say what is near.
-const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
+/// The annotation by which Services, `ServiceEntries` and Namespaces say what is preferred.
+pub const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
+
+/// Which endpoints are preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distribution {
+    /// None in particular.
+    Any,
+    /// Those in the zone.
+    Zone,
+    /// Those on the node.
+    Node,
+}
 
 /// What is said about how an endpoint is to be chosen.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes<'a> {
-    /// `spec.internalTrafficPolicy`.
-    pub internal_traffic_policy: Option<&'a str>,
-    /// `spec.trafficDistribution`.
-    pub traffic_distribution: Option<&'a str>,
+    /// Whether traffic has to stay on its node (`spec.internalTrafficPolicy`).
+    pub stays_on_node: bool,
+    /// What the object says in a field of its own (`spec.trafficDistribution`).
+    pub own: Option<Distribution>,
     /// The annotations of the object.
     pub annotations: &'a Labels,
-    /// The annotations of its namespace, if that is known.
-    pub namespace_annotations: Option<&'a Labels>,
-    /// `spec.publishNotReadyAddresses`.
-    pub publish_not_ready: bool,
+    /// What its namespace says.
+    pub of_namespace: Option<Distribution>,
+    /// Whether endpoints count that are not ready (`spec.publishNotReadyAddresses`).
+    pub counts_unready: bool,
 }
 
 /// Gives how an endpoint is chosen.
@@ -30,27 +41,38 @@ pub struct Wishes<'a> {
 /// further away (in the annotation, for the namespace) does not count any more.
 #[must_use]
 pub fn load_balancer(wishes: &Wishes<'_>) -> LoadBalancer {
-    let (preferences, mode) = match wishes.internal_traffic_policy {
-        Some("Local") => (vec![Preference::Node], BalanceMode::Strict),
-        Some(_) | None => distribution(wishes),
+    use Preference::{Network, Node, Region, Subzone, Zone};
+    let annotated = || Distribution::of(wishes.annotations);
+    let said = wishes.own.or_else(annotated).or(wishes.of_namespace).unwrap_or(Distribution::Any);
+    let (preferences, mode) = match said {
+        _ if wishes.stays_on_node => (vec![Node], BalanceMode::Strict),
+        Distribution::Any => (Vec::new(), BalanceMode::Standard),
+        Distribution::Zone => (vec![Network, Region, Zone], BalanceMode::Failover),
+        Distribution::Node => (vec![Network, Region, Zone, Subzone, Node], BalanceMode::Failover),
     };
     let health_policy =
-        if wishes.publish_not_ready { HealthPolicy::AllowAll } else { HealthPolicy::OnlyHealthy };
+        if wishes.counts_unready { HealthPolicy::AllowAll } else { HealthPolicy::OnlyHealthy };
     LoadBalancer { preferences, mode, health_policy }
 }
 
-fn distribution(wishes: &Wishes<'_>) -> (Vec<Preference>, BalanceMode) {
-    use Preference::{Network, Node, Region, Subzone, Zone};
-    let annotation = || wishes.annotations.get(DISTRIBUTION);
-    let of_namespace = || wishes.namespace_annotations?.get(DISTRIBUTION);
-    let said = wishes.traffic_distribution.or_else(annotation).or_else(of_namespace).unwrap_or_default();
-    let is = |known: &str| said.eq_ignore_ascii_case(known);
-    if is("PreferSameZone") || is("PreferClose") {
-        (vec![Network, Region, Zone], BalanceMode::Failover)
-    } else if is("PreferSameNode") {
-        (vec![Network, Region, Zone, Subzone, Node], BalanceMode::Failover)
-    } else {
-        (Vec::new(), BalanceMode::Standard)
+impl Distribution {
+    /// Reads what is preferred; what nobody here knows is no preference.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let is = |known: &str| text.eq_ignore_ascii_case(known);
+        if is("PreferSameZone") || is("PreferClose") {
+            Self::Zone
+        } else if is("PreferSameNode") {
+            Self::Node
+        } else {
+            Self::Any
+        }
+    }
+
+    /// Reads the annotation that says it.
+    #[must_use]
+    pub fn of(annotations: &Labels) -> Option<Self> {
+        annotations.get(DISTRIBUTION).map(Self::from_text)
     }
 }
 
@@ -66,15 +88,15 @@ mod tests {
     fn check(said: [Option<&str>; 4], expected: (&[Preference], BalanceMode)) {
         let [policy, spec, object, namespace] = said;
         let (object, namespace) = (annotated(object), annotated(namespace));
-        for (publish_not_ready, health_policy) in
+        for (counts_unready, health_policy) in
             [(false, HealthPolicy::OnlyHealthy), (true, HealthPolicy::AllowAll)]
         {
             let chosen = load_balancer(&Wishes {
-                internal_traffic_policy: policy,
-                traffic_distribution: spec,
+                stays_on_node: policy == Some("Local"),
+                own: spec.map(Distribution::from_text),
                 annotations: &object,
-                namespace_annotations: Some(&namespace),
-                publish_not_ready,
+                of_namespace: Distribution::of(&namespace),
+                counts_unready,
             });
             let (preferences, mode) = expected;
             let expected = LoadBalancer { preferences: preferences.to_vec(), mode, health_policy };

@@ -6,8 +6,7 @@ use culvert_core::address::{NetworkAddress, NetworkBlock};
 use culvert_core::service::{BalanceMode, HealthPolicy, IpFamilies, LoadBalancer, Service};
 use ipnet::IpNet;
 
-use crate::Labels;
-use crate::load_balancing::{Wishes, load_balancer};
+use crate::load_balancing::{Distribution, Wishes, load_balancer};
 use crate::waypoint::Resolution;
 
 use super::service_entry::{ServiceEntry, Way};
@@ -19,8 +18,8 @@ pub struct Front<'a> {
     pub network: &'a Arc<str>,
     /// Its waypoints.
     pub waypoints: &'a Resolution,
-    /// The annotations of its namespace, if that is known.
-    pub namespace_annotations: Option<&'a Labels>,
+    /// Which endpoints its namespace prefers.
+    pub distribution: Option<Distribution>,
 }
 
 impl ServiceEntry {
@@ -35,7 +34,7 @@ impl ServiceEntry {
             vips,
             cidr_vips,
             ports: self.ports.iter().map(|port| (port.number, port.target)).collect(),
-            load_balancer: self.load_balancer(front.namespace_annotations),
+            load_balancer: self.load_balancer(front.distribution),
             ip_families: IpFamilies::Automatic,
             waypoint: front.waypoints.waypoint.clone(),
             weighted_waypoints: front.waypoints.weighted.clone(),
@@ -58,17 +57,17 @@ impl ServiceEntry {
         (singles.into_iter().map(single).collect(), blocks.into_iter().map(block).collect())
     }
 
-    fn load_balancer(&self, namespace_annotations: Option<&Labels>) -> LoadBalancer {
+    fn load_balancer(&self, of_namespace: Option<Distribution>) -> LoadBalancer {
         if self.way == Way::Passthrough {
             let (mode, health_policy) = (BalanceMode::Passthrough, HealthPolicy::AllowAll);
             return LoadBalancer { preferences: Vec::new(), mode, health_policy };
         }
         load_balancer(&Wishes {
-            internal_traffic_policy: None,
-            traffic_distribution: None,
+            stays_on_node: false,
+            own: None,
             annotations: &self.meta.annotations,
-            namespace_annotations,
-            publish_not_ready: false,
+            of_namespace,
+            counts_unready: false,
         })
     }
 }

@@ -142,7 +142,7 @@ impl Endpoint {
         let protocol = protocol(called.by[0]);
         let template = Template {
             service_account: or(&self.service_account, DEFAULT_SERVICE_ACCOUNT),
-            trust_domain: settings.trust_domain.clone(),
+            trust_domain: settings.trust_domain_if_special(),
             network: network.clone(),
             cluster_id: settings.cluster.clone(),
             workload_name: called.workload.clone(),

@@ -2,14 +2,15 @@
 
 use culvert_core::service::{BalanceMode, HealthPolicy, Preference, Service};
 
+use crate::load_balancing::Distribution;
 use crate::waypoint::Resolution;
 
 use super::*;
 
 fn service_of(entry: &ServiceEntry, host: &str, namespace_annotations: Pairs<'_>) -> Option<Service> {
-    let annotations = namespace_annotations.iter().copied().collect();
+    let distribution = Distribution::of(&namespace_annotations.iter().copied().collect());
     let (network, waypoints) = ("west".into(), Resolution::default());
-    let front = Front { network: &network, waypoints: &waypoints, namespace_annotations: Some(&annotations) };
+    let front = Front { network: &network, waypoints: &waypoints, distribution };
     entry.service(&host.into(), true, &front)
 }
 
@@ -48,7 +49,7 @@ fn a_service_is_behind_the_waypoints_found_for_it() {
     let weighted = vec![WeightedWaypoint { destination: waypoint.clone(), weight: 7 }];
     let waypoints = Resolution { waypoint: Some(waypoint), weighted, ..Resolution::default() };
     let network = "".into();
-    let front = Front { network: &network, waypoints: &waypoints, namespace_annotations: None };
+    let front = Front { network: &network, waypoints: &waypoints, distribution: None };
     let service = entry(&json!({"hosts": ["a.b"]})).service(&"a.b".into(), false, &front).unwrap();
     assert_eq!((service.waypoint, service.weighted_waypoints), (waypoints.waypoint, waypoints.weighted));
     assert!(!service.canonical);
