@@ -13,7 +13,7 @@ use culvert_core::service::{Visibility, WeightedWaypoint};
 use culvert_core::workload::{ApplicationTunnel, GatewayAddress};
 
 use crate::gateway::{Gateway, GatewayClass, Traffic};
-use crate::{Condition, Key, Meta, Settings};
+use crate::{Condition, Key, Labels, Settings};
 
 mod canary;
 mod look;
@@ -32,8 +32,8 @@ pub trait World {
     /// Gives a `GatewayClass`.
     fn class(&self, name: &str) -> Option<&GatewayClass>;
 
-    /// Gives what is known of a Namespace.
-    fn namespace(&self, name: &str) -> Option<&Meta>;
+    /// Gives what a Namespace says.
+    fn namespace(&self, name: &str) -> Option<Says<'_>>;
 }
 
 /// An object that may be behind a waypoint.
@@ -41,10 +41,23 @@ pub trait World {
 pub struct Subject<'a> {
     /// What it is.
     pub role: Role,
+    /// The namespace it is in.
+    pub namespace: &'a Arc<str>,
+    /// What it is called.
+    pub name: &'a Arc<str>,
     /// What it says.
-    pub meta: &'a Meta,
+    pub says: Says<'a>,
     /// Who may see it.
     pub visibility: Visibility,
+}
+
+/// What an object or a namespace says about waypoints.
+#[derive(Debug, Clone, Copy)]
+pub struct Says<'a> {
+    /// Its labels.
+    pub labels: &'a Labels,
+    /// Its annotations; of these, `istio.io/use-waypoint-canary-weight` matters.
+    pub annotations: &'a Labels,
 }
 
 /// What an object is that may be behind a waypoint.

@@ -10,10 +10,10 @@ use culvert_core::service::Visibility;
 use culvert_core::workload::{ApplicationTunnel, GatewayAddress, GatewayDestination};
 
 use crate::gateway::{Allowed, At, Gateway, GatewayClass};
-use crate::{Key, Kind, Meta, Settings};
+use crate::{Key, Kind, Settings};
 
 use super::obstacle::Obstacle;
-use super::{Named, Role, Subject, World};
+use super::{Named, Role, Says, Subject, World};
 
 /// Looks at objects, and remembers at which.
 pub(super) struct Look<'w> {
@@ -36,7 +36,7 @@ impl<'w> Look<'w> {
         self.used.into_inner().into_iter().collect()
     }
 
-    pub(super) fn namespace(&self, name: &str) -> Option<&'w Meta> {
+    pub(super) fn namespace(&self, name: &str) -> Option<Says<'w>> {
         self.note(Kind::Namespace, "", name);
         self.world.namespace(name)
     }
@@ -59,11 +59,11 @@ impl<'w> Look<'w> {
             Role::Service | Role::Pod => {}
             Role::ServiceEntry | Role::Endpoint | Role::WorkloadEntry => return None,
         }
-        let labels = &subject.meta.labels;
+        let labels = subject.says.labels;
         let managed = labels.get("gateway.istio.io/managed");
         let managed = matches!(managed, Some("istio.io-mesh-controller" | "istio.io-eastwest-controller"));
         let name = labels.filled("gateway.networking.k8s.io/gateway-name");
-        let found = name.and_then(|name| self.gateway(&subject.meta.namespace, name));
+        let found = name.and_then(|name| self.gateway(subject.namespace, name));
         let of = found.filter(|(gateway, class)| gateway.ends_tunnels(*class));
         let wants_tunnel = |&(gateway, class): &(&Gateway, _)| {
             Some(gateway).filter(|_| subject.role == Role::Pod)?.tunnel(class)
@@ -79,7 +79,7 @@ impl<'w> Look<'w> {
         if !is_for.takes(wanted) {
             return Err(Obstacle::OtherTraffic { is_for, wanted });
         }
-        let own = &subject.meta.namespace;
+        let own = subject.namespace;
         if subject.visibility == Visibility::Namespace && namespace != own {
             return Err(Obstacle::Unseen);
         }
@@ -96,7 +96,7 @@ impl<'w> Look<'w> {
             Allowed::Nobody => false,
             Allowed::Selected(requirements) => self
                 .namespace(from)
-                .is_some_and(|namespace| requirements.iter().all(|it| it.is_met_by(&namespace.labels))),
+                .is_some_and(|namespace| requirements.iter().all(|it| it.is_met_by(namespace.labels))),
         }
     }
 

@@ -6,7 +6,7 @@ use culvert_core::route::HBONE_PORT;
 use culvert_core::workload::GatewayDestination;
 use serde_json::{Value, json};
 
-use crate::{Kind, Unready};
+use crate::{Kind, Meta, Unready};
 
 use super::*;
 
@@ -33,9 +33,18 @@ impl World for Small {
         self.classes.get(name)
     }
 
-    fn namespace(&self, name: &str) -> Option<&Meta> {
-        self.namespaces.get(name)
+    fn namespace(&self, name: &str) -> Option<Says<'_>> {
+        self.namespaces.get(name).map(says)
     }
+}
+
+fn says(meta: &Meta) -> Says<'_> {
+    Says { labels: &meta.labels, annotations: &meta.annotations }
+}
+
+fn subject(role: Role, meta: &Meta) -> Subject<'_> {
+    let (namespace, name) = (&meta.namespace, &meta.name);
+    Subject { role, namespace, name, says: says(meta), visibility: Visibility::Public }
 }
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -96,7 +105,7 @@ impl Small {
 
     fn resolve_with(&self, role: Role, meta: &Meta, unready: Unready) -> Resolution {
         let settings = Settings { unready, ..Settings::default() };
-        resolve(&Subject { role, meta, visibility: Visibility::Public }, self, &settings)
+        resolve(&subject(role, meta), self, &settings)
     }
 }
 

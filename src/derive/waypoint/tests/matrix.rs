@@ -156,7 +156,7 @@ fn what_only_its_namespace_sees_is_behind_no_waypoint_of_another() {
         [("infra/all", (false, "AttachmentDenied")), ("shop/for-all", (true, "WaypointAccepted"))]
     {
         let meta = meta("shop", "api", &naming(waypoint), &[]);
-        let subject = Subject { role: Role::ServiceEntry, meta: &meta, visibility: Visibility::Namespace };
+        let subject = Subject { visibility: Visibility::Namespace, ..subject(Role::ServiceEntry, &meta) };
         let found = resolve(&subject, &world, &Settings::default());
         assert_eq!(reason(&found), Some(expected), "{waypoint}");
         assert!(found.waypoint.is_some());
