@@ -39,6 +39,7 @@ pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod shared;
 pub(crate) mod socks;
+pub(crate) mod standalone;
 pub(crate) mod talk;
 pub(crate) mod tunnel;
 pub(crate) mod v1;

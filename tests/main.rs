@@ -8,6 +8,8 @@
 mod harness;
 
 #[cfg(test)]
+mod a_cluster_is_a_mesh;
+#[cfg(test)]
 mod a_dead_proxy_fails_closed;
 #[cfg(test)]
 mod a_slow_lossy_wire_loses_nothing;

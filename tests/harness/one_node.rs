@@ -53,12 +53,18 @@ impl OneNode {
 
     /// Makes a node on which no program of the mesh has ever run.
     pub(crate) fn without_programs(name: &str, namespaces: &[&str]) -> Self {
+        let node = Self::without_control(name, namespaces);
+        node.lab.start_control().unwrap();
+        node
+    }
+
+    /// The same, and there is no control plane either.
+    pub(crate) fn without_control(name: &str, namespaces: &[&str]) -> Self {
         let lab = lab(name).unwrap();
         let node = lab.node("one").unwrap();
         let containers = lab.containers(&node).unwrap();
         let kubernetes = Kubernetes::start(&lab, &node, &containers);
         kubernetes.make_namespaces(namespaces.iter().copied());
-        lab.start_control().unwrap();
         let (agent, pods) = (Mutex::default(), Mutex::default());
         Self { lab, node, containers, kubernetes, agent, pods }
     }

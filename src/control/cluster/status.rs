@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use culvert_derive::{Condition, Key};
+use culvert_derive::{Condition, Key, Kind};
 use culvert_kubernetes::{Client, Error, Pace, Pauses};
 use culvert_process::exit::Chain;
 use serde_json::{Value, json};
@@ -18,7 +18,17 @@ use tokio::time::sleep;
 use super::api::{Api, Written};
 
 /// What we say something about; conditions of other types belong to others.
-const OURS: [&str; 3] = ["ZtunnelAccepted", "culvert.dev/Enforced", "istio.io/WaypointBound"];
+const OURS: [&str; 4] =
+    ["ZtunnelAccepted", "culvert.dev/Enforced", "culvert.dev/Accepted", "istio.io/WaypointBound"];
+
+/// Objects whose status is ours to write to. That of others is for whoever makes something of them.
+const WRITTEN: [Kind; 5] = [
+    Kind::Service,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+    Kind::AuthorizationPolicy,
+    Kind::PeerAuthentication,
+];
 
 /// How often one status is tried when others write at the same time.
 const TRIES: usize = 5;
@@ -52,6 +62,9 @@ impl Statuses {
     pub(super) fn say(&self, news: Vec<(Key, i64, Vec<Condition>)>) {
         let mut book = self.book();
         for (key, generation, conditions) in news {
+            if !WRITTEN.contains(&key.kind) {
+                continue;
+            }
             book.pending.insert(key.clone());
             book.all.insert(key, Said { generation, conditions });
         }

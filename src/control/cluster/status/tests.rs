@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use culvert_derive::Kind;
 use culvert_kubernetes::client;
 use culvert_lab::api_server::{self, ApiServer};
 use tokio::task::JoinSet;
@@ -80,7 +79,7 @@ impl Rig {
 
     fn say(&self, name: &str, message: &str) {
         let key = Key { kind: Kind::Service, namespace: "shop".into(), name: name.into() };
-        self.statuses.say(vec![(key, 1, vec![condition(OURS[2], true, message)])]);
+        self.statuses.say(vec![(key, 1, vec![condition(OURS[3], true, message)])]);
     }
 
     async fn wait(&self, name: &str, message: &str) {
@@ -120,7 +119,7 @@ async fn an_object_that_may_not_be_written_holds_nobody_up_and_trouble_passes() 
     rig.say("one", "bound");
     rig.wait("one", "bound").await;
     let gone = Key { kind: Kind::Service, namespace: "shop".into(), name: "gone".into() };
-    rig.statuses.say(vec![(gone, 1, vec![condition(OURS[2], true, "nobody")])]);
+    rig.statuses.say(vec![(gone, 1, vec![condition(OURS[3], true, "nobody")])]);
     rig.say("two", "bound");
     rig.wait("two", "bound").await;
 }

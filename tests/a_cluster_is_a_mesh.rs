@@ -1,0 +1,102 @@
+//! A cluster without any other mesh becomes one by a label: its own control plane knows who is where from the API server, nodes get
+//! their pods' identities by tokens that are reviewed, and policies are enforced on what is open already.
+
+use culvert_lab::Pod;
+use serde_json::json;
+
+use crate::harness::cluster::ECHO;
+use crate::harness::standalone::{Standalone, policy, start_control};
+use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, exchange};
+
+const AMBIENT: Option<&str> = Some("ambient");
+
+/// Two pods of one namespace that is in the mesh.
+#[track_caller]
+fn labelled(cluster: &Standalone) -> [Pod; 2] {
+    let node = &cluster.node;
+    node.kubernetes.label_namespace("shop", AMBIENT);
+    let pods = ["client", "server"].map(|name| node.run("shop", name).pod().clone());
+    cluster.wait_until_in(&[&pods[0], &pods[1]]);
+    let [client, server] = &pods;
+    node.wait("what they say is in tunnels", || !node.is_read(client, (server.ip4(), ECHO)));
+    pods
+}
+
+#[test]
+fn a_labelled_namespace_talks_in_private_and_an_unlabelled_one_as_before() {
+    let cluster = Standalone::start("mesh-label", &["shop"]);
+    let node = &cluster.node;
+    let [client, server] = labelled(&cluster);
+    for ip in server.ips() {
+        assert!(!node.is_read(&client, (ip, ECHO)), "{ip}");
+    }
+    node.kubernetes.label_namespace("shop", None);
+    for pod in [&client, &server] {
+        node.wait("the pod is out of the mesh", || node.kubernetes.claim(pod).is_none());
+    }
+    node.wait("what they say is as before", || node.is_read(&client, (server.ip4(), ECHO)));
+}
+
+#[test]
+fn a_policy_is_enforced_on_what_is_open_and_says_so() {
+    let cluster = Standalone::start("mesh-policy", &["shop"]);
+    cluster.define_policies();
+    let node = &cluster.node;
+    let [client, server] = labelled(&cluster);
+    let mut open = client.connect((server.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut open, b"before");
+    let deny =
+        json!({ "action": "DENY", "rules": [{ "to": [{ "operation": { "ports": [ECHO.to_string()] } }] }] });
+    cluster.apply(policy("shop", "no-echo", &deny));
+    node.wait("the open connection is cut", || {
+        use std::io::{Read as _, Write as _};
+        open.write_all(b"x").and_then(|()| open.read(&mut [0; 1])).map_or(true, |read| read == 0)
+    });
+    assert_reset(&client, (server.ip4(), ECHO));
+    let of = ("authorizationpolicies", "shop", "no-echo");
+    let says = |kind: &str| cluster.condition(of, kind).map(|condition| condition["status"].clone());
+    node.wait("the policy says that it is accepted", || says("ZtunnelAccepted") == Some("True".into()));
+    node.wait("the policy says that it is enforced", || says("culvert.dev/Enforced") == Some("True".into()));
+    node.kubernetes.api.remove("authorizationpolicies", "shop", "no-echo").unwrap();
+    let is_let_in =
+        || exchange(&client, (server.ip4(), ECHO), b"again") == Ending::Complete(b"again".to_vec());
+    node.wait("without the policy it is as before", is_let_in);
+}
+
+#[test]
+fn a_policy_that_cannot_be_enforced_lets_nobody_in_and_says_why() {
+    let cluster = Standalone::start("mesh-refused", &["shop"]);
+    cluster.define_policies();
+    let node = &cluster.node;
+    let [client, server] = labelled(&cluster);
+    let by_path =
+        json!({ "action": "ALLOW", "rules": [{ "to": [{ "operation": { "paths": ["/health"] } }] }] });
+    cluster.apply(policy("shop", "by-path", &by_path));
+    node.wait("nobody gets in", || exchange(&client, (server.ip4(), ECHO), b"let me in") == Ending::Reset);
+    let accepted = || cluster.condition(("authorizationpolicies", "shop", "by-path"), "ZtunnelAccepted");
+    node.wait("the policy says that it is not accepted", || {
+        accepted().is_some_and(|condition| condition["status"] == "False")
+    });
+    let message = accepted().unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("paths"), "{message}");
+}
+
+#[test]
+fn a_control_plane_is_replaced_and_nobody_notices() {
+    let cluster = Standalone::start("mesh-upgrade", &["shop"]);
+    cluster.define_policies();
+    let node = &cluster.node;
+    let [client, server] = labelled(&cluster);
+    let mut open = client.connect((server.ip4(), ECHO), SOON).unwrap();
+    cluster.control.stop().unwrap();
+    assert_alive(&mut open, b"without a control plane");
+    assert_echo(&client, (server.ip4(), ECHO), b"a new one without a control plane");
+    start_control(node, "control-2");
+    assert_alive(&mut open, b"with the next one");
+    let deny =
+        json!({ "action": "DENY", "rules": [{ "to": [{ "operation": { "ports": [ECHO.to_string()] } }] }] });
+    cluster.apply(policy("shop", "no-echo", &deny));
+    node.wait("what the next one says counts", || {
+        exchange(&client, (server.ip4(), ECHO), b"let me in") == Ending::Reset
+    });
+}
