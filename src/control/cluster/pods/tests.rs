@@ -1,6 +1,8 @@
 //! Who is where, by what pods and namespaces say, and as they come and go.
 
-use culvert_lab::api_server::{Object, namespace, pod};
+use std::time::Duration;
+
+use culvert_lab::api_server::{ApiServer, Object, namespace, pod};
 use serde_json::{Value, json};
 
 use super::*;
@@ -109,4 +111,27 @@ fn pods_that_move_on_leave_nothing_behind() {
     assert_eq!(index.presence("n2", "shop", "db"), Presence::NotEnrolled);
     index.pods(Delta::Gone(read(web("a"))));
     assert!(index.0.read().unwrap().namespaces.is_empty());
+}
+
+#[tokio::test]
+async fn a_pod_is_where_it_is_only_if_it_is_the_very_one() {
+    let server = ApiServer::start().unwrap();
+    server.create(web("a").uid("one")).unwrap();
+    server.create(web("done").uid("two").phase("Succeeded")).unwrap();
+    server.create(pod("shop", "waits").service_account("web").uid("three")).unwrap();
+    let client = culvert_kubernetes::client::at(server.url().parse().unwrap()).unwrap();
+    for (account, name, uid, expected) in [
+        ("web", "a", "one", Some("n1")),
+        ("web", "a", "another", None),
+        ("web", "a", "", None),
+        ("db", "a", "one", None),
+        ("web", "b", "one", None),
+        ("web", "done", "two", None),
+        ("web", "waits", "three", None),
+    ] {
+        let account = format!("shop/{account}").parse().unwrap();
+        let pod = lookup::PodRef { name: name.to_owned(), uid: uid.to_owned() };
+        let node = lookup::node_of(&client, &account, &pod, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(node.as_deref(), expected, "{pod:?}");
+    }
 }
