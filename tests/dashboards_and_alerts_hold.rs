@@ -104,24 +104,31 @@ fn names<T>(all: &[T], name: impl Fn(&T) -> &str) -> BTreeSet<String> {
     names
 }
 
-fn is_there(name: &str, there: &BTreeSet<String>) -> bool {
+pub(crate) fn is_there(name: &str, there: &BTreeSet<String>) -> bool {
     let is_part = |end: &&str| {
         name.strip_suffix(*end).is_some_and(|family| !family.ends_with("_total") && there.contains(family))
     };
     OF_PROMETHEUS.contains(&name) || there.contains(name) || OF_HISTOGRAMS.iter().any(is_part)
 }
 
+/// The names of all alerts.
+pub(crate) fn alerts() -> BTreeSet<String> {
+    names(&Alert::all(), Alert::name)
+}
+
 /// The families the programs' source names, tests left out.
-fn families() -> BTreeSet<String> {
-    let is_name = |text: &&str| {
+pub(crate) fn families() -> BTreeSet<String> {
+    let is_name = |text: &String| {
         BEGINNINGS.iter().any(|it| text.starts_with(it))
             && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_')
     };
-    let mut found = BTreeSet::new();
-    for path in files("src", "rs").iter().filter(|path| !path.contains("tests")) {
-        found.extend(text(path).split('"').filter(is_name).map(str::to_owned));
-    }
-    found
+    quoted().into_iter().filter(is_name).collect()
+}
+
+/// What is between quotation marks in the programs' source, tests left out; as far as it has none within.
+pub(crate) fn quoted() -> BTreeSet<String> {
+    let sources = files("src", "rs").into_iter().filter(|path| !path.contains("tests"));
+    sources.flat_map(|path| text(&path).split('"').map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// All files with this ending in a directory of the repository, in order.

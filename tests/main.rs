@@ -118,6 +118,8 @@ mod the_control_plane_comes_and_goes;
 #[cfg(test)]
 mod the_control_plane_is_followed;
 #[cfg(test)]
+mod the_docs_are_true;
+#[cfg(test)]
 mod the_images_run;
 #[cfg(test)]
 mod the_page_shows_it;
