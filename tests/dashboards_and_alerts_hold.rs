@@ -132,7 +132,7 @@ pub(crate) fn quoted() -> BTreeSet<String> {
 }
 
 /// All files with this ending in a directory of the repository, in order.
-fn files(directory: &str, ending: &str) -> Vec<String> {
+pub(crate) fn files(directory: &str, ending: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(at(directory)).unwrap() {
         let entry = entry.unwrap();

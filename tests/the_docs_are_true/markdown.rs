@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{Flaws, at};
+use crate::dashboards_and_alerts_hold::files;
 
 /// A page of the documentation.
 pub(super) struct Page {
@@ -40,11 +41,8 @@ const REASONS: [&str; 5] =
 impl Page {
     /// All there are.
     pub(super) fn all() -> Vec<Self> {
-        let mut paths = vec!["README.md".to_owned()];
-        let entries = fs::read_dir(at("docs")).unwrap().map(|entry| entry.unwrap().file_name());
-        let names = entries.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".md"));
-        paths.extend(names.map(|name| format!("docs/{name}")));
-        paths.sort();
+        let mut paths = files("docs", "md");
+        paths.push("README.md".to_owned());
         assert!(paths.len() > 15, "pages are found: {paths:?}");
         paths.iter().map(|path| Self::at(path)).collect()
     }
