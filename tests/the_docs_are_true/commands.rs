@@ -25,7 +25,7 @@ pub(super) fn run(pages: &[Page]) -> Flaws {
     let node = lab.node("laptop").unwrap();
     let mut flaws = Vec::new();
     let mut count = 0;
-    for page in pages {
+    for page in pages.iter().filter(|page| !page.is_tried_elsewhere()) {
         let directory = lab.directory().join(page.path.replace('/', "-"));
         write_files(page, &directory);
         let laptop = Laptop { lab: &lab, node: &node, directory };
