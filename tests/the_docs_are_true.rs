@@ -52,6 +52,15 @@ fn objects_are_understood() {
 }
 
 #[test]
+fn a_policy_that_is_refused_says_what_the_page_shows() {
+    let page = std::fs::read_to_string(at("docs/policies.md")).unwrap();
+    let page: Vec<_> = page.split_whitespace().collect();
+    for said in objects::said_of_http() {
+        assert!(page.join(" ").contains(&said), "docs/policies.md does not show: {said}");
+    }
+}
+
+#[test]
 fn links_lead_somewhere() {
     let pages = Page::all();
     let flaws: Flaws = pages.iter().flat_map(|page| links::dead(page, &pages)).collect();

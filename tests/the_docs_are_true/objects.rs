@@ -1,8 +1,8 @@
 //! The objects of Kubernetes that pages show, read by what reads them in a cluster.
 
 use culvert_derive::Settings;
-use culvert_derive::policy::{AuthorizationPolicy, PeerAuthentication};
-use serde_json::Value;
+use culvert_derive::policy::{AuthorizationPolicy, Governed, PeerAuthentication};
+use serde_json::{Value, json};
 
 use super::Flaws;
 use super::markdown::Page;
@@ -36,6 +36,17 @@ pub(super) fn all(pages: &[Page]) -> Vec<Object> {
 /// The documents of a YAML text.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
+}
+
+/// What the status of a policy says that allows a method of HTTP and governs three workloads, without the ends of lines.
+pub(super) fn said_of_http() -> [String; 2] {
+    let rules = json!([{"to": [{"operation": {"methods": ["GET"]}}]}]);
+    let object = json!({"metadata": {"name": "only-get", "namespace": "shop"}, "spec": {"rules": rules}});
+    let policy = AuthorizationPolicy::read(&object);
+    let accepted = policy.accepted(&Settings::default()).expect("it is for nodes");
+    let enforced = policy.enforced(Governed { in_mesh: 3, outside: 0 });
+    [accepted, enforced]
+        .map(|it| format!("Message: {} Reason: {} Status: False Type: {}", it.message, it.reason, it.kind))
 }
 
 impl Object {
