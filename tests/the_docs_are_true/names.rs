@@ -34,11 +34,6 @@ const OF_OTHERS: [&str; 10] = [
 ];
 /// Options of others, `culvert-bench` among them, that are written without their program.
 const OPTIONS_OF_OTHERS: [&str; 5] = ["--nocapture", "--quick", "--pairs", "--workloads", "--services"];
-/// What `culvert-control cluster` takes, while it is not there to be asked.
-const OF_A_CLUSTER: [&str; 2] = ["--waypoint-unready", "--namespace"];
-const VARIABLES_OF_A_CLUSTER: [&str; 2] = ["WAYPOINT_UNREADY", "CA_TRUSTED_NODE_ACCOUNTS"];
-const CLUSTER: &str = "culvert-control cluster";
-
 const PROGRAMS: [&str; 4] = ["culvert", "culvert-agent", "culvert-control", "culvert-node"];
 /// What ends a command among words.
 const ENDS: [&str; 6] = ["|", "||", "&&", ";", ">", "&"];
@@ -53,10 +48,6 @@ impl Known {
             known.ask(vec![program.to_owned()]);
         }
         assert!(known.options.len() > 8, "commands are found: {:?}", known.options.keys());
-        if !known.options.contains_key(CLUSTER) {
-            known.options.insert(CLUSTER.to_owned(), OF_A_CLUSTER.map(str::to_owned).into());
-            known.variables.extend(VARIABLES_OF_A_CLUSTER.map(str::to_owned));
-        }
         known.variables.extend(OF_OTHERS.map(str::to_owned));
         known
     }
