@@ -202,7 +202,7 @@ impl Known {
 /// The table of settings in the README, which a test of the node's compares with what it reads.
 fn of_the_table() -> BTreeSet<String> {
     let readme = std::fs::read_to_string(at("README.md")).unwrap();
-    let (_, settings) = readme.split_once("### Settings of `culvert-node`").unwrap();
+    let (_, settings) = readme.split_once("\n| variable | default | meaning |\n").unwrap();
     let rows = settings.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     rows.map(str::to_owned).collect()
 }
