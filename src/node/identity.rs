@@ -1,7 +1,7 @@
 //! Certificates of the workloads on this node: fetched, kept, renewed and dropped, one per identity.
 //!
 //! In goes an identity; out comes a [`Certificate`] that is valid at this moment, with the TLS configurations of both
-//! ends of a tunnel, or the reason why there is none. [`ca`] speaks to the certificate authority, [`renewer`] is the
+//! ends of a tunnel, or the reason why there is none. An [`issuer`] makes them: [`ca`] speaks to a certificate authority. [`renewer`] is the
 //! life of one identity, [`queue`] says whose turn it is; [`trust`] is what is accepted of peers, [`verify`] judges them in
 //! the handshake, [`proof`] after it and for as long as the tunnel lives, [`revocation`] by the lists of `CRL_PATH`.
 //! Nothing here decides which identities a node needs: callers ask ([`Identities::certificate`],
@@ -9,6 +9,7 @@
 
 pub(crate) mod ca;
 mod certificate;
+pub(crate) mod issuer;
 mod proof;
 mod queue;
 mod renewer;
@@ -37,6 +38,7 @@ pub(crate) use trust::Trust;
 pub(crate) use verify::Refused;
 pub(crate) use x509::X509;
 
+use issuer::Issuer;
 use queue::Priority;
 use renewer::{Renewer, Source, State, Trouble};
 
@@ -63,8 +65,8 @@ struct Entry {
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the certificate could not be fetched")]
-    Fetch(#[from] ca::Error),
-    #[error("no certificate came within {:?} (certificate deadline)", ca::DEADLINE)]
+    Fetch(#[from] issuer::Error),
+    #[error("no certificate came within {:?} (certificate deadline)", issuer::DEADLINE)]
     TimedOut,
     #[error("the identity is no longer needed on this node")]
     Forgotten,
@@ -106,20 +108,20 @@ pub(crate) struct Tally {
 
 impl Identities {
     /// Starts with no identity. Must be used within a tokio runtime.
-    pub(crate) fn new(ca: impl ca::Authority, trust: Trust) -> Self {
-        Self::with_clock(ca, trust, SystemTime::now)
+    pub(crate) fn new(issuer: impl Issuer, trust: Trust) -> Self {
+        Self::with_clock(issuer, trust, SystemTime::now)
     }
 
     fn with_clock(
-        ca: impl ca::Authority,
+        issuer: impl Issuer,
         trust: Trust,
         clock: impl Fn() -> SystemTime + Send + Sync + 'static,
     ) -> Self {
-        let source = Arc::new(Source::new(Box::new(ca), trust, Box::new(clock)));
+        let source = Arc::new(Source::new(Arc::new(issuer), trust, Box::new(clock)));
         Self(Arc::new(Inner { source, entries: Mutex::default() }))
     }
 
-    /// Gives a valid certificate, and waits for one up to [`ca::DEADLINE`].
+    /// Gives a valid certificate, and waits for one up to [`issuer::DEADLINE`].
     ///
     /// The first request for an identity starts to fetch it; from then on it is renewed until [`Self::retain`] drops it.
     /// A request while the authority fails makes it try again, at most once a second.
@@ -139,7 +141,7 @@ impl Identities {
                 }
             }
         };
-        tokio::time::timeout(ca::DEADLINE, decided).await.unwrap_or(Err(Error::TimedOut))
+        tokio::time::timeout(issuer::DEADLINE, decided).await.unwrap_or(Err(Error::TimedOut))
     }
 
     /// Starts to fetch the certificate of an identity, unless it is already kept.

@@ -4,9 +4,7 @@
 //! not keep, retry or renew: that is the renewer's. How the connection comes about is [`crate::control_plane`].
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use culvert_core::identity::SpiffeId;
 use culvert_process::exit::Chain;
@@ -17,24 +15,13 @@ use prost_types::{Struct, Value};
 use tonic::{Code, Request};
 
 use super::certificate::{Certificate, Versions};
+use super::issuer::{Authority, DEADLINE, Issuing, counted};
 use super::request;
 use super::response::{self, Asked};
 use crate::control_plane::{self, Invalid, Link, Status};
 
-/// How long one request may take, connecting included.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
-
 /// The metadata field that names the wanted identity.
 const IMPERSONATED: &str = "ImpersonatedIdentity";
-
-/// Issues certificates; [`Client`] for the nodes of a mesh.
-pub(crate) trait Authority: Send + Sync + 'static {
-    /// Fetches a new certificate. Ends by itself, with or without one.
-    fn issue<'a>(&'a self, id: &'a SpiffeId) -> Issuing<'a>;
-}
-
-/// A certificate on its way.
-pub(crate) type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Certificate, Error>> + Send + 'a>>;
 
 /// How to ask the authority.
 #[derive(Debug, Clone)]
@@ -67,9 +54,6 @@ pub(crate) enum Error {
     #[error("the certificate for {id} cannot be used for TLS")]
     Tls { id: SpiffeId, source: rustls::Error },
 }
-
-/// How long calls take, each with all that belongs to it.
-pub(crate) const REQUEST_DURATION: &str = "culvert_ca_request_duration_seconds";
 
 impl Error {
     /// The stable name of the reason, for the metrics.
@@ -106,16 +90,6 @@ impl Client {
     /// Whether the authority answers.
     pub(crate) fn status(&self) -> Status {
         self.link.status().clone()
-    }
-
-    /// Fetches a certificate, and counts that.
-    async fn fetch_counted(&self, id: &SpiffeId) -> Result<Certificate, Error> {
-        let began = Instant::now();
-        let fetched = self.fetch(id).await;
-        metrics::histogram!(REQUEST_DURATION).record(began.elapsed());
-        let result = fetched.as_ref().err().map_or("ok", Error::reason);
-        metrics::counter!("culvert_ca_requests_total", "result" => result).increment(1);
-        fetched
     }
 
     async fn fetch(&self, id: &SpiffeId) -> Result<Certificate, Error> {
@@ -176,7 +150,7 @@ impl Client {
 
 impl Authority for Client {
     fn issue<'a>(&'a self, id: &'a SpiffeId) -> Issuing<'a> {
-        Box::pin(self.fetch_counted(id))
+        Box::pin(counted(self.fetch(id), Error::reason))
     }
 }
 

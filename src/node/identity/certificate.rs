@@ -80,6 +80,14 @@ impl Certificate {
         self
     }
 
+    /// Whether another one is this one: as long as that, with the same roots.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let same = |ours: &[X509], theirs: &[X509]| {
+            ours.iter().map(|it| &it.der).eq(theirs.iter().map(|it| &it.der))
+        };
+        same(&self.chain, &other.chain) && same(&self.roots, &other.roots)
+    }
+
     /// Whose certificate it is.
     pub(crate) fn id(&self) -> &SpiffeId {
         &self.id

@@ -7,7 +7,7 @@
 //!
 //! A certificate stays available while a renewal runs or fails, until it expires. When to come back is decided by
 //! [`culvert_core::renewal`]; a connection that waits ([`Renewer::demand`]) cuts a pause short, and so do a reason to renew
-//! everything ([`Source::renew_all`]) and a revocation list with our own certificate. Whose turn it is to ask is decided by [`super::queue`].
+//! everything ([`Source::renew_all`]), a revocation list with our own certificate, and an issuer that has something newer. Whose turn it is to ask is decided by [`super::queue`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,8 +18,8 @@ use culvert_process::exit::Chain;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::ca::{self, Authority};
 use super::certificate::Certificate;
+use super::issuer::{self, Issuance, Issuer};
 use super::queue::{Place, Priority, Queue};
 use super::revocation::Lists;
 use super::trust::Trust;
@@ -41,19 +41,19 @@ pub(super) enum State {
     /// A certificate, valid unless it has expired since.
     Available(Arc<Certificate>),
     /// The last fetch failed and no valid certificate is held.
-    Unavailable(ca::Error),
+    Unavailable(issuer::Error),
 }
 
 /// What all renewers share.
 pub(super) struct Source {
-    ca: Box<dyn Authority>,
+    issuer: Arc<dyn Issuer>,
     trust: Trust,
     queue: Queue,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
     all: watch::Sender<()>,
 }
 
-/// What may come while a renewer waits.
+/// What may come while a renewer waits, besides what its issuer has to say.
 struct News {
     /// Everything is to be renewed.
     all: watch::Receiver<()>,
@@ -76,11 +76,11 @@ pub(super) type Trouble = Arc<Mutex<Option<String>>>;
 
 impl Source {
     pub(super) fn new(
-        ca: Box<dyn Authority>,
+        issuer: Arc<dyn Issuer>,
         trust: Trust,
         clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Self {
-        Self { ca, trust, queue: Queue::new(), clock, all: watch::Sender::new(()) }
+        Self { issuer, trust, queue: Queue::new(), clock, all: watch::Sender::new(()) }
     }
 
     /// The wall clock.
@@ -97,13 +97,14 @@ impl Renewer {
     /// Runs for ever; the first certificate matters as much as `priority` says.
     pub(super) async fn run(self, mut priority: Priority) {
         let mut failures = 0;
+        let mut issuance = Arc::clone(&self.source.issuer).issuance(&self.id);
         let mut news = News { all: self.source.all.subscribe(), lists: self.source.trust.lists() };
         loop {
             let call = self.turn(priority).await;
             news.all.mark_unchanged();
             news.lists.mark_unchanged();
             let started = Instant::now();
-            let result = self.source.ca.issue(&self.id).await;
+            let result = issuance.issue().await;
             drop(call);
             let pause = match result {
                 Ok(certificate) => {
@@ -115,7 +116,7 @@ impl Renewer {
                     self.failed(error, failures)
                 }
             };
-            priority = self.wait(pause, started + DEMAND_GAP, &mut news).await;
+            priority = self.wait(pause, started + DEMAND_GAP, &mut *issuance, &mut news).await;
         }
     }
 
@@ -131,9 +132,14 @@ impl Renewer {
         }
     }
 
-    /// Publishes a new certificate; says when to renew it.
+    /// Publishes a certificate, unless it is the one that is there already; says when to ask for the next.
     fn available(&self, certificate: Certificate) -> Duration {
         let pause = renewal::after_success(certificate.validity(), self.source.now(), rand::random());
+        if self.is_held(&certificate) {
+            tracing::debug!(identity = %self.id, serial = %certificate.serial(), asked_again_in = ?pause, "still the same certificate");
+            self.note(None);
+            return pause;
+        }
         tracing::info!(identity = %self.id, serial = %certificate.serial(), renewal_in = ?pause, "certificate available");
         let certificate = certificate.trusting(&self.source.trust);
         self.note(None);
@@ -142,7 +148,7 @@ impl Renewer {
     }
 
     /// Publishes a failure unless a valid certificate is held; says when to try again.
-    fn failed(&self, error: ca::Error, failures: u32) -> Duration {
+    fn failed(&self, error: issuer::Error, failures: u32) -> Duration {
         let held = self.held();
         let pause = renewal::after_failure(failures, held, rand::random());
         let valid_for = held.unwrap_or_default();
@@ -168,19 +174,35 @@ impl Renewer {
         validity.contains(now).then(|| validity.remaining(now))
     }
 
+    /// Whether this is the certificate in use, and its roots are the same.
+    fn is_held(&self, certificate: &Certificate) -> bool {
+        matches!(&*self.publish.borrow(), State::Available(held) if held.is_same(certificate))
+    }
+
     fn is_revoked(&self) -> bool {
         matches!(&*self.publish.borrow(), State::Available(certificate) if certificate.is_revoked())
     }
 
-    /// Waits for the pause to end by either clock; or, after `earliest`, for a connection that has nothing to use; or,
-    /// a random while after them, for news. Says how much the next attempt matters.
-    async fn wait(&self, pause: Duration, earliest: Instant, news: &mut News) -> Priority {
+    /// Waits for the pause to end by either clock; or, after `earliest`, for a connection that has nothing to use or for what the
+    /// issuer has to say; or, a random while after them, for news. Says how much the next attempt matters.
+    async fn wait(
+        &self,
+        pause: Duration,
+        earliest: Instant,
+        issuance: &mut dyn Issuance,
+        news: &mut News,
+    ) -> Priority {
         let mut end = Instant::now() + pause;
+        let mut told = false;
         let due = self.source.now() + pause;
         let soon = || Instant::now() + SPREAD.mul_f64(rand::random());
         while Instant::now() < end && self.source.now() < due {
             tokio::select! {
                 () = tokio::time::sleep_until(end.min(Instant::now() + LOOK)) => {}
+                () = issuance.news(), if !told => {
+                    told = true;
+                    end = end.min(earliest);
+                }
                 Ok(()) = news.all.changed() => end = end.min(soon()),
                 Ok(()) = news.lists.changed() => {
                     if self.is_revoked() {

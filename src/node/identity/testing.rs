@@ -12,8 +12,8 @@ use rcgen::{
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
 
-use super::ca::{Authority, Issuing};
 use super::certificate::{Certificate, Versions};
+use super::issuer::{Authority, Issuing};
 use super::response::{self, Asked};
 use super::revocation::{Lists, Revocation, Status};
 use super::trust::Trust;
@@ -115,10 +115,25 @@ impl TestCa {
 
     /// A certificate for use in tunnels; `roots` is what it trusts.
     pub(super) fn certificate(&self, leaf: &Leaf, roots: &str) -> Certificate {
-        let key = KeyPair::generate().unwrap();
+        self.certificate_for(leaf, roots, &KeyPair::generate().unwrap())
+    }
+
+    /// The same, for a key the test has.
+    pub(super) fn certificate_for(&self, leaf: &Leaf, roots: &str, key: &KeyPair) -> Certificate {
+        self.certificate_of(self.sign(leaf, key), leaf, roots, key)
+    }
+
+    /// The same, of a leaf that was signed before.
+    pub(super) fn certificate_of(
+        &self,
+        signed: String,
+        leaf: &Leaf,
+        roots: &str,
+        key: &KeyPair,
+    ) -> Certificate {
         let SanType::URI(first) = &leaf.names[0] else { panic!("the first name is the identity") };
         let asked = Asked { id: &id(first.as_str()), public_key: &key.subject_public_key_info() };
-        let mut answer = vec![self.sign(leaf, &key)];
+        let mut answer = vec![signed];
         answer.extend(self.between.iter().cloned());
         answer.push(roots.to_owned());
         // Expired ones are wanted too: checked in the middle of their life.

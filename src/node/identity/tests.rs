@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::ca::{Authority, Issuing};
+use super::issuer::{Authority, Issuing};
 use super::testing::{Leaf, TestCa, TestLists, account, leaf};
 use super::*;
+
+mod told;
 
 const LIFE: Duration = Duration::from_secs(1000);
 
@@ -191,7 +193,7 @@ async fn a_certificate_is_kept_while_valid_and_not_longer() {
 
     sleep(Duration::from_secs(10)).await;
     let error = identities.certificate(&account("web")).await.unwrap_err();
-    assert!(matches!(error, Error::Fetch(ca::Error::TimedOut { .. })), "{error}");
+    assert!(matches!(error, Error::Fetch(issuer::Error::Authority(ca::Error::TimedOut { .. }))), "{error}");
     assert_state(&identities, &format!("Unavailable: {}", silent()));
 }
 
@@ -234,7 +236,7 @@ async fn an_authority_that_hangs_costs_a_request_its_deadline() {
     let before = Instant::now();
     let error = fake.identities().certificate(&account("web")).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut), "{error}");
-    assert_eq!(before.elapsed().as_secs(), ca::DEADLINE.as_secs());
+    assert_eq!(before.elapsed().as_secs(), issuer::DEADLINE.as_secs());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,11 +4,11 @@ use std::time::UNIX_EPOCH;
 
 use culvert_metrics::Collected;
 
-use crate::identity::{Identities, Tally, ca};
+use crate::identity::{Identities, Tally, issuer};
 
 /// The histogram of calls to the authority, and its bounds in seconds.
 pub(super) const DURATION: (&str, &[f64]) =
-    (ca::REQUEST_DURATION, &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
+    (issuer::REQUEST_DURATION, &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
 
 /// Looks at the certificates as they are at the moment.
 pub(super) fn look(identities: &Identities) -> Vec<Collected> {

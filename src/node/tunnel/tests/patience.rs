@@ -2,7 +2,7 @@
 
 use super::app::pair;
 use super::*;
-use crate::identity::ca::{Authority, Issuing};
+use crate::identity::issuer::{Authority, Issuing};
 use crate::tunnel::client::NotCarried;
 
 /// How long the connections here wait, and how much longer other things take.
