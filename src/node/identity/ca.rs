@@ -12,6 +12,7 @@ use culvert_proto::ca::IstioCertificateRequest;
 use culvert_proto::ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use tonic::{Code, Request};
 
 use super::certificate::{Certificate, Versions};
@@ -102,12 +103,14 @@ impl Client {
         });
         self.report(&answer);
         let asked = Asked { id, public_key: &request.public_key() };
-        let issued = response::check(&answer?, &asked, SystemTime::now())
+        let now = SystemTime::now();
+        let issued = response::check(&answer?, &asked, now)
+            .and_then(|issued| issued.verified(now))
             .map_err(|source| Error::Answer { address: self.address(), source })?;
-        let certificate = Certificate::new(issued, &request.private_key(), self.versions)
-            .map_err(|source| Error::Tls { id: id.clone(), source })?;
+        let key =
+            any_ecdsa_type(&request.private_key()).map_err(|source| Error::Tls { id: id.clone(), source })?;
         self.link.status().updated();
-        Ok(certificate)
+        Ok(Certificate::new(issued, key, self.versions))
     }
 
     /// Who refuses answers, too: what counts as down is an authority that says nothing.

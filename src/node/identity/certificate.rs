@@ -1,10 +1,10 @@
 //! One issued certificate with its key and its roots, and the TLS configurations made of them.
 //!
-//! In goes what the authority answered, checked by [`super::response`], and the key; out come configurations for both
+//! In goes what the issuer answered, checked by [`super::response`], and the key; out come configurations for both
 //! ends of a tunnel, made once for what is accepted of peers at a time ([`Accepted`]) and shared by all handshakes.
 //!
-//! The key never leaves. It is held by AWS-LC, which wipes it when the certificate is dropped; its encoded form lives in
-//! [`super::request`] while the authority is asked, and is wiped there. Not wiped are the secrets of TLS sessions that
+//! The key never leaves. It is held by AWS-LC, which wipes it when the certificate is dropped; its encoded form lives where it
+//! was made or came in ([`super::request`]), and is wiped there. Not wiped are the secrets of TLS sessions that
 //! may be resumed: they cannot sign, and go with the configuration. Memory is not locked: a node that swaps may write
 //! keys to disk.
 
@@ -15,10 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use culvert_core::identity::SpiffeId;
 use culvert_core::renewal::Validity;
 use rustls::client::{Resumption, Tls12Resumption};
-use rustls::crypto::aws_lc_rs;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion, version};
-use rustls_pki_types::{PrivateKeyDer, UnixTime};
+use rustls_pki_types::UnixTime;
 
 use super::response::Issued;
 use super::revocation::End;
@@ -59,19 +58,14 @@ struct Configs {
 }
 
 impl Certificate {
-    /// Puts an answer of the authority and the key it is for together. It trusts the roots it came with.
-    pub(super) fn new(
-        issued: Issued,
-        key: &PrivateKeyDer<'_>,
-        versions: Versions,
-    ) -> Result<Self, rustls::Error> {
+    /// Puts an answer of the issuer and the key it is for together. It trusts the roots it came with.
+    pub(super) fn new(issued: Issued, key: Arc<dyn SigningKey>, versions: Versions) -> Self {
         let Issued { id, chain, roots } = issued;
-        let key = aws_lc_rs::sign::any_ecdsa_type(key)?;
         let sent = chain.iter().map(|certificate| certificate.der.clone()).collect();
         let own = Arc::new(SingleCertAndKey::from(CertifiedKey::new(sent, key)));
         let held = Trust::default().hold(&id, &roots);
         let configs = Mutex::new(Configs::of(held.accepted()));
-        Ok(Self { id, chain, roots, own, versions, held, configs })
+        Self { id, chain, roots, own, versions, held, configs }
     }
 
     /// Has it trust what all certificates of the node trust, and them trust its roots.

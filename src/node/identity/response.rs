@@ -1,17 +1,25 @@
-//! Reads and checks what the certificate authority answered.
+//! Reads and checks what an issuer answered.
 //!
-//! In goes the list of PEM texts: the leaf, one intermediate per element, the trust bundle last. Out comes a chain that
-//! is for the identity and the key that were asked for and valid at this moment, with its roots; or what is wrong with
-//! it. It does not build the path from the leaf to a root: every peer does, in every handshake.
+//! In goes what an authority says, a list of PEM texts ([`check`]: the leaf, those between, the trust bundle last), or certificates
+//! that were read already ([`judge`]). Out comes a chain that is for the identity and the key that were asked for and valid at this
+//! moment, with its roots; or what is wrong with it. [`Issued::verified`] builds the path from the leaf to a root, as every peer will.
+//!
+//! Authorities differ in how they cut the list. What is between leaf and bundle may be one certificate for each text or several in
+//! one, in any order, and the root may be among them as well; it counts as part of the bundle when it comes last, and is not sent to
+//! peers.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use culvert_core::identity::SpiffeId;
 use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::server::ParsedCertificate;
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::x509::{self, X509};
+use crate::crypto;
 
 /// A checked answer.
 #[derive(Debug)]
@@ -31,7 +39,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// What is wrong with an answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("it is empty")]
     Empty,
@@ -49,27 +57,64 @@ pub(crate) enum Error {
         "the leaf is not valid at this time; compare the clocks of this node and of the certificate authority"
     )]
     NotValid,
+    #[error("the leaf does not lead to a root of the trust bundle it came with, so no peer would accept it")]
+    NoPath(#[source] rustls::Error),
     #[error("none of the {count} certificates in the trust bundle can be used as a root")]
     NoRoot { count: usize },
 }
 
-/// Checks an answer.
+/// Checks an answer of an authority.
 pub(super) fn check(answer: &[String], asked: &Asked<'_>, now: SystemTime) -> Result<Issued, Error> {
     let elements = answer.len();
-    let (bundle, chain) = answer.split_last().ok_or(Error::Empty)?;
+    let not_one = |index: usize| Error::NotACertificate { element: index + 1, elements };
+    let parsed = answer.iter().enumerate();
+    let mut parsed = parsed
+        .map(|(index, text)| all_certificates(text).ok_or_else(|| not_one(index)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut roots = if elements > 1 { parsed.pop().unwrap_or_default() } else { Vec::new() };
+    let mut chain: Vec<_> = parsed.into_iter().flatten().collect();
+    while let [_, .., last] = &chain[..]
+        && x509::is_self_signed(&last.der)
+    {
+        roots.extend(chain.pop());
+    }
     if chain.is_empty() {
+        return Err(Error::Empty);
+    }
+    if roots.is_empty() {
         return Err(Error::LeafOnly);
     }
-    let not_one = |index: usize| Error::NotACertificate { element: index + 1, elements };
-    let chain = chain
-        .iter()
-        .enumerate()
-        .map(|(index, text)| first_certificate(text).ok_or_else(|| not_one(index)))
-        .collect::<Result<Vec<_>, _>>()?;
-    check_leaf(&chain[0], asked, now)?;
-    let roots = all_certificates(bundle).ok_or_else(|| not_one(elements - 1))?;
+    judge(chain, roots, asked, now)
+}
+
+/// Checks a chain that begins with the leaf, and a trust bundle.
+pub(super) fn judge(
+    chain: Vec<X509>,
+    mut roots: Vec<X509>,
+    asked: &Asked<'_>,
+    now: SystemTime,
+) -> Result<Issued, Error> {
+    check_leaf(chain.first().ok_or(Error::Empty)?, asked, now)?;
+    let mut seen = HashSet::new();
+    roots.retain(|root| seen.insert(root.der.clone()));
     check_roots(&roots)?;
     Ok(Issued { id: asked.id.clone(), chain, roots })
+}
+
+impl Issued {
+    /// Follows the chain to a root, as peers do.
+    pub(super) fn verified(self, now: SystemTime) -> Result<Self, Error> {
+        let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        let [leaf, rest @ ..] = &self.chain[..] else { return Err(Error::Empty) };
+        let rest: Vec<_> = rest.iter().map(|certificate| certificate.der.clone()).collect();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(self.roots.iter().map(|root| root.der.clone()));
+        let algorithms = crypto::provider().signature_verification_algorithms.all;
+        ParsedCertificate::try_from(&leaf.der)
+            .and_then(|leaf| verify_server_cert_signed_by_trust_anchor(&leaf, &store, &rest, now, algorithms))
+            .map_err(Error::NoPath)?;
+        Ok(self)
+    }
 }
 
 fn check_leaf(leaf: &X509, asked: &Asked<'_>, now: SystemTime) -> Result<(), Error> {
@@ -96,11 +141,6 @@ fn check_roots(roots: &[X509]) -> Result<(), Error> {
         tracing::warn!(used, unusable, "trust bundle has certificates that cannot be roots");
     }
     Ok(())
-}
-
-/// The first block of a text; it must be a certificate.
-fn first_certificate(text: &str) -> Option<X509> {
-    certificates(text).next().flatten()
 }
 
 /// All blocks of a text; at least one, and all must be certificates.

@@ -9,6 +9,7 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, PublicKeyData, RevokedCertParams, SanType,
     SerialNumber,
 };
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
 
@@ -140,7 +141,7 @@ impl TestCa {
         let middle = leaf.not_before + leaf.not_after.duration_since(leaf.not_before).unwrap() / 2;
         let issued = response::check(&answer, &asked, middle).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Certificate::new(issued, &key, Versions::Tls13).unwrap()
+        Certificate::new(issued, any_ecdsa_type(&key).unwrap(), Versions::Tls13)
     }
 
     /// A good certificate that trusts this authority.

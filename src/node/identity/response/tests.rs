@@ -38,7 +38,8 @@ impl Bench {
 #[test]
 fn a_leaf_with_intermediates_and_two_roots_is_taken_apart() {
     let bench = Bench::new();
-    let [one, two, other] = ["one", "two", "other"].map(|name| TestCa::new(name).root_pem());
+    let [one, two] = ["one", "two"].map(|name| bench.ca.below(name).root_pem());
+    let other = TestCa::new("other").root_pem();
     let bundle = format!("{}{other}", bench.ca.root_pem());
     let issued = bench.check(&[bench.good_leaf(), one, two, bundle]).unwrap();
     assert_eq!(issued.id, account("web"));
@@ -49,8 +50,7 @@ fn a_leaf_with_intermediates_and_two_roots_is_taken_apart() {
 fn no_element_is_empty_and_one_is_a_leaf_only() {
     let bench = Bench::new();
     assert_eq!(bench.refusal(&[]), Error::Empty);
-    let alone = [format!("{}{}", bench.good_leaf(), bench.ca.root_pem())];
-    assert_eq!(bench.refusal(&alone), Error::LeafOnly);
+    assert_eq!(bench.refusal(&[bench.good_leaf()]), Error::LeafOnly);
     assert!(Error::LeafOnly.to_string().contains("no root certificate"));
 }
 
@@ -118,4 +118,64 @@ fn times_and_serial_are_read() {
         "{}",
         read.serial
     );
+}
+
+/// A leaf below two intermediates, in all the ways lists are cut.
+#[test]
+fn however_the_list_is_cut_the_chain_is_whole_and_its_roots_are_not_sent() {
+    let root = TestCa::new("root");
+    let (upper, other) = (root.below("upper"), TestCa::new("other").root_pem());
+    let lower = upper.below("lower");
+    let bench = Bench { ca: lower.below("unused"), key: KeyPair::generate().unwrap() };
+    let leaf = lower.sign(&Leaf::named(&[&account("web").to_string()]), &bench.key);
+    let [root, upper, lower] = [root, upper, lower].map(|it| it.root_pem());
+    let joined = |parts: &[&String]| parts.iter().map(|part| part.as_str()).collect::<String>();
+    for (list, roots) in [
+        (vec![leaf.clone(), lower.clone(), upper.clone(), root.clone()], 1),
+        // Those between with the leaf, or with each other, or the other way round.
+        (vec![joined(&[&leaf, &lower, &upper]), root.clone()], 1),
+        (vec![leaf.clone(), joined(&[&upper, &lower]), root.clone()], 1),
+        // The root in the chain as well, and again.
+        (vec![leaf.clone(), lower.clone(), upper.clone(), root.clone(), root.clone()], 1),
+        (vec![joined(&[&leaf, &lower, &upper, &root]), joined(&[&root, &other])], 2),
+        // Several roots one by one.
+        (vec![leaf.clone(), lower.clone(), upper.clone(), root.clone(), other.clone()], 2),
+        (vec![leaf.clone(), lower.clone(), upper.clone(), other.clone(), root.clone()], 2),
+        // All in one.
+        (vec![joined(&[&leaf, &lower, &upper, &root])], 1),
+        // No root at all: whoever is last is what is trusted.
+        (vec![leaf.clone(), lower.clone(), upper.clone()], 1),
+    ] {
+        let issued = bench.check(&list).and_then(|it| it.verified(SystemTime::now())).unwrap();
+        assert_eq!(issued.roots.len(), roots, "{list:?}");
+        let sent = if list.len() == 3 && list[2] == upper { 2 } else { 3 };
+        assert_eq!(issued.chain.len(), sent, "{list:?}");
+    }
+}
+
+#[test]
+fn a_leaf_that_leads_to_no_root_it_came_with_is_of_no_use() {
+    let bench = Bench::new();
+    let (between, stranger) = (bench.ca.below("between"), TestCa::new("stranger").root_pem());
+    let below = between.sign(&Leaf::named(&[&account("web").to_string()]), &bench.key);
+    for list in [
+        [bench.good_leaf(), stranger],
+        // Who is between is missing.
+        [below, bench.ca.root_pem()],
+    ] {
+        let error = bench.check(&list).and_then(|it| it.verified(SystemTime::now())).unwrap_err();
+        assert!(matches!(error, Error::NoPath(_)), "{error}");
+    }
+}
+
+/// While a root is replaced, the new one comes in a certificate signed by the old one. Peers that know the old one only need it.
+#[test]
+fn a_new_root_of_the_same_name_that_the_old_one_vouches_for_is_sent() {
+    let old = TestCa::new("root");
+    let new = old.below("root");
+    let bench = Bench { ca: old.below("unused"), key: KeyPair::generate().unwrap() };
+    let leaf = new.sign(&Leaf::named(&[&account("web").to_string()]), &bench.key);
+    let issued = bench.check(&[leaf, new.root_pem(), old.root_pem()]).unwrap();
+    let issued = issued.verified(SystemTime::now()).unwrap();
+    assert_eq!((issued.chain.len(), issued.roots.len()), (2, 1));
 }
