@@ -30,6 +30,24 @@ pub mod rpc {
     tonic::include_proto!("google.rpc");
 }
 
+/// Certificates of SPIRE.
+pub mod spire {
+    /// What its APIs have in common, package `spire.api.types`.
+    pub mod types {
+        tonic::include_proto!("spire.api.types");
+    }
+
+    /// For those who act for workloads, package `spire.api.agent.delegatedidentity.v1`.
+    pub mod delegated {
+        tonic::include_proto!("spire.api.agent.delegatedidentity.v1");
+    }
+
+    /// For workloads: the SPIFFE Workload API, in no package.
+    pub mod workload {
+        tonic::include_proto!("_");
+    }
+}
+
 /// Telemetry for a collector of OpenTelemetry, package `opentelemetry.proto`.
 pub mod otlp {
     /// What traces and logs have in common.
