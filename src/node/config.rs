@@ -5,6 +5,7 @@
 
 mod control;
 mod dns;
+mod issuer;
 mod proxy_config;
 mod shown;
 mod telemetry;
@@ -24,7 +25,7 @@ pub(crate) use variables::Environment;
 
 use crate::admission::Telling;
 use crate::dns::Config as DnsConfig;
-use crate::identity::ca;
+use crate::identity::{ca, spire};
 use crate::outcome::sampling::Sampling;
 use crate::outcome::{Labels, access};
 use crate::proxy::PodInfo;
@@ -37,7 +38,7 @@ pub(crate) struct Config {
     pub(crate) mesh: MeshConfig,
     /// `None` without a control plane.
     pub(crate) xds: Option<XdsConfig>,
-    pub(crate) ca: ca::Config,
+    pub(crate) issuer: IssuerConfig,
     pub(crate) trust: TrustConfig,
     pub(crate) policy: crypto::Policy,
     pub(crate) admin: admin::Config,
@@ -90,6 +91,13 @@ pub(crate) struct XdsConfig {
     pub(crate) server: control_plane::Config,
     pub(crate) mode: xds::Mode,
     pub(crate) node: NodeConfig,
+}
+
+/// Who issues the certificates.
+#[derive(Debug, Clone)]
+pub(crate) enum IssuerConfig {
+    Authority(ca::Config),
+    Spire(spire::Config),
 }
 
 /// What the control plane is told of this process.
@@ -183,7 +191,7 @@ impl Config {
         Ok(Self {
             mesh,
             xds,
-            ca: said.authority(shared)?,
+            issuer: said.issuer(shared)?,
             trust: read_trust(env),
             policy: read_policy(env)?,
             admin: admin::Config {

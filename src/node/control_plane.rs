@@ -25,10 +25,12 @@ pub(crate) use token::Token;
 
 use channel::Channels;
 
-/// A service of the control plane.
+/// A service this process depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     Authority,
+    /// The agent of SPIRE, which issues in place of an authority.
+    Agent,
     Xds,
 }
 
@@ -152,6 +154,7 @@ impl std::fmt::Display for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Authority => "certificate authority",
+            Self::Agent => "SPIRE agent",
             Self::Xds => "xDS server",
         })
     }

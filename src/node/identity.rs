@@ -1,7 +1,7 @@
 //! Certificates of the workloads on this node: fetched, kept, renewed and dropped, one per identity.
 //!
 //! In goes an identity; out comes a [`Certificate`] that is valid at this moment, with the TLS configurations of both
-//! ends of a tunnel, or the reason why there is none. An [`issuer`] makes them: [`ca`] speaks to a certificate authority. [`renewer`] is the
+//! ends of a tunnel, or the reason why there is none. An [`issuer`] makes them: [`ca`] speaks to a certificate authority, [`spire`] to the agent of SPIRE. [`renewer`] is the
 //! life of one identity, [`queue`] says whose turn it is; [`trust`] is what is accepted of peers, [`verify`] judges them in
 //! the handshake, [`proof`] after it and for as long as the tunnel lives, [`revocation`] by the lists of `CRL_PATH`.
 //! Nothing here decides which identities a node needs: callers ask ([`Identities::certificate`],
@@ -17,6 +17,7 @@ mod request;
 mod response;
 pub(crate) mod revocation;
 mod sessions;
+pub(crate) mod spire;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trust;

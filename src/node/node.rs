@@ -14,12 +14,13 @@ use crate::admin::{self, Admin};
 use crate::admission::Recogniser;
 use crate::agent;
 use crate::capture;
-use crate::config::{Config, Mode as Serves, TrustConfig};
+use crate::config::{Config, IssuerConfig, Mode as Serves, TrustConfig};
 use crate::control_plane::roots::RootWatch;
 use crate::dns::Dns;
 use crate::drain;
 use crate::identity::revocation::Revocation;
-use crate::identity::{Identities, Trust, ca};
+use crate::identity::spire::Residents;
+use crate::identity::{Identities, Trust, ca, spire};
 use crate::mesh::{self, Mesh};
 use crate::outcome::access;
 use crate::pods::Pods;
@@ -71,12 +72,9 @@ pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Erro
     let state = State::new(telemetry);
     state.task(PROXY);
     let background = Tasks::default();
-    let authority = ca::Client::new(config.ca.clone())?;
-    state.control_plane(authority.status());
-    let roots = RootWatch::new(&config.ca.server.root);
     let (trust, revocation) = trust(&config.trust, &background);
-    let identities = Identities::new(authority, trust);
-    background.spawn(renew_with_roots(roots, identities.clone()));
+    let residents = Residents::default();
+    let identities = certify(&config.issuer, trust, &residents, &state, &background)?;
     let mesh = follow_mesh(&config, &state, &background)?;
     stats::watch_certificates(&metrics, identities.clone());
     let sources = admin::Sources {
@@ -91,7 +89,7 @@ pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Erro
         metrics,
     };
     let admin = Admin::open(&config.admin, sources)?;
-    let shared = share(&config, &state, mesh, identities);
+    let shared = share(&config, &state, mesh, (identities, residents));
     background.spawn(access::tell_of_long_ones(state.ledger()));
     let asked = async {
         tokio::select! {
@@ -133,12 +131,18 @@ async fn serve(
 }
 
 /// Puts together what all pods share.
-fn share(config: &Config, state: &State, mesh: Mesh, identities: Identities) -> Shared {
+fn share(
+    config: &Config,
+    state: &State,
+    mesh: Mesh,
+    (identities, residents): (Identities, Residents),
+) -> Shared {
     let dns = Dns::new(config.dns.clone());
     state.resolves(dns.status());
     Shared {
         mesh,
         identities,
+        residents,
         socket: config.socket,
         tunnel: config.tunnel,
         telling: config.telling,
@@ -146,6 +150,34 @@ fn share(config: &Config, state: &State, mesh: Mesh, identities: Identities) -> 
         set_aside: state.set_aside(),
         ledger: state.ledger(),
         dns,
+    }
+}
+
+/// Starts to keep certificates of whoever issues them.
+fn certify(
+    config: &IssuerConfig,
+    trust: Trust,
+    residents: &Residents,
+    state: &State,
+    background: &Tasks,
+) -> Result<Identities, Error> {
+    match config {
+        IssuerConfig::Authority(config) => {
+            let authority = ca::Client::new(config.clone())?;
+            state.control_plane(authority.status());
+            let roots = RootWatch::new(&config.server.root);
+            let identities = Identities::new(authority, trust);
+            background.spawn(renew_with_roots(roots, identities.clone()));
+            Ok(identities)
+        }
+        IssuerConfig::Spire(config) => {
+            let (agent, follow) = spire::Client::new(config, residents);
+            state.control_plane(agent.status());
+            if let Some(follow) = follow {
+                background.spawn(follow.run());
+            }
+            Ok(Identities::new(agent, trust))
+        }
     }
 }
 

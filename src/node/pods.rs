@@ -273,7 +273,11 @@ impl Pods {
     fn publish(&self) {
         let up = self.running.iter().map(|(uid, running)| running.state(uid));
         let pending = self.failed.iter().map(|(uid, failed)| failed.state(uid));
-        self.state.set_pods(up.chain(pending).collect());
+        let pods: Vec<_> = up.chain(pending).collect();
+        self.shared
+            .residents
+            .are(pods.iter().map(|it| (&*it.uid, &*it.pod.namespace, &*it.pod.service_account)));
+        self.state.set_pods(pods);
         metrics::gauge!("workload_manager_active_proxy_count").set(self.running.len() as f64);
         metrics::gauge!("workload_manager_pending_proxy_count").set(self.failed.len() as f64);
     }

@@ -20,6 +20,7 @@ use crate::dns::{self, Dns};
 use crate::drain::Guard;
 use crate::flow;
 use crate::identity::Identities;
+use crate::identity::spire::Residents;
 use crate::ledger;
 use crate::mesh::Mesh;
 use crate::outcome::Failure;
@@ -69,6 +70,8 @@ const ASKING: usize = 64;
 pub(crate) struct Shared {
     pub(crate) mesh: Mesh,
     pub(crate) identities: Identities,
+    /// Which pods are served, for issuers that want to know.
+    pub(crate) residents: Residents,
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
     pub(crate) telling: Telling,

@@ -13,7 +13,7 @@ use culvert_sys::seqpacket::Listener;
 
 use super::*;
 use crate::capture::INBOUND_TUNNEL;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, IssuerConfig};
 use crate::dns::Dns;
 use crate::drain::{self, Drain};
 use crate::identity::{Identities, Trust, ca};
@@ -74,10 +74,12 @@ fn shared() -> Shared {
     let env =
         [("LOCAL_XDS", "workloads: []"), ("CA_ADDRESS", "https://127.0.0.1:1"), ("PACKET_MARK", "1337")];
     let config = Config::read(&Environment::of(env.into_iter())).unwrap();
-    let client = ca::Client::new(config.ca);
+    let IssuerConfig::Authority(ca) = config.issuer else { panic!("it is the default") };
+    let client = ca::Client::new(ca);
     Shared {
         mesh: empty_mesh(),
         identities: Identities::new(client.unwrap(), Trust::default()),
+        residents: Default::default(),
         socket: config.socket,
         tunnel: config.tunnel,
         telling: config.telling,

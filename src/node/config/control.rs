@@ -104,12 +104,17 @@ impl Said<'_> {
             cluster_id: env.optional("ISTIO_META_CLUSTER_ID").unwrap_or_else(|| env.text("CLUSTER_ID")),
             alternative_name: env.filled(names.alternative_name),
             headers: env.with_prefix(names.headers).map(header).collect(),
-            tls12: env.optional("TLS12_ENABLED").as_deref() == Some("true"),
+            tls12: self.tls12(),
             mark: self.mark,
         };
         // Whoever uses them would refuse bad ones, too, but not before others are at work.
         Link::new(&server)?;
         Ok(server)
+    }
+
+    /// Whether TLS 1.2 is allowed as well.
+    pub(super) fn tls12(&self) -> bool {
+        self.env.optional("TLS12_ENABLED").as_deref() == Some("true")
     }
 
     fn node(&self) -> NodeConfig {

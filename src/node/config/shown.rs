@@ -5,7 +5,7 @@ use std::time::Duration;
 use culvert_core::xds;
 use serde_json::{Value, json};
 
-use super::{Config, Mode};
+use super::{Config, IssuerConfig, Mode};
 use crate::control_plane::{self, Root};
 use crate::crypto::Policy;
 use crate::{dns, telemetry};
@@ -60,15 +60,22 @@ impl Config {
     }
 
     fn of_control_plane(&self) -> Value {
-        let (ca, xds) = (&self.ca.server, self.xds.as_ref());
+        let xds = self.xds.as_ref();
         let server = xds.map(|xds| &xds.server);
+        let (issuer, socket, authority) = match &self.issuer {
+            IssuerConfig::Authority(config) => ("ca", None, Some(config)),
+            IssuerConfig::Spire(config) => (config.api.name(), Some(&config.socket), None),
+        };
+        let ca = authority.map(|config| &config.server);
         json!({
-            "caAddress": ca.address,
-            "caRootCert": root(&ca.root),
-            "altCaHostname": ca.alternative_name,
-            "caHeaders": headers(ca),
-            "secretTtl": duration(self.ca.ttl),
-            "clusterId": ca.cluster_id,
+            "issuer": issuer,
+            "issuerSocket": socket,
+            "caAddress": ca.map(|ca| &ca.address),
+            "caRootCert": ca.map(|ca| root(&ca.root)),
+            "altCaHostname": ca.and_then(|ca| ca.alternative_name.as_ref()),
+            "caHeaders": ca.map_or_else(|| json!([]), headers),
+            "secretTtl": authority.map(|config| duration(config.ttl)),
+            "clusterId": ca.or(server).map(|server| &server.cluster_id),
             "xdsAddress": server.map(|server| &server.address),
             "xdsRootCert": server.map(|server| root(&server.root)),
             "altXdsHostname": server.and_then(|server| server.alternative_name.as_ref()),

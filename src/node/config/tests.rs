@@ -8,6 +8,11 @@ fn read(set: &[(&str, &str)]) -> Result<Config, String> {
     Config::read(&env).map_err(|error| error.to_string())
 }
 
+fn authority(config: &Config) -> &ca::Config {
+    let IssuerConfig::Authority(authority) = &config.issuer else { panic!("an authority is the default") };
+    authority
+}
+
 #[test]
 fn nothing_set_gives_the_documented_defaults() {
     let config = read(&[]).unwrap();
@@ -18,7 +23,7 @@ fn nothing_set_gives_the_documented_defaults() {
     assert_eq!(config.tunnel.streams, 100);
     assert!(!config.socks);
     assert_eq!(config.drain_deadline, Duration::from_secs(5));
-    assert_eq!(config.ca.ttl, Duration::from_secs(86_400));
+    assert_eq!(authority(&config).ttl, Duration::from_secs(86_400));
 }
 
 #[test]
@@ -126,8 +131,8 @@ fn the_proxy_configuration_counts_where_nothing_else_is_said() {
     let inline = "{proxyAdminPort: 1, statsPort: 2, concurrency: 3, discoveryAddress: d:1}";
     let config = read(&[("PROXY_CONFIG", inline), ("ZTUNNEL_RESOURCE_CPU_LIMIT", "5")]).unwrap();
     assert_eq!((config.admin.admin, config.admin.stats, config.worker_threads), (1, 2, 3));
-    assert_eq!(config.xds.unwrap().server.address, "d:1");
-    assert_eq!(config.ca.server.address, "ca:15012");
+    assert_eq!(config.xds.as_ref().unwrap().server.address, "d:1");
+    assert_eq!(authority(&config).server.address, "ca:15012");
 }
 
 #[test]
@@ -147,7 +152,8 @@ fn connections_to_the_control_plane_are_marked_where_rules_would_catch_them() {
     let marks = |set: &[(&str, &str)]| {
         let set: Vec<_> = set.iter().copied().chain([("XDS_ADDRESS", "x:1")]).collect();
         let config = read(&set).unwrap();
-        (config.xds.unwrap().server.mark, config.ca.server.mark)
+        let mark = authority(&config).server.mark;
+        (config.xds.unwrap().server.mark, mark)
     };
     let dedicated = [("PROXY_MODE", "dedicated"), ("PROXY_WORKLOAD_INFO", "ns/pod/sa"), ("PACKET_MARK", "7")];
     assert_eq!(marks(&dedicated), (Some(7), Some(7)));

@@ -97,6 +97,13 @@ const VARIABLES: &[Variable] = &[
     ),
     row("ISTIO_METAJSON_*", "", "the same, as JSON; left out with an error in the log when it is none"),
     row(
+        "CULVERT_ISSUER",
+        "ca",
+        "who issues certificates: `ca`, the certificate authority; `spire-delegated`, SPIRE's agent to the proxy of a node; `spire-workload`, SPIRE's agent (or another SPIFFE one) to a dedicated proxy; see [docs/issuers.md](docs/issuers.md)",
+    ),
+    row("SPIRE_ADMIN_ENDPOINT_SOCKET", "", "`spire-delegated`: the agent's admin socket, `unix:///path`"),
+    row("SPIFFE_ENDPOINT_SOCKET", "", "`spire-workload`: the agent's socket, `unix:///path`"),
+    row(
         "CA_ADDRESS",
         "",
         "certificate authority, `host:port` or URL; unset: like `XDS_ADDRESS`, but never none",

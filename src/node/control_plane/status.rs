@@ -39,7 +39,7 @@ pub(crate) enum State {
 }
 
 impl Status {
-    pub(super) fn new(service: Service, address: &str) -> Self {
+    pub(crate) fn new(service: Service, address: &str) -> Self {
         let (since, version) = (SystemTime::now(), String::new());
         let view = View { state: State::Unused, since, version, updated: None };
         Self(Arc::new(Inner { service, address: address.to_owned(), view: Mutex::new(view) }))
@@ -81,10 +81,10 @@ impl Status {
         metrics::gauge!("culvert_control_plane_since_seconds", "service" => service).set(since.as_secs_f64());
     }
 
-    /// What the service is called in metrics and dumps.
+    /// What the service is called in metrics and dumps: who issues certificates is `ca`, whoever it is.
     pub(crate) fn key(&self) -> &'static str {
         match self.0.service {
-            Service::Authority => "ca",
+            Service::Authority | Service::Agent => "ca",
             Service::Xds => "xds",
         }
     }

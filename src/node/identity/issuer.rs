@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use culvert_core::identity::SpiffeId;
 
-use super::ca;
 use super::certificate::Certificate;
+use super::{ca, spire};
 
 /// How long one request may take, connecting included.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -57,6 +57,8 @@ pub(crate) type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Certificate, ca
 pub(crate) enum Error {
     #[error(transparent)]
     Authority(#[from] ca::Error),
+    #[error(transparent)]
+    Spire(#[from] spire::Error),
 }
 
 /// An identity an [`Authority`] is asked for.
