@@ -4,7 +4,7 @@
 //! runtime, [`one_node`] is all a test needs.
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
-//! certificates of a [`pki`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
+//! certificates of a [`pki`]; in place of the authority there may be [`spire`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
 //! tunnel what no client would.
 //!
 //! Programs nobody here wrote are peers: [`envoy`], [`h2_waypoint`], [`node_http2`] and [`nghttpx`]; some have to be
@@ -39,6 +39,7 @@ pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod shared;
 pub(crate) mod socks;
+pub(crate) mod spire;
 pub(crate) mod standalone;
 pub(crate) mod talk;
 pub(crate) mod tunnel;

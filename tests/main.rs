@@ -22,6 +22,8 @@ mod another_agent_is_served;
 #[cfg(test)]
 mod another_endpoint_is_tried;
 #[cfg(test)]
+mod another_issuer_signs;
+#[cfg(test)]
 mod another_network_is_reached_through_its_gateway;
 #[cfg(test)]
 mod another_node_is_fed;

@@ -71,6 +71,11 @@ impl Issuer {
         self.issuer.pem()
     }
 
+    /// Its own certificate.
+    pub(crate) fn der(&self) -> &CertificateDer<'static> {
+        self.issuer.der()
+    }
+
     /// The serial number of its own certificate.
     pub(crate) fn serial(&self) -> u64 {
         self.serial

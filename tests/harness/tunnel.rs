@@ -65,6 +65,11 @@ pub(super) fn peer_name() -> ServerName<'static> {
 }
 
 impl Tunnel {
+    /// The certificate the other end has shown, as DER.
+    pub(crate) fn shown(&self) -> Vec<u8> {
+        self.0.conn.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.to_vec()).unwrap_or_default()
+    }
+
     /// Waits until the other end closes it.
     ///
     /// # Errors
