@@ -1,4 +1,4 @@
-//! Whether a node here can reach its control plane and its certificate authority, and would trust them.
+//! Whether a node here can reach its control plane and whoever issues its certificates, and would trust them.
 use std::time::SystemTime;
 
 use super::catalogue::Family;
@@ -6,9 +6,11 @@ use super::finding::{Check, Finding, Verdict};
 use super::tls::{self, Met, Reach};
 use super::{Context, clock};
 
+mod agent;
 mod judge;
 mod settings;
 
+use agent::Agent;
 use judge::{Judge, reached};
 pub(crate) use settings::{Options, Settings};
 use settings::{Root, Server, parse};
@@ -31,23 +33,33 @@ const SKEW: Check = Check {
 };
 
 fn look(context: &Context<'_>) -> Vec<Finding> {
-    let Settings { xds, ca } = &context.control;
+    let Settings { xds, ca, agent } = &context.control;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return FAMILY.checks.iter().map(|it| it.finding(Verdict::unseen(&error))).collect(),
     };
-    let (first, second) = runtime.block_on(async { tokio::join!(xds.reach(), ca.reach()) });
+    let issuer = async {
+        match agent {
+            Some(agent) => (Outcome::NotSaid, Some(agent.reached().await)),
+            None => (ca.reach().await, None),
+        }
+    };
+    let (first, (second, of_agent)) = runtime.block_on(async { tokio::join!(xds.reach(), issuer) });
     // A name that is still being looked up keeps nobody waiting.
     runtime.shutdown_background();
     let now = SystemTime::now();
     let skew = first.skew(now).or_else(|| second.skew(now));
     let skew = skew.unwrap_or_else(|| Verdict::unknown("nobody to compare with", "say --xds HOST:PORT"));
+    let (issuer, shown) = match of_agent {
+        Some(verdict) => (verdict, Agent::certificate()),
+        None => (second.address(ca), second.certificate(ca, now)),
+    };
     vec![
         XDS.finding(first.address(xds)),
         XDS_CERTIFICATE.finding(first.certificate(xds, now)),
-        CA.finding(second.address(ca)),
-        CA_CERTIFICATE.finding(second.certificate(ca, now)),
+        CA.finding(issuer),
+        CA_CERTIFICATE.finding(shown),
         SKEW.finding(skew),
     ]
 }

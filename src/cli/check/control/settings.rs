@@ -7,6 +7,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use super::agent::Agent;
 use crate::check::{Error, processes, sight};
 
 /// Where they are, and what is trusted.
@@ -30,11 +31,13 @@ pub(crate) struct Options {
     env_of: Option<u32>,
 }
 
-/// Where both are.
+/// Where they are.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(super) xds: Server,
     pub(super) ca: Server,
+    /// Who issues in place of the authority.
+    pub(super) agent: Option<Agent>,
 }
 
 /// One of them.
@@ -83,6 +86,10 @@ impl Options {
         Ok(Settings {
             xds: server(&self.xds, ["XDS_ADDRESS", "XDS_ROOT_CA", "ALT_XDS_HOSTNAME"]),
             ca: server(&self.ca, ["CA_ADDRESS", "CA_ROOT_CA", "ALT_CA_HOSTNAME"]),
+            agent: match self.ca {
+                Some(_) => None,
+                None => Agent::read(&environment, |path| self.file(path)),
+            },
         })
     }
 
