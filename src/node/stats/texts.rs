@@ -43,7 +43,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("workload_manager_proxies_started_total", "Pods that began to be served (unstable)."),
     ("workload_manager_proxies_stopped_total", "Pods that ceased to be served (unstable)."),
-    ("culvert_ca_requests_total", "Calls to the certificate authority, by result (unstable)."),
+    ("culvert_ca_requests_total", "Calls to whoever issues certificates, by result (unstable)."),
     ("culvert_tunnel_handshakes_total", "Attempts to bring a tunnel up, by result (unstable)."),
     (
         "culvert_accept_errors_total",

@@ -152,7 +152,7 @@ fn of_own_certificate(error: &identity::Error) -> Blame {
         }
         identity::Error::Fetch(_) | identity::Error::TimedOut => blame(
             Culprit::Certificate,
-            "see /v1/identities for what the authority says, and whether it can be reached and trusts this node's token",
+            "see /v1/identities for what the issuer of certificates says: whether it can be reached, trusts this node, and knows the identity",
         ),
     }
 }
