@@ -1,7 +1,8 @@
 //! Whether a server that answers 404 says itself that it does not have a resource.
 //!
 //! What follows from that may be that policies are taken back, so a 404 alone is not believed: proxies say it, and servers that are just
-//! starting. The list of what the server has must be there, and the resource must not be in it.
+//! starting. The list of what the server has must be there, and the resource must not be in it, in whatever version: objects that are
+//! served in another version than the one that is asked for are there all the same.
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ struct GroupList {
 
 #[derive(Deserialize)]
 struct Group {
+    name: String,
     versions: Vec<Version>,
 }
 
@@ -39,26 +41,33 @@ struct Version {
 }
 
 /// Asks the server whether it has the resource at a path of the form `/apis/<group>/<version>/...`.
+///
+/// # Errors
+/// When it cannot be asked, or has the resource in other versions alone.
 pub(crate) async fn is_confirmed(client: &Client, path: &str, within: Duration) -> Result<bool, Error> {
-    let Some((version, resource)) = parts(path) else { return Ok(false) };
-    let request = Request::get(&format!("/apis/{version}"));
-    match ask::<ResourceList>(client, request, within).await {
-        Ok(list) => Ok(list.resources.iter().all(|known| known.name != resource)),
-        Err(error) if error.code() == Some(404) => {
-            let GroupList { groups } = ask(client, Request::get("/apis"), within).await?;
-            Ok(groups.iter().flat_map(|group| &group.versions).all(|known| known.name != version))
+    let Some((group, version, resource)) = parts(path) else { return Ok(false) };
+    let GroupList { groups } = ask(client, Request::get("/apis"), within).await?;
+    let versions = groups.into_iter().filter(|known| known.name == group).flat_map(|known| known.versions);
+    for Version { name } in versions {
+        let request = Request::get(&format!("/apis/{name}"));
+        let list = ask::<ResourceList>(client, request, within).await?;
+        if list.resources.iter().all(|known| known.name != resource) {
+            continue;
         }
-        Err(error) => Err(error),
+        if name == format!("{group}/{version}") {
+            return Ok(false);
+        }
+        let (resource, wanted) = (resource.to_owned(), version.to_owned());
+        return Err(Error::OtherVersion { resource, wanted, served: name });
     }
+    Ok(true)
 }
 
-/// The version of the group, and the resource. What is in no group, every cluster has.
-fn parts(path: &str) -> Option<(&str, &str)> {
-    let path = path.strip_prefix("/apis/")?;
-    let (group, rest) = path.split_once('/')?;
+/// The group, its version, and the resource. What is in no group, every cluster has.
+fn parts(path: &str) -> Option<(&str, &str, &str)> {
+    let (group, rest) = path.strip_prefix("/apis/")?.split_once('/')?;
     let (version, rest) = rest.split_once('/')?;
-    let resource = rest.rsplit('/').next()?;
-    Some((&path[..group.len() + 1 + version.len()], resource))
+    Some((group, version, rest.rsplit('/').next()?))
 }
 
 #[cfg(test)]
@@ -67,8 +76,8 @@ mod tests {
 
     #[test]
     fn paths_name_version_and_resource() {
-        assert_eq!(parts("/apis/a.b/v1/things"), Some(("a.b/v1", "things")));
-        assert_eq!(parts("/apis/a.b/v1/namespaces/shop/things"), Some(("a.b/v1", "things")));
+        assert_eq!(parts("/apis/a.b/v1/things"), Some(("a.b", "v1", "things")));
+        assert_eq!(parts("/apis/a.b/v1/namespaces/shop/things"), Some(("a.b", "v1", "things")));
         for path in ["/api/v1/pods", "/apis/a.b/v1", "/apis", "things"] {
             assert_eq!(parts(path), None, "{path}");
         }

@@ -55,6 +55,8 @@ pub enum Error {
     #[error("the API server's answer is longer than {0} bytes")]
     TooLong(u64),
     /// The answer contradicts itself.
+    #[error("the API server has {resource} as {served} alone, and {wanted} is asked for; have their definition serve that version, too")]
+    OtherVersion { resource: String, wanted: String, served: String },
     #[error("the API server's answer makes no sense: {0}")]
     Nonsense(&'static str),
     /// What is asked cannot be written as a request.
@@ -74,6 +76,7 @@ impl Error {
             | Self::Garbage(_)
             | Self::TooLong(_)
             | Self::Nonsense(_)
+            | Self::OtherVersion { .. }
             | Self::Request(_) => None,
         }
     }
@@ -115,6 +118,7 @@ impl Error {
             | Self::Broken(_)
             | Self::Garbage(_)
             | Self::TooLong(_)
+            | Self::OtherVersion { .. }
             | Self::Nonsense(_) => false,
         }
     }
@@ -126,6 +130,7 @@ impl Error {
             Self::Timeout(_) => "timeout",
             Self::Unreachable(_) | Self::Broken(_) => "unreachable",
             Self::Garbage(_) | Self::TooLong(_) | Self::Nonsense(_) => "garbage",
+            Self::OtherVersion { .. } => "other_version",
             Self::Request(_) => "request",
             Self::Refused(status) => match status.code {
                 401 => "unauthorized",

@@ -155,8 +155,9 @@ impl<W: DeserializeOwned, T, C> Following<W, T, C> {
             return Err(error);
         }
         let Follow { client, resource, pace, .. } = &self.what;
-        let is_absent = self.absent || absence::is_confirmed(client, &resource.path, pace.answer).await?;
-        if is_absent { Ok(()) } else { Err(error) }
+        let is_absent = absence::is_confirmed(client, &resource.path, pace.answer).await?;
+        // It may have come between the two questions.
+        if is_absent || self.absent { Ok(()) } else { Err(error) }
     }
 
     fn may_mean_absent(&self, error: &Error) -> bool {

@@ -140,6 +140,22 @@ async fn a_resource_may_be_absent_where_others_of_its_group_are_there() {
     assert_eq!(heard.next().await, all(&[]));
 }
 
+/// Whoever wrote objects of an older version meant them.
+#[tokio::test]
+async fn a_resource_in_another_version_is_not_taken_for_empty() {
+    let api = ApiServer::start().unwrap();
+    let (group, _) = GROUP.split_once('/').unwrap();
+    api.create(definition(GROUP, "peerauthentications", "PeerAuthentication")).unwrap();
+    api.create(definition(&format!("{group}/v1beta1"), POLICIES, "AuthorizationPolicy")).unwrap();
+    let mut heard = strictly(&api, policies().optional());
+    more_lists(&api).await;
+    assert!(heard.deltas.try_recv().is_err());
+    assert_eq!(heard.freshness.age(), None);
+    api.remove("customresourcedefinitions", "", &format!("{POLICIES}.{group}")).unwrap();
+    api.create(defined()).unwrap();
+    assert_eq!(heard.next().await, all(&[]));
+}
+
 #[tokio::test]
 async fn that_there_are_none_is_believed_of_nobody_but_the_server_itself() {
     let api = ApiServer::start().unwrap();
