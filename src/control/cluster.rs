@@ -77,12 +77,15 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
     let ready = async {
         let root = root::follow(&client, &args.namespace, pace, &freshness).await;
         has_root.send_replace(true);
-        // The mesh runs for as long as this does.
-        let _ = missing.wait_for(|missing| missing.is_empty()).await;
+        if missing.wait_for(|missing| missing.is_empty()).await.is_err() {
+            // Who follows the mesh has ended, which is told below.
+            std::future::pending::<()>().await;
+        }
         root
     };
     let (root, follow_root) = tokio::select! {
         ready = ready => ready,
+        ended = serving::gone(&mut background) => return Err(ended.into()),
         why = stop.asked() => {
             tracing::info!(why, "asked to end before the cluster was known");
             return Ok(());

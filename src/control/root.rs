@@ -55,6 +55,8 @@ pub(crate) struct Root {
     bundle: String,
     validity: Validity,
     stage: Stage,
+    /// The certificate that signs.
+    signing: CertificateDer<'static>,
     /// What leads from the certificate that signs to what clients trust, when they may not trust it itself.
     between: Vec<Intermediate>,
 }
@@ -139,7 +141,8 @@ impl Root {
         let cross = (stage == Stage::Active).then(|| texts.read_cross(&key)).transpose()?;
         let validity = signing.validity;
         let issuer = Issuer::from_ca_cert_der(&signing.der, key)?;
-        Ok(Self { issuer, bundle, validity, stage, between: cross.into_iter().collect() })
+        let (signing, between) = (signing.der, cross.into_iter().collect());
+        Ok(Self { issuer, bundle, validity, stage, signing, between })
     }
 
     /// What signs.
@@ -157,13 +160,18 @@ impl Root {
         &self.between
     }
 
-    /// Tells whether somebody who trusts what the other one is trusted by may trust what this one signs, and the other way round.
-    pub(crate) fn shares_trust_with(&self, other: &Self) -> bool {
-        let trusted = |root: &Self| -> Vec<_> {
-            CertificateDer::pem_slice_iter(root.bundle.as_bytes()).filter_map(Result::ok).collect()
-        };
-        let others = trusted(other);
-        trusted(self).iter().any(|root| others.contains(root))
+    /// Tells whether who trusts these certificates alone, given as PEM, trusts what this one signs.
+    pub(crate) fn is_trusted_by(&self, roots: &str, now: SystemTime) -> bool {
+        let roots: Vec<_> = CertificateDer::pem_slice_iter(roots.as_bytes()).filter_map(Result::ok).collect();
+        let shown = self.between.iter().map(|it| &it.der).filter(|der| **der != self.signing);
+        let chain: Vec<_> = [&self.signing].into_iter().chain(shown).cloned().collect();
+        plugged::leading_to(&chain, &roots, now).is_ok()
+    }
+
+    /// Tells whether this one may take the place of another while certificates of both are in use: whoever trusts what clients trusted
+    /// so far trusts what it signs, and whoever trusts what clients trust from now on trusts what the other one has signed.
+    pub(crate) fn may_follow(&self, other: &Self, now: SystemTime) -> bool {
+        self.is_trusted_by(&other.bundle, now) && other.is_trusted_by(&self.bundle, now)
     }
 
     pub(crate) fn stage(&self) -> Stage {

@@ -10,7 +10,7 @@ use culvert_process::signal::Stop;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::authority::Authority;
 use crate::callers::Callers;
@@ -81,9 +81,25 @@ pub(crate) async fn serve(served: Served, args: ServingArgs, stop: Stop) -> Resu
     let discovery = Discovery::new(Arc::clone(&callers), published, stopping.subscribe());
     let certificates = Service { authority, callers, residents, lifetimes };
     let services = Services { certificates, discovery };
-    server::serve(listener, tls, services, Stopping { asked: stop, tell: stopping }).await?;
-    Ok(())
+    tokio::select! {
+        served = server::serve(listener, tls, services, Stopping { asked: stop, tell: stopping }) => Ok(served?),
+        ended = gone(&mut background) => Err(ended.into()),
+    }
 }
+
+/// Waits until something has ended that never should. What it kept up to date would stay as it is from then on: nobody would notice that
+/// policies are not enforced any more.
+pub(crate) async fn gone(background: &mut JoinSet<()>) -> Gone {
+    match background.join_next().await {
+        Some(Err(error)) => Gone(Some(error)),
+        Some(Ok(())) | None => Gone(None),
+    }
+}
+
+/// A part of the program has ended, and the rest with it; whoever runs it starts it again.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the control plane has ended by itself; it has to be started again")]
+pub(crate) struct Gone(#[source] Option<JoinError>);
 
 fn server_name(text: &str) -> Result<String, String> {
     match ServerName::try_from(text) {

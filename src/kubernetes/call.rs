@@ -54,9 +54,19 @@ pub enum Error {
     /// The answer is longer than that.
     #[error("the API server's answer is longer than {0} bytes")]
     TooLong(u64),
+    /// What is asked for is there in another version.
+    #[error(
+        "the API server has {resource} as {served} alone, and {wanted} is asked for; have their definition serve that version, too"
+    )]
+    OtherVersion {
+        /// Of what.
+        resource: String,
+        /// The version that was asked for: `v1`.
+        wanted: String,
+        /// The one there is, with its group.
+        served: String,
+    },
     /// The answer contradicts itself.
-    #[error("the API server has {resource} as {served} alone, and {wanted} is asked for; have their definition serve that version, too")]
-    OtherVersion { resource: String, wanted: String, served: String },
     #[error("the API server's answer makes no sense: {0}")]
     Nonsense(&'static str),
     /// What is asked cannot be written as a request.

@@ -46,7 +46,7 @@ pub(super) struct Mesh {
     residents: Arc<Index>,
     missing: watch::Sender<BTreeSet<Kind>>,
     news: mpsc::Receiver<News>,
-    _watches: JoinSet<()>,
+    watches: JoinSet<()>,
 }
 
 impl Mesh {
@@ -74,7 +74,7 @@ impl Mesh {
             residents,
             missing: watch::Sender::new(Kind::ALL.into()),
             news,
-            _watches: watches,
+            watches,
         }
     }
 
@@ -88,12 +88,20 @@ impl Mesh {
         self.missing.subscribe()
     }
 
-    /// Runs for ever.
+    /// Runs for ever; ends when one of the watches has, because what it followed would stay as it is.
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(QUEUE);
-        while self.news.recv_many(&mut batch, QUEUE).await > 0 {
-            // A whole cluster takes a second.
-            tokio::task::block_in_place(|| self.take(batch.drain(..)));
+        loop {
+            tokio::select! {
+                taken = self.news.recv_many(&mut batch, QUEUE) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    // A whole cluster takes a second.
+                    tokio::task::block_in_place(|| self.take(batch.drain(..)));
+                }
+                _ = self.watches.join_next() => return,
+            }
         }
     }
 

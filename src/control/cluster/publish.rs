@@ -20,7 +20,7 @@ use crate::root::Root;
 
 /// The name of the ConfigMaps, and the key of the roots in them, which mounts refer to.
 pub(super) const MAP: &str = "istio-ca-root-cert";
-const KEY: &str = "root-cert.pem";
+pub(super) const KEY: &str = "root-cert.pem";
 
 /// Says that the ConfigMap belongs to the mesh.
 const LABEL: (&str, &str) = ("istio.io/config", "true");
@@ -65,7 +65,7 @@ pub(super) struct Publisher {
     failed: BTreeSet<String>,
     again: Option<Instant>,
     pauses: Pauses,
-    _watches: JoinSet<()>,
+    watches: JoinSet<()>,
 }
 
 impl Publisher {
@@ -98,17 +98,18 @@ impl Publisher {
             failed: BTreeSet::new(),
             again: None,
             pauses: Pauses::new(&pace),
-            _watches: watches,
+            watches,
         }
     }
 
-    /// Runs for ever.
+    /// Runs for ever; ends when one of the watches has.
     pub(super) async fn run(mut self) {
         loop {
             let works = *self.leads.borrow_and_update() && !self.pending.is_empty();
             tokio::select! {
                 biased;
                 Some(change) = self.changes.recv() => self.note(change),
+                _ = self.watches.join_next() => return,
                 Ok(()) = self.root.changed() => self.pending.clone_from(&self.open),
                 () = wait(self.again) => {
                     self.again = None;

@@ -1,18 +1,22 @@
 //! Follows the authority of a cluster, wherever it is kept.
+//!
+//! What is trusted already is known from the ConfigMap in our own namespace, which outlives every replica: a root that does not fit to it
+//! is not taken, at the start either, and none is made where one has been.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Pauses, Resource};
 use culvert_process::exit::Chain;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::ASKER;
 use super::api::Api;
-use super::secret::{self, Data, Error, OWN, PLUGGED};
+use super::publish::{KEY, MAP};
+use super::secret::{self, Before, Data, Error, OWN, PLUGGED};
 use crate::live::Live;
 use crate::root::Root;
 
@@ -39,8 +43,7 @@ pub(super) struct Following {
     own: Known,
     changes: mpsc::Receiver<(Place, Known)>,
     pauses: Pauses,
-    /// Ends the watches with it.
-    _watches: JoinSet<()>,
+    watches: JoinSet<()>,
 }
 
 impl Following {
@@ -57,26 +60,32 @@ impl Following {
             watches.spawn(follow.run(keep, move |delta| (place, known(delta)), sender.clone()));
         }
         let pauses = Pauses::new(&pace);
-        Self { secrets, plugged: Known::default(), own: Known::default(), changes, pauses, _watches: watches }
+        Self { secrets, plugged: Known::default(), own: Known::default(), changes, pauses, watches }
     }
 
-    /// Waits for an authority that can be used; makes one if there is none.
-    pub(super) async fn first(&mut self) -> Arc<Root> {
+    /// Waits for an authority that can be used; makes one if there never was one.
+    pub(super) async fn first(&mut self, published: Option<&str>) -> Arc<Root> {
+        let before = published.map_or(Before::Nothing, Before::Published);
         loop {
-            if let Some(root) = self.root().and_then(|found| secret::next(found, None)) {
+            if let Some(root) = self.root().and_then(|found| secret::next(found, before)) {
                 return root;
+            }
+            if matches!((&self.plugged, &self.own), (Known::Absent, Known::Absent)) {
+                match published {
+                    None => self.make().await,
+                    Some(_) => tracing::error!(error = %Chain(&Error::Lost), "there is no root"),
+                }
             }
             self.changed().await;
         }
     }
 
-    /// Runs for ever; publishes whatever can be used.
+    /// Runs for ever; publishes whatever can be used. Ends when one of the watches has.
     pub(super) async fn run(mut self, publish: watch::Sender<Arc<Root>>) {
-        loop {
-            self.changed().await;
+        while self.changed().await {
             let Some(found) = self.root() else { continue };
             let before = Arc::clone(&publish.borrow());
-            let Some(root) = secret::next(found, Some(&before)) else { continue };
+            let Some(root) = secret::next(found, Before::Signing(&before)) else { continue };
             if *root != *before {
                 tracing::info!(stage = %root.stage(), "root taken");
                 publish.send_replace(root);
@@ -94,21 +103,40 @@ impl Following {
         }
     }
 
-    /// Waits until something is known that was not before; makes a root when there is none at all.
-    async fn changed(&mut self) {
-        if matches!((&self.plugged, &self.own), (Known::Absent, Known::Absent)) {
-            match secret::make(&self.secrets, SystemTime::now()).await {
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "a root cannot be made; it is tried again");
-                    return sleep(self.pauses.next()).await;
-                }
-            }
+    /// Makes a root, unless another replica is faster. That it is there is heard of.
+    async fn make(&mut self) {
+        while let Err(error) = secret::make(&self.secrets, SystemTime::now()).await {
+            tracing::warn!(error = %Chain(&error), "a root cannot be made; it is tried again");
+            sleep(self.pauses.next()).await;
         }
-        match self.changes.recv().await {
-            Some((Place::Plugged, known)) => self.plugged = known,
-            Some((Place::Own, known)) => self.own = known,
-            None => std::future::pending().await,
+    }
+
+    /// Waits until something is known that was not before; gives whether that can still be.
+    async fn changed(&mut self) -> bool {
+        tokio::select! {
+            Some((place, known)) = self.changes.recv() => {
+                match place {
+                    Place::Plugged => self.plugged = known,
+                    Place::Own => self.own = known,
+                }
+                true
+            }
+            _ = self.watches.join_next() => false,
+        }
+    }
+}
+
+/// What is trusted in the mesh already, if it has begun.
+async fn published(client: &Client, namespace: &str, pace: Pace) -> Option<String> {
+    let maps = Api::at(client, format!("/api/v1/namespaces/{namespace}/configmaps"));
+    let mut pauses = Pauses::new(&pace);
+    loop {
+        match maps.get::<ConfigMap>(MAP).await {
+            Ok(map) => return map?.data?.remove(KEY),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "what is trusted cannot be read; it is tried again");
+                sleep(pauses.next()).await;
+            }
         }
     }
 }
@@ -120,8 +148,9 @@ pub(super) async fn follow(
     pace: Pace,
     freshness: &Freshness,
 ) -> (Live<Root>, impl Future<Output = ()> + Send + use<>) {
+    let published = published(client, namespace, pace).await;
     let mut following = Following::start(client, namespace, pace, freshness);
-    let (publish, live) = watch::channel(following.first().await);
+    let (publish, live) = watch::channel(following.first(published.as_deref()).await);
     (live, following.run(publish))
 }
 

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::api::{Api, Written};
+use super::publish::MAP;
 use crate::root::plugged;
 use crate::root::texts::{Part, Texts};
 use crate::root::{self, Plugged, Root};
@@ -40,10 +41,16 @@ pub(super) enum Error {
     #[error("the root in the Secret {OWN} cannot be used")]
     Own(#[from] root::Error),
     #[error(
-        "none of the roots it is trusted by ({PLUGGED}) is trusted now: whoever has a certificate would trust nobody who gets one; first add the new root to \
-         those that are trusted, and take the old one away when every certificate has been renewed"
+        "who trusts what is trusted now would not trust what it signs, or would be trusted no more: first add the new root to those that are trusted \
+         (root-cert.pem), then replace certificate and key, and take the old root away when every certificate has been renewed; to begin a new mesh, end \
+         all replicas and delete the ConfigMap {MAP} in this namespace"
     )]
     Apart,
+    #[error(
+        "the Secret {OWN} is gone, and with it the root that is trusted (ConfigMap {MAP}); restore it from a backup; or delete the ConfigMap in this \
+         namespace to begin a new mesh, in which every certificate has to be issued anew; if another control plane writes that ConfigMap, it has the root"
+    )]
+    Lost,
 }
 
 /// The keys of an authority that was plugged in, in the two forms there are.
@@ -155,11 +162,27 @@ pub(super) fn secrets(client: &Client, namespace: &str) -> Api {
     Api::at(client, format!("/api/v1/namespaces/{namespace}/secrets"))
 }
 
-/// The root to sign with from now on, or why it stays the one it was.
-pub(super) fn next(found: Result<Root, Error>, before: Option<&Root>) -> Option<Arc<Root>> {
-    let judged = found.and_then(|root| match before {
-        Some(before) if !root.shares_trust_with(before) => Err(Error::Apart),
-        Some(_) | None => Ok(root),
+/// What a root has to fit to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Before<'a> {
+    /// Nothing: the mesh begins.
+    Nothing,
+    /// What is trusted, as it is published.
+    Published(&'a str),
+    /// The one that signs.
+    Signing(&'a Root),
+}
+
+/// The root to sign with from now on, or nothing if it cannot be the one that was found.
+pub(super) fn next(found: Result<Root, Error>, before: Before<'_>) -> Option<Arc<Root>> {
+    let now = SystemTime::now();
+    let judged = found.and_then(|root| {
+        let fits = match before {
+            Before::Nothing => true,
+            Before::Published(roots) => root.is_trusted_by(roots, now),
+            Before::Signing(before) => root.may_follow(before, now),
+        };
+        if fits { Ok(root) } else { Err(Error::Apart) }
     });
     match judged {
         Ok(root) => Some(Arc::new(root)),

@@ -54,12 +54,20 @@ impl Root {
             validity.not_after = validity.not_after.min(authority(CHAIN, between)?.validity.not_after);
         }
         let between = chain[..shown].iter().map(Intermediate::of).collect();
-        Ok(Self { issuer, bundle: plugged.roots.to_owned(), validity, stage: Stage::Steady, between })
+        let signing = chain[0].clone();
+        Ok(Self {
+            issuer,
+            bundle: plugged.roots.to_owned(),
+            validity,
+            stage: Stage::Steady,
+            signing,
+            between,
+        })
     }
 }
 
 /// How many certificates of a chain have to be shown: those before a root, or before what a root has signed.
-fn leading_to(
+pub(super) fn leading_to(
     chain: &[CertificateDer<'static>],
     roots: &[CertificateDer<'static>],
     now: SystemTime,

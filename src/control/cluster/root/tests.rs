@@ -108,3 +108,49 @@ async fn who_may_not_make_a_root_waits_for_one() {
     server.allow("create", "secrets");
     timeout(PATIENCE, waiting).await.unwrap().unwrap();
 }
+
+/// A cluster in whose mesh a root is trusted already.
+fn begun(data: &Data) -> ApiServer {
+    let server = ApiServer::start().unwrap();
+    let roots = std::str::from_utf8(&data["root-cert.pem"].0).unwrap();
+    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": MAP, "namespace": "mesh" },
+        "data": { KEY: roots } });
+    server.create(map).unwrap();
+    server
+}
+
+/// Starts a replica, which has looked at both Secrets and waits.
+async fn waiting(server: &ApiServer) -> tokio::task::JoinHandle<Live<Root>> {
+    let client = client(server);
+    let waiting = tokio::spawn(async move { follow(&client, "mesh", pace(), &Freshness::default()).await.0 });
+    timeout(PATIENCE, async {
+        while server.open_watches() < 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    waiting
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_lost_is_not_made_anew() {
+    let data = made();
+    let server = begun(&data);
+    let waiting = waiting(&server).await;
+    assert!(server.objects("secrets").is_empty());
+    server.create(secret(OWN, &data)).unwrap();
+    let root = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert_eq!(root.borrow().bundle().as_bytes(), data["root-cert.pem"].0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_starts_takes_no_root_that_those_who_run_would_refuse() {
+    let data = made();
+    let server = begun(&data);
+    server.create(secret(PLUGGED, &made())).unwrap();
+    let waiting = waiting(&server).await;
+    server.apply(secret(PLUGGED, &data)).unwrap();
+    let root = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert_eq!(root.borrow().bundle().as_bytes(), data["root-cert.pem"].0);
+}
