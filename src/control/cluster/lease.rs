@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::api::{Api, Written};
 
@@ -85,14 +85,21 @@ impl Candidate {
     /// Runs for ever; says whether we hold the lease.
     pub(super) async fn run(mut self, leads: watch::Sender<bool>) {
         loop {
-            match self.look().await {
-                Ok(true) => self.renewed = Some(Instant::now()),
-                Ok(false) => self.renewed = None,
-                Err(error) => {
+            let begun = Instant::now();
+            // A holder that waits for an answer does not hold for longer than that.
+            let until = self.renewed.map_or(begun + self.terms.lasts, |at| at + self.terms.gives_up);
+            match timeout_at(until, self.look()).await {
+                Ok(Ok(true)) => self.renewed = Some(begun),
+                Ok(Ok(false)) => self.renewed = None,
+                Ok(Err(error)) => {
                     tracing::warn!(lease = self.lease, error = %Chain(&error), "lease cannot be renewed or looked at");
                 }
+                Err(_) => tracing::warn!(lease = self.lease, "lease is not renewed in time"),
             }
             let holds = self.renewed.is_some_and(|at| at.elapsed() < self.terms.gives_up);
+            if !holds {
+                self.renewed = None;
+            }
             leads.send_if_modified(|leads| {
                 if *leads != holds {
                     tracing::info!(lease = self.lease, holds, "leader");

@@ -146,6 +146,7 @@ impl Mesh {
     fn note(&mut self, kind: Kind, delta: Delta<Read>) {
         match delta {
             Delta::All(objects) => {
+                self.statuses.retain(kind, &keys(kind, &objects));
                 let (objects, unreadable): (Vec<_>, Vec<_>) = objects.into_iter().partition(Result::is_ok);
                 self.cluster.replace(kind, objects.into_iter().flatten().collect());
                 unreadable.into_iter().filter_map(Result::err).for_each(|it| self.unreadable(kind, &it));
@@ -153,7 +154,7 @@ impl Mesh {
             Delta::One(Ok(object)) => self.cluster.put(object),
             Delta::One(Err(unreadable)) => self.unreadable(kind, &unreadable),
             Delta::Gone(gone) => {
-                let key = gone.map_or_else(|it| named(kind, &it), |object| object.key().clone());
+                let key = key(kind, &gone);
                 self.cluster.remove(&key);
                 self.statuses.forget(&key);
             }
@@ -210,6 +211,14 @@ fn halves<F>(delta: Delta<(Read, Option<F>)>) -> (Delta<Read>, Option<Delta<F>>)
         Delta::One((object, facts)) => (Delta::One(object), facts.map(Delta::One)),
         Delta::Gone((object, facts)) => (Delta::Gone(object), facts.map(Delta::Gone)),
     }
+}
+
+fn keys(kind: Kind, objects: &[Read]) -> BTreeSet<Key> {
+    objects.iter().map(|object| key(kind, object)).collect()
+}
+
+fn key(kind: Kind, object: &Read) -> Key {
+    object.as_ref().map_or_else(|unreadable| named(kind, unreadable), |object| object.key().clone())
 }
 
 fn named(kind: Kind, Unreadable { namespace, name, .. }: &Unreadable) -> Key {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use culvert_derive::{Condition, Key, Kind};
 use culvert_kubernetes::{Client, Error, Pace, Pauses};
@@ -30,8 +31,8 @@ const WRITTEN: [Kind; 5] = [
     Kind::PeerAuthentication,
 ];
 
-/// How often one status is tried when others write at the same time.
-const TRIES: usize = 5;
+/// Longer than anybody runs.
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
 /// What is to be said of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,8 @@ struct Book {
     all: BTreeMap<Key, Said>,
     /// What has to be looked at.
     pending: BTreeSet<Key>,
+    /// What could not be written, and is tried again when all others have been.
+    failed: BTreeSet<Key>,
 }
 
 impl Statuses {
@@ -77,6 +80,12 @@ impl Statuses {
         let mut book = self.book();
         book.all.remove(key);
         book.pending.remove(key);
+        book.failed.remove(key);
+    }
+
+    /// Nothing is said any more of objects of a kind but of these.
+    pub(super) fn retain(&self, kind: Kind, there: &BTreeSet<Key>) {
+        self.book().all.retain(|key, _| key.kind != kind || there.contains(key));
     }
 
     /// Everything is looked at anew: another replica may have written, or failed to.
@@ -96,8 +105,20 @@ impl Statuses {
         }
     }
 
-    fn again(&self, key: Key) {
-        self.book().pending.insert(key);
+    fn has_failed(&self) -> bool {
+        !self.book().failed.is_empty()
+    }
+
+    fn fail(&self, key: Key) {
+        self.book().failed.insert(key);
+    }
+
+    /// Has what could not be written tried again; gives whether there is any.
+    fn again(&self) -> bool {
+        let mut book = self.book();
+        let failed = std::mem::take(&mut book.failed);
+        book.pending.extend(failed);
+        !book.pending.is_empty()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -115,19 +136,23 @@ pub(super) async fn write(client: Client, statuses: Statuses, mut leads: watch::
         statuses.look_at_all();
         while *leads.borrow() {
             let Some((key, said)) = statuses.next() else {
+                let pause = if statuses.has_failed() { pauses.next() } else { FOR_EVER };
                 tokio::select! {
                     () = statuses.0.news.notified() => continue,
                     _ = leads.changed() => break,
+                    () = sleep(pause) => {}
                 }
+                if !statuses.again() {
+                    pauses.reset();
+                }
+                continue;
             };
             match put(&client, &key, &said).await {
-                Ok(()) => pauses.reset(),
+                Ok(Written::Done) => pauses.reset(),
+                Ok(Written::Outdone) => statuses.fail(key),
                 Err(error) => {
                     tracing::warn!(object = %key, error = %Chain(&error), "a status is not written");
-                    if !error.is_final() {
-                        statuses.again(key);
-                    }
-                    sleep(pauses.next()).await;
+                    statuses.fail(key);
                 }
             }
         }
@@ -135,20 +160,15 @@ pub(super) async fn write(client: Client, statuses: Statuses, mut leads: watch::
 }
 
 /// Has an object say what is to be said of it, if there is such an object.
-async fn put(client: &Client, key: &Key, said: &Said) -> Result<(), Error> {
+async fn put(client: &Client, key: &Key, said: &Said) -> Result<Written, Error> {
     let objects = Api::at(client, path(key));
-    for _ in 0..TRIES {
-        let Some(object) = objects.get::<Value>(&key.name).await? else { return Ok(()) };
-        let Some(change) = change(&object, said, &now()) else { return Ok(()) };
-        match objects.merge_status(&key.name, &change).await {
-            Ok(Written::Done) => return Ok(()),
-            Ok(Written::Outdone) => {}
-            // It has gone meanwhile, or has no status.
-            Err(error) if error.is_gone() => return Ok(()),
-            Err(error) => return Err(error),
-        }
+    let Some(object) = objects.get::<Value>(&key.name).await? else { return Ok(Written::Done) };
+    let Some(change) = change(&object, said, &now()) else { return Ok(Written::Done) };
+    match objects.merge_status(&key.name, &change).await {
+        // It has gone meanwhile, or has no status.
+        Err(error) if error.is_gone() => Ok(Written::Done),
+        written => written,
     }
-    Ok(())
 }
 
 /// Where objects like this one are.

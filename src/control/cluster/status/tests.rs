@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use culvert_kubernetes::client;
 use culvert_lab::api_server::{self, ApiServer};
 use tokio::task::JoinSet;
@@ -121,5 +119,35 @@ async fn an_object_that_may_not_be_written_holds_nobody_up_and_trouble_passes() 
     let gone = Key { kind: Kind::Service, namespace: "shop".into(), name: "gone".into() };
     rig.statuses.say(vec![(gone, 1, vec![condition(OURS[3], true, "nobody")])]);
     rig.say("two", "bound");
+    rig.wait("two", "bound").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_can_be_written_keeps_no_other_from_being() {
+    let rig = Rig::start();
+    rig.leads.send_replace(true);
+    rig.server.trouble(api_server::Trouble::status(500).on("get", "services").times(usize::MAX));
+    rig.say("one", "bound");
+    let tried = || rig.server.requests_of("get", "services").len();
+    timeout(PATIENCE, async {
+        while tried() < 3 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it is tried again");
+    rig.server.end_troubles();
+    rig.server.deny("patch", "services/status");
+    rig.say("two", "bound");
+    let refused = || rig.server.requests_of("patch", "services/status").len();
+    timeout(PATIENCE, async {
+        while refused() < 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("both are tried");
+    rig.server.allow("patch", "services/status");
+    rig.wait("one", "bound").await;
     rig.wait("two", "bound").await;
 }
