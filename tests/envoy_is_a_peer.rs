@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use culvert_lab::{Error, Pod, PodSpec, Program, Section, http};
+use culvert_lab::{Error, Pod, PodSpec, Program, Section};
 
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{BULK, Cluster, ECHO, SINK, SOURCE, serve_all};
 use crate::harness::envoy;
+use crate::harness::metrics::wait_for_flag;
 use crate::harness::shared::Shared;
 use crate::harness::talk::{
     Ending, SOON, assert_alive, assert_download, assert_echo, assert_reset, assert_upload, exchange,
@@ -138,8 +139,7 @@ fn as_a_client_of_an_old_tls_version_it_is_turned_away() {
     let (envoy, _program) = rig.client("old-caller", "TLSv1_2");
     let ending = exchange(&rig.cluster.outsider, (envoy.ip4(), ECHO), b"from the past");
     assert!([Ending::Reset, Ending::Complete(Vec::new())].contains(&ending), "{ending:?}");
-    let metrics = http::get(rig.cluster.two.netns(), ([127, 0, 0, 1], 15020), "/metrics").unwrap().text();
-    assert!(metrics.contains("response_flags=\"TLS_FAILURE\""), "{metrics}");
+    wait_for_flag(&rig.cluster.lab, &rig.cluster.two, "TLS_FAILURE");
 }
 
 #[test]
@@ -187,6 +187,5 @@ fn as_a_server_with_the_wrong_identity_it_is_not_trusted() {
     let rig = Rig::start("envoy-impostor").unwrap();
     let (envoy, ..) = rig.server("impostor", "somebody-else");
     assert_reset(&rig.cluster.client, (envoy.ip4(), ECHO));
-    let metrics = http::get(rig.cluster.one.netns(), ([127, 0, 0, 1], 15020), "/metrics").unwrap().text();
-    assert!(metrics.contains("response_flags=\"TLS_FAILURE\""), "{metrics}");
+    wait_for_flag(&rig.cluster.lab, &rig.cluster.one, "TLS_FAILURE");
 }

@@ -4,11 +4,12 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-use culvert_lab::{Behaviour, Error, Pod, PodSpec, Program, Section, bulk, http};
+use culvert_lab::{Behaviour, Error, Pod, PodSpec, Program, Section, bulk};
 use serde_json::json;
 
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{BULK, Cluster, ECHO, SINK, WHO, serve_all};
+use crate::harness::metrics::wait_for_flag;
 use crate::harness::shared::Shared;
 use crate::harness::talk::{
     Ending, SOON, assert_alive, assert_both_ways, assert_download, assert_echo, assert_reset, assert_upload,
@@ -181,6 +182,5 @@ fn with_the_wrong_identity_a_stranger_is_not_trusted() {
     let start = |cluster: &Cluster, pod: &Pod, it: &Certificate| nghttpx::start(&cluster.lab, pod, it);
     let rig = Rig::start("nghttpx-impostor", "somebody-else", start).unwrap();
     assert_reset(&rig.cluster.client, (rig.pod.ip4(), ECHO));
-    let metrics = http::get(rig.cluster.one.netns(), ([127, 0, 0, 1], 15020), "/metrics").unwrap().text();
-    assert!(metrics.contains("response_flags=\"TLS_FAILURE\""), "{metrics}");
+    wait_for_flag(&rig.cluster.lab, &rig.cluster.one, "TLS_FAILURE");
 }

@@ -3,7 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use culvert_lab::{Behaviour, Node, http};
+use culvert_lab::{Behaviour, Lab, Node, http};
+
+use super::talk::SOON;
 
 const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 15020);
 
@@ -13,6 +15,14 @@ pub(crate) fn counter(node: &Node, name: &str, labels: &[&str]) -> u64 {
     let answer = http::get(node.netns(), METRICS, "/metrics").unwrap();
     assert_eq!(answer.status, 200);
     sum(&answer.text(), name, labels)
+}
+
+/// Waits until a connection is counted that ended with this flag: that is so a moment after its client has been told.
+#[track_caller]
+pub(crate) fn wait_for_flag(lab: &Lab, node: &Node, flag: &str) {
+    let flag = format!("response_flags=\"{flag}\"");
+    let is_counted = || http::get(node.netns(), METRICS, "/metrics").unwrap().text().contains(&flag);
+    lab.wait_until(SOON, &format!("{flag} is counted"), is_counted).unwrap();
 }
 
 /// Answers every byte with two.
