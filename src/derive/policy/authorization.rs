@@ -162,6 +162,13 @@ impl AuthorizationPolicy {
         status::enforced(standing, governed)
     }
 
+    /// Tells whether it lets in who has no identity, because all it does is exclude others by theirs: that is probably not meant.
+    #[must_use]
+    pub fn lets_plaintext_in(&self) -> bool {
+        let allows = self.effect == Effect::Decides(Action::Allow) && self.problems.is_empty();
+        allows && self.rules.iter().any(admits_anonymous)
+    }
+
     fn read_spec(&mut self, spec: &Place<'_>) {
         let problems = &mut self.problems;
         self.selection = Selection::read(spec, problems);
@@ -201,7 +208,7 @@ impl AuthorizationPolicy {
             remarks
                 .push(format!("no peer is of the trust domain `{other}`, as that of this mesh is `{ours}`"));
         }
-        if self.effect == Effect::Decides(Action::Allow) && self.rules.iter().any(admits_anonymous) {
+        if self.lets_plaintext_in() {
             remarks.push(
                 "who has no identity is none of those that are excluded, so plaintext gets in".to_owned(),
             );
