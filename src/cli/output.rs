@@ -51,11 +51,19 @@ impl Format {
     pub(crate) fn structured(self, value: &impl Serialize) -> Result<Option<String>, Error> {
         let text = match self {
             Self::Table | Self::Wide => return Ok(None),
-            Self::Json => harmless(&serde_json::to_string_pretty(value).map_err(Error::Json)?),
-            Self::Yaml => serde_saphyr::to_string(value).map_err(Error::Yaml)?,
+            Self::Json => json(value)?,
+            Self::Yaml => match serde_saphyr::to_string(value).map_err(Error::Yaml)? {
+                // What a terminal obeys can be written by number in JSON, which is YAML as well.
+                text if text.contains(|c: char| c != '\n' && screen::is_obeyed(c)) => json(value)?,
+                text => text,
+            },
         };
         Ok(Some(if text.ends_with('\n') { text } else { text + "\n" }))
     }
+}
+
+fn json(value: &impl Serialize) -> Result<String, Error> {
+    Ok(harmless(&serde_json::to_string_pretty(value).map_err(Error::Json)?))
 }
 
 /// JSON leaves some of what a terminal obeys as it is. In JSON all that is not between values is in texts, and may be written by number.
@@ -95,8 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_a_terminal_obeys_is_in_json_and_programs_read_the_same() {
+    fn nothing_a_terminal_obeys_is_in_what_programs_read() {
         let value = serde_json::json!({"\u{9b}2J": "\u{7f}\u{85}\u{1b}[2J\n\u{202e}grün 東京"});
+        let yaml = Format::Yaml.structured(&value).unwrap().unwrap();
+        assert!(!yaml.contains(|c: char| c != '\n' && screen::is_obeyed(c)), "{yaml:?}");
+        assert_eq!(serde_saphyr::from_str::<serde_json::Value>(&yaml).unwrap(), value, "{yaml:?}");
         let json = Format::Json.structured(&value).unwrap().unwrap();
         assert!(!json.contains(|c: char| c != '\n' && screen::is_obeyed(c)), "{json:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value, "{json:?}");
