@@ -28,6 +28,7 @@ mod firewall;
 mod iptables;
 mod kernel;
 mod limits;
+mod manifests;
 mod mesh;
 mod network;
 mod packets;
@@ -87,6 +88,9 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     control: control::Options,
+
+    #[command(flatten)]
+    manifests: manifests::Options,
 }
 
 /// Why there is no answer, or not a good one.
@@ -102,6 +106,8 @@ enum Error {
     NoPod,
     #[error("cannot read the environment of process {number}; say --xds, --ca and --root, or run it as root")]
     NoEnvironment { number: u32, source: io::Error },
+    #[error(transparent)]
+    Manifests(#[from] manifests::Error),
     #[error("cannot write the findings")]
     Write(#[from] output::Error),
     #[error("{}; what to do is above", counted(*.0))]
@@ -129,10 +135,7 @@ struct Context<'o> {
 /// # Errors
 /// Wrong usage; or when a problem was found, or the findings cannot be told.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let selection = Selection::parse(&options.only)
-        .map_err(|name| Failure::usage(Error::NoSuchCheck { name, all: catalogue::names() }))?;
-    let context = Context::new(options).map_err(Failure::usage)?;
-    let mut findings = selection.look(&context);
+    let mut findings = look(options).map_err(Failure::usage)?;
     let problems = findings.iter().filter(|finding| finding.state == State::Problem).count();
     if options.quiet {
         findings.retain(|finding| finding.state >= State::Warning);
@@ -141,6 +144,20 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let text = report::tell(options.format.output, &findings, &Screen::of_stdout());
     output::print(&text.map_err(|error| Failure::runtime(Error::Write(error)))?);
     if problems == 0 { Ok(()) } else { Err(Failure::runtime(Error::Problems(problems))) }
+}
+
+/// Looks at this host, or at manifests.
+fn look(options: &Options) -> Result<Vec<Finding>, Error> {
+    let wrong = |all: String| move |name| Error::NoSuchCheck { name, all };
+    if options.manifests.is_given() {
+        let selection =
+            Selection::parse(&options.only, manifests::knows).map_err(wrong(manifests::names()))?;
+        let mut findings = options.manifests.look()?;
+        findings.retain(|finding| selection.takes(manifests::NAME, finding.name));
+        return Ok(findings);
+    }
+    let selection = Selection::parse(&options.only, catalogue::knows).map_err(wrong(catalogue::names()))?;
+    Ok(selection.look(&Context::new(options)?))
 }
 
 impl<'o> Context<'o> {

@@ -39,8 +39,7 @@ pub(crate) struct Selection<'n>(&'n [String]);
 
 impl<'n> Selection<'n> {
     /// Everything, or what is named: families and checks; the first name that means nothing is the error.
-    pub(crate) fn parse(names: &'n [String]) -> Result<Self, String> {
-        let known = |name: &str| FAMILIES.iter().any(|family| family.name == name || family.has(name));
+    pub(crate) fn parse(names: &'n [String], known: impl Fn(&str) -> bool) -> Result<Self, String> {
         match names.iter().find(|name| !known(name)) {
             Some(name) => Err(name.clone()),
             None => Ok(Self(names)),
@@ -49,17 +48,19 @@ impl<'n> Selection<'n> {
 
     /// Looks at all that is selected.
     pub(crate) fn look(&self, context: &Context<'_>) -> Vec<Finding> {
-        let wanted = |family: &&&Family| family.checks.iter().any(|check| self.takes(family, check.name));
+        let wanted =
+            |family: &&&Family| family.checks.iter().any(|check| self.takes(family.name, check.name));
         let of = |family: &&Family| {
             let mut findings = (family.look)(context);
-            findings.retain(|finding| self.takes(family, finding.name));
+            findings.retain(|finding| self.takes(family.name, finding.name));
             findings
         };
         FAMILIES.iter().filter(wanted).flat_map(of).collect()
     }
 
-    fn takes(&self, family: &Family, check: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|name| name == family.name || name == check)
+    /// Tells whether a check of a family is selected.
+    pub(crate) fn takes(&self, family: &str, check: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|name| name == family || name == check)
     }
 }
 
@@ -67,6 +68,11 @@ impl Family {
     fn has(&self, check: &str) -> bool {
         self.checks.iter().any(|it| it.name == check)
     }
+}
+
+/// Tells whether something has this name.
+pub(crate) fn knows(name: &str) -> bool {
+    FAMILIES.iter().any(|family| family.name == name || family.has(name))
 }
 
 /// The names of all families, for people who mistyped one.
@@ -79,6 +85,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::check::manifests;
 
     /// The rows of the tables in the documentation: family, check, what it looks at, why.
     fn documented() -> BTreeSet<(String, String, String)> {
@@ -99,13 +106,19 @@ mod tests {
         rows
     }
 
+    /// Every check there is, with its family.
+    fn all() -> impl Iterator<Item = (&'static str, &'static Check)> {
+        let of_host =
+            FAMILIES.iter().flat_map(|family| family.checks.iter().map(|check| (family.name, *check)));
+        of_host.chain(manifests::CHECKS.iter().map(|check| (manifests::NAME, *check)))
+    }
+
     #[test]
     fn the_documentation_lists_the_checks_there_are() {
-        let row = |family: &Family, check: &Check| {
-            (family.name.to_owned(), check.name.to_owned(), check.why.to_owned())
+        let row = |(family, check): (&str, &Check)| {
+            (family.to_owned(), check.name.to_owned(), check.why.to_owned())
         };
-        let coded: BTreeSet<_> =
-            FAMILIES.iter().flat_map(|family| family.checks.iter().map(|check| row(family, check))).collect();
+        let coded: BTreeSet<_> = all().map(row).collect();
         let documented = documented();
         let undocumented: Vec<_> = coded.difference(&documented).collect();
         let unknown: Vec<_> = documented.difference(&coded).collect();
@@ -114,8 +127,8 @@ mod tests {
 
     #[test]
     fn every_name_means_one_thing() {
-        let checks = FAMILIES.iter().flat_map(|family| family.checks).map(|check| check.name);
-        let names: Vec<_> = FAMILIES.iter().map(|family| family.name).chain(checks).collect();
+        let families = FAMILIES.iter().map(|family| family.name).chain([manifests::NAME]);
+        let names: Vec<_> = families.chain(all().map(|(_, check)| check.name)).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
     }
 
@@ -123,11 +136,11 @@ mod tests {
     fn names_of_checks_and_of_families_select_and_others_are_refused() {
         let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let selected = names(&["kernel", "conntrack-table"]);
-        let selection = Selection::parse(&selected).unwrap();
-        assert!(selection.takes(&kernel::FAMILY, "kernel-version"));
-        assert!(selection.takes(&traffic::FAMILY, "conntrack-table"));
-        assert!(!selection.takes(&traffic::FAMILY, "conntrack-timeout"));
-        assert!(Selection::parse(&[]).unwrap().takes(&traffic::FAMILY, "conntrack-timeout"));
-        assert_eq!(Selection::parse(&names(&["kernel", "kernal"])), Err("kernal".to_owned()));
+        let selection = Selection::parse(&selected, knows).unwrap();
+        assert!(selection.takes("kernel", "kernel-version"));
+        assert!(selection.takes("traffic", "conntrack-table"));
+        assert!(!selection.takes("traffic", "conntrack-timeout"));
+        assert!(Selection::parse(&[], knows).unwrap().takes("traffic", "conntrack-timeout"));
+        assert_eq!(Selection::parse(&names(&["kernel", "kernal"]), knows), Err("kernal".to_owned()));
     }
 }

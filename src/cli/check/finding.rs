@@ -1,5 +1,6 @@
 //! The vocabulary of a preflight: what is looked at, what was found, what to do about it.
 
+use std::borrow::Cow;
 use std::io;
 
 use serde::Serialize;
@@ -42,17 +43,39 @@ pub(crate) struct Verdict {
 pub(crate) struct Finding {
     pub(crate) name: &'static str,
     pub(crate) state: State,
+    /// Where it is written, if it was found in something that people write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<Place>,
     pub(crate) found: String,
-    pub(crate) why: &'static str,
+    pub(crate) why: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) remedy: Option<String>,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Place {
+    pub(crate) file: String,
+    /// Counted from 1.
+    pub(crate) line: u64,
+    /// Of which kind the object is, its namespace and its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) object: Option<String>,
+    /// The way to it in the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
 }
 
 impl Check {
     /// What was found of it.
     pub(crate) fn finding(&self, verdict: Verdict) -> Finding {
         let Verdict { state, found, remedy } = verdict;
-        Finding { name: self.name, state, found, why: self.why, remedy }
+        Finding { name: self.name, state, place: None, found, why: self.why.into(), remedy }
+    }
+
+    /// What was found at a place, and what comes of it if it is left as it is.
+    pub(crate) fn at(&self, place: Place, verdict: Verdict, effect: impl Into<String>) -> Finding {
+        Finding { place: Some(place), why: effect.into().into(), ..self.finding(verdict) }
     }
 
     /// What a probe found, as a judge sees it; a probe that could not look is no judge's business.

@@ -115,7 +115,8 @@ fn ports(rule: &Value) -> impl Iterator<Item = &Value> {
     rule["ports"].as_array().into_iter().flatten()
 }
 
-fn admits(port: &Value) -> bool {
+/// Tells whether tunnels come in by this.
+pub(super) fn admits(port: &Value) -> bool {
     let tunnel = u64::from(TUNNEL_PORT);
     let first = port["port"].as_u64();
     let tcp = port["protocol"].is_null() || port["protocol"] == "TCP";

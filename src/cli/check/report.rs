@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::finding::{AS_ROOT, Finding, State};
+use super::finding::{AS_ROOT, Finding, Place, State};
 use crate::output::{Error, Format, Screen, Tone, clean, wrapped};
 
 /// What programs read.
@@ -53,12 +53,13 @@ fn table(findings: &[Finding], screen: &Screen) -> String {
 
 /// A finding with all that is said of it. Remedies are never wrapped: they are copied.
 fn row(finding: &Finding, names: usize, screen: &Screen) -> String {
-    let Finding { name, state, found, why, remedy } = finding;
+    let Finding { name, state, place, found, why, remedy } = finding;
     let indent = STATE + names + GAP;
     let places = Some(screen.width.unwrap_or(WIDTH).saturating_sub(indent).max(NARROWEST));
-    let mut lines = wrapped(&clean(found), places);
+    let mut lines: Vec<String> = place.iter().map(written_at).collect();
+    lines.extend(wrapped(&clean(found), places));
     if *state >= State::Warning {
-        lines.extend(wrapped(&format!("why: {why}"), places));
+        lines.extend(wrapped(&clean(&format!("why: {why}")), places));
     }
     lines.extend(
         remedy.iter().filter(|_| !is_for_root(finding)).map(|remedy| format!("do:  {}", clean(remedy))),
@@ -71,6 +72,14 @@ fn row(finding: &Finding, names: usize, screen: &Screen) -> String {
         let _ = writeln!(text, "{:before$}{line}", "");
     }
     text
+}
+
+/// A place, as editors and terminals know to follow it. It is never wrapped.
+fn written_at(place: &Place) -> String {
+    let Place { file, line, object, path } = place;
+    let within = [object, path].into_iter().flatten().map(String::as_str);
+    let within: Vec<&str> = within.collect();
+    clean(&format!("{file}:{line} {}", within.join(" "))).trim_end().to_owned()
 }
 
 fn tone(state: State) -> Tone {
@@ -106,7 +115,8 @@ mod tests {
 
     fn finding(state: State, found: &str, remedy: Option<&str>) -> Finding {
         let remedy = remedy.map(str::to_owned);
-        Finding { name: "some-check", state, found: found.to_owned(), why: "much depends on it", remedy }
+        let (found, why) = (found.to_owned(), "much depends on it".into());
+        Finding { name: "some-check", state, place: None, found, why, remedy }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod scripts;

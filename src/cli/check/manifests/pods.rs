@@ -1,0 +1,189 @@
+//! The pods there will be: one for each manifest of a pod, and for each template of something that makes pods.
+//!
+//! Whether they will be in the mesh is decided as the agent decides it (docs/enrolment.md), as far as manifests tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use culvert_derive::{Key, Kind, Labels};
+use serde_json::{Map, Value, json};
+
+use super::shelf::{Manifest, Shelf, What, labels};
+use crate::check::finding::Place;
+
+/// A pod that will be there.
+#[derive(Debug)]
+pub(super) struct Pod<'m> {
+    /// What it is written in.
+    pub(super) manifest: &'m Manifest,
+    /// Where in that; empty for a pod that is written as such.
+    at: &'static str,
+    pub(super) labels: Labels,
+    pub(super) membership: Membership,
+    /// What stands for it, as nobody knows what it will be called.
+    pub(super) key: Key,
+}
+
+/// Whether a pod will be in the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Membership {
+    In,
+    Out(Why),
+    /// Its namespace decides, and is not in the manifests.
+    Unknown,
+}
+
+/// Why a pod will not be in the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Excluded,
+    HostNetwork,
+    OwnProxy,
+    OptedOut,
+    NotLabelled,
+}
+
+/// Says whether pods are in the mesh.
+pub(super) const MODE: &str = "istio.io/dataplane-mode";
+/// Where pods are never in the mesh, unless the agent is told otherwise.
+pub(super) const EXCLUDED: &str = "kube-system";
+/// By this annotation others know what is in the mesh.
+pub(super) const REDIRECTION: &str = "ambient.istio.io/redirection";
+const OWN_PROXY: &str = "sidecar.istio.io/status";
+
+/// Gives all pods there will be.
+pub(super) fn all(shelf: &Shelf) -> Vec<Pod<'_>> {
+    let mut taken = BTreeSet::new();
+    let made = shelf.manifests().filter_map(|manifest| match manifest.what {
+        What::Controller("ReplicaSet" | "Job", _) if manifest.is_owned() => None,
+        What::Controller(_, at) => Some((manifest, at)),
+        What::Derived(Kind::Pod) => Some((manifest, "")),
+        What::Derived(_) | What::NetworkPolicy => None,
+    });
+    let there = made.filter(|(manifest, _)| !is_finished(manifest));
+    there.map(|(manifest, at)| Pod::new(manifest, at, shelf, &mut taken)).collect()
+}
+
+/// Gives pods by their namespaces.
+pub(super) fn by_namespace<'p, 'm>(pods: &'p [Pod<'m>]) -> BTreeMap<&'p str, Vec<&'p Pod<'m>>> {
+    let mut found: BTreeMap<&str, Vec<&Pod<'m>>> = BTreeMap::new();
+    for pod in pods {
+        found.entry(&pod.key.namespace).or_default().push(pod);
+    }
+    found
+}
+
+/// Tells whether pods of a namespace are in the mesh that say nothing themselves.
+pub(super) fn of_namespace(shelf: &Shelf, name: &str) -> Membership {
+    match shelf.namespace(name) {
+        _ if name == EXCLUDED => Membership::Out(Why::Excluded),
+        None => Membership::Unknown,
+        Some(namespace) if namespace.label(MODE) == Some("ambient") => Membership::In,
+        Some(_) => Membership::Out(Why::NotLabelled),
+    }
+}
+
+impl<'m> Pod<'m> {
+    fn new(manifest: &'m Manifest, at: &'static str, shelf: &Shelf, taken: &mut BTreeSet<Key>) -> Self {
+        let namespace = manifest.namespace.clone();
+        let mut key = Key { kind: Kind::Pod, namespace, name: manifest.name.clone() };
+        if !taken.insert(key.clone()) {
+            key.name = format!("{} of {}", manifest.name, manifest.title()).into();
+            taken.insert(key.clone());
+        }
+        let labels = labels(&manifest.at(at)["metadata"]["labels"]);
+        let mut pod = Self { manifest, at, labels, membership: Membership::Unknown, key };
+        pod.membership = pod.membership(shelf);
+        pod
+    }
+
+    fn membership(&self, shelf: &Shelf) -> Membership {
+        let mode = self.labels.get(MODE);
+        if *self.key.namespace == *EXCLUDED {
+            Membership::Out(Why::Excluded)
+        } else if self.template()["spec"]["hostNetwork"] == true {
+            Membership::Out(Why::HostNetwork)
+        } else if !self.template()["metadata"]["annotations"][OWN_PROXY].is_null() {
+            Membership::Out(Why::OwnProxy)
+        } else if mode == Some("none") {
+            Membership::Out(Why::OptedOut)
+        } else if mode == Some("ambient") {
+            Membership::In
+        } else {
+            of_namespace(shelf, &self.key.namespace)
+        }
+    }
+
+    /// What is written of it.
+    pub(super) fn template(&self) -> &'m Value {
+        self.manifest.at(self.at)
+    }
+
+    /// Gives the way to something in it, in the manifest.
+    pub(super) fn path(&self, path: &str) -> String {
+        if self.at.is_empty() { path.to_owned() } else { format!("{}.{path}", self.at) }
+    }
+
+    /// Gives the place of something in it.
+    pub(super) fn place(&self, path: &str) -> Place {
+        self.manifest.place(&self.path(path))
+    }
+
+    /// Tells whether it may be in the mesh.
+    pub(super) fn may_be_in(&self) -> bool {
+        !matches!(self.membership, Membership::Out(_))
+    }
+
+    /// Gives what the API server would say of it once it runs, and is in the mesh if it may be.
+    pub(super) fn running(&self, number: usize) -> Value {
+        let template = self.template();
+        let mut annotations = template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+        annotations.remove(REDIRECTION);
+        if self.may_be_in() {
+            annotations.insert(REDIRECTION.to_owned(), "enabled".into());
+        }
+        let written: Map<String, Value> =
+            self.labels.iter().map(|(key, value)| (key.to_string(), (&**value).into())).collect();
+        let address = Ipv6Addr::from((0xfd00_u128 << 112) + number as u128 + 1);
+        json!({
+            "metadata": {
+                "name": &*self.key.name,
+                "namespace": &*self.key.namespace,
+                "labels": written,
+                "annotations": annotations,
+            },
+            "spec": template["spec"],
+            "status": {
+                "phase": "Running",
+                "podIP": address.to_string(),
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        })
+    }
+
+    /// Gives the end of the uid of its workload.
+    pub(super) fn uid(&self, cluster: &str) -> Arc<str> {
+        format!("{cluster}//Pod/{}/{}", self.key.namespace, self.key.name).into()
+    }
+}
+
+impl Why {
+    /// What a pod is that is not in the mesh for this reason.
+    pub(super) fn says(self) -> &'static str {
+        match self {
+            Self::Excluded => "is in namespace kube-system, which is never in the mesh",
+            Self::HostNetwork => {
+                "has the host's network (hostNetwork: true), so that it cannot be in the mesh"
+            }
+            Self::OwnProxy => "has a proxy of its own (annotation sidecar.istio.io/status)",
+            Self::OptedOut => "has said that it will not be in the mesh (istio.io/dataplane-mode=none)",
+            Self::NotLabelled => "is not in the mesh, nor is its namespace",
+        }
+    }
+}
+
+/// A pod that has ended, in what was written down from a cluster.
+fn is_finished(manifest: &Manifest) -> bool {
+    matches!(manifest.value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}
