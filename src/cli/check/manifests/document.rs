@@ -34,7 +34,7 @@ pub(super) struct Broken {
 }
 
 /// More than anybody repeats who writes manifests.
-const FOR_ALIASES: usize = 1_000_000;
+const FOR_ALIASES: usize = 250_000;
 /// Schemas of custom resources are about half as deep.
 const DEEPEST: usize = 100;
 /// The parser calls itself for each level, and needs up to 30 KiB for that when it is not optimised.
@@ -127,9 +127,20 @@ pub(super) fn options(length: usize, allowance: usize) -> Options {
 
 fn broken(error: &serde_saphyr::Error) -> Broken {
     let location = error.location().unwrap_or(Location::UNKNOWN);
+    Broken { line: location.line().max(1), what: said(error, location) }
+}
+
+fn said(error: &serde_saphyr::Error, location: Location) -> String {
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error {
+        let key = key.as_deref().map_or_else(String::new, |key| format!(" `{key}`"));
+        return format!("the key{key} is there twice");
+    }
+    if let serde_saphyr::Error::Budget { .. } | serde_saphyr::Error::AliasReplayLimitExceeded { .. } = error {
+        return "it is too deep, or repeats too much by aliases".to_owned();
+    }
     let text = error.to_string();
     let place = format!(" at line {}, column {}", location.line(), location.column());
-    Broken { line: location.line().max(1), what: text.strip_suffix(&place).unwrap_or(&text).to_owned() }
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -170,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_there_twice_is_named() {
+        let documents = Reader::default().read("a: 1\nb: {c: 1}\na: 2\n");
+        let broken = documents[0].content.as_ref().unwrap_err();
+        assert_eq!(*broken, Broken { line: 3, what: "the key `a` is there twice".to_owned() });
+    }
+
+    #[test]
     fn what_is_too_deep_or_multiplies_is_refused_before_it_costs_much() {
         let deep = "[".repeat(100_000);
         let indented: String = (0..5_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
@@ -185,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_aliases_repeat_is_paid_for_once_for_all_documents() {
-        let one = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(100), "*a,".repeat(1_000));
+        let one = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(100), "*a,".repeat(250));
         let many = vec![one; 40].join("---\n");
         let documents = Reader::default().read(&many);
         let readable = documents.iter().filter(|document| document.content.is_ok()).count();
