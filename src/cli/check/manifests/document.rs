@@ -181,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_refused_has_cost_something_as_well() {
+        let mut reader = Reader::default();
+        let refused = format!("a: &a [{}]\nb: [{}]\nc: [\n", "x,".repeat(100), "*a,".repeat(1_000));
+        let readable = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(100), "*a,".repeat(1_500));
+        assert!(reader.read(&readable)[0].content.is_ok());
+        for _ in 0..4 {
+            assert!(reader.read(&refused)[0].content.is_err());
+        }
+        assert!(reader.read(&readable)[0].content.is_err());
+    }
+
+    #[test]
     fn a_key_that_is_there_twice_is_named() {
         let documents = Reader::default().read("a: 1\nb: {c: 1}\na: 2\n");
         let broken = documents[0].content.as_ref().unwrap_err();

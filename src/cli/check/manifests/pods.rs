@@ -122,7 +122,11 @@ impl<'m> Pod<'m> {
 
     /// Gives the way to something in it, in the manifest.
     pub(super) fn path(&self, path: &str) -> String {
-        if self.at.is_empty() { path.to_owned() } else { format!("{}.{path}", self.at) }
+        match (self.at, path) {
+            ("", path) => path.to_owned(),
+            (at, "") => at.to_owned(),
+            (at, path) => format!("{at}.{path}"),
+        }
     }
 
     /// Gives the place of something in it.
@@ -135,14 +139,9 @@ impl<'m> Pod<'m> {
         !matches!(self.membership, Membership::Out(_))
     }
 
-    /// Gives what the API server would say of it once it runs, and is in the mesh if it may be.
+    /// Gives what the API server would say of it once it runs. Whether it is captured by then is nothing that is judged by this.
     pub(super) fn running(&self, number: usize) -> Value {
         let template = self.template();
-        let mut annotations = template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
-        annotations.remove(REDIRECTION);
-        if self.may_be_in() {
-            annotations.insert(REDIRECTION.to_owned(), "enabled".into());
-        }
         let written: Map<String, Value> =
             self.labels.iter().map(|(key, value)| (key.to_string(), (&**value).into())).collect();
         let address = Ipv6Addr::from((0xfd00_u128 << 112) + number as u128 + 1);
@@ -151,7 +150,6 @@ impl<'m> Pod<'m> {
                 "name": &*self.key.name,
                 "namespace": &*self.key.namespace,
                 "labels": written,
-                "annotations": annotations,
             },
             "spec": template["spec"],
             "status": {

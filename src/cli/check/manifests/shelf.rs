@@ -65,6 +65,8 @@ const CONTROLLERS: [(&str, &str, &str); 7] = [
     ("batch", "CronJob", "spec.jobTemplate.spec.template"),
     ("", "ReplicationController", "spec.template"),
 ];
+/// A kind of somebody's own that makes pods.
+const CUSTOM: What = What::Controller("", "spec.template");
 /// A kind nobody knows may be called anything; so much of it is told.
 const NAMED: usize = 64;
 
@@ -84,7 +86,7 @@ impl Shelf {
             return;
         }
         let group = value["apiVersion"].as_str().and_then(|version| version.split_once('/'));
-        match What::of(group.map_or("", |(group, _)| group), &kind) {
+        match What::of(group.map_or("", |(group, _)| group), &kind).or_else(|| What::like_others(&value)) {
             Some(what) => self.put(Manifest::new(what, value, lines, origin.clone(), home)),
             None => *self.others.entry(kind.chars().take(NAMED).collect()).or_default() += 1,
         }
@@ -130,11 +132,11 @@ impl Shelf {
         self.called(&Key { kind: Kind::Namespace, namespace: Arc::default(), name: name.into() })
     }
 
-    /// Which of those with its name counts. Of what has no name there may be several.
+    /// Which of those with its name counts. Of what has no name there may be several, and of custom kinds as well.
     fn counting(&self, at: usize, manifest: &Manifest) -> usize {
         let name = (manifest.what, manifest.namespace.clone(), manifest.name.clone());
         let last = self.by_name.get(&name).copied();
-        last.filter(|_| !manifest.name.is_empty()).unwrap_or(at)
+        last.filter(|_| !manifest.name.is_empty() && manifest.what != CUSTOM).unwrap_or(at)
     }
 }
 
@@ -179,7 +181,8 @@ impl Manifest {
 
     /// What people call it: `Deployment shop/web`.
     pub(super) fn title(&self) -> String {
-        let kind = self.what.kind();
+        let own = self.value["kind"].as_str().filter(|_| self.what == CUSTOM);
+        let kind = own.unwrap_or_else(|| self.what.kind());
         let name = if self.name.is_empty() { "without a name" } else { &self.name };
         match &*self.namespace {
             "" => format!("{kind} {name}"),
@@ -223,6 +226,11 @@ impl What {
             .map(Self::Derived)
             .or_else(|| controller().map(|(_, kind, template)| Self::Controller(kind, template)))
             .or_else(|| network.then_some(Self::NetworkPolicy))
+    }
+
+    /// Takes what has a template with containers for something that makes pods, whatever it is called.
+    fn like_others(value: &Value) -> Option<Self> {
+        value["spec"]["template"]["spec"]["containers"].is_array().then_some(CUSTOM)
     }
 
     fn kind(self) -> &'static str {

@@ -5,7 +5,7 @@ use culvert_derive::{Condition, Kind};
 
 use crate::check::finding::{Check, Finding, Verdict};
 use crate::check::manifests::pods::{MODE, Membership, Pod, Why};
-use crate::check::manifests::shelf::{Manifest, What};
+use crate::check::manifests::shelf::{Manifest, What, labels};
 use crate::check::manifests::world::{World, halves, some, some_pods};
 
 pub(super) const UNDERSTOOD: Check = Check {
@@ -28,6 +28,9 @@ pub(super) const PLAINTEXT: Check = Check {
     name: "policy-plaintext",
     why: "a rule that only excludes identities lets in who has none, in plaintext",
 };
+
+/// What pods of a Gateway are labelled with.
+const GATEWAY: &str = "gateway.networking.k8s.io/gateway-name";
 
 pub(super) fn judge(world: &World<'_>) -> Vec<Finding> {
     let of = |kind| world.shelf.of(What::Derived(kind));
@@ -131,6 +134,7 @@ fn enforced(
     if governed.is_empty() {
         let candidates = namespace.map_or(world.pods.len(), |namespace| world.pods_of(namespace).len());
         return match namespace {
+            _ if selects && candidates > 0 && may_be_elsewhere(world, reach) => None,
             _ if selects && candidates > 0 => Some(selects_nobody(manifest, namespace)),
             Some(namespace) if matches!(world.namespace(namespace), Membership::Out(_)) => {
                 Some(in_vain(manifest, format!("namespace {namespace} is not in the mesh"), label(namespace)))
@@ -149,6 +153,17 @@ fn enforced(
     }
     let verdict = Verdict::warning(format!("not all that it governs is in the mesh: {found}"), remedy);
     Some(ENFORCED.at(manifest.place("spec.selector"), verdict, "nobody enforces it for these"))
+}
+
+/// Tells whether a selector is for what no template here makes: pods somebody makes for a Gateway, or endpoints that are no pods.
+fn may_be_elsewhere(world: &World<'_>, reach: &Reach<'_>) -> bool {
+    let Reach::Selected { selector, .. } = reach else { return false };
+    let entries = [(Kind::WorkloadEntry, "spec.labels"), (Kind::ServiceEntry, "metadata.labels")];
+    let governs = |(kind, at): (Kind, &str)| {
+        let mut manifests = world.shelf.of(What::Derived(kind));
+        manifests.any(|entry| reach.governs(&entry.namespace, &labels(entry.at(at))))
+    };
+    selector.labels().get(GATEWAY).is_some() || entries.into_iter().any(governs)
 }
 
 fn in_vain(manifest: &Manifest, found: String, remedy: String) -> Finding {

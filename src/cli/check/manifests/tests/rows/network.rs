@@ -47,3 +47,33 @@ fn of_pods_that_are_not_here_a_network_policy_is_judged_by_their_namespace() {
     let text = format!("{}---\n{}", network("other", ingress), namespace("    a: b"));
     assert_eq!(found_all(&text), []);
 }
+
+#[test]
+fn a_network_policy_is_for_the_pods_its_selector_is_for() {
+    let ingress = "  ingress: [{ports: [{port: 80}]}]\n";
+    let deployment = deployment("shop", "        tier: a\n", "", "");
+    for (selector, is_meant) in [
+        ("{matchLabels: {app: api, tier: a}}", true),
+        ("{matchLabels: {app: api, tier: b}}", false),
+        ("{matchExpressions: [{key: tier, operator: In, values: [a, b]}]}", true),
+        ("{matchExpressions: [{key: tier, operator: In, values: [b]}]}", false),
+        (
+            "{matchExpressions: [{key: tier, operator: NotIn, values: [b]}, {key: app, operator: In, values: [api]}]}",
+            true,
+        ),
+        (
+            "{matchExpressions: [{key: tier, operator: NotIn, values: [a]}, {key: app, operator: In, values: [api]}]}",
+            false,
+        ),
+        ("{matchExpressions: [{key: tier, operator: Exists}]}", true),
+        ("{matchExpressions: [{key: rank, operator: Exists}]}", false),
+        ("{matchExpressions: [{key: rank, operator: DoesNotExist}], matchLabels: {tier: a}}", true),
+        ("{matchExpressions: [{key: tier, operator: DoesNotExist}], matchLabels: {app: api}}", false),
+        ("{matchExpressions: [{key: tier, operator: Near, values: [a]}]}", false),
+    ] {
+        let policy = network("shop", ingress).replace("{matchLabels: {app: api}}", selector);
+        let all = found_all(&format!("{policy}---\n{deployment}"));
+        assert_eq!(all.len(), 1, "{selector}");
+        assert_eq!(all[0].found.contains("Deployment shop/api"), is_meant, "{selector}: {}", all[0].found);
+    }
+}

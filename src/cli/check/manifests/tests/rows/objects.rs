@@ -38,6 +38,15 @@ fn values_of_wrong_types_are_named() {
 }
 
 #[test]
+fn what_cannot_be_read_of_a_template_is_in_the_template() {
+    let text = deployment("shop", "", "", "")
+        .replace("  template:", "  template: #<")
+        .replace("containerPort: 80", "containerPort: http");
+    let finding = found("object-readable", State::Problem, "spec.template", &text);
+    assert_eq!(finding.place.unwrap().object.as_deref(), Some("Deployment shop/api"));
+}
+
+#[test]
 fn namespaces_that_are_not_here_are_unknown_and_no_trouble() {
     let text = format!(
         "{}---\n{}",

@@ -60,6 +60,26 @@ fn a_policy_that_selects_no_template_is_said() {
 }
 
 #[test]
+fn what_no_template_makes_may_be_selected() {
+    let selecting = |label: &str| {
+        policy("AuthorizationPolicy", "a", &format!("  selector: {{matchLabels: {{{label}}}}}\n"))
+    };
+    assert_eq!(found_all(&selecting("gateway.networking.k8s.io/gateway-name: gate")), []);
+    let entry = "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: shop}\nspec: {address: 192.0.2.1, labels: {app: vm}}\n";
+    assert_eq!(found_all(&format!("{}{entry}", selecting("app: vm"))), []);
+    assert_eq!(found_all(&format!("{}{entry}", selecting("app: other"))).len(), 1);
+}
+
+#[test]
+fn nobody_enforces_what_is_a_dry_run_and_that_is_meant() {
+    let text = format!("{}---\n{}", namespace("    team: a"), policy("AuthorizationPolicy", "a", "  {}\n"));
+    let dry = "metadata: {annotations: {istio.io/dry-run: 'true'}, ";
+    let text = text.replace("namespace: shop", "namespace: other");
+    assert_eq!(found_all(&text).len(), 1);
+    assert_eq!(found_all(&text.replace("metadata: {", dry)), []);
+}
+
+#[test]
 fn what_makes_pods_counts_whatever_it_is() {
     let template = "template: {metadata: {labels: {app: api}}, spec: {containers: []}}";
     for (version, kind, spec) in [
@@ -68,6 +88,7 @@ fn what_makes_pods_counts_whatever_it_is() {
         ("apps/v1", "ReplicaSet", template.to_owned()),
         ("batch/v1", "Job", template.to_owned()),
         ("v1", "ReplicationController", template.to_owned()),
+        ("argoproj.io/v1alpha1", "Rollout", template.to_owned()),
         ("batch/v1", "CronJob", format!("jobTemplate: {{spec: {{{template}}}}}")),
     ] {
         let selecting = policy("AuthorizationPolicy", "a", "  selector: {matchLabels: {app: api}}\n");
