@@ -68,6 +68,16 @@ fn what_cannot_be_read_is_named_and_the_rest_is_still_looked_at() {
 }
 
 #[test]
+fn findings_are_in_the_order_of_files_and_lines() {
+    let bad = "apiVersion: v1\nkind: Namespace\nmetadata: {name: one, labels: {istio.io/dataplane-mode: 'off'}}\n---\na: [\n---\n";
+    let twice = format!("{bad}{}", bad.replace("one", "two"));
+    let places = |finding: &Finding| finding.place.as_ref().map(|place| (place.file.clone(), place.line));
+    let places: Vec<_> = troubles(&[("b.yaml", bad), ("a.yaml", &twice)]).iter().map(places).collect();
+    assert_eq!(places.len(), 6);
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_at_all_is_a_problem() {
     let texts = [("a.yaml".to_owned(), Err("is no UTF-8 text".to_owned()))];
     let findings = judged(texts, "default", Settings::default());
