@@ -139,13 +139,15 @@ fn judged(
 
 /// Reads one text; gives what cannot be read of it.
 fn read(name: &str, text: &str, reader: &mut Reader, shelf: &mut Shelf, home: &Arc<str>) -> Vec<Finding> {
-    let file: Rc<str> = name.into();
+    let (file, is_template): (Rc<str>, _) = (name.into(), text.contains("{{"));
     let mut findings = Vec::new();
     for document in reader.read(text) {
         let origin = Origin { file: file.clone(), before: document.before };
         match document.content {
             Ok(located) => shelf.take(located, &origin, home),
-            Err(broken) => findings.push(judge::reading::document(&origin, &broken, text.contains("{{"))),
+            // Of a template that was not rendered nothing more is to be said.
+            Err(_) if is_template && !findings.is_empty() => {}
+            Err(broken) => findings.push(judge::reading::document(&origin, &broken, is_template)),
         }
     }
     findings

@@ -87,7 +87,9 @@ fn a_file_that_cannot_be_read_at_all_is_a_problem() {
 
 #[test]
 fn a_template_that_was_not_rendered_says_what_to_do() {
-    let found = troubles(&[("web.yaml", "metadata:\n  name: {{ .Release.Name }}\n  labels: {{ x }} y\n")]);
+    let template = "metadata:\n  name: {{ .Release.Name }}\n  labels: {{ x }} y\n---\n";
+    let found = troubles(&[("web.yaml", &template.repeat(3))]);
+    assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].remedy.as_deref().unwrap().starts_with("render templates first: helm template"));
 }
 
