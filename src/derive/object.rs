@@ -106,9 +106,18 @@ impl Kind {
     /// Gives the path of all of them at the API server.
     #[must_use]
     pub fn path(self) -> String {
+        self.path_in("")
+    }
+
+    /// Gives the path of those in a namespace; the empty one stands for all, and for kinds that are in none.
+    #[must_use]
+    pub fn path_in(self, namespace: &str) -> String {
         let (version, _, resource) = self.names();
         let prefix = if version.contains('/') { "apis" } else { "api" };
-        format!("/{prefix}/{version}/{resource}")
+        match namespace {
+            "" => format!("/{prefix}/{version}/{resource}"),
+            namespace => format!("/{prefix}/{version}/namespaces/{namespace}/{resource}"),
+        }
     }
 
     /// Tells whether every cluster has it; the others are there when somebody has defined them.

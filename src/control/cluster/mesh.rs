@@ -146,7 +146,7 @@ impl Mesh {
     fn note(&mut self, kind: Kind, delta: Delta<Read>) {
         match delta {
             Delta::All(objects) => {
-                self.statuses.retain(kind, &keys(kind, &objects));
+                self.statuses.retain(kind, || keys(kind, &objects));
                 let (objects, unreadable): (Vec<_>, Vec<_>) = objects.into_iter().partition(Result::is_ok);
                 self.cluster.replace(kind, objects.into_iter().flatten().collect());
                 unreadable.into_iter().filter_map(Result::err).for_each(|it| self.unreadable(kind, &it));

@@ -84,8 +84,11 @@ impl Statuses {
     }
 
     /// Nothing is said any more of objects of a kind but of these.
-    pub(super) fn retain(&self, kind: Kind, there: &BTreeSet<Key>) {
-        self.book().all.retain(|key, _| key.kind != kind || there.contains(key));
+    pub(super) fn retain(&self, kind: Kind, there: impl FnOnce() -> BTreeSet<Key>) {
+        if WRITTEN.contains(&kind) {
+            let there = there();
+            self.book().all.retain(|key, _| key.kind != kind || there.contains(key));
+        }
     }
 
     /// Everything is looked at anew: another replica may have written, or failed to.
@@ -161,23 +164,13 @@ pub(super) async fn write(client: Client, statuses: Statuses, mut leads: watch::
 
 /// Has an object say what is to be said of it, if there is such an object.
 async fn put(client: &Client, key: &Key, said: &Said) -> Result<Written, Error> {
-    let objects = Api::at(client, path(key));
+    let objects = Api::at(client, key.kind.path_in(&key.namespace));
     let Some(object) = objects.get::<Value>(&key.name).await? else { return Ok(Written::Done) };
     let Some(change) = change(&object, said, &now()) else { return Ok(Written::Done) };
     match objects.merge_status(&key.name, &change).await {
         // It has gone meanwhile, or has no status.
         Err(error) if error.is_gone() => Ok(Written::Done),
         written => written,
-    }
-}
-
-/// Where objects like this one are.
-fn path(key: &Key) -> String {
-    let (version, _, resource) = key.kind.names();
-    let prefix = if version.contains('/') { "apis" } else { "api" };
-    match &*key.namespace {
-        "" => format!("/{prefix}/{version}/{resource}"),
-        namespace => format!("/{prefix}/{version}/namespaces/{namespace}/{resource}"),
     }
 }
 
