@@ -37,7 +37,7 @@ pub use follow::{Delta, Follow};
 pub use freshness::{Freshness, Pulse};
 pub use kube::Client;
 pub use lenient::{Lenient, Unreadable};
-pub use list::List;
+pub use list::{List, or_default};
 pub use pause::{Pace, Pauses};
 pub use request::Request;
 pub use resource::{Presence, Resource};

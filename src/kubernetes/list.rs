@@ -72,7 +72,7 @@ impl List<'_> {
 struct Page<T> {
     #[serde(default)]
     metadata: PageMeta,
-    #[serde(default, deserialize_with = "or_none")]
+    #[serde(default, deserialize_with = "or_default")]
     items: Vec<T>,
 }
 
@@ -85,7 +85,10 @@ struct PageMeta {
     next: String,
 }
 
-/// Lists without entries are sometimes written as `null`.
-fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// Reads a field that may be `null`, as lists and maps without entries are sometimes written; it is the same as nothing then.
+///
+/// # Errors
+/// When it is neither `null` nor what it should be.
+pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use culvert_kubernetes::Resource;
-use serde::{Deserialize, Deserializer};
+use culvert_kubernetes::{Resource, or_default};
+use serde::Deserialize;
 
 /// The pods of a node.
 pub(super) fn pods_of(node: &str) -> Resource {
@@ -137,11 +137,4 @@ pub(super) struct ContainerStatus {
 pub(super) struct ContainerState {
     pub(super) running: Option<serde::de::IgnoredAny>,
     pub(super) terminated: Option<serde::de::IgnoredAny>,
-}
-
-/// Lists and maps without entries are sometimes written as `null`.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use culvert_kubernetes::or_default;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
 
 use super::{NamespaceFacts, PodFacts, Standing};
 
@@ -125,9 +126,4 @@ impl From<Namespace> for NamespaceFacts {
         let Meta { name, labels, .. } = namespace.metadata;
         Self { name, includes: labels.get(MODE).is_some_and(|mode| mode == "ambient") }
     }
-}
-
-/// Lists and maps without entries are sometimes written as `null`.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use culvert_kubernetes::{Client, Request};
-use serde::{Deserialize, Deserializer};
+use culvert_kubernetes::{Client, Request, or_default};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::callers::Stranger;
@@ -119,11 +119,6 @@ fn why(error: &str) -> Stranger {
     } else {
         Stranger::Unknown
     }
-}
-
-/// Lists and maps without entries are sometimes written as `null`.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 #[cfg(test)]
