@@ -14,6 +14,8 @@ mod a_dead_proxy_fails_closed;
 #[cfg(test)]
 mod a_slow_lossy_wire_loses_nothing;
 #[cfg(test)]
+mod a_stolen_token_is_good_for_little;
+#[cfg(test)]
 mod a_stuck_log_pipe_stops_nothing;
 #[cfg(test)]
 mod admin_tells_the_truth;

@@ -37,7 +37,7 @@ fn when(condition: Value) -> Value {
 fn said(requests: &[Value]) -> Vec<Vec<String>> {
     let rendered = render(&json!({})).unwrap();
     let policies: Vec<_> = rendered.of_kind("ValidatingAdmissionPolicy").collect();
-    assert_eq!(policies.len(), 2);
+    assert!(policies.len() >= 2);
     for policy in &policies {
         let binding =
             rendered.named("ValidatingAdmissionPolicyBinding", policy["metadata"]["name"].as_str().unwrap());

@@ -18,6 +18,15 @@ pub(crate) struct Rendered {
     pub(crate) notes: String,
 }
 
+/// The cluster the chart is rendered for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cluster<'c> {
+    /// Of Kubernetes; that of Helm's library without.
+    pub(crate) version: Option<&'c str>,
+    /// Beside those every cluster has.
+    pub(crate) apis: &'c [&'c str],
+}
+
 /// A container of a rendered workload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Container<'r> {
@@ -41,7 +50,19 @@ pub(crate) fn render(values: &Value) -> Result<Rendered, String> {
 /// Renders the chart as released into a namespace; the error is Helm's.
 #[track_caller]
 pub(crate) fn render_in(namespace: &str, values: &Value) -> Result<Rendered, String> {
-    let answer = ask("render", &json!({ "chart": at(CHART), "values": values, "namespace": namespace }));
+    rendered(&json!({ "chart": at(CHART), "values": values, "namespace": namespace }))
+}
+
+/// Renders the chart for a cluster; the error is Helm's.
+#[track_caller]
+pub(crate) fn render_for(cluster: Cluster<'_>, values: &Value) -> Result<Rendered, String> {
+    let Cluster { version, apis } = cluster;
+    rendered(&json!({ "chart": at(CHART), "values": values, "version": version, "apis": apis }))
+}
+
+#[track_caller]
+fn rendered(question: &Value) -> Result<Rendered, String> {
+    let answer = ask("render", question);
     match answer["error"].as_str() {
         Some(error) => Err(error.to_owned()),
         None => Ok(Rendered {

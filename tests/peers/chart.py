@@ -1,6 +1,7 @@
 """Asks Helm, the schemas of Kubernetes and a CEL evaluator: one question on stdin, its answer on stdout, both JSON.
 
-    chart.py render   {chart, values, namespace?}  -> {objects, files, notes} or {error}
+    chart.py render   {chart, values, namespace?, version?, apis?}
+                                                   -> {objects, files, notes} or {error}; for a cluster of a version that has APIs
     chart.py lint     {chart, values}              -> [message]
     chart.py validate {versions, objects}          -> [complaint]
     chart.py conform  {schema, objects}            -> [complaint or null, for each object]
@@ -16,11 +17,20 @@ import sys
 
 import yaml
 
-def render(chart, values, namespace="culvert-system"):
+def render(chart, values, namespace="culvert-system", version=None, apis=None):
     import helm_python as helm
+    from helm_python import _native
 
+    options = {"name": "culvert", "namespace": namespace}
+    if version:
+        options["kube_version"] = version
+    if apis:
+        options["api_versions"] = apis
     try:
-        rendered = helm.Chart.load(chart).render(values, name="culvert", namespace=namespace)
+        # Chart.render knows all options but those about the cluster.
+        loaded = helm.Chart.load(chart)
+        question = (loaded._raw(), json.dumps(values), json.dumps(options))
+        rendered = json.loads(_native.call_string("helm_render", *question))
     except helm.HelmError as error:
         return {"error": str(error)}
     notes = "".join(text for path, text in rendered.items() if path.endswith("NOTES.txt"))
@@ -76,7 +86,11 @@ def admit(policies, requests):
         data = {
             "object": request["object"],
             "oldObject": request.get("oldObject"),
-            "request": {"operation": request["operation"]},
+            "request": {
+                "operation": request["operation"],
+                "resource": {"resource": request["resource"].partition("/")[0]},
+                "userInfo": request.get("userInfo", {"username": "jane"}),
+            },
             "variables": {},
         }
         if not all(value(it["expression"], data) for it in spec.get("matchConditions", [])):
@@ -92,11 +106,12 @@ def admit(policies, requests):
 
 def concerns(constraints, request):
     """Whether rules and the namespace's name match, as far as these policies use them."""
-    group, _, _ = request["object"]["apiVersion"].partition("/")
+    group, _, version = request["object"]["apiVersion"].rpartition("/")
     selector = constraints.get("namespaceSelector", {}).get("matchLabels", {})
     labels = {"kubernetes.io/metadata.name": request["object"]["metadata"]["namespace"]}
     return selector.items() <= labels.items() and any(
         group in rule["apiGroups"]
+        and {"*", version} & set(rule["apiVersions"])
         and request["resource"] in rule["resources"]
         and request["operation"] in rule["operations"]
         for rule in constraints["resourceRules"]

@@ -86,7 +86,7 @@ fn failed(occurrence: &Occurrence, error: &Error, denied: &mut bool) {
     } else if !std::mem::replace(denied, true) {
         error!(
             %pod, %error,
-            "not allowed; give the agent's service account a ClusterRole with create on events of events.k8s.io"
+            "not allowed; unless an admission policy is what refused, give the agent's service account a ClusterRole with create on events of events.k8s.io"
         );
     }
 }

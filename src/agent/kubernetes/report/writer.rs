@@ -107,7 +107,10 @@ fn judge(write: &Write, result: &Result<(), Error>, denied: &mut bool) -> Fate {
         Err(error) if error.code() == Some(403) => {
             if !std::mem::replace(denied, true) {
                 let error = Chain(error);
-                error!(%pod, %error, "not allowed; give the agent's service account a ClusterRole with patch on pods/status");
+                error!(
+                    %pod, %error,
+                    "not allowed; unless an admission policy is what refused, give the agent's service account a ClusterRole with patch on pods/status"
+                );
             }
         }
         Err(error) => {
