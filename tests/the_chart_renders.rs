@@ -1,6 +1,7 @@
 //! The Helm chart makes objects that Kubernetes takes and our programs understand, gives nobody more rights than are needed, and what
 //! is written down of it is what it makes.
 
+mod issuers;
 mod resources;
 mod rights;
 mod settings;
@@ -26,6 +27,9 @@ fn variants() -> Vec<Value> {
         json!({ "cni": { "mode": "own", "confName": "10-calico.conflist", "binDir": "/opt/bin", "confDir": "/etc/net" } }),
         json!({ "node": { "env": { "XDS_ON_DEMAND": true, "HTTP2_FRAME_SIZE": 65536, "RUST_LOG": "debug" },
             "resources": { "limits": { "cpu": 2, "memory": "1Gi" } }, "podLabels": { "team": "net" } } }),
+        json!({ "issuer": "spire-delegated", "node": { "onDemand": true, "livenessProbe": true } }),
+        json!({ "issuer": "spire-workload", "node": { "env": { "PROXY_MODE": "dedicated" } } }),
+        json!({ "ca": { "address": "csr.cert-manager.svc:443", "hostname": "csr.example", "rootConfigMap": "csr" } }),
         json!({ "image": { "hub": "registry.example/mesh", "tag": "1.2.3", "pullSecrets": ["registry"] }, "ipv6": false,
             "dnsCapture": false, "excludeNamespaces": [], "logging": { "format": "json", "level": "warn" } }),
     ]);
@@ -66,6 +70,13 @@ fn values_it_does_not_know_are_refused() {
         (json!({ "clusterDomain": "Corp Example" }), "/clusterDomain"),
         (json!({ "cni": { "binDir": "opt/cni/bin" } }), "/cni/binDir"),
         (json!({ "ipv6": "no" }), "/ipv6"),
+        (json!({ "issuer": "vault" }), "/issuer"),
+        (json!({ "ca": { "address": "https://csr:443" } }), "/ca/address"),
+        (json!({ "ca": { "address": "csr" } }), "/ca/address"),
+        // The directory of a socket is mounted, and must not be the whole host.
+        (json!({ "spire": { "adminSocket": "/admin.sock" } }), "/spire/adminSocket"),
+        (json!({ "spire": { "adminSocket": "/run/../admin.sock" } }), "/spire/adminSocket"),
+        (json!({ "spire": { "workloadSocket": "unix:///run/agent.sock" } }), "/spire/workloadSocket"),
     ];
     for (values, named) in wrong {
         let error = render(&values).expect_err(&values.to_string());

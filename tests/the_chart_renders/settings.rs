@@ -34,7 +34,10 @@ fn assert_known(program: &str) {
         json!({ "agent": { "takeBack": true, "probes": "snat", "enablementSelectors": [{ "podSelector": {} }] },
             "cni": { "confName": "10-cni.conflist" }, "control": { "moreNames": ["mesh.example"] },
             "node": { "resources": { "limits": { "cpu": "2" } } } }),
-        json!({ "cni": { "enabled": false }, "platform": "openshift" }),
+        json!({ "cni": { "enabled": false }, "platform": "openshift", "node": { "onDemand": true },
+            "ca": { "address": "csr:443", "hostname": "csr", "rootConfigMap": "csr" } }),
+        json!({ "issuer": "spire-delegated" }),
+        json!({ "issuer": "spire-workload", "node": { "env": { "PROXY_MODE": "dedicated" } } }),
     ];
     let known = Known::of(program);
     for values in variants {
@@ -116,7 +119,7 @@ fn agent_node_and_host_meet() {
 #[test]
 fn a_changed_setting_replaces_the_pods_it_is_for() {
     let all = ["culvert-control", "culvert-agent", "culvert-node"];
-    let changes: [(Value, &[&str]); 9] = [
+    let changes: [(Value, &[&str]); 12] = [
         (json!({ "clusterDomain": "corp.example" }), &["culvert-control", "culvert-node"]),
         (json!({ "dnsCapture": false }), &["culvert-agent", "culvert-node"]),
         (json!({ "ipv6": false }), &["culvert-agent", "culvert-node"]),
@@ -126,6 +129,9 @@ fn a_changed_setting_replaces_the_pods_it_is_for() {
         (json!({ "control": { "waypointUnready": "bypass" } }), &["culvert-control"]),
         (json!({ "control": { "tokenAudiences": ["culvert"] } }), &["culvert-control", "culvert-node"]),
         (json!({ "validation": { "enabled": false } }), &[]),
+        (json!({ "confinement": { "enabled": false } }), &[]),
+        (json!({ "issuer": "spire-delegated" }), &["culvert-node"]),
+        (json!({ "node": { "onDemand": true } }), &["culvert-node"]),
     ];
     let before = render(&json!({})).unwrap();
     for (values, expected) in changes {
@@ -134,6 +140,27 @@ fn a_changed_setting_replaces_the_pods_it_is_for() {
             all.into_iter().filter(|it| before.template(it) != after.template(it)).collect();
         assert_eq!(replaced, expected, "{values}");
     }
+}
+
+/// The whole mesh, and nobody who kills a node proxy, unless somebody wants that.
+#[test]
+fn a_node_is_told_what_it_is_to_know_and_may_be_watched() {
+    let usual = render(&json!({})).unwrap();
+    let usual = usual.container("culvert-node");
+    assert!(usual.environment().iter().all(|it| it.0 != "XDS_ON_DEMAND"));
+    assert_eq!(usual.it.get("livenessProbe"), None);
+    let rendered = render(&json!({ "node": { "onDemand": true, "livenessProbe": true } })).unwrap();
+    let node = rendered.container("culvert-node");
+    assert_eq!(node.variable("XDS_ON_DEMAND"), "true");
+    let probe = &node.it["livenessProbe"];
+    assert_eq!(probe["httpGet"], json!({ "path": "/healthz/live", "port": "readiness" }));
+    // Not at the first answer that comes late.
+    let patience = probe["periodSeconds"].as_u64().unwrap() * probe["failureThreshold"].as_u64().unwrap();
+    assert!(patience >= 60, "{probe}");
+    // Whoever says it by hand is heard.
+    let by_hand =
+        render(&json!({ "node": { "onDemand": true, "env": { "XDS_ON_DEMAND": false } } })).unwrap();
+    assert_eq!(by_hand.container("culvert-node").variable("XDS_ON_DEMAND"), "false");
 }
 
 /// Two agents on a node would undo each other; a node proxy that ends before the next one listens refuses connections.
