@@ -3,6 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::root::rotation::{self, Step};
 
+mod of_istio;
+
 fn now() -> SystemTime {
     SystemTime::now()
 }
