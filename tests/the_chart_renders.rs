@@ -2,6 +2,7 @@
 //! is written down of it is what it makes.
 
 mod issuers;
+mod monitors;
 mod resources;
 mod rights;
 mod settings;
@@ -71,6 +72,7 @@ fn values_it_does_not_know_are_refused() {
         (json!({ "cni": { "binDir": "opt/cni/bin" } }), "/cni/binDir"),
         (json!({ "ipv6": "no" }), "/ipv6"),
         (json!({ "issuer": "vault" }), "/issuer"),
+        (json!({ "monitoring": { "podMonitors": true } }), "/monitoring/podMonitors"),
         (json!({ "ca": { "address": "https://csr:443" } }), "/ca/address"),
         (json!({ "ca": { "address": "csr" } }), "/ca/address"),
         // The directory of a socket is mounted, and must not be the whole host.
