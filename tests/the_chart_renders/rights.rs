@@ -101,6 +101,57 @@ fn containers_have_the_capabilities_they_need_and_nothing_else() {
     assert_eq!(rendered.template("culvert-control")["spec"]["securityContext"]["runAsNonRoot"], true);
 }
 
+/// Who gets into a container gets no more of what is around it than the program needs.
+#[test]
+fn containers_are_given_no_more_than_they_need() {
+    let spire = json!({ "issuer": "spire-delegated", "agent": { "takeBack": true } });
+    for values in [json!({}), spire] {
+        let rendered = render(&values).unwrap();
+        for container in rendered.containers() {
+            let (name, pod) = (&container.it["name"], &container.workload["spec"]["template"]["spec"]);
+            assert_eq!(pod["enableServiceLinks"], false, "{name}: settings are those of its pod alone");
+            let account = rendered.named("ServiceAccount", pod["serviceAccountName"].as_str().unwrap());
+            assert_eq!(account["automountServiceAccountToken"], false, "{name}");
+            assert_eq!(pod["automountServiceAccountToken"], container.program() != "culvert-node", "{name}");
+            assert!(container.it["resources"]["requests"]["memory"].is_string(), "{name}");
+        }
+        let writable = |name| {
+            let container = rendered.container(name);
+            let mounts = container.it["volumeMounts"].as_array().unwrap().iter();
+            mounts.filter(|it| it["readOnly"] != true).map(|it| it["mountPath"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(writable("culvert-node"), [""; 0], "it is told what to do, and writes nothing");
+        assert!(!writable("culvert-agent").contains(&json!("/host/var/run/netns")));
+        assert_eq!(rendered.container("culvert-control").it.get("volumeMounts"), None);
+    }
+}
+
+#[test]
+fn the_network_lets_in_what_is_listened_for() {
+    let scraper = json!([{ "namespaceSelector": { "matchLabels": { "name": "monitoring" } } }]);
+    let values = json!({ "networkPolicy": { "enabled": true, "metricsFrom": scraper } });
+    let rendered = render(&values).unwrap();
+    assert_eq!(rendered.of_kind("NetworkPolicy").count(), 3);
+    for policy in rendered.of_kind("NetworkPolicy") {
+        let name = policy["metadata"]["name"].as_str().unwrap();
+        assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress"]));
+        let (mut open, mut to_all) = (BTreeSet::new(), BTreeSet::new());
+        for rule in policy["spec"]["ingress"].as_array().unwrap() {
+            let ports = rule["ports"].as_array().unwrap().iter().map(|it| it["port"].as_u64().unwrap());
+            let from = rule.get("from");
+            assert!(from.is_none_or(|it| *it == scraper), "{rule}");
+            if from.is_none() { &mut to_all } else { &mut open }.extend(ports);
+        }
+        let container = rendered.container(name);
+        let listened = container.it["ports"].as_array().unwrap().iter();
+        let listened: BTreeSet<_> = listened.map(|it| it["containerPort"].as_u64().unwrap()).collect();
+        assert_eq!(&open | &to_all, listened, "{name}");
+        // What is not watched is served: the mesh, to nodes.
+        let served = if name == "culvert-control" { BTreeSet::from([15012]) } else { BTreeSet::new() };
+        assert_eq!(to_all, served, "{name}");
+    }
+}
+
 /// OpenShift gives each namespace users of its own, and refuses a pod that wants another one and has no right to.
 #[test]
 fn openshift_chooses_the_user_of_the_control_plane() {

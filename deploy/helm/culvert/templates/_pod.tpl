@@ -21,6 +21,8 @@ annotations:
 {{- define "culvert.pod.placement" -}}
 priorityClassName: {{ .values.priorityClassName }}
 terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
+# Or every Service of the namespace would put variables of its own among the settings.
+enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}

@@ -52,7 +52,7 @@ volumeMounts:
   - {name: node-socket, mountPath: /var/run/ztunnel}
   - {name: plugin-socket, mountPath: /var/run/culvert}
   - {name: state, mountPath: /var/lib/culvert}
-  - {name: netns, mountPath: /host{{ .cni.netnsDir }}, mountPropagation: HostToContainer}
+  - {name: netns, mountPath: /host{{ .cni.netnsDir }}, mountPropagation: HostToContainer, readOnly: true}
   {{- if $root.Values.cni.enabled }}
   - {name: cni-bin, mountPath: /host/cni/bin}
   - {name: cni-conf, mountPath: /host/cni/net.d}
