@@ -6,6 +6,7 @@ mod monitors;
 mod resources;
 mod rights;
 mod settings;
+mod upgrades;
 
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ fn variants() -> Vec<Value> {
         json!({ "agent": { "probes": "snat", "moreCapabilities": ["CHOWN"], "takeBack": true,
             "enablementSelectors": [{ "podSelector": { "matchLabels": { "mesh": "in" } } }] } }),
         json!({ "cni": { "enabled": false }, "validation": { "enabled": false }, "networkPolicy": { "enabled": true } }),
+        json!({ "networkPolicy": { "enabled": true, "metricsFrom": [{ "namespaceSelector": {} }] },
+            "agent": { "maxUnavailable": "10%" }, "node": { "maxSurge": 5 } }),
         json!({ "cni": { "mode": "own", "confName": "10-calico.conflist", "binDir": "/opt/bin", "confDir": "/etc/net" } }),
         json!({ "node": { "env": { "XDS_ON_DEMAND": true, "HTTP2_FRAME_SIZE": 65536, "RUST_LOG": "debug" },
             "resources": { "limits": { "cpu": 2, "memory": "1Gi" } }, "podLabels": { "team": "net" } } }),
