@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub(crate) use culvert_membership::{Claim, Why};
 use tokio::sync::watch;
 
 use crate::pod::{Capture, Uid, Workload};
@@ -40,32 +41,4 @@ pub(crate) struct PodView {
 pub(crate) enum Wish {
     Enrol(Arc<Capture>),
     Pass(Why),
-}
-
-/// Why a pod is not in the mesh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
-    ExcludedNamespace,
-    HostNetwork,
-    /// It is a static pod: the runtime knows it by another UID than the cluster.
-    Static,
-    /// It has a proxy of its own.
-    Sidecar,
-    OptedOut,
-    NotLabelled,
-    /// All its containers have ended for good, or it is being deleted and none is left.
-    Finished,
-}
-
-/// The annotation `ambient.istio.io/redirection`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Claim {
-    #[default]
-    Absent,
-    /// `enabled`: control planes tell peers to send tunnels.
-    Enabled,
-    /// `pending`: rules may be in.
-    Pending,
-    /// Something no agent writes.
-    Other,
 }

@@ -40,7 +40,7 @@ pub(super) async fn add(sources: &Sources, request: &Request) -> Result<Answer, 
         }
     };
     match &pod.wish {
-        Wish::Pass(why) => Ok(Answer { enrolled: false, note: Some(super::pods::why(*why).to_owned()) }),
+        Wish::Pass(why) => Ok(Answer { enrolled: false, note: Some(why.says().to_owned()) }),
         Wish::Enrol(_) => {
             let netns = open(sources, request).await?;
             let result = enrol(sources, &uid, request, netns).await;

@@ -17,7 +17,7 @@ pub(super) async fn check(sources: &Sources, request: &Request) -> Result<Answer
         return Err(Failure::Retry(format!("the agent has not heard of the pod {namespace}/{name}")));
     };
     if let Wish::Pass(why) = &pod.wish {
-        return Ok(Answer { enrolled: false, note: Some(super::pods::why(*why).to_owned()) });
+        return Ok(Answer { enrolled: false, note: Some(why.says().to_owned()) });
     }
     let netns = open(sources, request).await?.id();
     let status = sources.boards.borrow().get(&uid).cloned();

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::board::{Board, State, Status};
-use crate::cluster::{PodView, View, Why, Wish};
+use crate::cluster::{PodView, View, Wish};
 use crate::cni::message::excerpt;
 use crate::pod::{Capture, Uid, Workload};
 
@@ -84,7 +84,7 @@ fn row(uid: &Uid, pod: Option<&PodView>, status: Option<&Status>) -> Option<Pod>
 fn state(wish: Option<&Wish>, status: Option<&Status>) -> (&'static str, Option<String>) {
     let Some(status) = status else {
         return match wish {
-            Some(Wish::Pass(why)) => ("passed", Some(self::why(*why).to_owned())),
+            Some(Wish::Pass(why)) => ("passed", Some(why.says().to_owned())),
             Some(Wish::Enrol(_)) | None => ("awaited", None),
         };
     };
@@ -116,19 +116,6 @@ fn captured(capture: &Capture) -> Captured {
         exclude_inbound_ports: rules.passed.inbound_ports.clone(),
         exclude_outbound_cidrs: rules.passed.outbound_networks.iter().map(ToString::to_string).collect(),
         probe_ports: capture.probe_ports.clone(),
-    }
-}
-
-/// Why a pod is not in the mesh, in words.
-pub(super) fn why(why: Why) -> &'static str {
-    match why {
-        Why::ExcludedNamespace => "its namespace is excluded from the mesh",
-        Why::HostNetwork => "it has the host's network",
-        Why::Static => "it is a static pod",
-        Why::Sidecar => "it has a proxy of its own",
-        Why::OptedOut => "its own label keeps it out",
-        Why::NotLabelled => "neither it nor its namespace is labelled for the mesh",
-        Why::Finished => "it has ended",
     }
 }
 

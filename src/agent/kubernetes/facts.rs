@@ -1,11 +1,13 @@
 //! What decisions about a pod depend on, out of what the API server writes.
 //!
-//! Kept for as long as the pod or the namespace is there, and anybody may write on them: labels and annotations that nobody asks for
-//! are dropped, and no more is kept of the others than is looked at. Nothing is decided here.
+//! Kept for as long as the pod or the namespace is there, and anybody may write on them: of labels only what they come to is kept,
+//! annotations that nobody asks for are dropped, and no more is kept of the others than is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use culvert_membership::{Annotations, Backing, Claim, Pod, Settings, Standing, Status};
 
 use super::{decide, wire};
 use crate::pod::{Uid, Workload};
@@ -15,90 +17,79 @@ mod probes;
 #[cfg(test)]
 mod tests;
 
-/// Keys of the labels that decisions depend on.
-#[derive(Debug, Clone)]
-pub(super) struct Relevant {
-    pub(super) pod: Arc<BTreeSet<String>>,
-    pub(super) namespace: Arc<BTreeSet<String>>,
-}
-
 /// One pod of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PodFacts {
     pub(super) uid: Uid,
     pub(super) workload: Workload,
-    /// Those that decisions depend on.
-    pub(super) labels: BTreeMap<String, String>,
-    /// The same, as far as they are looked at.
+    /// What it comes to by itself.
+    pub(super) standing: Standing,
+    /// What others believe of it.
+    pub(super) claim: Claim,
+    /// Those that capture depends on, as far as they are looked at.
     pub(super) annotations: BTreeMap<String, String>,
-    pub(super) host_network: bool,
-    pub(super) life: Life,
     pub(super) addresses: Arc<[IpAddr]>,
     pub(super) probe_ports: BTreeSet<u16>,
 }
 
-/// Whether something may still run in the pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
-    /// It may; also when it is being deleted.
-    Going,
-    /// Nothing does, and nothing will.
-    Ended,
-}
-
 /// One namespace.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NamespaceFacts {
     pub(super) uid: String,
     pub(super) name: Arc<str>,
-    /// Those that decisions depend on.
-    pub(super) labels: BTreeMap<String, String>,
-    /// The same, as far as they are looked at.
+    /// What it says for its pods.
+    pub(super) backing: Backing,
+    /// Whether pods are in the mesh that say nothing about it.
+    pub(super) includes_by_default: bool,
+    /// Those that capture depends on, as far as they are looked at.
     pub(super) annotations: BTreeMap<String, String>,
 }
 
 impl PodFacts {
     /// Nothing when it is no pod of a cluster: it has no UID.
-    pub(super) fn of(pod: wire::Pod, relevant: &Relevant) -> Option<Self> {
+    pub(super) fn of(pod: wire::Pod, settings: &Settings) -> Option<Self> {
         let wire::Pod { metadata, spec, status } = pod;
         if metadata.uid.is_empty() {
             return None;
         }
+        let Annotations { marks, claim } = Annotations::of(&metadata.annotations);
+        let standing = settings.of_pod(&Pod {
+            namespace: &metadata.namespace,
+            labels: &metadata.labels,
+            marks,
+            host_network: spec.host_network,
+            life: said(&status, metadata.deletion_timestamp.is_some()).life(),
+        });
         let addresses = addresses(&status);
         let account =
             if spec.service_account_name.is_empty() { "default" } else { &spec.service_account_name };
         Some(Self {
             uid: Uid::from(metadata.uid.as_str()),
-            life: life(&status, metadata.deletion_timestamp.is_some()),
             probe_ports: probes::ports(&spec, &addresses),
             workload: Workload {
                 service_account: account.to_owned(),
                 name: metadata.name,
                 namespace: metadata.namespace,
             },
-            labels: known(metadata.labels, &relevant.pod),
+            standing,
+            claim,
             annotations: parts(metadata.annotations, decide::of_pod),
-            host_network: spec.host_network,
             addresses: addresses.into(),
         })
     }
 }
 
 impl NamespaceFacts {
-    pub(super) fn of(namespace: wire::Namespace, relevant: &Relevant) -> Option<Self> {
+    pub(super) fn of(namespace: wire::Namespace, settings: &Settings) -> Option<Self> {
         let wire::Meta { uid, name, labels, annotations, .. } = namespace.metadata;
         (!name.is_empty()).then(|| Self {
             uid,
+            backing: settings.of_namespace(&labels),
+            includes_by_default: settings.includes_by_default(&name, &labels),
             name: name.into(),
-            labels: known(labels, &relevant.namespace),
             annotations: parts(annotations, decide::of_namespace),
         })
     }
-}
-
-fn known(mut labels: BTreeMap<String, String>, keys: &BTreeSet<String>) -> BTreeMap<String, String> {
-    labels.retain(|key, _| keys.contains(key));
-    labels
 }
 
 fn parts(
@@ -121,17 +112,12 @@ fn addresses(status: &wire::Status) -> Vec<IpAddr> {
     addresses
 }
 
-/// A pod is over only when its status says so of all of its containers. A status may lag behind, and a pod that is let go too early
-/// would go on in plaintext: an evicted pod is `Failed` while its containers still have time to end, and one that is deleted before
-/// its first status has been written has no containers in it at all.
-fn life(status: &wire::Status, deleting: bool) -> Life {
-    let containers = || {
-        let of_all = [&status.container_statuses, &status.ephemeral_container_statuses];
-        of_all.into_iter().chain([&status.init_container_statuses]).flatten()
-    };
-    let terminal = matches!(status.phase.as_str(), "Succeeded" | "Failed");
-    let some_runs = containers().any(|container| container.state.running.is_some());
-    let all_ended = !status.container_statuses.is_empty()
-        && containers().all(|container| container.state.terminated.is_some());
-    if (terminal && !some_runs) || (deleting && all_ended) { Life::Ended } else { Life::Going }
+fn said(status: &wire::Status, deleting: bool) -> Status<'_> {
+    Status {
+        phase: &status.phase,
+        deleting,
+        containers: &status.container_statuses,
+        init: &status.init_container_statuses,
+        ephemeral: &status.ephemeral_container_statuses,
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::decide::{Enablement, Selectors};
+use super::decide::Enablement;
 use super::settings::Settings;
 use super::source::Source;
 use crate::cluster::{View, Views, Wish};
@@ -35,8 +35,7 @@ pub(super) fn pace() -> Pace {
 
 pub(super) fn settings() -> Settings {
     let enablement = Enablement {
-        selectors: Selectors::usual(),
-        excluded: ["kube-system".to_owned()].into(),
+        membership: culvert_membership::Settings::default(),
         rules: Options { dns: true, probes: None, ..Options::default() },
     };
     Settings::new(NODE, enablement)

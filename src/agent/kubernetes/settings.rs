@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use culvert_kubernetes::{Client, client};
+use culvert_membership::{EXCLUDED, settings as membership};
 use ebpf_free_iptables::Options;
 
-use super::decide::selector;
-use super::decide::{Enablement, Selectors};
+use super::decide::Enablement;
 use crate::probes::Probing;
 
 #[cfg(test)]
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     enablement_selector: String,
 
     /// Namespaces whose pods are never in the mesh, separated by commas
-    #[arg(long, env = "EXCLUDE_NAMESPACES", value_name = "NAMES", default_value = "kube-system")]
+    #[arg(long, env = "EXCLUDE_NAMESPACES", value_name = "NAMES", default_value = EXCLUDED)]
     exclude_namespaces: String,
 
     /// Capture the DNS queries of pods that do not say otherwise
@@ -67,14 +67,8 @@ pub(crate) enum Error {
     NoNode,
     #[error("--node-name (NODE_NAME): `{0}` is not the name of a node; write it as `kubectl get nodes` does")]
     Node(String),
-    #[error(
-        "--exclude-namespaces (EXCLUDE_NAMESPACES): `{0}` is not the name of a namespace; write names separated by commas"
-    )]
-    Namespace(String),
-    #[error(
-        "--enablement-selector (AMBIENT_ENABLEMENT_SELECTOR) is not a list of selectors; write YAML like `- podSelector: {{matchLabels: {{...}}}}`"
-    )]
-    Selector(#[source] selector::Error),
+    #[error(transparent)]
+    Membership(#[from] membership::Error),
     #[error("{setting}: `{value}` is neither true nor false; write one of them")]
     Switch { setting: &'static str, value: String },
     #[error(transparent)]
@@ -96,24 +90,18 @@ impl Args {
 impl Settings {
     /// Makes sense of what was written.
     pub(crate) fn read(args: &Args, probing: Probing) -> Result<Self, Error> {
-        let selectors = match args.enablement_selector.trim() {
-            "" => Selectors::usual(),
-            text => Selectors::parse(text).map_err(Error::Selector)?,
-        };
+        let Args { enablement_selector, exclude_namespaces, .. } = args;
+        let membership = membership::Settings::read(enablement_selector, exclude_namespaces)?;
         Ok(Self {
             node: node(args.node_name.as_deref())?,
             kubeconfig: args.kubeconfig.clone(),
-            enablement: Enablement {
-                selectors,
-                excluded: namespaces(&args.exclude_namespaces)?,
-                rules: args.rules(probing)?,
-            },
+            enablement: Enablement { membership, rules: args.rules(probing)? },
         })
     }
 
     /// Namespaces whose pods are never in the mesh.
     pub(crate) fn excluded(&self) -> &BTreeSet<String> {
-        &self.enablement.excluded
+        self.enablement.membership.excluded()
     }
 
     #[cfg(test)]
@@ -141,17 +129,6 @@ fn node(name: Option<&str>) -> Result<String, Error> {
     } else {
         Err(Error::Node(name.to_owned()))
     }
-}
-
-fn namespaces(text: &str) -> Result<BTreeSet<String>, Error> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            let fits = name.len() <= 63 && name.bytes().all(plain);
-            if fits { Ok(name.to_owned()) } else { Err(Error::Namespace(name.to_owned())) }
-        })
-        .collect()
 }
 
 fn switch(setting: &'static str, value: &str) -> Result<bool, Error> {

@@ -67,16 +67,17 @@ impl Source {
         };
         let pods = follow(wire::pods_of(&self.node));
         let namespaces = follow(Resource::new("namespaces", "/api/v1/namespaces"));
-        let relevant = self.enablement.relevant();
+        let Enablement { membership, rules } = self.enablement;
+        let membership = Arc::new(membership);
         let of_pod = {
-            let relevant = relevant.clone();
-            move |pod| PodFacts::of(pod, &relevant)
+            let membership = Arc::clone(&membership);
+            move |pod| PodFacts::of(pod, &membership)
         };
-        let of_namespace = move |namespace| NamespaceFacts::of(namespace, &relevant);
+        let of_namespace = move |namespace| NamespaceFacts::of(namespace, &membership);
         tokio::select! {
             () = pods.run(of_pod, Change::Pods, changes.clone()) => {}
             () = namespaces.run(of_namespace, Change::Namespaces, changes) => {}
-            () = publish(Index::new(self.enablement), queue, &views) => {}
+            () = publish(Index::new(rules), queue, &views) => {}
             () = self.freshness.measured(AGENT) => {}
             () = views.closed() => {}
         }

@@ -111,30 +111,15 @@ pub(super) struct Status {
     #[serde(rename = "podIPs", deserialize_with = "or_default")]
     pub(super) pod_ips: Vec<PodIp>,
     #[serde(deserialize_with = "or_default")]
-    pub(super) container_statuses: Vec<ContainerStatus>,
+    pub(super) container_statuses: Vec<culvert_membership::Container>,
     #[serde(deserialize_with = "or_default")]
-    pub(super) init_container_statuses: Vec<ContainerStatus>,
+    pub(super) init_container_statuses: Vec<culvert_membership::Container>,
     #[serde(deserialize_with = "or_default")]
-    pub(super) ephemeral_container_statuses: Vec<ContainerStatus>,
+    pub(super) ephemeral_container_statuses: Vec<culvert_membership::Container>,
 }
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct PodIp {
     pub(super) ip: String,
-}
-
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ContainerStatus {
-    #[serde(deserialize_with = "or_default")]
-    pub(super) state: ContainerState,
-}
-
-/// Which of the three it is in; what more is said of them does not matter.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ContainerState {
-    pub(super) running: Option<serde::de::IgnoredAny>,
-    pub(super) terminated: Option<serde::de::IgnoredAny>,
 }

@@ -5,188 +5,80 @@ use crate::annotations::{
     BYPASS_INBOUND, DNS_CAPTURE, EXCLUDE_INBOUND_PORTS, EXCLUDE_OUTBOUND_CIDRS, EXCLUDE_OUTBOUND_PORTS,
     VIRTUAL_INTERFACES,
 };
+use crate::cluster::Why;
 use crate::kubernetes::wire;
 
-fn enablement() -> Enablement {
-    Enablement {
-        selectors: Selectors::usual(),
-        excluded: ["kube-system".to_owned()].into(),
-        rules: Options { dns: true, probes: None, ..Options::default() },
-    }
+const MODE: &str = "istio.io/dataplane-mode";
+
+fn usual() -> Options {
+    Options { dns: true, probes: None, ..Options::default() }
 }
 
-fn pod(namespace: &str, labels: Value, annotations: Value, rest: Value) -> PodFacts {
-    let mut object = json!({ "metadata": {
-        "uid": "u1", "name": "web-0", "namespace": namespace, "labels": labels, "annotations": annotations,
-    }});
-    object.as_object_mut().unwrap().extend(rest.as_object().cloned().unwrap_or_default());
-    PodFacts::of(serde_json::from_value::<wire::Pod>(object).unwrap(), &enablement().relevant()).unwrap()
+fn pod_by(settings: &Settings, metadata: Value, rest: Value) -> PodFacts {
+    let mut object = json!({ "metadata": { "uid": "u1", "name": "web-0", "namespace": "ns" } });
+    object["metadata"].as_object_mut().unwrap().extend(metadata.as_object().cloned().unwrap());
+    object.as_object_mut().unwrap().extend(rest.as_object().cloned().unwrap());
+    PodFacts::of(serde_json::from_value::<wire::Pod>(object).unwrap(), settings).unwrap()
 }
 
-fn namespace(name: &str, labels: Value, annotations: Value) -> NamespaceFacts {
+fn namespace_by(settings: &Settings, labels: Value, annotations: Value) -> NamespaceFacts {
     let object =
-        json!({ "metadata": { "name": name, "uid": "n1", "labels": labels, "annotations": annotations } });
-    let object = serde_json::from_value::<wire::Namespace>(object).unwrap();
-    NamespaceFacts::of(object, &enablement().relevant()).unwrap()
+        json!({ "metadata": { "name": "ns", "uid": "n1", "labels": labels, "annotations": annotations } });
+    NamespaceFacts::of(serde_json::from_value::<wire::Namespace>(object).unwrap(), settings).unwrap()
 }
 
+fn pod(labels: Value, annotations: Value) -> PodFacts {
+    let metadata = json!({ "labels": labels, "annotations": annotations });
+    pod_by(&Settings::default(), metadata, json!({}))
+}
+
+fn namespace(labels: Value, annotations: Value) -> NamespaceFacts {
+    namespace_by(&Settings::default(), labels, annotations)
+}
+
+/// Who is in the mesh is decided elsewhere, and tried there. Here: whoever decides is told all that counts.
 #[test]
-fn who_is_enrolled() {
-    let (ambient, none, other, nothing) =
-        (json!({ MODE: "ambient" }), json!({ MODE: "none" }), json!({ MODE: "sidecar" }), json!({}));
-    let (no_rest, host) = (json!({}), json!({ "spec": { "hostNetwork": true } }));
-    let over = json!({ "status": { "phase": "Succeeded" } });
-    let sidecar = json!({ SIDECAR: "{}" });
-    let enrolled = None;
-    let check = |name: &str, namespace_labels: &Value, pod: PodFacts, expected: Option<Why>| {
-        let namespace = namespace(&pod.workload.namespace, namespace_labels.clone(), json!({}));
-        let why = match decide(&pod, &namespace, &enablement()).wish {
+fn all_that_decides_is_looked_at() {
+    let selectors = "- podSelector: {matchLabels: {app: web}}\n  namespaceSelector: {matchLabels: {team: a}}";
+    let settings = Settings::read(selectors, "infra").unwrap();
+    let check = |metadata: Value, rest: Value, team: &str, expected: Option<Why>| {
+        let namespace = namespace_by(&settings, json!({ "team": team }), json!({}));
+        let name = format!("{metadata} {rest} {team}");
+        let why = match decide(&pod_by(&settings, metadata, rest), &namespace, &usual()).wish {
             Wish::Enrol(_) => None,
             Wish::Pass(why) => Some(why),
         };
         assert_eq!(why, expected, "{name}");
     };
-    let plain = |ns: &str, labels: &Value| pod(ns, labels.clone(), json!({}), no_rest.clone());
-    let with =
-        |annotations: &Value, rest: &Value| pod("ns", ambient.clone(), annotations.clone(), rest.clone());
-
-    check(
-        "excluded namespace wins over labels",
-        &ambient,
-        plain("kube-system", &ambient),
-        Some(Why::ExcludedNamespace),
-    );
-    check("the host's network is never captured", &ambient, with(&nothing, &host), Some(Why::HostNetwork));
-    check("host network wins over a sidecar", &ambient, with(&sidecar, &host), Some(Why::HostNetwork));
-    check("a sidecar wins over labels", &ambient, with(&sidecar, &no_rest), Some(Why::Sidecar));
-    let mirror = json!({ MIRROR: "7d0f0e4e" });
-    check("a static pod is left alone", &ambient, with(&mirror, &no_rest), Some(Why::Static));
-    check("a pod opts out of its namespace", &ambient, plain("ns", &none), Some(Why::OptedOut));
-    check("a pod opts out of nothing", &nothing, plain("ns", &none), Some(Why::OptedOut));
-    check("a pod alone opts in", &nothing, plain("ns", &ambient), enrolled);
-    check("a namespace opts in", &ambient, plain("ns", &nothing), enrolled);
-    check("another mode does not take a namespace's label back", &ambient, plain("ns", &other), enrolled);
-    check("another mode is no label", &nothing, plain("ns", &other), Some(Why::NotLabelled));
-    check("a namespace that opts out does not speak for its pods", &none, plain("ns", &ambient), enrolled);
-    check("without labels", &nothing, plain("ns", &nothing), Some(Why::NotLabelled));
-    check("a finished pod", &ambient, with(&nothing, &over), Some(Why::Finished));
-    check(
-        "a finished pod that would not be in anyway",
-        &nothing,
-        pod("ns", nothing.clone(), nothing.clone(), over.clone()),
-        Some(Why::NotLabelled),
-    );
-}
-
-#[test]
-fn selectors_are_as_kubernetes_has_them() {
-    let check = |yaml: &str, pod: &[(&str, &str)], namespace: &[(&str, &str)], expected: bool| {
-        let labels =
-            |all: &[(&str, &str)]| all.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let selectors = Selectors::parse(yaml).unwrap();
-        assert_eq!(
-            selectors.matches(&labels(pod), &labels(namespace)),
-            expected,
-            "{yaml}: {pod:?} in {namespace:?}"
-        );
+    let web = |more: Value| {
+        let mut metadata = json!({ "labels": { "app": "web" } });
+        metadata.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        metadata
     };
-    check("[]", &[("a", "b")], &[("a", "b")], false);
-    check("- {}", &[], &[], true);
-    check("- podSelector: {}", &[], &[], true);
-    check("- podSelector: {matchLabels: {a: b}}", &[("a", "b"), ("c", "d")], &[], true);
-    check("- podSelector: {matchLabels: {a: b, c: d}}", &[("a", "b")], &[], false);
-    let both = "- podSelector: {matchLabels: {a: b}}\n  namespaceSelector: {matchLabels: {c: d}}";
-    check(both, &[("a", "b")], &[("c", "d")], true);
-    check(both, &[("a", "b")], &[], false);
-    check(both, &[], &[("c", "d")], false);
-    let any = "- podSelector: {matchLabels: {a: b}}\n- namespaceSelector: {matchLabels: {c: d}}";
-    check(any, &[("a", "b")], &[], true);
-    check(any, &[], &[("c", "d")], true);
-    check(any, &[("c", "d")], &[("a", "b")], false);
-    let expression = |text: &str| format!("- podSelector: {{matchExpressions: [{{key: a, {text}}}]}}");
-    check(&expression("operator: In, values: [x, y]"), &[("a", "y")], &[], true);
-    check(&expression("operator: In, values: [x, y]"), &[("a", "z")], &[], false);
-    check(&expression("operator: In, values: [x, y]"), &[], &[], false);
-    check(&expression("operator: NotIn, values: [x]"), &[("a", "y")], &[], true);
-    check(&expression("operator: NotIn, values: [x]"), &[("a", "x")], &[], false);
-    check(&expression("operator: NotIn, values: [x]"), &[], &[], true);
-    check(&expression("operator: Exists"), &[("a", "")], &[], true);
-    check(&expression("operator: Exists"), &[], &[], false);
-    check(&expression("operator: DoesNotExist"), &[], &[], true);
-    check(&expression("operator: DoesNotExist"), &[("a", "")], &[], false);
-}
-
-#[test]
-fn the_usual_selectors_are_those_of_the_chart() {
-    let chart = "
-- podSelector:
-    matchLabels:
-      istio.io/dataplane-mode: ambient
-- podSelector:
-    matchExpressions:
-    - key: istio.io/dataplane-mode
-      operator: NotIn
-      values: [none]
-  namespaceSelector:
-    matchLabels:
-      istio.io/dataplane-mode: ambient
-";
-    assert_eq!(Selectors::parse(chart).unwrap(), Selectors::usual());
-}
-
-#[test]
-fn what_is_wrong_in_a_selector_is_named() {
-    let check = |yaml: &str, expected: &str| {
-        let message = Selectors::parse(yaml).unwrap_err().to_string();
-        assert!(message.contains(expected), "{yaml}: {message}");
-    };
-    check("- podSelector: {matchExpressions: [{key: a, operator: In}]}", "label `a`: In needs values");
-    check(
-        "- podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}",
-        "Exists takes no values",
-    );
-    check("- podSelector: {matchExpressions: [{key: a, operator: Is, values: [b]}]}", "Is");
-    check("- podselector: {}", "podselector");
-    check("- podSelector: {}\n- podSelector: [", "line");
-    check("podSelector: {}", "line 1");
-}
-
-#[test]
-fn labels_that_selectors_look_at_are_the_relevant_ones() {
-    let yaml = "
-- podSelector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: Exists}]}
-- namespaceSelector: {matchExpressions: [{key: d, operator: NotIn, values: [e]}]}
-";
-    let relevant = Enablement { selectors: Selectors::parse(yaml).unwrap(), ..enablement() }.relevant();
-    assert_eq!(Vec::from_iter(relevant.pod.iter()), ["a", "c", MODE]);
-    assert_eq!(Vec::from_iter(relevant.namespace.iter()), ["d"]);
-    assert!(enablement().relevant().namespace.contains(MODE));
-}
-
-#[test]
-fn a_custom_selector_does_not_take_opted_out_pods() {
-    let everything = Enablement { selectors: Selectors::parse("- {}").unwrap(), ..enablement() };
-    let wish = |labels| {
-        decide(&pod("ns", labels, json!({}), json!({})), &namespace("ns", json!({}), json!({})), &everything)
-            .wish
-    };
-    assert!(matches!(wish(json!({})), Wish::Enrol(_)));
-    assert_eq!(wish(json!({ MODE: "none" })), Wish::Pass(Why::OptedOut));
-}
-
-#[test]
-fn a_namespace_speaks_for_pods_that_say_nothing() {
-    let by_default = |name, labels| includes_by_default(&namespace(name, labels, json!({})), &enablement());
-    assert!(by_default("ns", json!({ MODE: "ambient" })));
-    assert!(!by_default("ns", json!({ MODE: "none" })));
-    assert!(!by_default("ns", json!({})));
-    assert!(!by_default("kube-system", json!({ MODE: "ambient" })));
+    let annotated = |name: &str| web(json!({ "annotations": { name: "x" } }));
+    let status = |state: &str| json!({ "containerStatuses": [{ "state": { state: {} } }] });
+    let deleted = || web(json!({ "deletionTimestamp": "2026-11-21T18:00:00Z" }));
+    check(web(json!({})), json!({}), "a", None);
+    check(web(json!({})), json!({}), "b", Some(Why::NotLabelled));
+    check(json!({ "labels": { "app": "db" } }), json!({}), "a", Some(Why::NotLabelled));
+    check(web(json!({ "labels": { "app": "web", MODE: "none" } })), json!({}), "a", Some(Why::OptedOut));
+    check(web(json!({ "namespace": "infra" })), json!({}), "a", Some(Why::ExcludedNamespace));
+    check(web(json!({})), json!({ "spec": { "hostNetwork": true } }), "a", Some(Why::HostNetwork));
+    check(annotated("kubernetes.io/config.mirror"), json!({}), "a", Some(Why::Static));
+    check(annotated("sidecar.istio.io/status"), json!({}), "a", Some(Why::Sidecar));
+    check(web(json!({})), json!({ "status": { "phase": "Succeeded" } }), "a", Some(Why::Finished));
+    check(deleted(), json!({ "status": status("terminated") }), "a", Some(Why::Finished));
+    check(deleted(), json!({ "status": status("running") }), "a", None);
+    let beside =
+        |list: &str| json!({ "status": { "phase": "Failed", list: [{ "state": { "running": {} } }] } });
+    check(web(json!({})), beside("initContainerStatuses"), "a", None);
+    check(web(json!({})), beside("ephemeralContainerStatuses"), "a", None);
 }
 
 /// What is captured of an enrolled pod with these annotations, and the complaints.
 fn captured(own: Value, of_namespace: Value) -> (Capture, Vec<String>) {
-    let pod = pod("ns", json!({ MODE: "ambient" }), own, json!({}));
-    let decision = decide(&pod, &namespace("ns", json!({}), of_namespace), &enablement());
+    let pod = pod(json!({ MODE: "ambient" }), own);
+    let decision = decide(&pod, &namespace(json!({}), of_namespace), &usual());
     let Wish::Enrol(capture) = decision.wish else { panic!("{:?}", decision.wish) };
     (Arc::unwrap_or_clone(capture), decision.complaints)
 }
@@ -205,11 +97,9 @@ fn switches_of_a_pod() {
     assert!(!capture.rules.dns && !capture.rules.inbound);
     assert_eq!(capture.rules.virtual_interfaces, ["tap0", "br-lan"]);
 
-    let off = Enablement { rules: Options { ipv6: false, ..Options::default() }, ..enablement() };
-    let pod = pod("ns", json!({ MODE: "ambient" }), json!({ DNS_CAPTURE: "true" }), json!({}));
-    let Wish::Enrol(capture) = decide(&pod, &namespace("ns", json!({}), json!({})), &off).wish else {
-        panic!()
-    };
+    let off = Options { ipv6: false, ..Options::default() };
+    let pod = pod(json!({ MODE: "ambient" }), json!({ DNS_CAPTURE: "true" }));
+    let Wish::Enrol(capture) = decide(&pod, &namespace(json!({}), json!({})), &off).wish else { panic!() };
     assert!(capture.rules.dns && !capture.rules.ipv6);
 }
 
@@ -339,14 +229,4 @@ fn a_namespaces_mistake_is_told_with_its_pods() {
     let (_, complaints) = captured(json!({}), json!({ EXCLUDE_INBOUND_PORTS: "x" }));
     assert_eq!(complaints.len(), 1);
     assert!(complaints[0].contains("of the namespace has no effect"), "{complaints:?}");
-}
-
-#[test]
-fn claims_are_read() {
-    let claimed = |value| claim(&pod("ns", json!({}), json!({ REDIRECTION: value }), json!({})));
-    assert_eq!(claimed("enabled"), Claim::Enabled);
-    assert_eq!(claimed("pending"), Claim::Pending);
-    assert_eq!(claimed("Enabled"), Claim::Other);
-    assert_eq!(claimed(""), Claim::Other);
-    assert_eq!(claim(&pod("ns", json!({}), json!({}), json!({}))), Claim::Absent);
 }

@@ -2,18 +2,13 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn relevant() -> Relevant {
-    let keys = |key: &str| Arc::new([key.to_owned()].into());
-    Relevant { pod: keys("app"), namespace: keys("team") }
-}
-
 fn facts(spec: Value, status: Value) -> PodFacts {
     facts_of(json!({ "uid": "u", "name": "web", "namespace": "ns" }), spec, status)
 }
 
 fn facts_of(metadata: Value, spec: Value, status: Value) -> PodFacts {
     let pod = json!({ "metadata": metadata, "spec": spec, "status": status });
-    PodFacts::of(serde_json::from_value(pod).unwrap(), &relevant()).unwrap()
+    PodFacts::of(serde_json::from_value(pod).unwrap(), &Settings::default()).unwrap()
 }
 
 #[test]
@@ -27,19 +22,11 @@ fn what_nobody_looks_at_is_not_kept() {
     let metadata = json!({ "uid": "u", "name": "web", "labels": labels, "annotations": annotations });
     let pod = facts_of(metadata.clone(), json!({}), json!({}));
     let namespace = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
-    let namespace = NamespaceFacts::of(namespace, &relevant()).unwrap();
+    let namespace = NamespaceFacts::of(namespace, &Settings::default()).unwrap();
     let shown = |all: &BTreeMap<String, String>| {
         all.iter().map(|(key, value)| format!("{key}={}", value.replace('9', ""))).collect::<Vec<_>>()
     };
-    assert_eq!(shown(&pod.labels), ["app=web"]);
-    assert_eq!(shown(&namespace.labels), ["team=a"]);
-    let expected = [
-        "ambient.istio.io/redirection=",
-        "culvert.dev/exclude-inbound-ports=",
-        "istio.io/reroute-virtual-interfaces=tap0",
-        "kubernetes.io/config.mirror=",
-        "sidecar.istio.io/status=",
-    ];
+    let expected = ["culvert.dev/exclude-inbound-ports=", "istio.io/reroute-virtual-interfaces=tap0"];
     assert_eq!(shown(&pod.annotations), expected);
     assert_eq!(shown(&namespace.annotations), ["culvert.dev/exclude-inbound-ports="]);
 }
@@ -54,7 +41,6 @@ fn what_is_not_asked_for_is_not_kept() {
     });
     let facts = facts_of(metadata, json!({ "serviceAccountName": "web-sa" }), json!({ "podIPs": null }));
     assert_eq!(facts.annotations.len(), 1);
-    assert_eq!(facts.labels["app"], "web");
     assert_eq!(facts.workload.service_account, "web-sa");
 }
 
@@ -74,40 +60,13 @@ fn addresses_of_both_families_once_each() {
 }
 
 #[test]
-fn a_pod_is_over_only_when_nothing_runs_in_it() {
-    let state = |name: &str| json!({ "state": { name: { "startedAt": null } } });
-    let (running, ended, waiting) = (state("running"), state("terminated"), state("waiting"));
-    let check = |name: &str, deleting: bool, status: Value, expected: Life| {
-        let mut metadata = json!({ "uid": "u", "name": "web", "namespace": "ns" });
-        if deleting {
-            metadata["deletionTimestamp"] = json!("2026-11-21T18:00:00Z");
-        }
-        assert_eq!(facts_of(metadata, json!({}), status).life, expected, "{name}");
+fn what_is_claimed_is_read() {
+    let claimed = |value: &str| {
+        let annotations = json!({ "ambient.istio.io/redirection": value });
+        facts_of(json!({ "uid": "u", "name": "web", "annotations": annotations }), json!({}), json!({})).claim
     };
-    let status =
-        |phase: &str, containers: &[&Value]| json!({ "phase": phase, "containerStatuses": containers });
-    check("runs", false, status("Running", &[&running]), Life::Going);
-    check("has not begun", false, status("Pending", &[]), Life::Going);
-    check("between two attempts", false, status("Running", &[&ended]), Life::Going);
-    check("succeeded", false, status("Succeeded", &[&ended]), Life::Ended);
-    check("rejected by kubelet", false, status("Failed", &[]), Life::Ended);
-    check("evicted, still ending", false, status("Failed", &[&running]), Life::Going);
-    check("deleted, still running", true, status("Running", &[&ended, &running]), Life::Going);
-    check("deleted, all ended", true, status("Running", &[&ended, &ended]), Life::Ended);
-    check("deleted before its first status", true, status("Pending", &[]), Life::Going);
-    check("deleted, perhaps just starting", true, status("Pending", &[&waiting]), Life::Going);
-    check(
-        "deleted, debugged",
-        true,
-        json!({ "containerStatuses": [ended], "ephemeralContainerStatuses": [running] }),
-        Life::Going,
-    );
-    check(
-        "deleted, a sidecar runs",
-        true,
-        json!({ "containerStatuses": [ended], "initContainerStatuses": [running] }),
-        Life::Going,
-    );
+    assert_eq!(["enabled", "pending", "x"].map(claimed), [Claim::Enabled, Claim::Pending, Claim::Other]);
+    assert_eq!(facts(json!({}), json!({})).claim, Claim::Absent);
 }
 
 fn check_probes(name: &str, spec: Value, expected: &[u16]) {
@@ -206,5 +165,5 @@ fn ports_of_hooks_sidecars_and_other_hosts() {
 #[test]
 fn what_has_no_uid_is_no_pod() {
     let nameless = serde_json::from_value(json!({ "metadata": { "name": "x" } })).unwrap();
-    assert_eq!(PodFacts::of(nameless, &relevant()), None);
+    assert_eq!(PodFacts::of(nameless, &Settings::default()), None);
 }

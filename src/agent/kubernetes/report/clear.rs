@@ -7,12 +7,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use culvert_kubernetes::{Client, Error, List, Pace, Pauses};
+use culvert_membership::REDIRECTION;
 use culvert_process::exit::Chain;
 use futures::StreamExt as _;
 use futures::stream;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::super::decide::REDIRECTION;
 use super::super::wire;
 use super::patch;
 use crate::cluster::Claim;

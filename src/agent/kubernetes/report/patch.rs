@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use culvert_kubernetes::{Client, Error, Request, ask};
+use culvert_membership::REDIRECTION;
 use serde_json::json;
 
-use super::super::decide::REDIRECTION;
 use crate::cluster::Claim;
 use crate::pod::{Uid, Workload};
 

@@ -18,8 +18,7 @@ fn what_is_meant_when_nothing_is_said() {
     let settings = settings(&["--node-name=n1"]).unwrap();
     assert_eq!(settings.node, "n1");
     assert_eq!(settings.kubeconfig, None);
-    assert_eq!(settings.enablement.selectors, Selectors::usual());
-    assert_eq!(Vec::from_iter(settings.enablement.excluded), ["kube-system"]);
+    assert_eq!(settings.enablement.membership, culvert_membership::Settings::default());
     assert!(settings.enablement.rules.dns && settings.enablement.rules.ipv6);
 }
 
@@ -33,11 +32,9 @@ fn what_is_said_counts() {
         "--ipv6=False",
     ])
     .unwrap();
-    assert_eq!(
-        settings.enablement.selectors,
-        Selectors::parse("- podSelector: {matchLabels: {a: b}}").unwrap()
-    );
-    assert_eq!(Vec::from_iter(settings.enablement.excluded), ["infra", "kube-system"]);
+    let expected =
+        membership::Settings::read("- podSelector: {matchLabels: {a: b}}", "kube-system,infra").unwrap();
+    assert_eq!(settings.enablement.membership, expected);
     assert!(!settings.enablement.rules.dns && !settings.enablement.rules.ipv6);
 }
 

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use culvert_kubernetes::Delta;
+use ebpf_free_iptables::Options;
 
 use super::Change;
 use crate::cluster::{PodView, View, Why, Wish};
-use crate::kubernetes::decide::{self, Enablement};
+use crate::kubernetes::decide::decide;
 use crate::kubernetes::facts::{NamespaceFacts, PodFacts};
 use crate::kubernetes::metered;
 use crate::pod::Uid;
@@ -21,7 +22,8 @@ mod tests;
 
 /// All that is known.
 pub(super) struct Index {
-    enablement: Enablement,
+    /// What the packet rules do, unless a pod says otherwise.
+    rules: Options,
     /// `None` until the first list.
     pods: Option<BTreeMap<Uid, Pod>>,
     /// The same.
@@ -41,8 +43,8 @@ struct Namespace {
 }
 
 impl Index {
-    pub(super) fn new(enablement: Enablement) -> Self {
-        Self { enablement, pods: None, namespaces: None }
+    pub(super) fn new(rules: Options) -> Self {
+        Self { rules, pods: None, namespaces: None }
     }
 
     pub(super) fn apply(&mut self, change: Change) {
@@ -58,11 +60,10 @@ impl Index {
         let decided =
             pods.iter().filter_map(|(uid, pod)| Some((uid.clone(), Arc::clone(pod.view.as_ref()?))));
         let there = namespaces.iter().filter(|(_, namespace)| !namespace.gone);
-        let by_default = |facts| decide::includes_by_default(facts, &self.enablement);
         Some(View {
             pods: decided.collect(),
             namespaces: there
-                .map(|(name, namespace)| (Arc::clone(name), by_default(&namespace.facts)))
+                .map(|(name, namespace)| (Arc::clone(name), namespace.facts.includes_by_default))
                 .collect(),
         })
     }
@@ -136,7 +137,7 @@ impl Index {
         let namespace = namespaces.and_then(|all| all.get(facts.workload.namespace.as_str()));
         let last = last.and_then(|pod| pod.view);
         let view = namespace.map(|namespace| {
-            let view = view(&facts, &namespace.facts, &self.enablement);
+            let view = view(&facts, &namespace.facts, &self.rules);
             last.filter(|last| **last == view).unwrap_or_else(|| Arc::new(view))
         });
         Pod { facts, view }
@@ -153,42 +154,34 @@ impl Index {
 
 /// Shows how many pods there are of each kind.
 pub(super) fn count(view: &View) {
-    let mut counts: BTreeMap<&'static str, usize> = WISHES.into_iter().map(|wish| (wish, 0)).collect();
+    let none = Why::ALL.map(Why::name).into_iter().chain([ENROL]).map(|wish| (wish, 0));
+    let mut counts: BTreeMap<&'static str, usize> = none.collect();
     for pod in view.pods.values() {
-        *counts.entry(wish(&pod.wish)).or_default() += 1;
+        let wish = match &pod.wish {
+            Wish::Enrol(_) => ENROL,
+            Wish::Pass(why) => why.name(),
+        };
+        *counts.entry(wish).or_default() += 1;
     }
     for (wish, pods) in counts {
         metered::pods(wish, pods);
     }
 }
 
-const WISHES: [&str; 7] =
-    ["enrol", "excluded_namespace", "host_network", "sidecar", "opted_out", "not_labelled", "finished"];
-
-fn wish(wish: &Wish) -> &'static str {
-    match wish {
-        Wish::Enrol(_) => "enrol",
-        Wish::Pass(Why::ExcludedNamespace) => "excluded_namespace",
-        Wish::Pass(Why::HostNetwork) => "host_network",
-        Wish::Pass(Why::Static) => "static",
-        Wish::Pass(Why::Sidecar) => "sidecar",
-        Wish::Pass(Why::OptedOut) => "opted_out",
-        Wish::Pass(Why::NotLabelled) => "not_labelled",
-        Wish::Pass(Why::Finished) => "finished",
-    }
-}
+/// What is counted of pods that shall be in the mesh.
+const ENROL: &str = "enrol";
 
 fn there(facts: NamespaceFacts) -> (Arc<str>, Namespace) {
     (Arc::clone(&facts.name), Namespace { facts, gone: false })
 }
 
-fn view(facts: &PodFacts, namespace: &NamespaceFacts, enablement: &Enablement) -> PodView {
-    let decision = decide::decide(facts, namespace, enablement);
+fn view(facts: &PodFacts, namespace: &NamespaceFacts, rules: &Options) -> PodView {
+    let decision = decide(facts, namespace, rules);
     PodView {
         workload: facts.workload.clone(),
         addresses: Arc::clone(&facts.addresses),
         wish: decision.wish,
-        claim: decide::claim(facts),
+        claim: facts.claim,
         complaints: decision.complaints,
     }
 }

@@ -1,32 +1,23 @@
-use ebpf_free_iptables::Options;
+use culvert_membership::Settings;
 use serde_json::json;
 
 use super::*;
-use crate::kubernetes::decide::Selectors;
-
-fn enablement() -> Enablement {
-    Enablement {
-        selectors: Selectors::usual(),
-        excluded: ["kube-system".to_owned()].into(),
-        rules: Options { dns: true, probes: None, ..Options::default() },
-    }
-}
 
 fn index() -> Index {
-    Index::new(enablement())
+    Index::new(Options { dns: true, probes: None, ..Options::default() })
 }
 
 fn pod(uid: &str, namespace: &str, ip: &str) -> PodFacts {
     let pod = json!({
         "metadata": { "uid": uid, "name": "web-0", "namespace": namespace }, "status": { "podIP": ip },
     });
-    PodFacts::of(serde_json::from_value(pod).unwrap(), &enablement().relevant()).unwrap()
+    PodFacts::of(serde_json::from_value(pod).unwrap(), &Settings::default()).unwrap()
 }
 
 fn namespace(uid: &str, name: &str, mode: &str) -> NamespaceFacts {
     let labels = json!({ "istio.io/dataplane-mode": mode });
     let namespace = json!({ "metadata": { "uid": uid, "name": name, "labels": labels } });
-    NamespaceFacts::of(serde_json::from_value(namespace).unwrap(), &enablement().relevant()).unwrap()
+    NamespaceFacts::of(serde_json::from_value(namespace).unwrap(), &Settings::default()).unwrap()
 }
 
 fn pods(list: &[PodFacts]) -> Change {
@@ -133,24 +124,17 @@ fn kept(pods: usize, written: &serde_json::Value) -> usize {
         let mut metadata = written.clone();
         (metadata["uid"], metadata["name"]) = (format!("u{number}").into(), format!("n{number}").into());
         let namespace = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
-        let namespace = NamespaceFacts::of(namespace, &enablement().relevant()).unwrap();
+        let namespace = NamespaceFacts::of(namespace, &Settings::default()).unwrap();
         index.apply(Change::Namespaces(Delta::One(namespace)));
         metadata["namespace"] = format!("n{number}").into();
         metadata["labels"]["istio.io/dataplane-mode"] = "ambient".into();
         let pod = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
-        let pod = PodFacts::of(pod, &enablement().relevant()).unwrap();
+        let pod = PodFacts::of(pod, &Settings::default()).unwrap();
         index.apply(Change::Pods(Delta::One(pod)));
     }
-    let of_pods: usize = index
-        .pods
-        .iter()
-        .flatten()
-        .map(|(_, pod)| texts(&pod.facts.labels) + texts(&pod.facts.annotations))
-        .sum();
+    let of_pods: usize = index.pods.iter().flatten().map(|(_, pod)| texts(&pod.facts.annotations)).sum();
     let of_namespaces = index.namespaces.iter().flatten();
-    let of_namespaces: usize = of_namespaces
-        .map(|(_, namespace)| texts(&namespace.facts.labels) + texts(&namespace.facts.annotations))
-        .sum();
+    let of_namespaces: usize = of_namespaces.map(|(_, it)| texts(&it.facts.annotations)).sum();
     of_pods + of_namespaces + format!("{:?}", index.view()).len()
 }
 
