@@ -52,6 +52,12 @@ impl Labels {
     }
 }
 
+impl culvert_membership::Labels for Labels {
+    fn value(&self, key: &str) -> Option<&str> {
+        self.get(key)
+    }
+}
+
 impl<T: Into<Arc<str>>> FromIterator<(T, T)> for Labels {
     /// Collects pairs; of two pairs with one key the last counts.
     fn from_iter<I: IntoIterator<Item = (T, T)>>(pairs: I) -> Self {

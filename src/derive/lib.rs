@@ -35,6 +35,7 @@ pub use condition::Condition;
 pub use facts::Object;
 pub use labels::{Labels, Selector};
 pub use object::{Key, Kind, Meta};
+pub use pod::Resident;
 pub use problem::Problem;
 pub use settings::{Settings, Unready};
 

@@ -9,12 +9,15 @@ use culvert_core::workload::{
     Addresses, ApplicationTunnel, GatewayAddress, Health, Incarnation, Locality, Name, NetworkMode, Place,
     PortMap, Protocol, Template, Workload, WorkloadType,
 };
+use culvert_membership::{Life, Marks};
 
 use crate::uid::Uid;
 use crate::{Here, Key, Labels};
 
+mod resident;
 mod written;
 
+pub use resident::Resident;
 pub(crate) use written::Written;
 
 /// A pod, as far as the mesh cares.
@@ -26,6 +29,8 @@ pub(crate) struct Pod {
     /// Its addresses; none when it has none, has finished, or one of them makes no sense.
     pub(crate) addresses: Addresses,
     pub(crate) standing: Standing,
+    /// Whether something may still run in it.
+    pub(crate) life: Life,
     pub(crate) shape: Arc<Shape>,
 }
 
@@ -49,6 +54,8 @@ pub(crate) struct Shape {
     pub(crate) workload_name: Arc<str>,
     /// Whether it shares the addresses of its node.
     pub(crate) host_network: bool,
+    /// What keeps it from being captured.
+    pub(crate) marks: Marks,
     pub(crate) protocol: Protocol,
     /// Whether it speaks HBONE by itself.
     pub(crate) native_tunnel: bool,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use culvert_core::workload::{Addresses, DEFAULT_SERVICE_ACCOUNT, Protocol};
+use culvert_membership::{self as membership, Annotations, Container as Ran, Life};
 use serde::Deserialize;
 
 use super::{Pod, Shape, Standing};
@@ -37,13 +38,6 @@ struct Metadata {
     annotations: Annotations,
     #[serde(default, deserialize_with = "or_default")]
     owner_references: Vec<Owner>,
-}
-
-/// The annotations that matter. Others can be long, and are skipped.
-#[derive(Deserialize, Default)]
-struct Annotations {
-    #[serde(rename = "ambient.istio.io/redirection")]
-    redirection: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -84,6 +78,12 @@ struct Status {
     pod_ips: Vec<PodIp>,
     #[serde(default, deserialize_with = "or_default")]
     conditions: Vec<Said>,
+    #[serde(default, deserialize_with = "or_default")]
+    container_statuses: Vec<Ran>,
+    #[serde(default, deserialize_with = "or_default")]
+    init_container_statuses: Vec<Ran>,
+    #[serde(default, deserialize_with = "or_default")]
+    ephemeral_container_statuses: Vec<Ran>,
 }
 
 #[derive(Deserialize)]
@@ -100,8 +100,6 @@ struct Said {
     status: String,
 }
 
-/// Set by who captures a pod's traffic, when it does.
-const CAPTURED: &str = "enabled";
 /// Says which tunnels a workload speaks by itself.
 const TUNNEL: &str = "networking.istio.io/tunnel";
 const WORKLOAD_NAME: &str = "service.istio.io/workload-name";
@@ -120,11 +118,13 @@ impl From<Written> for Pod {
             (true, Some(_)) => Standing::Leaving,
             (false, _) => Standing::Unready,
         };
+        let life = status.life(metadata.deletion_timestamp.is_some());
         Self {
             uid: metadata.uid.clone(),
             node: spec.node_name.as_deref().unwrap_or_default().into(),
-            addresses: status.addresses(),
+            addresses: status.addresses(life),
             standing,
+            life,
             shape: shape(metadata, &spec).into(),
         }
     }
@@ -132,11 +132,13 @@ impl From<Written> for Pod {
 
 fn shape(metadata: Metadata, spec: &Spec) -> Shape {
     let native_tunnel = speaks_hbone(&metadata.labels);
-    let is_captured = metadata.annotations.redirection.as_deref() == Some(CAPTURED);
+    let host_network = spec.host_network.unwrap_or_default();
+    let is_captured = metadata.annotations.is_captured(host_network);
     Shape {
         service_account: filled(&spec.service_account_name).unwrap_or(DEFAULT_SERVICE_ACCOUNT).into(),
         workload_name: metadata.workload_name().into(),
-        host_network: spec.host_network.unwrap_or_default(),
+        host_network,
+        marks: metadata.annotations.marks,
         protocol: if native_tunnel || is_captured { Protocol::Hbone } else { Protocol::Tcp },
         native_tunnel,
         ports: spec.named_ports().collect(),
@@ -179,8 +181,20 @@ impl Status {
         self.conditions.iter().any(|said| said.kind == "Ready" && said.status == "True")
     }
 
-    fn addresses(&self) -> Addresses {
-        if matches!(self.phase.as_deref(), Some("Succeeded" | "Failed")) {
+    fn life(&self, deleting: bool) -> Life {
+        let status = membership::Status {
+            phase: self.phase.as_deref().unwrap_or_default(),
+            deleting,
+            containers: &self.container_statuses,
+            init: &self.init_container_statuses,
+            ephemeral: &self.ephemeral_container_statuses,
+        };
+        status.life()
+    }
+
+    /// None of a pod that is over, or about to be: its address is given back, and may be another's already.
+    fn addresses(&self, life: Life) -> Addresses {
+        if life == Life::Ended || matches!(self.phase.as_deref(), Some("Succeeded" | "Failed")) {
             return Addresses::default();
         }
         match self.pod_ips.as_slice() {
