@@ -59,11 +59,12 @@ const ASKER: Asker = Asker {
 
 /// Serves until asked to stop.
 pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
+    let membership = args.membership()?;
     let mut stop = Stop::listen()?;
     let metrics = monitoring::record()?;
     let client = client::connect(args.kubeconfig.as_deref()).await?;
     let (pace, freshness, mut background) = (Pace::default(), Freshness::default(), JoinSet::new());
-    let (statuses, residents) = (Statuses::default(), Arc::new(Index::default()));
+    let (statuses, residents) = (Statuses::default(), Arc::new(Index::new(membership)));
     let mesh =
         Mesh::start(&client, args.settings(), (statuses.clone(), Arc::clone(&residents)), (pace, &freshness));
     let (published, mut missing) = (mesh.published(), mesh.missing());

@@ -4,6 +4,7 @@
 //! that is, is known by [`Residents`]: the mesh files, or [the pods of a cluster](crate::cluster::residents).
 
 use culvert_core::identity::{NotAnIdentity, SpiffeId};
+use culvert_membership::Why;
 use tonic::{Code, Status};
 
 use crate::callers::Caller;
@@ -27,16 +28,8 @@ pub(crate) enum Refusal {
     TrustDomain { node: String, trust_domain: String },
     #[error("identities of this mesh are in trust domain {trust_domain:?}")]
     Foreign { trust_domain: String },
-    #[error("the pods with this identity on node {node:?} have ended")]
-    Ended { node: String },
-    #[error(
-        "the pods with this identity on node {node:?} share its network, and such pods are never in the mesh"
-    )]
-    HostNetwork { node: String },
-    #[error(
-        "the pods with this identity on node {node:?} are not in the mesh; label them or their namespace istio.io/dataplane-mode=ambient"
-    )]
-    NotEnrolled { node: String },
+    #[error("no pod with this identity on node {node:?} is in the mesh: of one at least, {}", why.says())]
+    NotInMesh { node: String, why: Why },
     #[error("whether a pod with this identity is on node {node:?} cannot be found out at the moment: {why}")]
     Unavailable { node: String, why: &'static str },
     #[error("this token is for {own} only")]
@@ -58,9 +51,13 @@ impl Refusal {
             Self::Malformed(_) => "identity-malformed",
             Self::NotOnNode { .. } => "identity-not-on-node",
             Self::TrustDomain { .. } | Self::Foreign { .. } => "trust-domain-mismatch",
-            Self::Ended { .. } => "identity-ended",
-            Self::HostNetwork { .. } => "identity-on-host-network",
-            Self::NotEnrolled { .. } => "identity-not-enrolled",
+            Self::NotInMesh { why, .. } => match why {
+                Why::Finished => "identity-ended",
+                Why::HostNetwork => "identity-on-host-network",
+                Why::ExcludedNamespace | Why::Static | Why::Sidecar | Why::OptedOut | Why::NotLabelled => {
+                    "identity-not-enrolled"
+                }
+            },
             Self::Unavailable { .. } => "pods-unavailable",
             Self::NotItsOwn { .. } => "identity-not-own",
         }
@@ -75,9 +72,7 @@ impl Refusal {
             | Self::NotOnNode { .. }
             | Self::TrustDomain { .. }
             | Self::Foreign { .. }
-            | Self::Ended { .. }
-            | Self::HostNetwork { .. }
-            | Self::NotEnrolled { .. }
+            | Self::NotInMesh { .. }
             | Self::NotItsOwn { .. } => Code::PermissionDenied,
         };
         refused::status(code, self.code(), self.to_string())

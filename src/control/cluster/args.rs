@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use culvert_derive::{Settings, Unready};
+use culvert_membership::{EXCLUDED, settings as membership};
 
 use super::account::Account;
 use crate::serving::ServingArgs;
@@ -47,6 +48,18 @@ pub(crate) struct ClusterArgs {
     /// Service accounts of node proxies, `NAMESPACE/NAME`; the default is culvert-node in this namespace
     #[arg(long, value_name = "ACCOUNT", env = "CA_TRUSTED_NODE_ACCOUNTS", value_delimiter = ',')]
     trusted_node_accounts: Vec<Account>,
+    /// Which pods are in the mesh, as the agents are told: a YAML list of podSelector and namespaceSelector
+    #[arg(
+        long,
+        env = "AMBIENT_ENABLEMENT_SELECTOR",
+        value_name = "YAML",
+        default_value = "",
+        hide_default_value = true
+    )]
+    enablement_selector: String,
+    /// Namespaces whose pods are never in the mesh, as the agents are told, separated by commas
+    #[arg(long, env = "EXCLUDE_NAMESPACES", value_name = "NAMES", default_value = EXCLUDED)]
+    exclude_namespaces: String,
     /// What becomes of traffic for a waypoint that is wanted and cannot be had
     #[arg(long, value_enum, env = "WAYPOINT_UNREADY", default_value_t)]
     waypoint_unready: WaypointUnready,
@@ -78,6 +91,11 @@ impl ClusterArgs {
         }
     }
 
+    /// By what it is decided who is in the mesh.
+    pub(super) fn membership(&self) -> Result<membership::Settings, membership::Error> {
+        membership::Settings::read(&self.enablement_selector, &self.exclude_namespaces)
+    }
+
     /// The service accounts of node proxies.
     pub(super) fn node_accounts(&self) -> Vec<Account> {
         if self.trusted_node_accounts.is_empty() {
@@ -91,5 +109,47 @@ impl ClusterArgs {
     pub(super) fn names(&self) -> [String; 2] {
         let service = format!("culvert-control.{}.svc", self.namespace);
         [format!("{service}.{}", self.cluster_domain), service]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ClusterArgs,
+    }
+
+    fn args(more: &[&str]) -> ClusterArgs {
+        Line::parse_from(["control", "--pod=control-1"].iter().chain(more)).args
+    }
+
+    #[test]
+    fn who_is_in_the_mesh_is_what_the_agents_are_told() {
+        assert_eq!(args(&[]).membership().unwrap(), membership::Settings::default());
+        let (selectors, excluded) = ("- podSelector: {matchLabels: {a: b}}", "infra,kube-system");
+        let told = args(&[
+            &format!("--enablement-selector={selectors}"),
+            &format!("--exclude-namespaces={excluded}"),
+        ]);
+        let expected = membership::Settings::read(selectors, excluded).unwrap();
+        assert_eq!(told.membership().unwrap(), expected);
+        let error = args(&["--exclude-namespaces=A"]).membership().unwrap_err().to_string();
+        assert!(error.contains("EXCLUDE_NAMESPACES") && error.contains("`A`"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_has_the_names_the_agents_settings_have() {
+        let command = <Line as clap::CommandFactory>::command();
+        let named = |flag: &str| {
+            let argument = command.get_arguments().find(|it| it.get_long() == Some(flag)).unwrap();
+            argument.get_env().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(named("enablement-selector"), "AMBIENT_ENABLEMENT_SELECTOR");
+        assert_eq!(named("exclude-namespaces"), "EXCLUDE_NAMESPACES");
     }
 }

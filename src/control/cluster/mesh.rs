@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use culvert_derive::{self as derive, Cluster, Key, Kind, Object, Outcome};
 use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Resource, Unreadable};
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::ASKER;
-use super::pods::{self, Index, NamespaceFacts, PodFacts};
+use super::pods::{Index, Read};
 use super::status::Statuses;
 use crate::catalog::{Catalog, Change, Collection, Entry, Published};
 
@@ -24,15 +23,8 @@ const QUEUE: usize = 256;
 /// Objects asked for at a time.
 const PAGE: u32 = 500;
 
-/// An object, or that there is one that cannot be read.
-type Read = Result<Object, Unreadable>;
-
-/// What has happened to the objects of a kind. Some say as well who is on which node, if they can be read as that.
-enum News {
-    Pods(Delta<(Read, Option<PodFacts>)>),
-    Namespaces(Delta<(Read, Option<NamespaceFacts>)>),
-    Others(Kind, Delta<Read>),
-}
+/// What has happened to the objects of a kind.
+type News = (Kind, Delta<Read>);
 
 /// Kinds that have not been listed yet.
 pub(super) type Missing = watch::Receiver<BTreeSet<Kind>>;
@@ -107,8 +99,8 @@ impl Mesh {
 
     fn take(&mut self, batch: impl Iterator<Item = News>) {
         let mut listed = BTreeSet::new();
-        for news in batch {
-            let (kind, delta) = self.residents(news);
+        for (kind, delta) in batch {
+            self.residents.note(kind, &delta);
             if matches!(delta, Delta::All(_)) {
                 listed.insert(kind);
             }
@@ -124,23 +116,6 @@ impl Mesh {
             *missing = left;
             is_new
         });
-    }
-
-    /// Takes note of who is on which node; gives what there is besides.
-    fn residents(&self, news: News) -> (Kind, Delta<Read>) {
-        match news {
-            News::Pods(delta) => {
-                let (objects, pods) = halves(delta);
-                pods.into_iter().for_each(|pods| self.residents.pods(pods));
-                (Kind::Pod, objects)
-            }
-            News::Namespaces(delta) => {
-                let (objects, namespaces) = halves(delta);
-                namespaces.into_iter().for_each(|namespaces| self.residents.namespaces(namespaces));
-                (Kind::Namespace, objects)
-            }
-            News::Others(kind, delta) => (kind, delta),
-        }
     }
 
     fn note(&mut self, kind: Kind, delta: Delta<Read>) {
@@ -183,34 +158,8 @@ fn read(kind: Kind, json: &RawValue) -> Read {
 
 /// Follows the objects of a kind.
 async fn watch(kind: Kind, follow: Follow, sender: mpsc::Sender<News>) {
-    let read = move |json: &RawValue| read(kind, json);
-    if kind == Kind::Pod {
-        let keep = move |json: Box<RawValue>| Some((read(&json), facts::<pods::Pod, _>(&json)));
-        follow.run(keep, News::Pods, sender).await;
-    } else if kind == Kind::Namespace {
-        let keep = move |json: Box<RawValue>| Some((read(&json), facts::<pods::Namespace, _>(&json)));
-        follow.run(keep, News::Namespaces, sender).await;
-    } else {
-        let keep = move |json: Box<RawValue>| Some(read(&json));
-        follow.run(keep, move |delta| News::Others(kind, delta), sender).await;
-    }
-}
-
-/// What an object says about who is where, if it can be read as something that does.
-fn facts<W: DeserializeOwned + Into<F>, F>(json: &RawValue) -> Option<F> {
-    serde_json::from_str::<W>(json.get()).ok().map(Into::into)
-}
-
-/// Takes a delta of pairs apart.
-fn halves<F>(delta: Delta<(Read, Option<F>)>) -> (Delta<Read>, Option<Delta<F>>) {
-    match delta {
-        Delta::All(all) => {
-            let (objects, facts): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-            (Delta::All(objects), Some(Delta::All(facts.into_iter().flatten().collect())))
-        }
-        Delta::One((object, facts)) => (Delta::One(object), facts.map(Delta::One)),
-        Delta::Gone((object, facts)) => (Delta::Gone(object), facts.map(Delta::Gone)),
-    }
+    let keep = move |json: Box<RawValue>| Some(read(kind, &json));
+    follow.run(keep, move |delta| (kind, delta), sender).await;
 }
 
 fn keys(kind: Kind, objects: &[Read]) -> BTreeSet<Key> {

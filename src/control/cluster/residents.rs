@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use culvert_core::identity::SpiffeId;
 use culvert_kubernetes::Client;
+use culvert_membership::Membership;
 use culvert_process::exit::Chain;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -97,7 +98,7 @@ impl OfCluster {
         let began = Instant::now();
         let asked = async {
             let _place = self.places.acquire().await.expect("the semaphore is never closed");
-            lookup::presence(&self.client, node, account, deadline).await
+            lookup::presence(&self.client, self.pods.settings(), (node, account), deadline).await
         };
         let (answer, result) = match timeout(deadline, asked).await {
             Ok(Ok(presence)) => (Ok(presence), "ok"),
@@ -137,17 +138,15 @@ impl Residents for OfCluster {
             return Err(Refusal::Foreign { trust_domain: self.trust_domain.clone() });
         }
         let (namespace, account) = (wanted.namespace(), wanted.service_account());
-        if self.pods.presence(node, namespace, account) == Presence::Enrolled {
+        if self.pods.presence(node, namespace, account) == Presence::There(Membership::In) {
             return Ok(());
         }
         let account = Account { namespace: namespace.to_owned(), name: account.to_owned() };
         let found = self.look_up(node, account).await;
         let node = node.to_owned();
         match found {
-            Ok(Presence::Enrolled) => Ok(()),
-            Ok(Presence::NotEnrolled) => Err(Refusal::NotEnrolled { node }),
-            Ok(Presence::HostNetwork) => Err(Refusal::HostNetwork { node }),
-            Ok(Presence::Ended) => Err(Refusal::Ended { node }),
+            Ok(Presence::There(Membership::In)) => Ok(()),
+            Ok(Presence::There(Membership::Out(why))) => Err(Refusal::NotInMesh { node, why }),
             Ok(Presence::Absent) => Err(Refusal::NotOnNode { node }),
             Err(why) => Err(Refusal::Unavailable { node, why }),
         }

@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser as _;
 use culvert_core::workload::{Place, Template, Workload};
+use culvert_kubernetes::Delta;
 use culvert_lab::api_server::{ApiServer, Object, Token, namespace, pod};
+use culvert_membership::{self as membership, EXCLUDED};
 use culvert_proto::ca::IstioCertificateRequest;
 use culvert_proto::ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use culvert_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
@@ -64,6 +66,8 @@ struct Bench {
 struct Setup {
     timing: Timing,
     limits: Limits,
+    /// Which pods are in the mesh, if not by the usual label.
+    selectors: &'static str,
 }
 
 impl Bench {
@@ -74,7 +78,8 @@ impl Bench {
     async fn with(setup: Setup) -> Self {
         let cluster = ApiServer::start().unwrap();
         populate(&cluster);
-        let (published, index) = (Arc::new(Published::new(Catalog::default())), Arc::new(Index::default()));
+        let published = Arc::new(Published::new(Catalog::default()));
+        let index = Arc::new(Index::new(membership::Settings::read(setup.selectors, EXCLUDED).unwrap()));
         let client = culvert_kubernetes::client::at(cluster.url().parse().unwrap()).unwrap();
         let settings = Settings {
             audiences: vec!["istio-ca".to_owned()],
@@ -143,6 +148,13 @@ impl Bench {
         tokio::time::timeout(DEADLINE, asking).await.expect(reason);
     }
 
+    /// Says what is known of objects of a kind without asking: all there is.
+    fn know(&self, kind: culvert_derive::Kind, objects: impl IntoIterator<Item = Object>) {
+        let read =
+            |object: Object| Ok(culvert_derive::Object::read(kind, serde_json::Value::from(object)).unwrap());
+        self.index.note(kind, &Delta::All(objects.into_iter().map(read).collect()));
+    }
+
     /// Requests the API server got about pods.
     fn lookups(&self) -> usize {
         self.cluster.requests_of("list", "pods").len()
@@ -158,7 +170,7 @@ impl Drop for Bench {
 fn populate(cluster: &ApiServer) {
     let objects = [
         namespace("mesh"),
-        namespace("shop").label("istio.io/dataplane-mode", "ambient"),
+        shop(),
         namespace("plain"),
         node_pod("n1"),
         node_pod("n2"),
@@ -169,6 +181,11 @@ fn populate(cluster: &ApiServer) {
     for object in objects {
         cluster.create(object).unwrap();
     }
+}
+
+/// The namespace that is in the mesh.
+fn shop() -> Object {
+    namespace("shop").label("istio.io/dataplane-mode", "ambient")
 }
 
 /// The pod of a node's proxy.

@@ -2,16 +2,19 @@ use std::time::Duration;
 
 use culvert_kubernetes::client;
 use culvert_lab::api_server::{self, ApiServer};
+use culvert_membership::Membership;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::cluster::pods::{Pods as _, Presence};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Rig {
     server: ApiServer,
     published: Arc<Published>,
+    residents: Arc<Index>,
     missing: Missing,
     _task: JoinSet<()>,
 }
@@ -23,16 +26,17 @@ impl Rig {
         let client = client::at(server.url().parse().unwrap()).unwrap();
         let pace =
             Pace { first: Duration::from_millis(10), longest: Duration::from_millis(50), ..Pace::default() };
+        let residents = Arc::new(Index::default());
         let mesh = Mesh::start(
             &client,
             derive::Settings::default(),
-            (Statuses::default(), Arc::default()),
+            (Statuses::default(), Arc::clone(&residents)),
             (pace, &Freshness::default()),
         );
         let (published, missing) = (mesh.published(), mesh.missing());
         let mut task = JoinSet::new();
         task.spawn(mesh.run());
-        Self { server, published, missing, _task: task }
+        Self { server, published, residents, missing, _task: task }
     }
 
     fn names(&self, collection: Collection) -> Vec<String> {
@@ -103,4 +107,26 @@ async fn an_object_that_makes_no_sense_keeps_no_other_away() {
     rig.wait(Collection::Addresses, &["Kubernetes//Pod/shop/web-1"]).await;
     rig.server.create(pod("web-3", [10, 1, 0, 3])).unwrap();
     rig.wait(Collection::Addresses, &["Kubernetes//Pod/shop/web-1", "Kubernetes//Pod/shop/web-3"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_where_is_known_from_the_same_reading() {
+    let rig = Rig::start(|server| {
+        server.create(api_server::namespace("shop").label("istio.io/dataplane-mode", "ambient")).unwrap();
+        server.create(pod("web-1", [10, 1, 0, 1]).service_account("web")).unwrap();
+        // What nobody but those who derive services look at.
+        let senseless = json!({ "spec": { "containers": [{ "ports": [{ "containerPort": "http" }] }] } });
+        server.create(pod("odd", [10, 1, 0, 2]).service_account("odd").merge(senseless)).unwrap();
+    });
+    let (one, two) = ("Kubernetes//Pod/shop/web-1", "Kubernetes//Pod/shop/web-2");
+    rig.wait(Collection::Addresses, &[one]).await;
+    let presence = |account| rig.residents.presence("one", "shop", account);
+    assert_eq!(presence("web"), Presence::There(Membership::In));
+    assert_eq!(presence("odd"), Presence::Absent);
+    rig.server.create(pod("web-2", [10, 1, 0, 3]).service_account("db")).unwrap();
+    rig.wait(Collection::Addresses, &[one, two]).await;
+    assert_eq!(presence("db"), Presence::There(Membership::In));
+    rig.server.remove("pods", "shop", "web-1").unwrap();
+    rig.wait(Collection::Addresses, &[two]).await;
+    assert_eq!(presence("web"), Presence::Absent);
 }

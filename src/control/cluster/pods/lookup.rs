@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use culvert_kubernetes::{Client, Error, List, Request, Resource, ask};
+use culvert_derive::{Kind, Object};
+use culvert_kubernetes::{Client, Error, Lenient, List, Request, Resource, Unreadable, ask};
+use culvert_membership::{Backing, Life, Settings, Standing};
+use serde::{Deserialize, Deserializer};
 
-use super::{Namespace, NamespaceFacts, Pod, PodFacts, Presence, Standing};
+use super::Presence;
 use crate::cluster::account::{Account, is_name};
 
 /// One pod among all that had or will have its name.
@@ -14,7 +17,13 @@ pub(crate) struct PodRef {
     pub(crate) uid: String,
 }
 
-/// The node of a pod; none if it is not there, runs under another account, or has ended.
+/// A pod, read as it is for the mesh.
+struct Pod(Object);
+
+/// A namespace, read the same way.
+struct Namespace(Object);
+
+/// The node of a pod; none if it is not there, runs under another account, has ended, or cannot be read.
 pub(crate) async fn node_of(
     client: &Client,
     account: &Account,
@@ -22,20 +31,22 @@ pub(crate) async fn node_of(
     within: Duration,
 ) -> Result<Option<String>, Error> {
     let path = format!("{}/{}", pods_of(&account.namespace), pod.name);
-    let found: Pod = match ask(client, Request::get(&path), within).await {
+    let found = match ask::<Lenient<Pod>>(client, Request::get(&path), within).await {
         Err(error) if error.code() == Some(404) => return Ok(None),
-        answer => answer?,
+        answer => readable(answer?),
     };
-    let same = found.metadata.uid == pod.uid && found.spec.service_account_name == account.name;
-    let there = same && !found.has_ended() && !found.spec.node_name.is_empty();
-    Ok(there.then_some(found.spec.node_name))
+    let there = found.as_ref().and_then(|Pod(object)| object.as_resident()).filter(|found| {
+        let same = found.is(&pod.uid) && **found.account == *account.name;
+        same && found.says.life == Life::Going && !found.node.is_empty()
+    });
+    Ok(there.map(|found| found.node.to_string()))
 }
 
 /// How an account is on a node.
 pub(crate) async fn presence(
     client: &Client,
-    node: &str,
-    account: &Account,
+    settings: &Settings,
+    (node, account): (&str, &Account),
     within: Duration,
 ) -> Result<Presence, Error> {
     let Account { namespace, name } = account;
@@ -45,18 +56,50 @@ pub(crate) async fn presence(
     }
     let fields = format!("spec.nodeName={node},spec.serviceAccountName={name}");
     let pods = &Resource::new("pods", pods_of(namespace)).selected(fields);
-    let keep = |pod: Pod| Some(PodFacts::from(pod).standing);
+    let keep = |pod| Some(settings.of_pod(&readable::<Pod>(pod)?.0.as_resident()?.says));
     let (standings, _) = List { resource: pods, within }.all(client, keep, || {}).await?;
-    let included = standings.contains(&Standing::AsNamespace) && includes(client, namespace, within).await?;
-    let presences = standings.into_iter().map(|standing| standing.presence(included));
-    Ok(presences.max().unwrap_or(Presence::Absent))
+    if standings.is_empty() {
+        return Ok(Presence::Absent);
+    }
+    let backing = backing(client, settings, namespace, within).await?;
+    Ok(backing.map_or(Presence::Absent, |backing| best(standings, backing)))
 }
 
-/// Whether a namespace includes pods that do not say otherwise.
-async fn includes(client: &Client, namespace: &str, within: Duration) -> Result<bool, Error> {
-    match ask::<Namespace>(client, Request::get(&format!("/api/v1/namespaces/{namespace}")), within).await {
-        Err(error) if error.code() == Some(404) => Ok(false),
-        answer => Ok(NamespaceFacts::from(answer?).includes),
+fn best(standings: Vec<Standing>, backing: Backing) -> Presence {
+    let presences = standings.into_iter().map(|standing| Presence::There(standing.within(backing)));
+    presences.max().unwrap_or(Presence::Absent)
+}
+
+/// What a namespace says for its pods; nothing if it is not there, or cannot be read.
+async fn backing(
+    client: &Client,
+    settings: &Settings,
+    namespace: &str,
+    within: Duration,
+) -> Result<Option<Backing>, Error> {
+    let path = format!("/api/v1/namespaces/{namespace}");
+    let found = match ask::<Lenient<Namespace>>(client, Request::get(&path), within).await {
+        Err(error) if error.code() == Some(404) => return Ok(None),
+        answer => readable(answer?),
+    };
+    Ok(found.and_then(|Namespace(object)| Some(settings.of_namespace(object.as_namespace()?))))
+}
+
+/// What can be read. The other objects count for nobody, as they do in a watch.
+fn readable<T>(Lenient(read): Lenient<T>) -> Option<T> {
+    let told = |unreadable: &Unreadable| tracing::warn!(object = %unreadable, "an object that was looked up cannot be read");
+    read.inspect_err(told).ok()
+}
+
+impl<'de> Deserialize<'de> for Pod {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Object::read(Kind::Pod, from).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Namespace {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Object::read(Kind::Namespace, from).map(Self)
     }
 }
 

@@ -2,115 +2,148 @@
 
 use std::time::Duration;
 
+use culvert_derive as derive;
 use culvert_lab::api_server::{ApiServer, Object, namespace, pod};
+use culvert_membership::Why;
 use serde_json::{Value, json};
 
 use super::*;
 
-fn read(object: Object) -> PodFacts {
-    serde_json::from_value::<Pod>(Value::from(object)).unwrap().into()
+const IN: Presence = Presence::There(Membership::In);
+
+fn out(why: Why) -> Presence {
+    Presence::There(Membership::Out(why))
 }
 
-fn includes(name: &str, includes: bool) -> NamespaceFacts {
-    NamespaceFacts { name: name.to_owned(), includes }
+fn read(kind: Kind, object: Object) -> Read {
+    Ok(derive::Object::read(kind, Value::from(object)).unwrap())
+}
+
+fn pods<const N: usize>(pods: [Object; N]) -> Delta<Read> {
+    Delta::All(pods.map(|pod| read(Kind::Pod, pod)).into())
+}
+
+fn one(pod: Object) -> Delta<Read> {
+    Delta::One(read(Kind::Pod, pod))
+}
+
+fn in_the_mesh(name: &str) -> Object {
+    namespace(name).label("istio.io/dataplane-mode", "ambient")
+}
+
+fn namespaces<const N: usize>(namespaces: [Object; N]) -> Delta<Read> {
+    Delta::All(namespaces.map(|namespace| read(Kind::Namespace, namespace)).into())
 }
 
 fn web(name: &str) -> Object {
     pod("shop", name).node("n1").service_account("web").ip([10, 0, 0, 1])
 }
 
-/// What becomes of a pod in a namespace without the label, and in one with it.
+fn unreadable(namespace: &str, name: &str) -> Unreadable {
+    let json = json!({"metadata": {"namespace": namespace, "name": name}}).to_string();
+    Unreadable::of(&json, &"it makes no sense")
+}
+
+/// What becomes of a pod in a namespace without the label, and in one with it: the settings' decision, whole.
 #[track_caller]
 fn check(pod: Object, unlabelled: Presence, labelled: Presence) {
     let index = Index::default();
-    index.pods(Delta::All(vec![read(pod.clone())]));
+    index.note(Kind::Pod, &pods([pod.clone()]));
+    assert_eq!(index.presence("n1", "shop", "web"), Presence::Absent, "nobody knows the namespace");
+    index.note(Kind::Namespace, &namespaces([namespace("shop")]));
     assert_eq!(index.presence("n1", "shop", "web"), unlabelled, "{pod:?}");
-    index.namespaces(Delta::One(includes("shop", true)));
+    index.note(Kind::Namespace, &Delta::One(read(Kind::Namespace, in_the_mesh("shop"))));
     assert_eq!(index.presence("n1", "shop", "web"), labelled, "{pod:?}");
 }
 
+/// Who is in the mesh is decided elsewhere, and tried there. Here: whoever decides is told all that counts, and nothing else counts.
 #[test]
-fn what_a_pod_says_goes_before_what_its_namespace_says() {
-    use Presence::{Ended, Enrolled, HostNetwork, NotEnrolled};
+fn all_that_decides_is_looked_at() {
     let mode = |mode: &str| web("a").label("istio.io/dataplane-mode", mode);
-    let redirected = |how: &str| web("a").annotation("ambient.istio.io/redirection", how);
-    check(web("a"), NotEnrolled, Enrolled);
-    check(mode("ambient"), Enrolled, Enrolled);
-    check(mode("none"), NotEnrolled, NotEnrolled);
-    check(mode("other"), NotEnrolled, Enrolled);
-    check(redirected("enabled"), Enrolled, Enrolled);
-    check(redirected("enabled").label("istio.io/dataplane-mode", "none"), Enrolled, Enrolled);
-    check(redirected("pending"), NotEnrolled, Enrolled);
-    check(web("a").annotation("sidecar.istio.io/status", "{}"), NotEnrolled, NotEnrolled);
-    check(web("a").annotation("kubernetes.io/config.mirror", "1"), NotEnrolled, NotEnrolled);
-    check(mode("ambient").host_network(), HostNetwork, HostNetwork);
-    check(redirected("enabled").host_network(), HostNetwork, HostNetwork);
-    check(redirected("enabled").phase("Succeeded"), Ended, Ended);
-    check(mode("ambient").phase("Failed"), Ended, Ended);
-    check(mode("ambient").phase("Pending"), Enrolled, Enrolled);
+    let claimed = |pod: Object| pod.annotation("ambient.istio.io/redirection", "enabled");
+    let never = |pod, why| check(pod, out(why), out(why));
+    check(web("a"), out(Why::NotLabelled), IN);
+    check(mode("ambient"), IN, IN);
+    check(mode("ambient").phase("Pending"), IN, IN);
+    check(claimed(web("a")), out(Why::NotLabelled), IN);
+    never(mode("none"), Why::OptedOut);
+    never(claimed(mode("none")), Why::OptedOut);
+    never(mode("ambient").annotation("sidecar.istio.io/status", "{}"), Why::Sidecar);
+    never(claimed(mode("ambient")).annotation("kubernetes.io/config.mirror", "1"), Why::Static);
+    never(claimed(mode("ambient")).host_network(), Why::HostNetwork);
+    never(claimed(mode("ambient")).phase("Succeeded"), Why::Finished);
+    let ended = json!([{"state": {"terminated": {}}}]);
+    let deleted = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+    let left = mode("ambient").merge(json!({"status": {"containerStatuses": ended}}));
+    check(left.clone(), IN, IN);
+    never(left.clone().merge(deleted.clone()), Why::Finished);
+    let sidecar = json!({"status": {"initContainerStatuses": [{"state": {"running": {}}}]}});
+    check(left.merge(deleted).merge(sidecar), IN, IN);
 }
 
 #[test]
-fn a_pod_that_is_being_deleted_is_there_until_its_containers_have_ended() {
-    use Presence::{Ended, Enrolled};
-    let containers = |deleted: bool, ended: [bool; 2]| {
-        let state = |ended| if ended { json!({"terminated": {}}) } else { json!({"running": {}}) };
-        let statuses: Vec<_> = ended.map(|ended| json!({"state": state(ended)})).into();
-        let deletion = deleted.then_some("2026-01-01T00:00:00Z");
-        web("a").label("istio.io/dataplane-mode", "ambient").merge(json!({
-            "metadata": {"deletionTimestamp": deletion}, "status": {"containerStatuses": statuses},
-        }))
-    };
-    check(containers(true, [false, true]), Enrolled, Enrolled);
-    check(containers(true, [true, true]), Ended, Ended);
-    // They are started again.
-    check(containers(false, [true, true]), Enrolled, Enrolled);
-}
-
-#[test]
-fn namespaces_are_labelled_by_the_same_label() {
-    let read =
-        |object: Object| NamespaceFacts::from(serde_json::from_value::<Namespace>(object.into()).unwrap());
-    let mode = |mode: &str| read(namespace("shop").label("istio.io/dataplane-mode", mode));
-    assert_eq!(mode("ambient"), includes("shop", true));
-    assert_eq!([mode("none"), mode(""), read(namespace("shop"))], [(); 3].map(|()| includes("shop", false)));
+fn settings_decide() {
+    let settings = Settings::read("- podSelector: {matchLabels: {app: web}}", "infra").unwrap();
+    let index = Index::new(settings);
+    index.note(Kind::Namespace, &namespaces([in_the_mesh("shop"), in_the_mesh("infra")]));
+    let infra = pod("infra", "a").node("n1").service_account("web").label("app", "web");
+    index.note(Kind::Pod, &pods([web("a").label("app", "web"), web("b").service_account("db"), infra]));
+    assert_eq!(index.presence("n1", "shop", "web"), IN);
+    assert_eq!(index.presence("n1", "shop", "db"), out(Why::NotLabelled));
+    assert_eq!(index.presence("n1", "infra", "web"), out(Why::ExcludedNamespace));
 }
 
 #[test]
 fn the_best_of_several_pods_counts_and_only_where_they_are() {
     let index = Index::default();
-    index.namespaces(Delta::All(vec![includes("shop", true), includes("empty", true)]));
+    index.note(Kind::Namespace, &namespaces([in_the_mesh("shop"), in_the_mesh("empty")]));
     let presence = || index.presence("n1", "shop", "web");
-    index.pods(Delta::One(read(web("done").phase("Succeeded"))));
-    assert_eq!(presence(), Presence::Ended);
-    index.pods(Delta::One(read(web("host").host_network())));
-    assert_eq!(presence(), Presence::HostNetwork);
-    index.pods(Delta::One(read(web("good"))));
-    assert_eq!(presence(), Presence::Enrolled);
+    index.note(Kind::Pod, &one(web("host").host_network()));
+    assert_eq!(presence(), out(Why::HostNetwork));
+    index.note(Kind::Pod, &one(web("done").phase("Succeeded")));
+    assert_eq!(presence(), out(Why::Finished));
+    index.note(Kind::Pod, &one(web("good")));
+    assert_eq!(presence(), IN);
     for (node, namespace, account) in
         [("n2", "shop", "web"), ("n1", "empty", "web"), ("n1", "shop", "db"), ("n1", "other", "web")]
     {
         assert_eq!(index.presence(node, namespace, account), Presence::Absent);
     }
-    index.pods(Delta::Gone(read(web("good"))));
-    assert_eq!(presence(), Presence::HostNetwork);
-    index.pods(Delta::All(vec![read(web("unscheduled").merge(json!({"spec": {"nodeName": null}})))]));
+    index.note(Kind::Pod, &Delta::Gone(read(Kind::Pod, web("good"))));
+    assert_eq!(presence(), out(Why::Finished));
+    index.note(Kind::Pod, &pods([web("unscheduled").merge(json!({"spec": {"nodeName": null}}))]));
     assert_eq!((presence(), index.presence("", "shop", "web")), (Presence::Absent, Presence::Absent));
 }
 
 #[test]
 fn pods_that_move_on_leave_nothing_behind() {
     let index = Index::default();
-    index.namespaces(Delta::One(includes("shop", true)));
-    index.pods(Delta::One(read(web("a"))));
+    index.note(Kind::Namespace, &namespaces([in_the_mesh("shop")]));
+    index.note(Kind::Pod, &one(web("a")));
     // Made again on another node, under another account.
-    index.pods(Delta::One(read(web("a").node("n2").service_account("db"))));
+    index.note(Kind::Pod, &one(web("a").node("n2").service_account("db")));
     assert_eq!(index.presence("n1", "shop", "web"), Presence::Absent);
-    assert_eq!(index.presence("n2", "shop", "db"), Presence::Enrolled);
-    index.namespaces(Delta::All(vec![]));
-    assert_eq!(index.presence("n2", "shop", "db"), Presence::NotEnrolled);
-    index.pods(Delta::Gone(read(web("a"))));
-    assert!(index.0.read().unwrap().namespaces.is_empty());
+    assert_eq!(index.presence("n2", "shop", "db"), IN);
+    index.note(Kind::Namespace, &namespaces([]));
+    assert_eq!(index.presence("n2", "shop", "db"), Presence::Absent);
+    index.note(Kind::Pod, &Delta::Gone(read(Kind::Pod, web("a"))));
+    assert!(index.tables.read().unwrap().namespaces.is_empty());
+    index.note(Kind::Namespace, &namespaces([in_the_mesh("shop")]));
+    index.note(Kind::Namespace, &Delta::Gone(read(Kind::Namespace, namespace("shop"))));
+    assert!(index.tables.read().unwrap().namespaces.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_any_more_counts_for_nobody() {
+    let index = Index::default();
+    index.note(Kind::Namespace, &namespaces([in_the_mesh("shop"), in_the_mesh("bank")]));
+    index.note(Kind::Pod, &pods([web("a"), pod("bank", "a").node("n1").service_account("web")]));
+    index.note(Kind::Pod, &Delta::One(Err(unreadable("shop", "a"))));
+    assert_eq!(index.presence("n1", "shop", "web"), Presence::Absent);
+    index.note(Kind::Namespace, &Delta::One(Err(unreadable("", "bank"))));
+    assert_eq!(index.presence("n1", "bank", "web"), Presence::Absent);
+    index.note(Kind::Pod, &Delta::All(vec![Err(unreadable("shop", "a")), read(Kind::Pod, web("b"))]));
+    assert_eq!(index.presence("n1", "shop", "web"), IN);
 }
 
 #[tokio::test]
@@ -119,6 +152,8 @@ async fn a_pod_is_where_it_is_only_if_it_is_the_very_one() {
     server.create(web("a").uid("one")).unwrap();
     server.create(web("done").uid("two").phase("Succeeded")).unwrap();
     server.create(pod("shop", "waits").service_account("web").uid("three")).unwrap();
+    let senseless = json!({"spec": {"containers": [{"ports": [{"containerPort": "http"}]}]}});
+    server.create(web("odd").uid("four").merge(senseless)).unwrap();
     let client = culvert_kubernetes::client::at(server.url().parse().unwrap()).unwrap();
     for (account, name, uid, expected) in [
         ("web", "a", "one", Some("n1")),
@@ -128,10 +163,40 @@ async fn a_pod_is_where_it_is_only_if_it_is_the_very_one() {
         ("web", "b", "one", None),
         ("web", "done", "two", None),
         ("web", "waits", "three", None),
+        ("web", "odd", "four", None),
     ] {
         let account = format!("shop/{account}").parse().unwrap();
         let pod = lookup::PodRef { name: name.to_owned(), uid: uid.to_owned() };
         let node = lookup::node_of(&client, &account, &pod, Duration::from_secs(10)).await.unwrap();
         assert_eq!(node.as_deref(), expected, "{pod:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_looked_up_is_read_as_what_is_followed() {
+    let server = ApiServer::start().unwrap();
+    let senseless = json!({"spec": {"containers": [{"ports": [{"containerPort": "http"}]}]}});
+    for object in [
+        in_the_mesh("shop"),
+        web("out").label("istio.io/dataplane-mode", "none"),
+        web("odd").merge(senseless),
+        web("other").service_account("other"),
+    ] {
+        server.create(object).unwrap();
+    }
+    server.create(pod("nowhere", "a").node("n1").service_account("web")).unwrap();
+    let client = culvert_kubernetes::client::at(server.url().parse().unwrap()).unwrap();
+    let settings = Settings::read("- {}", "").unwrap();
+    for (account, expected) in [
+        ("shop/web", out(Why::OptedOut)),
+        ("shop/other", IN),
+        ("shop/nobody", Presence::Absent),
+        // Selectors that want nothing of a namespace do not make up for one that is not there.
+        ("nowhere/web", Presence::Absent),
+    ] {
+        let account = account.parse().unwrap();
+        let within = Duration::from_secs(10);
+        let found = lookup::presence(&client, &settings, ("n1", &account), within).await.unwrap();
+        assert_eq!(found, expected, "{account:?}");
     }
 }

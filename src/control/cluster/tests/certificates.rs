@@ -151,8 +151,51 @@ async fn a_pod_that_has_just_come_or_joined_is_found_at_once() {
             "pods",
             "plain",
             "api",
-            json!({"metadata": {"annotations": {"ambient.istio.io/redirection": "enabled"}}}),
+            json!({"metadata": {"labels": {"istio.io/dataplane-mode": "ambient"}}}),
         )
         .unwrap();
     check_issued(bench.ask(&token, API).await, API);
+}
+
+/// Whoever may write the annotation would else decide who gets an identity.
+#[tokio::test]
+async fn what_is_claimed_of_a_pod_gives_it_no_identity() {
+    let bench = Bench::new().await;
+    let claimed = |pod: Object| pod.annotation("ambient.istio.io/redirection", "enabled");
+    let out = running("shop", "out", "n1").label("istio.io/dataplane-mode", "none");
+    bench.cluster.create(claimed(out)).unwrap();
+    bench.cluster.create(claimed(running("plain", "claimed", "n1"))).unwrap();
+    let token = bench.node("n1");
+    for identity in ["spiffe://cluster.local/ns/shop/sa/out", "spiffe://cluster.local/ns/plain/sa/claimed"] {
+        check_refused(&bench.ask(&token, identity).await, Code::PermissionDenied, "identity-not-enrolled");
+    }
+}
+
+/// Looked up, and known from what was followed: by the same settings.
+#[tokio::test]
+async fn who_is_in_the_mesh_is_decided_by_the_settings_of_the_agents() {
+    let selectors = "- namespaceSelector: {matchLabels: {team: payments}}";
+    let bench = Bench::with(Setup { selectors, ..Setup::default() }).await;
+    let team = |name: &str| namespace(name).label("team", "payments");
+    let (pay, proxy) =
+        ("spiffe://cluster.local/ns/bank/sa/pay", "spiffe://cluster.local/ns/kube-system/sa/proxy");
+    for object in [team("bank"), running("bank", "pay", "n1"), running("kube-system", "proxy", "n1")] {
+        bench.cluster.create(object).unwrap();
+    }
+    bench.cluster.apply(team("kube-system")).unwrap();
+    let token = bench.node("n1");
+    let ask = async || {
+        check_issued(bench.ask(&token, pay).await, pay);
+        let excluded = bench.ask(&token, proxy).await;
+        check_refused(&excluded, Code::PermissionDenied, "identity-not-enrolled");
+        assert!(excluded.unwrap_err().message().contains("its namespace is excluded"));
+        // The usual label is nothing to these selectors.
+        check_refused(&bench.ask(&token, WEB).await, Code::PermissionDenied, "identity-not-enrolled");
+    };
+    ask().await;
+    bench.know(culvert_derive::Kind::Pod, [running("bank", "pay", "n1"), running("shop", "web", "n1")]);
+    bench.know(culvert_derive::Kind::Namespace, [team("bank"), shop()]);
+    let before = bench.lookups();
+    check_issued(bench.ask(&token, pay).await, pay);
+    assert_eq!(bench.lookups(), before);
 }

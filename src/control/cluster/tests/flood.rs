@@ -1,22 +1,15 @@
 //! What callers do is not what the API server is asked: it is asked little, whatever they do.
 
-use culvert_kubernetes::Delta;
 use culvert_lab::api_server::Trouble;
 
 use super::*;
-use crate::cluster::pods::{NamespaceFacts, PodFacts, Standing};
 
 /// Says what is known of pods without asking: that this account is in the mesh on these nodes.
 fn know(bench: &Bench, account: &str, nodes: &[String]) {
-    let pods = nodes.iter().map(|node| PodFacts {
-        namespace: "shop".to_owned(),
-        name: format!("{account}-{node}"),
-        node: node.clone(),
-        account: account.to_owned(),
-        standing: Standing::AsNamespace,
-    });
-    bench.index.pods(Delta::All(pods.collect()));
-    bench.index.namespaces(Delta::All(vec![NamespaceFacts { name: "shop".to_owned(), includes: true }]));
+    let name = |node: &String| json!({"metadata": {"name": format!("{account}-{node}")}});
+    let pods = nodes.iter().map(|node| running("shop", account, node).merge(name(node)));
+    bench.know(culvert_derive::Kind::Pod, pods);
+    bench.know(culvert_derive::Kind::Namespace, [shop()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

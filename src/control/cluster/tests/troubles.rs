@@ -1,10 +1,8 @@
 //! An API server that does not answer is no reason to let anybody in, and none to throw out who was in.
 
-use culvert_kubernetes::Delta;
 use culvert_lab::api_server::Trouble;
 
 use super::*;
-use crate::cluster::pods::{PodFacts, Standing};
 
 /// Nothing is remembered for longer than it takes.
 fn forgetful() -> Timing {
@@ -15,14 +13,8 @@ fn forgetful() -> Timing {
 async fn who_was_known_stays_known_while_the_api_server_is_away() {
     let bench = Bench::with(Setup { timing: forgetful(), ..Setup::default() }).await;
     let (known, new) = (bench.node("n1"), bench.node("n2"));
-    let web = PodFacts {
-        namespace: "shop".to_owned(),
-        name: "web".to_owned(),
-        node: "n1".to_owned(),
-        account: "web".to_owned(),
-        standing: Standing::In,
-    };
-    bench.index.pods(Delta::One(web));
+    bench.know(culvert_derive::Kind::Pod, [running("shop", "web", "n1")]);
+    bench.know(culvert_derive::Kind::Namespace, [shop()]);
     bench.ask(&known, WEB).await.unwrap();
     bench.cluster.refuse_connections();
     bench.ask(&known, WEB).await.unwrap();
