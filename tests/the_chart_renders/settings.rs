@@ -72,10 +72,32 @@ fn ends_of_a_line_agree() {
             container.it["ports"].as_array().unwrap().iter().find(|it| it["name"] == "monitoring").unwrap();
         assert_eq!(container.variable("MONITORING_PORT"), port["containerPort"].to_string());
     }
-    assert_eq!(
-        rendered.container("culvert-agent").variable("EXCLUDE_NAMESPACES"),
-        "kube-system,culvert-system"
-    );
+}
+
+/// A pod that one of them takes for enrolled and the other does not is captured without an identity, or has one without need.
+#[test]
+fn agents_and_control_plane_are_told_the_same_of_who_is_in_the_mesh() {
+    let selectors = json!([{ "namespaceSelector": { "matchLabels": { "team": "payments" } } }]);
+    let told = |values: &Value, variable: &str| {
+        let rendered = render(values).unwrap();
+        let of = |program| {
+            let container = rendered.container(program);
+            let found = container.environment().into_iter().find(|(name, _)| *name == variable);
+            found.and_then(|(_, value)| value.map(str::to_owned))
+        };
+        assert_eq!(of("culvert-agent"), of("culvert-control"), "{variable} with {values}");
+        of("culvert-agent")
+    };
+    for (values, excluded) in [
+        (json!({}), "kube-system,culvert-system"),
+        (json!({ "excludeNamespaces": ["infra"] }), "infra,culvert-system"),
+    ] {
+        assert_eq!(told(&values, "EXCLUDE_NAMESPACES").as_deref(), Some(excluded));
+        assert_eq!(told(&values, "AMBIENT_ENABLEMENT_SELECTOR"), None);
+    }
+    let values = json!({ "agent": { "enablementSelectors": selectors } });
+    let text = told(&values, "AMBIENT_ENABLEMENT_SELECTOR").unwrap();
+    assert_eq!(serde_saphyr::from_str::<Value>(&text).unwrap(), selectors);
 }
 
 /// `culvert --kube-node` and whoever scrapes go by these.
@@ -119,12 +141,16 @@ fn agent_node_and_host_meet() {
 #[test]
 fn a_changed_setting_replaces_the_pods_it_is_for() {
     let all = ["culvert-control", "culvert-agent", "culvert-node"];
-    let changes: [(Value, &[&str]); 12] = [
+    let changes: [(Value, &[&str]); 13] = [
         (json!({ "clusterDomain": "corp.example" }), &["culvert-control", "culvert-node"]),
         (json!({ "dnsCapture": false }), &["culvert-agent", "culvert-node"]),
         (json!({ "ipv6": false }), &["culvert-agent", "culvert-node"]),
         (json!({ "logging": { "level": "debug" } }), &all),
-        (json!({ "excludeNamespaces": ["legacy"] }), &["culvert-agent"]),
+        (json!({ "excludeNamespaces": ["legacy"] }), &["culvert-control", "culvert-agent"]),
+        (
+            json!({ "agent": { "enablementSelectors": [{ "podSelector": {} }] } }),
+            &["culvert-control", "culvert-agent"],
+        ),
         (json!({ "agent": { "takeBack": true } }), &["culvert-agent"]),
         (json!({ "control": { "waypointUnready": "bypass" } }), &["culvert-control"]),
         (json!({ "control": { "tokenAudiences": ["culvert"] } }), &["culvert-control", "culvert-node"]),

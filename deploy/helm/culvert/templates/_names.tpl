@@ -19,6 +19,14 @@ because the first one owns them, and does no harm.
 {{- append .Values.excludeNamespaces .Release.Namespace | uniq | join "," -}}
 {{- end -}}
 
+{{- /* Which pods are in the mesh: agents capture them, and the control plane gives them identities. Both are told the same. */ -}}
+{{- define "culvert.membership.env" -}}
+- {name: EXCLUDE_NAMESPACES, value: {{ include "culvert.namespaces.excluded" . | quote }}}
+{{- with .Values.agent.enablementSelectors }}
+- {name: AMBIENT_ENABLEMENT_SELECTOR, value: {{ toYaml . | quote }}}
+{{- end }}
+{{- end -}}
+
 {{- /* In: a dict of root and name. */ -}}
 {{- define "culvert.labels" -}}
 {{ include "culvert.selector" . }}

@@ -69,12 +69,9 @@ volumeMounts:
 {{ include "culvert.env.downward" (list "NODE_NAME" "POD_NAME" "POD_NAMESPACE") }}
 - {name: MONITORING_PORT, value: "15014"}
 - {name: CULVERT_PROBES, value: {{ .Values.agent.probes | quote }}}
-- {name: EXCLUDE_NAMESPACES, value: {{ include "culvert.namespaces.excluded" . | quote }}}
+{{ include "culvert.membership.env" . }}
 - {name: AMBIENT_DNS_CAPTURE, value: {{ .Values.dnsCapture | quote }}}
 - {name: AMBIENT_IPV6, value: {{ .Values.ipv6 | quote }}}
-{{- with .Values.agent.enablementSelectors }}
-- {name: AMBIENT_ENABLEMENT_SELECTOR, value: {{ toYaml . | quote }}}
-{{- end }}
 {{- with .Values.cni.confName }}
 - {name: CNI_CONF_NAME, value: {{ . | quote }}}
 {{- end }}
