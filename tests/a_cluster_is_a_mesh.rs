@@ -4,6 +4,7 @@
 use culvert_lab::Pod;
 use serde_json::json;
 
+use crate::harness::certificate_request::refusal_of;
 use crate::harness::cluster::ECHO;
 use crate::harness::standalone::{Standalone, policy, start_control};
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, exchange};
@@ -99,4 +100,44 @@ fn a_control_plane_is_replaced_and_nobody_notices() {
     node.wait("what the next one says counts", || {
         exchange(&client, (server.ip4(), ECHO), b"let me in") == Ending::Reset
     });
+}
+
+/// Agents and control plane go by the same selectors: whoever is captured has an identity, and whoever is not has none.
+#[test]
+fn selectors_of_ones_own_say_who_is_in_and_who_gets_an_identity() {
+    let told = [
+        ("AMBIENT_ENABLEMENT_SELECTOR", "- namespaceSelector: {matchLabels: {team: payments}}"),
+        ("EXCLUDE_NAMESPACES", "infra"),
+    ];
+    let cluster = Standalone::start_told("mesh-selectors", &["shop", "infra", "other"], &told);
+    let node = &cluster.node;
+    let team = json!({ "metadata": { "labels": { "team": "payments" } } });
+    for namespace in ["shop", "infra"] {
+        node.kubernetes.api.patch("namespaces", "", namespace, team.clone()).unwrap();
+    }
+    // What is labelled as usual is nothing to these selectors.
+    node.kubernetes.label_namespace("other", AMBIENT);
+    let identity = |namespace: &str| format!("spiffe://cluster.local/ns/{namespace}/sa/default");
+    let pods = ["client", "server"].map(|name| node.run("shop", name).pod().clone());
+    let [excluded, other] = ["infra", "other"].map(|namespace| node.run(namespace, "server").pod().clone());
+    let [client, server] = &pods;
+    cluster.wait_until_in(&[client, server]);
+    node.wait("what they say is in tunnels", || !node.is_read(client, (server.ip4(), ECHO)));
+    let strict = json!({ "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
+        "metadata": { "namespace": "shop", "name": "strict", "generation": 1 }, "spec": { "mtls": { "mode": "STRICT" } } });
+    cluster.define_policies();
+    cluster.apply(strict);
+    let from_outside = || exchange(&other, (server.ip4(), ECHO), b"in clear");
+    node.wait("whoever has no identity is refused", || from_outside() == Ending::Reset);
+    assert_echo(client, (server.ip4(), ECHO), b"with an identity");
+    for (pod, why) in [(&excluded, "excluded"), (&other, "neither")] {
+        let listed = || node.listed(pod.uid()).filter(|listed| listed["state"] == "passed");
+        node.wait("the agent lets it pass", || listed().is_some());
+        let reason = listed().unwrap()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(why), "{reason}");
+        assert!(!pod.is_captured(), "{}", pod.namespace());
+        let refusal = refusal_of(&cluster, &identity(pod.namespace()));
+        assert_eq!(refusal.as_deref(), Some("identity-not-enrolled"), "{}", pod.namespace());
+    }
+    assert_eq!(refusal_of(&cluster, &identity("shop")), None);
 }

@@ -1,4 +1,5 @@
-//! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
+//! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, a
+//! [`certificate_request`] as a thief of tokens would make it, ways to [`talk`]
 //! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, any other
 //! [`command`] in a pod, and questions to the [`kernel`]. Where the agent goes by [`kubernetes`] and pods are made by a container
 //! runtime, [`one_node`] is all a test needs.
@@ -14,6 +15,7 @@
 pub(crate) mod ads;
 pub(crate) mod authority;
 pub(crate) mod calls;
+pub(crate) mod certificate_request;
 pub(crate) mod certificates;
 pub(crate) mod chart;
 pub(crate) mod cluster;

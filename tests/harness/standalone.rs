@@ -31,13 +31,20 @@ impl Standalone {
     /// Starts everything, as an installation does.
     #[track_caller]
     pub(crate) fn start(name: &str, namespaces: &[&str]) -> Self {
+        Self::start_told(name, namespaces, &[])
+    }
+
+    /// The same, where the agent and the control plane are told more by their environment.
+    #[track_caller]
+    pub(crate) fn start_told(name: &str, namespaces: &[&str], told: &[(&str, &str)]) -> Self {
         let node = OneNode::without_control(name, &[namespaces, &[ROOT]].concat());
-        let control = start_control(&node, "control-1");
+        let tell = |launch| told.iter().fold(launch, |launch: Launch, (name, value)| launch.env(name, value));
+        let control = launch_control(&node, "control-1", tell);
         let cluster = Self { node, control };
         let proxy = pod(ROOT, PROXY).service_account("culvert-node").phase("Running");
         cluster.node.kubernetes.create(proxy.ip([10, 64, 255, 254]), "of-the-proxy");
         cluster.mount();
-        cluster.node.start_agent(Kubernetes::agent(&cluster.node.kubernetes));
+        cluster.node.start_agent(tell(Kubernetes::agent(&cluster.node.kubernetes)));
         cluster.start_node();
         cluster.node.wait("the agent is ready", || cluster.node.is_ready());
         cluster
@@ -55,11 +62,11 @@ impl Standalone {
         fs::write(self.token(), api.issue(token).unwrap()).unwrap();
     }
 
-    fn roots(&self) -> PathBuf {
+    pub(crate) fn roots(&self) -> PathBuf {
         self.node.node.directory().join("root-cert.pem")
     }
 
-    fn token(&self) -> PathBuf {
+    pub(crate) fn token(&self) -> PathBuf {
         self.node.node.directory().join("istio-token")
     }
 
@@ -114,6 +121,11 @@ impl Standalone {
 /// Starts a replica of the control plane, where no other runs, and waits until it serves.
 #[track_caller]
 pub(crate) fn start_control(node: &OneNode, replica: &str) -> Program {
+    launch_control(node, replica, |launch| launch)
+}
+
+#[track_caller]
+fn launch_control(node: &OneNode, replica: &str, told: impl FnOnce(Launch) -> Launch) -> Program {
     let lab = &node.lab;
     let kubeconfig = lab.directory().join("kubeconfig");
     node.kubernetes.api.write_kubeconfig(&kubeconfig).unwrap();
@@ -130,7 +142,7 @@ pub(crate) fn start_control(node: &OneNode, replica: &str) -> Program {
         .arg(replica)
         .arg("--name")
         .arg(lab.control_address().ip());
-    let control = lab.start(launch).unwrap();
+    let control = lab.start(told(launch)).unwrap();
     control.wait_for_log("\tready\t", PATIENCE).unwrap();
     control
 }
