@@ -36,7 +36,7 @@ lint: setup-lint
 # BENCH_FLAGS: see target/release/culvert-bench path --help.
 bench bench-quick: setup setup-test
 	$(BUILD) --release -p culvert-bench
-	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh --watched,--quick) \
+	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh --watched --push,--quick) \
 		--json target/$@.json --markdown target/$@.md $(BENCH_FLAGS)
 
 manifests: setup-test

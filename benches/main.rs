@@ -5,6 +5,7 @@ mod figures;
 mod memory;
 mod mesh;
 mod path;
+mod push;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum What {
     Watched(path::watched::Options),
     /// The mesh state: memory and time of a large mesh, updates, lookups.
     Mesh(Mesh),
+    /// The control plane under many nodes: changes until all have them, memory, everybody at once.
+    Push(push::Options),
     /// A plain TCP relay, started by `path`.
     #[command(hide = true)]
     Relay(path::relay::Options),
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         What::Path(options) => path::measure(&options).map_err(Failure::runtime),
         What::Watched(options) => path::watched::run(&options).map_err(Failure::runtime),
         What::Mesh(mesh) => measure_mesh(&mesh).map_err(Failure::runtime),
+        What::Push(options) => push::run(&options).map_err(Failure::runtime),
         What::Relay(options) => path::relay::run(options).map_err(Failure::runtime),
         What::Serve => path::load::server::run().map_err(Failure::runtime),
         What::Drive { job } => drive(&job),

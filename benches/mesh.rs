@@ -12,7 +12,7 @@ use culvert_lab::Error;
 use crate::figures::Figures;
 
 /// How large the mesh is.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Size {
     /// Workloads.
     #[arg(long, default_value_t = Self::default().workloads)]

@@ -20,10 +20,10 @@ use self::results::Results;
 use self::run::Run;
 use self::subject::{Kind, Places, Subject};
 use crate::figures::Figures;
-use crate::mesh;
+use crate::{mesh, push};
 
 mod certificates;
-mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod error;
 mod handshake;
 mod interrupt;
@@ -71,6 +71,9 @@ pub(crate) struct Options {
     /// Measure what the data path notices of somebody who looks at a node as well
     #[arg(long)]
     watched: bool,
+    /// Measure the control plane under many nodes as well
+    #[arg(long)]
+    push: bool,
     /// Write all values there
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -147,12 +150,20 @@ fn publish(report: &Report<'_>, options: &Options) -> Result<(), Error> {
 fn more(options: &Options, places: &Places, interrupt: &Interrupt) -> Result<More, Error> {
     let watch = || watched::beside_others(options.quick, &places.programs, interrupt);
     let watched = options.watched.then(watch).transpose()?;
-    Ok(More { watched, mesh: options.mesh.then(|| mesh_state(places)).transpose()? })
+    let mesh = options.mesh.then(|| mesh_state(places)).transpose()?;
+    interrupt.check()?;
+    let push = options.push.then(|| pushes(places)).transpose()?;
+    Ok(More { watched, mesh, push })
 }
 
 fn mesh_state(places: &Places) -> Result<Figures, Error> {
     eprintln!("measuring the mesh state");
     Ok(mesh::measure(&mesh::Size::default(), &places.programs)?)
+}
+
+fn pushes(places: &Places) -> Result<Figures, Error> {
+    eprintln!("measuring the control plane under many nodes");
+    Ok(push::beside_others(&places.programs)?)
 }
 
 fn places(options: &Options) -> Result<Places, Error> {

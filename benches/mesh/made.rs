@@ -113,6 +113,11 @@ fn workload_json(number: usize, services: usize, protocol: &str) -> String {
     )
 }
 
+/// How many namespaces so many services are in.
+pub(crate) fn namespaces(services: usize) -> usize {
+    services.div_ceil(SERVICES_PER_NAMESPACE)
+}
+
 /// The address of a pod.
 pub(crate) fn pod_address(number: usize) -> IpAddr {
     address(0x0a80_0000, number)

@@ -8,7 +8,7 @@ const TICKS: f64 = 100.0;
 
 /// CPU time of a process up to a moment.
 #[derive(Debug, Default)]
-pub(super) struct Cpu {
+pub(crate) struct Cpu {
     /// Nanoseconds of each thread, where the kernel tells.
     threads: BTreeMap<u32, u64>,
     /// User and system time of the whole process in ticks.
@@ -17,13 +17,13 @@ pub(super) struct Cpu {
 
 impl Cpu {
     /// Of a process; nothing when it has gone.
-    pub(super) fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         Self { threads: threads(pid), ticks: ticks(&stat).unwrap_or_default() }
     }
 
     /// Seconds since an earlier moment. Exact to the nanosecond unless a thread has ended in between: then to the tick.
-    pub(super) fn since(&self, earlier: &Self) -> f64 {
+    pub(crate) fn since(&self, earlier: &Self) -> f64 {
         let ticks = self.ticks.saturating_sub(earlier.ticks) as f64 / TICKS;
         let all_there = earlier.threads.keys().all(|thread| self.threads.contains_key(thread));
         if self.threads.is_empty() || !all_there {

@@ -25,6 +25,8 @@ pub(crate) enum Error {
     Certificate(#[from] rcgen::Error),
     #[error("TLS")]
     Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Push(#[from] crate::push::Error),
     #[error("stopped by {signal}")]
     Interrupted { signal: &'static str },
 }
