@@ -1,7 +1,7 @@
 //! The mesh as clients read it: every resource encoded and versioned, by name and by whatever else it is asked for.
 //!
 //! In go resources and names of resources that are gone, many at a time; each time makes a new generation. Out comes the
-//! newest state of anything, and what has changed since a generation. It does not read files and knows no clients.
+//! newest state of anything, and what has changed since a moment. It does not read files and knows no clients.
 
 mod entry;
 mod log;
@@ -20,8 +20,9 @@ use log::Log;
 use table::{Named, Names};
 
 pub(crate) use entry::{Collection, Entry, Kind, Version};
-pub(crate) use log::Touched;
+pub(crate) use log::{Moment, Now, Touched};
 pub(crate) use published::Published;
+pub(crate) use table::Slot;
 
 /// All resources of this moment.
 #[derive(Debug, Default)]
@@ -63,20 +64,30 @@ impl Catalog {
 
     /// The number of the newest generation.
     pub(crate) fn generation(&self) -> u64 {
-        self.log.generation()
+        self.log.newest().generation()
     }
 
-    /// What has changed after a generation; none when that is too long ago to know.
-    pub(crate) fn since(&self, generation: u64) -> Option<impl Iterator<Item = &Touched>> {
-        self.log.since(generation)
+    /// This moment, to hear from it later what has changed.
+    pub(crate) fn moment(&self) -> &Moment {
+        self.log.newest()
     }
 
     pub(crate) fn find(&self, collection: Collection, name: &str) -> Option<&Arc<Entry>> {
         self.named(collection).get(name)
     }
 
-    pub(crate) fn all(&self, collection: Collection) -> impl Iterator<Item = &Arc<Entry>> {
-        self.named(collection).values()
+    /// The place of a resource in its collection.
+    pub(crate) fn slot(&self, collection: Collection, name: &str) -> Option<Slot> {
+        self.named(collection).slot(name)
+    }
+
+    /// The resource at a place.
+    pub(crate) fn at(&self, collection: Collection, slot: Slot) -> Option<&Arc<Entry>> {
+        self.named(collection).at(slot)
+    }
+
+    pub(crate) fn all(&self, collection: Collection) -> impl Iterator<Item = (Slot, &Arc<Entry>)> {
+        self.named(collection).iter()
     }
 
     pub(crate) fn len(&self, collection: Collection) -> usize {
@@ -146,10 +157,25 @@ impl Catalog {
 
     fn put(&mut self, entry: Arc<Entry>) -> Option<Touched> {
         let collection = entry.collection();
-        if self.find(collection, &entry.name).is_some_and(|known| known.version == entry.version) {
+        let before = self.find(collection, &entry.name).cloned();
+        if before.as_ref().is_some_and(|known| known.version == entry.version) {
             return None;
         }
-        let before = self.take(collection, &entry.name);
+        if let Some(before) = &before {
+            self.leave_indexes(before);
+        }
+        self.enter_indexes(&entry);
+        let slot = self.named_mut(collection).insert(Arc::clone(&entry));
+        Touched::new(slot, before.as_deref(), Some(&entry))
+    }
+
+    fn remove(&mut self, collection: Collection, name: &str) -> Option<Touched> {
+        let (slot, entry) = self.named_mut(collection).remove(name)?;
+        self.leave_indexes(&entry);
+        Touched::new(slot, Some(&entry), None)
+    }
+
+    fn enter_indexes(&mut self, entry: &Entry) {
         for alias in &entry.aliases {
             self.aliases.add(alias, &entry.name);
             self.blocks += usize::from(is_block(alias));
@@ -158,27 +184,17 @@ impl Catalog {
             self.nodes.add(&place.node, &entry.name);
             place.services.iter().for_each(|service| self.members.add(service, &entry.name));
         }
-        let touched = Touched::new(collection, &entry.name, [before.as_deref(), Some(&entry)]);
-        self.named_mut(collection).insert(entry.name.clone(), entry);
-        Some(touched)
     }
 
-    fn remove(&mut self, collection: Collection, name: &str) -> Option<Touched> {
-        let entry = self.take(collection, name)?;
-        Some(Touched::new(collection, &entry.name, [Some(&entry), None]))
-    }
-
-    fn take(&mut self, collection: Collection, name: &str) -> Option<Arc<Entry>> {
-        let entry = self.named_mut(collection).remove(name)?;
+    fn leave_indexes(&mut self, entry: &Entry) {
         for alias in &entry.aliases {
-            self.aliases.remove(alias, name);
+            self.aliases.remove(alias, &entry.name);
             self.blocks -= usize::from(is_block(alias));
         }
         if let Some(place) = entry.place() {
-            self.nodes.remove(&place.node, name);
-            place.services.iter().for_each(|service| self.members.remove(service, name));
+            self.nodes.remove(&place.node, &entry.name);
+            place.services.iter().for_each(|service| self.members.remove(service, &entry.name));
         }
-        Some(entry)
     }
 }
 

@@ -17,6 +17,7 @@ mod nonces;
 mod push;
 mod replica;
 mod session;
+mod slots;
 mod stream;
 mod subscription;
 

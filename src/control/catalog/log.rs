@@ -1,20 +1,28 @@
-//! What changed when, as far back as the last [`LONGEST`] changes.
+//! What changed when: a chain that is held by those who have not gone along it yet.
+//!
+//! Nothing is forgotten while somebody is behind, and nothing is kept that nobody will look at: how long the chain is follows the one
+//! who is furthest behind. Whoever holds a [`Moment`] for long makes it long; streams go along within their settling time, whether or
+//! not their clients read.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::iter::successors;
+use std::sync::{Arc, OnceLock};
 
-use super::{Collection, Entry};
+use super::{Collection, Entry, Slot, Version};
 
-/// Changes that are remembered. Whoever is further behind is compared in full.
-const LONGEST: usize = 16 * 1024;
-
-/// The changes, oldest first.
+/// The newest moment, to which changes are added.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
+pub(super) struct Log {
+    newest: Moment,
+}
+
+/// A moment in the life of a catalog. What has changed since then can be had from it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Moment(Arc<Link>);
+
+#[derive(Debug, Default)]
+struct Link {
     generation: u64,
-    /// The newest generation of which a change was forgotten.
-    forgotten: u64,
-    changes: VecDeque<(u64, Touched)>,
+    next: OnceLock<(Box<[Touched]>, Arc<Link>)>,
 }
 
 /// A resource that came, changed or went.
@@ -22,24 +30,43 @@ pub(crate) struct Log {
 pub(crate) struct Touched {
     pub(crate) collection: Collection,
     pub(crate) name: Arc<str>,
+    pub(crate) slot: Slot,
+    /// What it was before, if it was there.
+    pub(crate) before: Option<Version>,
+    pub(crate) now: Now,
     /// The addresses it answered to before, and those it answers to after.
     pub(crate) aliases: Box<[Arc<str>]>,
 }
 
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Now {
+    There,
+    Gone,
+}
+
 impl Touched {
-    pub(super) fn new(collection: Collection, name: &Arc<str>, states: [Option<&Entry>; 2]) -> Self {
-        let mut aliases: Vec<_> =
-            states.into_iter().flatten().flat_map(|entry| entry.aliases.iter().cloned()).collect();
+    pub(super) fn new(slot: Slot, before: Option<&Entry>, after: Option<&Entry>) -> Option<Self> {
+        let newest = after.or(before)?;
+        let states = [before, after].into_iter().flatten();
+        let mut aliases: Vec<_> = states.flat_map(|entry| entry.aliases.iter().cloned()).collect();
         aliases.sort();
         aliases.dedup();
-        Self { collection, name: name.clone(), aliases: aliases.into() }
+        Some(Self {
+            collection: newest.collection(),
+            name: newest.name.clone(),
+            slot,
+            before: before.map(|entry| entry.version),
+            now: if after.is_some() { Now::There } else { Now::Gone },
+            aliases: aliases.into(),
+        })
     }
 }
 
 impl Log {
-    /// The newest generation.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
+    /// The newest moment.
+    pub(super) fn newest(&self) -> &Moment {
+        &self.newest
     }
 
     /// Adds the changes of one new generation; none make none.
@@ -47,55 +74,86 @@ impl Log {
         if touched.is_empty() {
             return;
         }
-        self.generation += 1;
-        self.changes.extend(touched.into_iter().map(|touched| (self.generation, touched)));
-        let excess = self.changes.len().saturating_sub(LONGEST);
-        if let Some((generation, _)) = self.changes.drain(..excess).next_back() {
-            self.forgotten = generation;
-        }
-        self.changes.shrink_to(LONGEST);
+        let link = Arc::new(Link { generation: self.newest.generation() + 1, next: OnceLock::new() });
+        self.newest.0.next.set((touched.into(), Arc::clone(&link))).expect("only the newest is added to");
+        self.newest = Moment(link);
+    }
+}
+
+impl Moment {
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.generation
     }
 
-    /// The changes after a generation; none when one of them was forgotten.
-    pub(super) fn since(&self, generation: u64) -> Option<impl Iterator<Item = &Touched>> {
-        if generation < self.forgotten {
-            return None;
+    /// What has changed since, oldest first.
+    pub(crate) fn later(&self) -> impl Iterator<Item = &Touched> {
+        successors(self.0.next.get(), |(_, link)| link.next.get()).flat_map(|(touched, _)| touched)
+    }
+}
+
+/// Link by link: one inside the other would need a stack as deep as the chain is long.
+impl Drop for Link {
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some((_, link)) = next {
+            next = Arc::into_inner(link).and_then(|mut link| link.next.take());
         }
-        let first = self.changes.partition_point(|(of, _)| *of <= generation);
-        Some(self.changes.range(first..).map(|(_, touched)| touched))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
+    use culvert_core::service::Service;
+
     use super::*;
 
     fn touched(count: usize) -> Vec<Touched> {
-        let one = |n: usize| Touched::new(Collection::Policies, &n.to_string().into(), [None, None]);
-        (0..count).map(one).collect()
+        let entry =
+            |n: usize| Entry::service(&Service { hostname: n.to_string().into(), ..Service::default() });
+        (0..count).filter_map(|n| Touched::new(Slot::of_index(n), None, Some(&entry(n)))).collect()
     }
 
     #[test]
-    fn changes_are_known_from_a_generation_on() {
+    fn changes_are_known_from_a_moment_on() {
         let mut log = Log::default();
         log.append(Vec::new());
-        assert_eq!(log.generation(), 0);
+        let start = log.newest().clone();
+        assert_eq!(start.generation(), 0);
         log.append(touched(2));
+        let middle = log.newest().clone();
         log.append(touched(3));
-        let count = |generation| log.since(generation).map(Iterator::count);
-        assert_eq!([count(0), count(1), count(2), count(7)], [Some(5), Some(3), Some(0), Some(0)]);
+        let count = |moment: &Moment| moment.later().count();
+        assert_eq!([count(&start), count(&middle), count(log.newest())], [5, 3, 0]);
+        assert_eq!(log.newest().generation(), 2);
     }
 
     #[test]
-    fn only_so_many_are_remembered() {
+    fn what_nobody_will_look_at_is_not_kept() {
         let mut log = Log::default();
-        log.append(touched(10));
-        log.append(touched(LONGEST));
-        assert!(log.since(0).is_none());
-        assert_eq!(log.since(1).map(Iterator::count), Some(LONGEST));
-        log.append(touched(1));
-        assert!(log.since(1).is_none(), "a part of generation 2 is forgotten");
-        assert_eq!(log.since(2).map(Iterator::count), Some(1));
-        assert_eq!(log.changes.len(), LONGEST);
+        let links: Vec<Weak<Link>> = (0..4)
+            .map(|_| {
+                log.append(touched(1));
+                Arc::downgrade(&log.newest().0)
+            })
+            .collect();
+        let alive = |links: &[Weak<Link>]| links.iter().filter(|link| link.strong_count() > 0).count();
+        assert_eq!(alive(&links), 1, "the newest");
+        let behind = log.newest().clone();
+        (0..3).for_each(|_| log.append(touched(1)));
+        assert_eq!(behind.later().count(), 3);
+        assert_eq!(alive(&links), 1);
+        drop(behind);
+        assert_eq!(alive(&links), 0);
+    }
+
+    #[test]
+    fn a_long_chain_goes_without_a_deep_stack() {
+        let mut log = Log::default();
+        let behind = log.newest().clone();
+        (0..300_000).for_each(|_| log.append(touched(1)));
+        assert_eq!(behind.later().count(), 300_000);
+        drop(behind);
     }
 }

@@ -7,115 +7,219 @@
 //! something               nothing           removed
 //! nothing                 nothing           nothing
 //! ```
-//! Nothing is queued for a client but names: what it is told is looked up when it can take it. However many changes come
+//! Nothing is queued for a client but what to look up: what it is told is looked up when it can take it. However many changes come
 //! in the meantime, a client that is slow is told the newest state once.
+//!
+//! What a client has is what there was when the catalog was last looked at ([`Replica::note`]), but for what is written down here. So
+//! a resource costs a bit or two, and only what the client is behind with costs more. Of that, versions are remembered up to
+//! [`MOST_VERSIONS`]: a client that is further behind may be told again what it has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Collection, Entry, Kind, Version};
+use crate::catalog::{Catalog, Collection, Entry, Kind, Now, Slot, Touched, Version};
 
 use super::push::Push;
+use super::slots::Slots;
+
+/// Versions that are remembered of what a client is behind with.
+const MOST_VERSIONS: usize = 1024;
 
 /// What a client has.
 #[derive(Debug)]
 pub(super) struct Replica {
     collection: Collection,
-    /// `None` is for a version nobody knows.
-    held: HashMap<Arc<str>, Option<Version>>,
-    stale: BTreeSet<(Rank, Arc<str>)>,
-}
-
-/// The order in which things are told: nothing is used before it is there, nothing goes while it is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Policy,
-    Service,
-    Workload,
-    Gone,
+    /// What it has as it is.
+    current: Slots,
+    /// What it has as it was, or as nobody knows.
+    outdated: Slots,
+    /// As it was, where that is remembered.
+    versions: HashMap<Slot, Version>,
+    /// What it may have to be told, in this order: what others refer to, and the others.
+    stale: [Slots; 2],
+    /// What it has that is not there any more.
+    gone: BTreeMap<Arc<str>, Option<Version>>,
 }
 
 impl Replica {
     pub(super) fn new(collection: Collection) -> Self {
-        Self { collection, held: HashMap::new(), stale: BTreeSet::new() }
+        Self {
+            collection,
+            current: Slots::default(),
+            outdated: Slots::default(),
+            versions: HashMap::new(),
+            stale: Default::default(),
+            gone: BTreeMap::new(),
+        }
     }
 
     /// How many resources the client has or is taken to have.
     pub(super) fn len(&self) -> usize {
-        self.held.len()
+        self.current.len() + self.outdated.len() + self.gone.len()
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.held.contains_key(name)
+    pub(super) fn has(&self, catalog: &Catalog, name: &str) -> bool {
+        catalog.slot(self.collection, name).is_some_and(|slot| self.holds(slot))
+            || self.gone.contains_key(name)
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.held.keys()
+    /// Takes note of what became of a resource, whether or not it is wanted. Of each change once, and in their order: nothing else here
+    /// may be asked in between.
+    pub(super) fn note(&mut self, touched: &Touched) {
+        let slot = touched.slot;
+        if self.current.remove(slot) {
+            self.outdate(slot, touched.before);
+        }
+        if touched.now == Now::Gone {
+            self.believe(slot);
+            if self.outdated.remove(slot) {
+                self.gone.insert(touched.name.clone(), self.versions.remove(&slot));
+            }
+        }
     }
 
     /// The client says what it has from an earlier stream. What this stream sent is known better.
-    pub(super) fn claim(&mut self, catalog: &Catalog, name: &Arc<str>, version: Option<Version>) {
-        self.held.entry(name.clone()).or_insert(version);
+    pub(super) fn claim(&mut self, catalog: &Catalog, name: &str, version: Option<Version>) {
+        let Some((slot, entry)) = self.look_up(catalog, name) else {
+            self.gone.entry(name.into()).or_insert(version);
+            return;
+        };
+        if !self.holds(slot) && !self.gone.contains_key(name) {
+            self.outdate(slot, version);
+            if version == Some(entry.version) {
+                self.settle(slot);
+            }
+        }
         self.doubt(catalog, name);
     }
 
     /// The client wants an answer about a name, even if it has the newest state already.
     pub(super) fn ask(&mut self, catalog: &Catalog, name: &Arc<str>) {
-        self.held.insert(name.clone(), None);
-        self.doubt(catalog, name);
+        match self.look_up(catalog, name) {
+            Some((slot, entry)) => {
+                self.gone.remove(name);
+                self.lose(slot);
+                self.outdated.insert(slot);
+                self.suspect(slot, entry);
+            }
+            None => {
+                self.gone.insert(name.clone(), None);
+            }
+        }
     }
 
     /// The client may have something else than what there is.
-    pub(super) fn doubt(&mut self, catalog: &Catalog, name: &Arc<str>) {
-        let rank = catalog.find(self.collection, name).map_or(Rank::Gone, |entry| rank(entry));
-        self.stale.insert((rank, name.clone()));
+    pub(super) fn doubt(&mut self, catalog: &Catalog, name: &str) {
+        let Some((slot, entry)) = self.look_up(catalog, name) else { return };
+        if let Some(version) = self.gone.remove(name) {
+            self.outdate(slot, version);
+        }
+        self.suspect(slot, entry);
+    }
+
+    /// The client may have something else than what there is of all these.
+    pub(super) fn doubt_all(&mut self, catalog: &Catalog, which: impl Fn(&Entry) -> bool) {
+        for (slot, entry) in catalog.all(self.collection).filter(|(_, entry)| which(entry)) {
+            if self.gone.contains_key(&entry.name) {
+                self.doubt(catalog, &entry.name);
+            } else {
+                self.suspect(slot, entry);
+            }
+        }
     }
 
     /// The client is not interested any more. It is still told what it may be behind with: what it keeps nevertheless, under
     /// another name, would stay out of date.
-    pub(super) fn forget(&mut self, name: &Arc<str>) {
-        let ranks = [Rank::Policy, Rank::Service, Rank::Workload, Rank::Gone];
-        if !ranks.iter().any(|rank| self.stale.contains(&(*rank, name.clone()))) {
-            self.held.remove(name);
+    pub(super) fn forget(&mut self, catalog: &Catalog, name: &str) {
+        let Some(slot) = catalog.slot(self.collection, name) else { return };
+        if !self.stale.iter().any(|stale| stale.contains(slot)) {
+            self.lose(slot);
         }
     }
 
     /// Tells whether something that is there may have to be told.
     pub(super) fn may_add(&self) -> bool {
-        self.stale.first().is_some_and(|(rank, _)| *rank != Rank::Gone)
+        self.stale.iter().any(|stale| !stale.is_empty())
     }
 
     /// Tells whether anything may have to be told.
     pub(super) fn may_change(&self) -> bool {
-        !self.stale.is_empty()
+        self.may_add() || !self.gone.is_empty()
     }
 
     /// Moves what there is to tell into a push, for as long as it has room; what is gone with `removals` alone.
     pub(super) fn fill(&mut self, catalog: &Catalog, push: &mut Push, removals: Removals) {
-        while let Some((rank, name)) = self.stale.first().cloned() {
-            if rank == Rank::Gone && removals == Removals::Later {
+        for rank in 0..self.stale.len() {
+            while let Some(slot) = self.stale[rank].first() {
+                let Some(entry) = catalog.at(self.collection, slot) else {
+                    self.stale[rank].remove(slot);
+                    continue;
+                };
+                if !push.add(entry) {
+                    return;
+                }
+                self.settle(slot);
+            }
+        }
+        while let Some((name, _)) = self.gone.first_key_value() {
+            if removals == Removals::Later || !push.remove(name) {
                 return;
             }
-            match (catalog.find(self.collection, &name), self.held.get(&name)) {
-                (Some(entry), held) if held != Some(&Some(entry.version)) => {
-                    if !push.add(entry) {
-                        return;
-                    }
-                    self.held.insert(name.clone(), Some(entry.version));
-                }
-                (None, Some(_)) if rank == Rank::Gone => {
-                    if !push.remove(&name) {
-                        return;
-                    }
-                    self.held.remove(&name);
-                }
-                (None, Some(_)) => {
-                    self.stale.insert((Rank::Gone, name.clone()));
-                }
-                (Some(_) | None, _) => {}
-            }
-            self.stale.remove(&(rank, name));
+            self.gone.pop_first();
         }
+    }
+
+    fn look_up<'c>(&self, catalog: &'c Catalog, name: &str) -> Option<(Slot, &'c Arc<Entry>)> {
+        let slot = catalog.slot(self.collection, name)?;
+        Some((slot, catalog.at(self.collection, slot)?))
+    }
+
+    /// The client may have something else than what is at a place.
+    fn suspect(&mut self, slot: Slot, entry: &Entry) {
+        if self.current.contains(slot) {
+            return;
+        }
+        if self.holds_version(slot, entry.version) {
+            return self.settle(slot);
+        }
+        self.stale[rank(entry)].insert(slot);
+    }
+
+    fn holds(&self, slot: Slot) -> bool {
+        self.current.contains(slot) || self.outdated.contains(slot)
+    }
+
+    fn holds_version(&self, slot: Slot, version: Version) -> bool {
+        self.current.contains(slot) || self.versions.get(&slot) == Some(&version)
+    }
+
+    /// The client has it as it was.
+    fn outdate(&mut self, slot: Slot, version: Option<Version>) {
+        self.outdated.insert(slot);
+        if let Some(version) = version.filter(|_| self.versions.len() < MOST_VERSIONS) {
+            self.versions.insert(slot, version);
+        }
+    }
+
+    /// The client has it as it is.
+    fn settle(&mut self, slot: Slot) {
+        self.lose(slot);
+        self.believe(slot);
+        self.current.insert(slot);
+    }
+
+    /// There is no doubt about it.
+    fn believe(&mut self, slot: Slot) {
+        for stale in &mut self.stale {
+            stale.remove(slot);
+        }
+    }
+
+    /// The client does not have it, as far as is known.
+    fn lose(&mut self, slot: Slot) {
+        self.current.remove(slot);
+        self.outdated.remove(slot);
+        self.versions.remove(&slot);
     }
 }
 
@@ -126,10 +230,13 @@ pub(super) enum Removals {
     Later,
 }
 
-fn rank(entry: &Entry) -> Rank {
+/// The order in which things are told: nothing is used before it is there. What is gone comes last: nothing goes while it is used.
+fn rank(entry: &Entry) -> usize {
     match entry.kind {
-        Kind::Policy => Rank::Policy,
-        Kind::Service => Rank::Service,
-        Kind::Workload(_) => Rank::Workload,
+        Kind::Policy | Kind::Service => 0,
+        Kind::Workload(_) => 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use culvert_proto::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use tonic::{Code, Status};
 
 use crate::callers::Reach;
-use crate::catalog::{Catalog, Collection};
+use crate::catalog::{Catalog, Collection, Moment};
 use crate::refused;
 
 use super::node::clipped;
@@ -25,8 +25,8 @@ const LONGEST_NAME: usize = 1024;
 /// A stream.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// The generation of the catalog up to which changes were taken note of.
-    generation: u64,
+    /// The moment of the catalog up to which changes were taken note of.
+    moment: Moment,
     addresses: Subscription,
     policies: Subscription,
 }
@@ -50,7 +50,7 @@ impl Session {
         };
         let subscription = |collection| Subscription::new(collection, node.clone(), all(collection));
         Self {
-            generation: catalog.generation(),
+            moment: catalog.moment().clone(),
             addresses: subscription(Collection::Addresses),
             policies: subscription(Collection::Policies),
         }
@@ -58,7 +58,7 @@ impl Session {
 
     /// The generation of the catalog up to which changes were taken note of.
     pub(super) fn generation(&self) -> u64 {
-        self.generation
+        self.moment.generation()
     }
 
     /// Takes a request; gives the reason if it refuses a response. One about a type that is not served is ignored.
@@ -75,6 +75,7 @@ impl Session {
         if names.chain(request.initial_resource_versions.keys()).any(|name| name.len() > LONGEST_NAME) {
             return Err(Status::invalid_argument(format!("a name has more than {LONGEST_NAME} bytes")));
         }
+        self.follow(catalog);
         let refused = self.refused(collection, request);
         let (subscribe, unsubscribe) =
             (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
@@ -94,18 +95,14 @@ impl Session {
 
     /// Takes note of what has changed in the catalog.
     pub(super) fn follow(&mut self, catalog: &Catalog) {
-        let both = [&mut self.addresses, &mut self.policies];
-        match catalog.since(self.generation) {
-            Some(changes) => {
-                let [addresses, policies] = both;
-                for touched in changes {
-                    addresses.follow(catalog, touched);
-                    policies.follow(catalog, touched);
-                }
-            }
-            None => both.into_iter().for_each(|subscription| subscription.compare(catalog)),
+        let before = std::mem::replace(&mut self.moment, catalog.moment().clone());
+        // What the client has first: the catalog is already further than each single change.
+        for touched in before.later() {
+            self.subscription(touched.collection).note(touched);
         }
-        self.generation = catalog.generation();
+        for touched in before.later() {
+            self.subscription(touched.collection).follow(catalog, touched);
+        }
     }
 
     /// Tells whether there may be something to send.
@@ -121,7 +118,7 @@ impl Session {
         let mut response = order.into_iter().find_map(|collection| self.push(catalog, collection))?;
         // The last of several says what the client has then.
         if !self.is_pending() {
-            response.system_version_info = self.generation.to_string();
+            response.system_version_info = self.generation().to_string();
         }
         Some(response)
     }

@@ -103,26 +103,30 @@ impl Subscription {
 
     /// What the client says it has. On demand, it also wants to hear of it.
     pub(super) fn claim(&mut self, catalog: &Catalog, name: &str, version: &str) {
-        let known = catalog.find(self.collection, name);
-        let shared = known.map_or_else(|| name.into(), |entry| entry.name.clone());
         if !self.wildcard {
+            let known = catalog.find(self.collection, name);
             if known.is_none() && !catalog.resolve(self.collection, name).is_empty() {
                 // It was asked for on an earlier stream, by an address.
                 return self.ask(catalog, name);
             }
-            self.keys.insert(shared.clone());
+            self.keys.insert(known.map_or_else(|| name.into(), |entry| entry.name.clone()));
             self.meet(catalog, name);
         }
-        self.replica.claim(catalog, &shared, Version::parse(version));
+        self.replica.claim(catalog, name, Version::parse(version));
     }
 
-    /// Takes note of one change of the catalog.
+    /// Takes note of what became of what the client has, by one change of the catalog.
+    pub(super) fn note(&mut self, touched: &Touched) {
+        self.replica.note(touched);
+    }
+
+    /// Finds out what the client has to be told after one change of the catalog. All changes have been taken note of.
     pub(super) fn follow(&mut self, catalog: &Catalog, touched: &Touched) {
-        if !self.begun || touched.collection != self.collection {
+        if !self.begun {
             return;
         }
         if self.includes(&touched.name)
-            || self.replica.has(&touched.name)
+            || self.replica.has(catalog, &touched.name)
             || self.wants(catalog, &touched.name)
         {
             self.replica.doubt(catalog, &touched.name);
@@ -138,20 +142,6 @@ impl Subscription {
                 self.meet(catalog, key);
             }
         }
-    }
-
-    /// Takes note of changes nobody remembers one by one.
-    pub(super) fn compare(&mut self, catalog: &Catalog) {
-        if !self.begun {
-            return;
-        }
-        let held: Vec<_> = self.replica.names().cloned().collect();
-        held.iter().for_each(|name| self.replica.doubt(catalog, name));
-        if self.wildcard {
-            self.doubt_everything(catalog);
-        }
-        self.doubt_own_node(catalog);
-        self.meet_all(catalog);
     }
 
     /// Tells whether something that is there may have to be told.
@@ -211,7 +201,7 @@ impl Subscription {
         }
         let found = catalog.resolve(self.collection, key);
         if found.is_empty() {
-            self.replica.forget(&key.into());
+            self.replica.forget(catalog, key);
         }
         for entry in found {
             if self.is_named(entry) {
@@ -220,18 +210,14 @@ impl Subscription {
             let members = self.followed.remove(&entry.name).then(|| catalog.members(&entry.name));
             for name in members.into_iter().flatten().chain([entry]).map(|entry| &entry.name) {
                 if !self.wants(catalog, name) {
-                    self.replica.forget(name);
+                    self.replica.forget(catalog, name);
                 }
             }
         }
     }
 
     fn doubt_everything(&mut self, catalog: &Catalog) {
-        for entry in catalog.all(self.collection) {
-            if self.all.includes(&entry.name) {
-                self.replica.doubt(catalog, &entry.name);
-            }
-        }
+        self.replica.doubt_all(catalog, |entry| self.all.includes(&entry.name));
     }
 
     /// Tells whether the wildcard, if there is one, stands for a resource.

@@ -41,7 +41,7 @@ impl Rig {
 
     fn names(&self, collection: Collection) -> Vec<String> {
         let catalog = self.published.read();
-        let mut names: Vec<_> = catalog.all(collection).map(|entry| entry.name.to_string()).collect();
+        let mut names: Vec<_> = catalog.all(collection).map(|(_, entry)| entry.name.to_string()).collect();
         names.sort();
         names
     }

@@ -41,10 +41,12 @@ impl Client {
         self.requests.send(request).await.unwrap();
     }
 
-    /// The names in the next response.
+    /// The names in the next response, sorted.
     async fn next(&mut self) -> Result<Vec<String>, Status> {
         let response = tokio::time::timeout(DEADLINE, self.responses.message()).await.unwrap()?.unwrap();
-        Ok(response.resources.into_iter().map(|resource| resource.name).collect())
+        let mut names: Vec<_> = response.resources.into_iter().map(|resource| resource.name).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// How the stream ends.

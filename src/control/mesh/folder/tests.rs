@@ -47,7 +47,8 @@ impl Bench {
 
     #[track_caller]
     fn assert_names(&self, expected: &str) {
-        let mut names: Vec<_> = self.catalog.all(Collection::Addresses).map(|entry| &*entry.name).collect();
+        let mut names: Vec<_> =
+            self.catalog.all(Collection::Addresses).map(|(_, entry)| &*entry.name).collect();
         names.sort_unstable();
         assert_eq!(names.join(" "), expected);
     }
