@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use log::Log;
 use table::{Named, Names};
 
-pub(crate) use entry::{Collection, Entry, Kind, Version};
+pub(crate) use entry::{Collection, Entry, Governs, Kind, Version};
 pub(crate) use log::{Moment, Now, Touched};
 pub(crate) use published::Published;
 pub(crate) use table::Slot;

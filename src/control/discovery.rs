@@ -16,6 +16,7 @@ mod node;
 mod nonces;
 mod push;
 mod replica;
+mod scope;
 mod session;
 mod slots;
 mod stream;

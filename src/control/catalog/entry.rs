@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use culvert_core::identity::SpiffeId;
-use culvert_core::policy::Policy;
+use culvert_core::policy::{Policy, Scope};
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 
@@ -37,9 +37,17 @@ pub(crate) struct Entry {
 /// What it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Policy,
+    Policy(Governs),
     Service,
     Workload(Place),
+}
+
+/// Whom a policy may govern.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Governs {
+    Everything,
+    /// Workloads of this namespace, or those that refer to it.
+    Namespace(Arc<str>),
 }
 
 /// Where a workload is.
@@ -49,6 +57,8 @@ pub(crate) struct Place {
     pub(crate) node: Arc<str>,
     /// The services it is an endpoint of.
     pub(crate) services: Box<[Arc<str>]>,
+    /// Its own namespace, and those of the policies it refers to.
+    pub(crate) namespaces: Box<[Arc<str>]>,
     /// None when it can have none.
     pub(crate) identity: Option<SpiffeId>,
 }
@@ -74,6 +84,7 @@ impl Entry {
         let place = Place {
             node: workload.place.node.clone(),
             services: workload.services.keys().cloned().collect(),
+            namespaces: namespaces(workload),
             identity: workload.identity().ok(),
         };
         Self::new(workload.uid.clone(), culvert_wire::encode_workload(workload), Kind::Workload(place))
@@ -86,7 +97,11 @@ impl Entry {
     }
 
     pub(crate) fn policy(policy: &Policy) -> Self {
-        Self::new(policy.key.clone(), culvert_wire::encode_policy(policy), Kind::Policy)
+        let governs = match policy.scope {
+            Scope::Global => Governs::Everything,
+            Scope::Namespace | Scope::WorkloadSelector => Governs::Namespace(policy.namespace.clone()),
+        };
+        Self::new(policy.key.clone(), culvert_wire::encode_policy(policy), Kind::Policy(governs))
     }
 
     fn new(name: Arc<str>, payload: Bytes, kind: Kind) -> Self {
@@ -100,7 +115,7 @@ impl Entry {
 
     pub(crate) fn collection(&self) -> Collection {
         match self.kind {
-            Kind::Policy => Collection::Policies,
+            Kind::Policy(_) => Collection::Policies,
             Kind::Service | Kind::Workload(_) => Collection::Addresses,
         }
     }
@@ -109,9 +124,21 @@ impl Entry {
     pub(crate) fn place(&self) -> Option<&Place> {
         match &self.kind {
             Kind::Workload(place) => Some(place),
-            Kind::Policy | Kind::Service => None,
+            Kind::Policy(_) | Kind::Service => None,
         }
     }
+}
+
+/// The namespaces whose policies a workload has to do with.
+fn namespaces(workload: &Workload) -> Box<[Arc<str>]> {
+    let mut namespaces = vec![workload.namespace.clone()];
+    for policy in &workload.authorization_policies {
+        let Some((namespace, _)) = policy.split_once('/') else { continue };
+        if namespaces.iter().all(|known| **known != *namespace) {
+            namespaces.push(namespace.into());
+        }
+    }
+    namespaces.into()
 }
 
 impl Version {

@@ -37,8 +37,10 @@ pub(super) struct Replica {
     versions: HashMap<Slot, Version>,
     /// What it may have to be told, in this order: what others refer to, and the others.
     stale: [Slots; 2],
-    /// What it has that is not there any more.
+    /// What it has and is to have no more: because it is not there, or is not for this client.
     gone: BTreeMap<Arc<str>, Option<Version>>,
+    /// Whether the client has, or is to have, something else than when that was last asked.
+    moved: bool,
 }
 
 impl Replica {
@@ -50,6 +52,7 @@ impl Replica {
             versions: HashMap::new(),
             stale: Default::default(),
             gone: BTreeMap::new(),
+            moved: false,
         }
     }
 
@@ -75,6 +78,7 @@ impl Replica {
             if self.outdated.remove(slot) {
                 self.gone.insert(touched.name.clone(), self.versions.remove(&slot));
             }
+            self.moved = true;
         }
     }
 
@@ -128,6 +132,35 @@ impl Replica {
         }
     }
 
+    /// The client is to have nothing else than this of what there is.
+    pub(super) fn keep(&mut self, catalog: &Catalog, which: impl Fn(&Entry) -> bool) {
+        let others: Vec<_> =
+            self.entries(catalog).filter(|entry| !which(entry)).map(|entry| entry.name.clone()).collect();
+        others.iter().for_each(|name| self.take(catalog, name));
+    }
+
+    /// The client is to have nothing of a name, whether or not there is something.
+    pub(super) fn take(&mut self, catalog: &Catalog, name: &str) {
+        let Some((slot, entry)) = self.look_up(catalog, name) else { return };
+        if self.holds(slot) {
+            let as_it_is = self.current.contains(slot).then_some(entry.version);
+            let version = as_it_is.or_else(|| self.versions.get(&slot).copied());
+            self.gone.insert(entry.name.clone(), version);
+        }
+        self.lose(slot);
+        self.believe(slot);
+    }
+
+    /// What the client has or may be told, of what there is.
+    pub(super) fn entries<'c>(&self, catalog: &'c Catalog) -> impl Iterator<Item = &'c Arc<Entry>> {
+        self.places().filter_map(|slot| catalog.at(self.collection, slot))
+    }
+
+    /// Tells whether the client has, or is to have, something else than when this was last asked.
+    pub(super) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
     /// The client is not interested any more. It is still told what it may be behind with: what it keeps nevertheless, under
     /// another name, would stay out of date.
     pub(super) fn forget(&mut self, catalog: &Catalog, name: &str) {
@@ -166,12 +199,19 @@ impl Replica {
                 return;
             }
             self.gone.pop_first();
+            self.moved = true;
         }
     }
 
     fn look_up<'c>(&self, catalog: &'c Catalog, name: &str) -> Option<(Slot, &'c Arc<Entry>)> {
         let slot = catalog.slot(self.collection, name)?;
         Some((slot, catalog.at(self.collection, slot)?))
+    }
+
+    /// Of what the client has or may be told; some of it more than once.
+    fn places(&self) -> impl Iterator<Item = Slot> {
+        let [first, second] = &self.stale;
+        [&self.current, &self.outdated, first, second].into_iter().flat_map(Slots::iter)
     }
 
     /// The client may have something else than what is at a place.
@@ -183,6 +223,7 @@ impl Replica {
             return self.settle(slot);
         }
         self.stale[rank(entry)].insert(slot);
+        self.moved = true;
     }
 
     fn holds(&self, slot: Slot) -> bool {
@@ -196,6 +237,7 @@ impl Replica {
     /// The client has it as it was.
     fn outdate(&mut self, slot: Slot, version: Option<Version>) {
         self.outdated.insert(slot);
+        self.moved = true;
         if let Some(version) = version.filter(|_| self.versions.len() < MOST_VERSIONS) {
             self.versions.insert(slot, version);
         }
@@ -217,6 +259,7 @@ impl Replica {
 
     /// The client does not have it, as far as is known.
     fn lose(&mut self, slot: Slot) {
+        self.moved = true;
         self.current.remove(slot);
         self.outdated.remove(slot);
         self.versions.remove(&slot);
@@ -233,7 +276,7 @@ pub(super) enum Removals {
 /// The order in which things are told: nothing is used before it is there. What is gone comes last: nothing goes while it is used.
 fn rank(entry: &Entry) -> usize {
     match entry.kind {
-        Kind::Policy | Kind::Service => 0,
+        Kind::Policy(_) | Kind::Service => 0,
         Kind::Workload(_) => 1,
     }
 }

@@ -14,10 +14,14 @@ use crate::refused;
 
 use super::node::clipped;
 use super::replica::Removals;
-use super::subscription::{All, Subscription, TooMuch};
+use super::scope::Scope;
+use super::subscription::{Subscription, TooMuch};
 
 /// Names that are kept for one client beyond those of resources.
 const MOST_UNKNOWN_NAMES: usize = 100_000;
+
+/// Names that the proxy of one workload may ask for.
+const MOST_NAMES_NEAR: usize = 1000;
 
 /// The longest name of a resource.
 const LONGEST_NAME: usize = 1024;
@@ -29,6 +33,10 @@ pub(super) struct Session {
     moment: Moment,
     addresses: Subscription,
     policies: Subscription,
+    /// How many names the client may ask for, of each type.
+    most_names: usize,
+    /// Whether a request has come since it was last looked at which policies go with the addresses.
+    asked: bool,
 }
 
 /// A response that the client refused.
@@ -44,15 +52,20 @@ impl Session {
     pub(super) fn new(catalog: &Catalog, node: &str, reach: &Reach) -> Self {
         let node: Arc<str> = node.into();
         let all = |collection| match (collection, reach) {
-            (_, Reach::Everything) => All::Everything,
-            (Collection::Addresses, Reach::Near { .. }) => All::Nothing,
-            (Collection::Policies, Reach::Near { namespaces, .. }) => All::Of(Arc::clone(namespaces)),
+            (_, Reach::Everything) => Scope::Everything,
+            (Collection::Addresses, Reach::Near { .. }) => Scope::Nothing,
+            (Collection::Policies, Reach::Near { namespaces, .. }) => Scope::Of(Arc::clone(namespaces)),
         };
         let subscription = |collection| Subscription::new(collection, node.clone(), all(collection));
         Self {
             moment: catalog.moment().clone(),
             addresses: subscription(Collection::Addresses),
             policies: subscription(Collection::Policies),
+            most_names: match reach {
+                Reach::Everything => usize::MAX,
+                Reach::Near { .. } => MOST_NAMES_NEAR,
+            },
+            asked: false,
         }
     }
 
@@ -76,9 +89,11 @@ impl Session {
             return Err(Status::invalid_argument(format!("a name has more than {LONGEST_NAME} bytes")));
         }
         self.follow(catalog);
+        self.asked = true;
         let refused = self.refused(collection, request);
         let (subscribe, unsubscribe) =
             (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
+        let most_names = self.most_names;
         let subscription = self.subscription(collection);
         if subscription.change(catalog, subscribe, unsubscribe) == Err(TooMuch) {
             let text = "the proxy of one workload may not subscribe to everything: name what it needs (XDS_ON_DEMAND)";
@@ -89,6 +104,10 @@ impl Session {
         }
         if subscription.len() > 2 * catalog.len(collection) + MOST_UNKNOWN_NAMES {
             return Err(Status::resource_exhausted("too many names that nothing has"));
+        }
+        if subscription.asked() > most_names {
+            let text = format!("the proxy of one workload may ask for {most_names} names");
+            return Err(refused::status(Code::ResourceExhausted, "too-many-names", text));
         }
         Ok(refused)
     }
@@ -113,14 +132,31 @@ impl Session {
     /// Gives the next response, if there is something to say.
     pub(super) fn respond(&mut self, catalog: &Catalog) -> Option<DeltaDiscoveryResponse> {
         self.follow(catalog);
+        self.match_policies(catalog);
         let policies_first = self.policies.may_add().then_some(Collection::Policies);
         let order = policies_first.into_iter().chain(Collection::ALL);
         let mut response = order.into_iter().find_map(|collection| self.push(catalog, collection))?;
+        self.match_policies(catalog);
         // The last of several says what the client has then.
         if !self.is_pending() {
             response.system_version_info = self.generation().to_string();
         }
         Some(response)
+    }
+
+    /// Sees to it that a client that asks for addresses has the policies that go with them: those of a namespace come before its first
+    /// workload, and go when the client has none of its workloads, and is to have none.
+    fn match_policies(&mut self, catalog: &Catalog) {
+        let asked = std::mem::take(&mut self.asked);
+        if !self.addresses.has_moved() && !asked {
+            return;
+        }
+        match self.addresses.namespaces(catalog) {
+            None => self.policies.widen(catalog),
+            // What it has as it was may have had to do with other namespaces than what it will have.
+            Some(namespaces) if self.addresses.may_change() => self.policies.surround(catalog, namespaces),
+            Some(namespaces) => self.policies.confine(catalog, namespaces),
+        }
     }
 
     fn push(&mut self, catalog: &Catalog, collection: Collection) -> Option<DeltaDiscoveryResponse> {

@@ -1,7 +1,8 @@
 //! What one client wants of one type: everything, or what it names and what comes with that.
 //!
 //! Without the wildcard a client gets the resources it names (by name or by address), the workloads behind a service it
-//! named, and the workloads of its own node. What it has once been sent is kept up to date until it says otherwise.
+//! named, and the workloads of its own node. What it has once been sent is kept up to date until it says otherwise, or, where the
+//! wildcard follows what the client knows ([`Scope::Around`]), until that is over.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use crate::catalog::{Catalog, Collection, Entry, Kind, Touched, Version, is_bloc
 use super::nonces::Nonces;
 use super::push::{Aliases, Push};
 use super::replica::{Removals, Replica};
+use super::scope::Scope;
+
+mod around;
 
 /// What stands for everything.
 const WILDCARD: &str = "*";
@@ -22,7 +26,7 @@ pub(super) struct Subscription {
     /// The client's node, empty if it has none.
     node: Arc<str>,
     /// What the wildcard stands for.
-    all: All,
+    all: Scope,
     begun: bool,
     wildcard: bool,
     /// What the client named.
@@ -35,22 +39,12 @@ pub(super) struct Subscription {
     pub(super) nonces: Nonces,
 }
 
-/// What a client gets that wants everything.
-#[derive(Debug)]
-pub(super) enum All {
-    Everything,
-    /// What is in these namespaces.
-    Of(Arc<[String]>),
-    /// It may not want that.
-    Nothing,
-}
-
 /// A client wants everything that may not.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMuch;
 
 impl Subscription {
-    pub(super) fn new(collection: Collection, node: Arc<str>, all: All) -> Self {
+    pub(super) fn new(collection: Collection, node: Arc<str>, all: Scope) -> Self {
         Self {
             collection,
             node,
@@ -70,6 +64,11 @@ impl Subscription {
         self.keys.len() + self.replica.len()
     }
 
+    /// How many names the client asks for.
+    pub(super) fn asked(&self) -> usize {
+        self.keys.len()
+    }
+
     /// The names of a request: first those that come, then those that go.
     ///
     /// # Errors
@@ -84,7 +83,7 @@ impl Subscription {
         let everything = |names: &[String]| names.iter().any(|name| name == WILDCARD);
         let wildcard = self.wildcard || everything(subscribe) || (first && subscribe.is_empty());
         let wildcard = wildcard && !everything(unsubscribe);
-        if wildcard && matches!(self.all, All::Nothing) {
+        if wildcard && matches!(self.all, Scope::Nothing) {
             return Err(TooMuch);
         }
         if wildcard && !self.wildcard {
@@ -125,11 +124,12 @@ impl Subscription {
         if !self.begun {
             return;
         }
-        if self.includes(&touched.name)
-            || self.replica.has(catalog, &touched.name)
-            || self.wants(catalog, &touched.name)
-        {
+        let is_included =
+            catalog.find(self.collection, &touched.name).is_some_and(|entry| self.includes(entry));
+        if is_included || self.wants(catalog, &touched.name) {
             self.replica.doubt(catalog, &touched.name);
+        } else if self.replica.has(catalog, &touched.name) {
+            self.hold(catalog, &touched.name);
         }
         if self.keys.is_empty() {
             return;
@@ -147,6 +147,11 @@ impl Subscription {
     /// Tells whether something that is there may have to be told.
     pub(super) fn may_add(&self) -> bool {
         self.replica.may_add()
+    }
+
+    /// Tells whether something may have to be told, of what is there or is gone.
+    pub(super) fn may_change(&self) -> bool {
+        self.replica.may_change()
     }
 
     /// Tells whether there may be something to tell.
@@ -217,12 +222,12 @@ impl Subscription {
     }
 
     fn doubt_everything(&mut self, catalog: &Catalog) {
-        self.replica.doubt_all(catalog, |entry| self.all.includes(&entry.name));
+        self.replica.doubt_all(catalog, |entry| self.all.includes(entry));
     }
 
     /// Tells whether the wildcard, if there is one, stands for a resource.
-    fn includes(&self, name: &str) -> bool {
-        self.wildcard && self.all.includes(name)
+    fn includes(&self, entry: &Entry) -> bool {
+        self.wildcard && self.all.includes(entry)
     }
 
     fn doubt_own_node(&mut self, catalog: &Catalog) {
@@ -243,17 +248,5 @@ impl Subscription {
 
     fn is_named(&self, entry: &Entry) -> bool {
         self.keys.contains(&entry.name) || entry.aliases.iter().any(|alias| self.keys.contains(alias))
-    }
-}
-
-impl All {
-    fn includes(&self, name: &str) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Of(namespaces) => {
-                name.split_once('/').is_some_and(|(namespace, _)| namespaces.iter().any(|of| of == namespace))
-            }
-            Self::Nothing => false,
-        }
     }
 }

@@ -15,6 +15,8 @@ use crate::catalog::{Change, Entry};
 
 use super::*;
 
+mod around;
+
 const ADDRESSES: Collection = Collection::Addresses;
 const POLICIES: Collection = Collection::Policies;
 
