@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use log::Log;
 use table::{Named, Names};
 
-pub(crate) use entry::{Collection, Entry, Governs, Kind, Version};
+pub(crate) use entry::{Collection, Entry, Governs, Host, Kind, Version};
 pub(crate) use log::{Moment, Now, Touched};
 pub(crate) use published::Published;
 pub(crate) use table::Slot;
@@ -35,6 +35,8 @@ pub(crate) struct Catalog {
     members: Names,
     /// Workloads by node.
     nodes: Names,
+    /// Services that are canonical, by hostname.
+    hosts: Names,
     /// How many aliases are blocks of addresses.
     blocks: usize,
     log: Log,
@@ -94,8 +96,8 @@ impl Catalog {
         self.named(collection).len()
     }
 
-    /// What a client means by a key: a resource by its name, else those that answer to it as an address, else the
-    /// services whose blocks contain the address.
+    /// What a client means by a key: a resource by its name, else those that answer to it as an address, else the service that is
+    /// canonical for the hostname in it, else the services whose blocks contain the address.
     ///
     /// All of them, because only the client knows in which order it prefers them.
     pub(crate) fn resolve(&self, collection: Collection, key: &str) -> Vec<&Arc<Entry>> {
@@ -106,10 +108,22 @@ impl Catalog {
             return Vec::new();
         }
         let found: Vec<_> = self.known(self.aliases.of(key)).collect();
-        if !found.is_empty() || self.blocks == 0 {
+        if !found.is_empty() {
+            return found;
+        }
+        if let Some(elsewhere) = self.stand_in(key) {
+            return vec![elsewhere];
+        }
+        if self.blocks == 0 {
             return found;
         }
         key.parse().map_or(Vec::new(), |address| self.in_block(&address))
+    }
+
+    /// The service of another namespace that a name nothing has stands for: the one that is canonical for its hostname.
+    pub(crate) fn stand_in(&self, name: &str) -> Option<&Arc<Entry>> {
+        let hostname = hostname(name).filter(|_| self.find(Collection::Addresses, name).is_none())?;
+        self.known(self.hosts.of(hostname)).next()
     }
 
     /// The workloads behind a service.
@@ -184,6 +198,9 @@ impl Catalog {
             self.nodes.add(&place.node, &entry.name);
             place.services.iter().for_each(|service| self.members.add(service, &entry.name));
         }
+        if let Some(hostname) = canonical(entry) {
+            self.hosts.add(&hostname.into(), &entry.name);
+        }
     }
 
     fn leave_indexes(&mut self, entry: &Entry) {
@@ -195,7 +212,22 @@ impl Catalog {
             self.nodes.remove(&place.node, &entry.name);
             place.services.iter().for_each(|service| self.members.remove(service, &entry.name));
         }
+        if let Some(hostname) = canonical(entry) {
+            self.hosts.remove(hostname, &entry.name);
+        }
     }
+}
+
+/// The hostname of a service that is canonical for it.
+fn canonical(entry: &Entry) -> Option<&str> {
+    matches!(entry.kind, Kind::Service(Host::Canonical)).then(|| hostname(&entry.name)).flatten()
+}
+
+/// The hostname in the name of a service, `<namespace>/<hostname>`.
+pub(crate) fn hostname(name: &str) -> Option<&str> {
+    let (namespace, hostname) = name.split_once('/')?;
+    let is_one = !namespace.is_empty() && !hostname.is_empty() && !hostname.contains('/');
+    (is_one && hostname.parse::<IpAddr>().is_err()).then_some(hostname)
 }
 
 /// The alias of the block of this length around an address.

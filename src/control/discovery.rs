@@ -19,6 +19,7 @@ mod replica;
 mod scope;
 mod session;
 mod slots;
+mod stand_ins;
 mod stream;
 mod subscription;
 

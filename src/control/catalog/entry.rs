@@ -38,7 +38,7 @@ pub(crate) struct Entry {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Policy(Governs),
-    Service,
+    Service(Host),
     Workload(Place),
 }
 
@@ -48,6 +48,13 @@ pub(crate) enum Governs {
     Everything,
     /// Workloads of this namespace, or those that refer to it.
     Namespace(Arc<str>),
+}
+
+/// Whether a service is the one its hostname stands for outside its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Host {
+    Canonical,
+    Another,
 }
 
 /// Where a workload is.
@@ -92,7 +99,8 @@ impl Entry {
     }
 
     pub(crate) fn service(service: &Service) -> Self {
-        Self::new(service.key(), culvert_wire::encode_service(service), Kind::Service)
+        let host = if service.canonical { Host::Canonical } else { Host::Another };
+        Self::new(service.key(), culvert_wire::encode_service(service), Kind::Service(host))
             .answering(culvert_wire::service_aliases(service))
     }
 
@@ -116,7 +124,7 @@ impl Entry {
     pub(crate) fn collection(&self) -> Collection {
         match self.kind {
             Kind::Policy(_) => Collection::Policies,
-            Kind::Service | Kind::Workload(_) => Collection::Addresses,
+            Kind::Service(_) | Kind::Workload(_) => Collection::Addresses,
         }
     }
 
@@ -124,7 +132,7 @@ impl Entry {
     pub(crate) fn place(&self) -> Option<&Place> {
         match &self.kind {
             Kind::Workload(place) => Some(place),
-            Kind::Policy(_) | Kind::Service => None,
+            Kind::Policy(_) | Kind::Service(_) => None,
         }
     }
 }

@@ -97,9 +97,9 @@ fn what_is_replaced_or_gone_leaves_nothing_behind() {
     assert_eq!(names(catalog.resolve(ADDRESSES, "/10.0.0.2")), ["one"]);
     assert_eq!(catalog.members("ns/web").count(), 0);
     catalog.apply([gone("one"), gone("ns/web"), gone("never there")]);
-    let Catalog { addresses, policies, aliases, members, nodes, blocks, log: _ } = &catalog;
+    let Catalog { addresses, policies, aliases, members, nodes, hosts, blocks, log: _ } = &catalog;
     assert!(addresses.len() == 0 && policies.len() == 0 && *blocks == 0);
-    assert!([aliases, members, nodes].into_iter().all(Names::is_empty));
+    assert!([aliases, members, nodes, hosts].into_iter().all(Names::is_empty));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One response in the making, no larger than a client can take at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use culvert_proto::xds::{Any, DeltaDiscoveryResponse, Resource};
@@ -22,9 +23,10 @@ pub(super) struct Push {
 }
 
 /// Whether a client asks by addresses, and has to be told which resource is the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Aliases {
-    Named,
+    /// With names that were asked for and that others answer for.
+    Named(HashMap<Arc<str>, Vec<Arc<str>>>),
     LeftOut,
 }
 
@@ -39,7 +41,7 @@ impl Push {
 
     /// Takes a resource, if there is room.
     pub(super) fn add(&mut self, entry: &Arc<Entry>) -> bool {
-        let aliases: usize = self.aliases_of(entry).iter().map(|alias| alias.len()).sum();
+        let aliases: usize = self.aliases_of(entry).map(|alias| alias.len()).sum();
         let room = self.take(entry.name.len() + entry.payload.len() + aliases);
         if room {
             self.resources.push(Arc::clone(entry));
@@ -62,7 +64,7 @@ impl Push {
             version: entry.version.to_string(),
             resource: Some(Any { type_url: collection.url().to_owned(), value: entry.payload.clone() }),
             name: entry.name.to_string(),
-            aliases: self.aliases_of(entry).iter().map(ToString::to_string).collect(),
+            aliases: self.aliases_of(entry).map(ToString::to_string).collect(),
             ttl: None,
         };
         DeltaDiscoveryResponse {
@@ -74,11 +76,12 @@ impl Push {
         }
     }
 
-    fn aliases_of<'a>(&self, entry: &'a Entry) -> &'a [Arc<str>] {
-        match self.aliases {
-            Aliases::Named => &entry.aliases,
-            Aliases::LeftOut => &[],
-        }
+    fn aliases_of<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Arc<str>> {
+        let (own, more) = match &self.aliases {
+            Aliases::Named(others) => (&*entry.aliases, others.get(&entry.name)),
+            Aliases::LeftOut => (&[][..], None),
+        };
+        own.iter().chain(more.into_iter().flatten())
     }
 
     fn take(&mut self, bytes: usize) -> bool {

@@ -276,7 +276,7 @@ pub(super) enum Removals {
 /// The order in which things are told: nothing is used before it is there. What is gone comes last: nothing goes while it is used.
 fn rank(entry: &Entry) -> usize {
     match entry.kind {
-        Kind::Policy(_) | Kind::Service => 0,
+        Kind::Policy(_) | Kind::Service(_) => 0,
         Kind::Workload(_) => 1,
     }
 }

@@ -30,7 +30,7 @@ impl Scope {
                 .is_some_and(|(namespace, _)| namespaces.iter().any(|of| of == namespace)),
             Self::Around(namespaces) => match &entry.kind {
                 Kind::Policy(Governs::Namespace(namespace)) => namespaces.contains(namespace),
-                Kind::Policy(Governs::Everything) | Kind::Service | Kind::Workload(_) => true,
+                Kind::Policy(Governs::Everything) | Kind::Service(_) | Kind::Workload(_) => true,
             },
             Self::Nothing => false,
         }

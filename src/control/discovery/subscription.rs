@@ -13,6 +13,7 @@ use super::nonces::Nonces;
 use super::push::{Aliases, Push};
 use super::replica::{Removals, Replica};
 use super::scope::Scope;
+use super::stand_ins::{Answer, StandIns};
 
 mod around;
 
@@ -33,6 +34,7 @@ pub(super) struct Subscription {
     keys: HashSet<Arc<str>>,
     /// Services that were named; their workloads come along.
     followed: HashSet<Arc<str>>,
+    stand_ins: StandIns,
     replica: Replica,
     /// The first request is answered even when there is nothing to say: the client waits for it.
     owes_answer: bool,
@@ -53,6 +55,7 @@ impl Subscription {
             wildcard: false,
             keys: HashSet::new(),
             followed: HashSet::new(),
+            stand_ins: StandIns::default(),
             replica: Replica::new(collection),
             owes_answer: false,
             nonces: Nonces::default(),
@@ -134,6 +137,9 @@ impl Subscription {
         if self.keys.is_empty() {
             return;
         }
+        for key in self.stand_ins.asked_like(&touched.name) {
+            self.meet(catalog, &key);
+        }
         if touched.aliases.iter().any(|alias| is_block(alias)) {
             return self.meet_all(catalog);
         }
@@ -162,7 +168,8 @@ impl Subscription {
     /// Gives the next push, if there is something to tell. What is gone comes with `removals` alone.
     pub(super) fn push(&mut self, catalog: &Catalog, removals: Removals) -> Option<Push> {
         let by_address = !self.wildcard || !self.keys.is_empty();
-        let mut push = Push::new(if by_address { Aliases::Named } else { Aliases::LeftOut });
+        let aliases = if by_address { Aliases::Named(self.stand_ins.names()) } else { Aliases::LeftOut };
+        let mut push = Push::new(aliases);
         self.replica.fill(catalog, &mut push, removals);
         let done = !self.replica.may_change();
         let worth = !push.is_empty() || (done && self.owes_answer);
@@ -184,9 +191,20 @@ impl Subscription {
 
     /// What a key stands for by now is wanted, and what comes with it.
     fn meet(&mut self, catalog: &Catalog, key: &str) {
+        let key = &Arc::from(key);
+        let answer = match self.collection {
+            Collection::Addresses => self.stand_ins.look(catalog, key),
+            Collection::Policies => Answer::Same,
+        };
+        match answer {
+            Answer::Same => {}
+            // Even if the client has it: it is to hear that this is what it asked for.
+            Answer::By(service) => self.replica.ask(catalog, &service),
+            Answer::Nobody => self.replica.ask(catalog, key),
+        }
         for entry in catalog.resolve(self.collection, key) {
             self.replica.doubt(catalog, &entry.name);
-            if entry.kind == Kind::Service {
+            if matches!(entry.kind, Kind::Service(_)) {
                 self.followed.insert(entry.name.clone());
                 catalog.members(&entry.name).for_each(|member| self.replica.doubt(catalog, &member.name));
             }
@@ -201,6 +219,7 @@ impl Subscription {
     /// The client does not name something any more.
     fn drop_key(&mut self, catalog: &Catalog, key: &str) {
         self.keys.remove(key);
+        self.stand_ins.forget(key);
         if self.wildcard {
             return;
         }
@@ -247,6 +266,8 @@ impl Subscription {
     }
 
     fn is_named(&self, entry: &Entry) -> bool {
-        self.keys.contains(&entry.name) || entry.aliases.iter().any(|alias| self.keys.contains(alias))
+        self.keys.contains(&entry.name)
+            || entry.aliases.iter().any(|alias| self.keys.contains(alias))
+            || self.stand_ins.is_one(&entry.name)
     }
 }

@@ -16,6 +16,7 @@ use crate::catalog::{Change, Entry};
 use super::*;
 
 mod around;
+mod stand_ins;
 
 const ADDRESSES: Collection = Collection::Addresses;
 const POLICIES: Collection = Collection::Policies;
