@@ -2,7 +2,8 @@
 //! [`certificate_request`] as a thief of tokens would make it, ways to [`talk`]
 //! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, any other
 //! [`command`] in a pod, and questions to the [`kernel`]. Where the agent goes by [`kubernetes`] and pods are made by a container
-//! runtime, [`one_node`] is all a test needs.
+//! runtime, [`one_node`] is all a test needs; a [`pair`] of nodes is a [`standalone`] mesh, whose control plane is asked for certificates as
+//! a [`signer`].
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
 //! certificates of a [`pki`]; in place of the authority there may be [`spire`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
@@ -34,12 +35,14 @@ pub(crate) mod nameserver;
 pub(crate) mod nghttpx;
 pub(crate) mod node_http2;
 pub(crate) mod one_node;
+pub(crate) mod pair;
 pub(crate) mod pki;
 pub(crate) mod pprof;
 pub(crate) mod prometheus;
 pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod shared;
+pub(crate) mod signer;
 pub(crate) mod socks;
 pub(crate) mod spire;
 pub(crate) mod standalone;

@@ -8,9 +8,13 @@
 mod harness;
 
 #[cfg(test)]
+mod a_cluster_comes_back_from_nothing;
+#[cfg(test)]
 mod a_cluster_is_a_mesh;
 #[cfg(test)]
 mod a_dead_proxy_fails_closed;
+#[cfg(test)]
+mod a_moved_pod_is_found;
 #[cfg(test)]
 mod a_slow_lossy_wire_loses_nothing;
 #[cfg(test)]
@@ -39,6 +43,8 @@ mod check_predicts_trouble;
 mod client_address_survives;
 #[cfg(test)]
 mod connections_do_not_mix;
+#[cfg(test)]
+mod control_planes_stand_in_for_each_other;
 #[cfg(test)]
 mod dashboards_and_alerts_hold;
 #[cfg(test)]
@@ -83,6 +89,8 @@ mod nothing_is_left_behind;
 mod only_the_allowed_get_in;
 #[cfg(test)]
 mod other_hbone_clients_are_served;
+#[cfg(test)]
+mod parts_of_a_cluster_are_replaced;
 #[cfg(test)]
 mod peers_are_told_before_pods_are_let_go_of;
 #[cfg(test)]

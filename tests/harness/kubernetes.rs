@@ -4,6 +4,7 @@
 //! started that follows all of it. The test is everybody else: users, kubelet, the scheduler.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use culvert_lab::api_server::{ApiServer, Object, namespace};
 use culvert_lab::{Containers, Lab, Launch, Node, Pod, Program};
@@ -21,7 +22,7 @@ const FOREVER: u32 = 1_000_000;
 
 /// The cluster, and the node the agent is of.
 pub(crate) struct Kubernetes {
-    pub(crate) api: ApiServer,
+    pub(crate) api: Arc<ApiServer>,
     node: Node,
     containers: Containers,
     /// The first process of the node.
@@ -40,6 +41,15 @@ impl Kubernetes {
     pub(crate) fn start(lab: &Lab, node: &Node, containers: &Containers) -> Self {
         let address = lab.control_address().ip();
         let api = ApiServer::start_in(lab.control_netns(), (address, PORT)).unwrap();
+        Self::of_node(Arc::new(api), lab, node, containers)
+    }
+
+    /// The same cluster, as another node's agent sees it.
+    pub(crate) fn on(&self, lab: &Lab, node: &Node, containers: &Containers) -> Self {
+        Self::of_node(Arc::clone(&self.api), lab, node, containers)
+    }
+
+    fn of_node(api: Arc<ApiServer>, lab: &Lab, node: &Node, containers: &Containers) -> Self {
         let first = lab.start(Launch::new("first-process", "sleep", node.netns()).arg(FOREVER)).unwrap();
         Self { api, node: node.clone(), containers: containers.clone(), first }
     }
@@ -114,10 +124,12 @@ impl Kubernetes {
         self.api.create(object.uid(uid).node(self.node.name())).unwrap()
     }
 
-    /// Says that a pod runs, as kubelet does.
+    /// Says that a pod runs and is ready, as kubelet does.
     pub(crate) fn started(&self, pod: &Pod) {
         let ips = pod.ips().map(|ip| json!({"ip": ip.to_string()}));
-        let status = json!({"phase": "Running", "podIP": pod.ip4().to_string(), "podIPs": ips});
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let ip = pod.ip4().to_string();
+        let status = json!({"phase": "Running", "podIP": ip, "podIPs": ips, "conditions": ready});
         self.api.patch("pods", pod.namespace(), pod.name(), json!({"status": status})).unwrap();
     }
 

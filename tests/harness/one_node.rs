@@ -3,8 +3,8 @@
 //! Pods are made as kubelet makes them. The control plane is told of them, and who takes tunnels, when the test says so: as real
 //! ones it goes by the annotation that the agent writes.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use culvert_lab::api_server::{Object, pod};
@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The node.
 pub(crate) struct OneNode {
-    pub(crate) lab: Lab,
+    pub(crate) lab: Arc<Lab>,
     pub(crate) node: Node,
     pub(crate) containers: Containers,
     pub(crate) kubernetes: Kubernetes,
@@ -60,11 +60,23 @@ impl OneNode {
 
     /// The same, and there is no control plane either.
     pub(crate) fn without_control(name: &str, namespaces: &[&str]) -> Self {
-        let lab = lab(name).unwrap();
-        let node = lab.node("one").unwrap();
+        let lab = Arc::new(lab(name).unwrap());
+        let made = Self::made(lab, "one", Kubernetes::start);
+        made.kubernetes.make_namespaces(namespaces.iter().copied());
+        made
+    }
+
+    /// Makes another node of the same cluster, on which no program of the mesh has ever run.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let joins =
+            |lab: &Lab, node: &Node, containers: &Containers| self.kubernetes.on(lab, node, containers);
+        Self::made(Arc::clone(&self.lab), name, joins)
+    }
+
+    fn made(lab: Arc<Lab>, name: &str, joins: impl FnOnce(&Lab, &Node, &Containers) -> Kubernetes) -> Self {
+        let node = lab.node(name).unwrap();
         let containers = lab.containers(&node).unwrap();
-        let kubernetes = Kubernetes::start(&lab, &node, &containers);
-        kubernetes.make_namespaces(namespaces.iter().copied());
+        let kubernetes = joins(&lab, &node, &containers);
         let (agent, pods) = (Mutex::default(), Mutex::default());
         Self { lab, node, containers, kubernetes, agent, pods }
     }
