@@ -51,6 +51,8 @@ peers)
     need_commands python3:python3 node:nodejs nghttpx:nghttp2-proxy dnsmasq:dnsmasq-base dig:bind9-dnsutils \
         kdig:knot-dnsutils dnsperf:dnsperf podman:podman conmon:conmon runc:runc busybox:busybox-static nft:nftables \
         ipset:ipset prometheus:prometheus promtool:prometheus curl:curl chromium:chromium
+    # What the API server keeps everything in that is named by it; the tests' own one needs none.
+    [ -z "${KUBE_APISERVER:-}" ] || need_commands etcd:etcd-server
     [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || install_packages containernetworking-plugins
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
     tests/peers/setup.sh

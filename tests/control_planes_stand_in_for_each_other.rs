@@ -11,7 +11,9 @@ use crate::harness::cluster::ECHO;
 use crate::harness::command::run_in;
 use crate::harness::one_node::{OneNode, PATIENCE};
 use crate::harness::signer::Question;
-use crate::harness::standalone::{MONITORING, NodeProgram, ROOT, Replica, Standalone, bring_up, policy};
+use crate::harness::standalone::{
+    MONITORING, NodeProgram, ROOT, Replica, Standalone, bring_up, defined, policy,
+};
 use crate::harness::talk::{Ending, SOON, assert_alive, exchange};
 
 const SHOP: &str = "shop";
@@ -48,7 +50,7 @@ fn balance(node: &OneNode, endpoints: &[SocketAddr]) {
 
 #[track_caller]
 fn start(name: &str) -> Rig {
-    let node = OneNode::without_control(name, &[SHOP, ROOT]);
+    let node = defined(name, &[SHOP]);
     let [one, two] = endpoints(&node);
     run_in(node.node.netns(), &["ip", "route", "add", &SERVICE.0.to_string(), "dev", "to-control"]).unwrap();
     balance(&node, &[one]);
@@ -63,7 +65,6 @@ fn start(name: &str) -> Rig {
     let second = replica(OTHER, two, SECOND.1);
     let cluster = Standalone { node, control: first.clone() };
     bring_up(&cluster.node, SERVICE.into());
-    cluster.define_policies();
     cluster.node.kubernetes.label_namespace(SHOP, Some("ambient"));
     let pods = ["client", "server"].map(|name| cluster.node.run(SHOP, name).pod().clone());
     cluster.wait_until_in(&[&pods[0], &pods[1]]);
@@ -117,10 +118,8 @@ impl Rig {
         let newcomer = pod(SHOP, "newcomer").service_account("newcomer");
         let newcomer = node.run_as(newcomer).pod().clone();
         self.cluster.wait_until_in(&[&newcomer]);
-        let is_reached =
-            || exchange(client, (newcomer.ip4(), ECHO), b"welcome") == Ending::Complete(b"welcome".to_vec());
-        node.wait("the newcomer is reached", is_reached);
-        node.wait("the newcomer is reached in private", || !node.is_read(client, (newcomer.ip4(), ECHO)));
+        let is_private = || node.is_answered_in_private(client, (newcomer.ip4(), ECHO));
+        node.wait("the newcomer is reached in private", is_private);
         let deny = json!({ "action": "DENY", "rules": [{ "to": [{ "operation": { "ports": [ECHO.to_string()] } }] }] });
         self.cluster.apply(policy(SHOP, "no-echo", &deny));
         node.wait("policies count", || exchange(client, (server.ip4(), ECHO), b"let me in") == Ending::Reset);

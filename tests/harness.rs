@@ -3,7 +3,7 @@
 //! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, any other
 //! [`command`] in a pod, and questions to the [`kernel`]. Where the agent goes by [`kubernetes`] and pods are made by a container
 //! runtime, [`one_node`] is all a test needs; a [`pair`] of nodes is a [`standalone`] mesh, whose control plane is asked for certificates as
-//! a [`signer`].
+//! a [`signer`]; its [`api`] is the lab's own API server or a real [`kube_apiserver`].
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
 //! certificates of a [`pki`]; in place of the authority there may be [`spire`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
@@ -14,6 +14,7 @@
 //! nodes tell each other is in [`zds`]. What clusters install is the [`chart`].
 
 pub(crate) mod ads;
+pub(crate) mod api;
 pub(crate) mod authority;
 pub(crate) mod calls;
 pub(crate) mod certificate_request;
@@ -28,6 +29,7 @@ pub(crate) mod frames;
 pub(crate) mod h2_waypoint;
 pub(crate) mod installed;
 pub(crate) mod kernel;
+pub(crate) mod kube_apiserver;
 pub(crate) mod kubernetes;
 pub(crate) mod load;
 pub(crate) mod metrics;

@@ -172,7 +172,7 @@ fn a_pod_re_created_under_its_name_is_another_one() {
     let first = node.run("shop", "db-0");
     node.wait_until_in(&[first.pod()]);
     // What the agent is about to write of the first one comes late.
-    let api = &node.kubernetes.api;
+    let api = node.kubernetes.api.lab();
     api.trouble(Trouble::late(Duration::from_secs(2)).on("patch", "pods/status").times(1));
     node.kubernetes.label_pod(("shop", "db-0"), NONE);
     node.wait("the agent is about to take back what it said", || {

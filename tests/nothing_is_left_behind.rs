@@ -147,7 +147,7 @@ fn cleanup_takes_back_all_that_was_ever_put_on_the_node() {
     node.follow();
     assert_echo(client, (server.ip4(), ECHO), b"as ever");
 
-    let written = || node.kubernetes.api.requests_of("patch", "pods/status").len();
+    let written = || node.kubernetes.api.lab().requests_of("patch", "pods/status").len();
     let before_again = written();
     assert_clean(&node, &pods, &before);
     assert_eq!(written(), before_again, "there was nothing to change");
@@ -236,7 +236,7 @@ fn what_cannot_be_taken_back_is_said() {
     node.start_programs(everything(&node.kubernetes));
     join(&node, &pods, &before);
     node.agent().kill_hard().unwrap();
-    node.kubernetes.api.refuse_connections();
+    node.kubernetes.api.lab().refuse_connections();
     let cleanup = clean(&node);
     let status = cleanup.wait_for_exit(2 * PATIENCE).unwrap();
     let said = cleanup.log_text();
@@ -246,6 +246,6 @@ fn what_cannot_be_taken_back_is_said() {
     }
     // What needs nobody's answer is gone.
     assert_eq!(node.look(), before.node);
-    node.kubernetes.api.accept_connections().unwrap();
+    node.kubernetes.api.lab().accept_connections().unwrap();
     assert_clean(&node, &pods, &before);
 }

@@ -3,26 +3,27 @@
 //! In go labels, annotations and pods as users and kubelet write them; out come what agents have written, and how an agent is
 //! started that follows all of it. The test is everybody else: users, kubelet, the scheduler.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use culvert_lab::api_server::{ApiServer, Object, namespace};
+use culvert_lab::api_server::{Object, namespace};
 use culvert_lab::{Containers, Lab, Launch, Node, Pod, Program};
 use serde_json::{Value, json};
 
+use super::api::Api;
 use super::cluster::programs;
 
 /// The label of pods and namespaces that says whether they are in the mesh.
 pub(crate) const MODE: &str = "istio.io/dataplane-mode";
 /// What control planes read.
 const CLAIM: &str = "ambient.istio.io/redirection";
-const PORT: u16 = 6443;
 /// Longer than any test, in seconds.
 const FOREVER: u32 = 1_000_000;
 
 /// The cluster, and the node the agent is of.
 pub(crate) struct Kubernetes {
-    pub(crate) api: Arc<ApiServer>,
+    pub(crate) api: Arc<Api>,
     node: Node,
     containers: Containers,
     /// The first process of the node.
@@ -37,11 +38,14 @@ pub(crate) struct Event {
 }
 
 impl Kubernetes {
-    /// Starts an API server, beside the control plane, with nothing in it.
+    /// Starts the lab's own API server, beside the control plane, with nothing in it.
     pub(crate) fn start(lab: &Lab, node: &Node, containers: &Containers) -> Self {
-        let address = lab.control_address().ip();
-        let api = ApiServer::start_in(lab.control_netns(), (address, PORT)).unwrap();
-        Self::of_node(Arc::new(api), lab, node, containers)
+        Self::of_node(Arc::new(Api::of_lab(lab)), lab, node, containers)
+    }
+
+    /// Starts the API server that the environment names, or else the lab's own.
+    pub(crate) fn named(lab: &Lab, node: &Node, containers: &Containers) -> Self {
+        Self::of_node(Arc::new(Api::named(lab)), lab, node, containers)
     }
 
     /// The same cluster, as another node's agent sees it.
@@ -49,7 +53,7 @@ impl Kubernetes {
         Self::of_node(Arc::clone(&self.api), lab, node, containers)
     }
 
-    fn of_node(api: Arc<ApiServer>, lab: &Lab, node: &Node, containers: &Containers) -> Self {
+    fn of_node(api: Arc<Api>, lab: &Lab, node: &Node, containers: &Containers) -> Self {
         let first = lab.start(Launch::new("first-process", "sleep", node.netns()).arg(FOREVER)).unwrap();
         Self { api, node: node.clone(), containers: containers.clone(), first }
     }
@@ -86,7 +90,7 @@ impl Kubernetes {
 
     fn with_options(&self, launch: Launch) -> Launch {
         let kubeconfig = self.node.directory().join("kubeconfig");
-        self.api.write_kubeconfig(&kubeconfig).unwrap();
+        fs::write(&kubeconfig, self.api.kubeconfig("culvert-agent")).unwrap();
         launch
             .path_arg("--socket", &self.node.agent_socket())
             .path_arg("--kubeconfig", &kubeconfig)
@@ -115,7 +119,7 @@ impl Kubernetes {
     /// Makes namespaces that say nothing of the mesh.
     pub(crate) fn make_namespaces<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
         for name in names {
-            self.api.create(namespace(name)).unwrap();
+            self.api.apply(namespace(name)).unwrap();
         }
     }
 

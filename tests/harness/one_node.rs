@@ -3,6 +3,7 @@
 //! Pods are made as kubelet makes them. The control plane is told of them, and who takes tunnels, when the test says so: as real
 //! ones it goes by the annotation that the agent writes.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use super::cluster::{lab, serve_all};
 use super::command::run_in;
 use super::kubernetes::{Event, Kubernetes};
-use super::talk::assert_echo;
+use super::talk::{Ending, exchange};
 
 /// Where the agent shows its metrics, and says whether it is ready.
 const MONITORING: ([u8; 4], u16) = ([127, 0, 0, 1], 15014);
@@ -53,15 +54,22 @@ impl OneNode {
 
     /// Makes a node on which no program of the mesh has ever run.
     pub(crate) fn without_programs(name: &str, namespaces: &[&str]) -> Self {
-        let node = Self::without_control(name, namespaces);
+        let node = Self::first(name, namespaces, Kubernetes::start);
         node.lab.start_control().unwrap();
         node
     }
 
-    /// The same, and there is no control plane either.
+    /// The same, and there is no control plane either; in the cluster that the environment names, if it does.
     pub(crate) fn without_control(name: &str, namespaces: &[&str]) -> Self {
-        let lab = Arc::new(lab(name).unwrap());
-        let made = Self::made(lab, "one", Kubernetes::start);
+        Self::first(name, namespaces, Kubernetes::named)
+    }
+
+    fn first(
+        name: &str,
+        namespaces: &[&str],
+        start: impl FnOnce(&Lab, &Node, &Containers) -> Kubernetes,
+    ) -> Self {
+        let made = Self::made(Arc::new(lab(name).unwrap()), "one", start);
         made.kubernetes.make_namespaces(namespaces.iter().copied());
         made
     }
@@ -204,14 +212,27 @@ impl OneNode {
 
     /// Has one pod say something to another, and tells whether it could be read on the way.
     #[track_caller]
-    pub(crate) fn is_read(&self, from: &Pod, to: impl Into<std::net::SocketAddr>) -> bool {
-        static SAID: AtomicU32 = AtomicU32::new(0);
-        let text = format!("said in confidence, for the {}th time", SAID.fetch_add(1, Ordering::Relaxed));
+    pub(crate) fn is_read(&self, from: &Pod, to: impl Into<SocketAddr>) -> bool {
+        let (text, to) = (something(), to.into());
+        let (ending, read) = self.overhear(from, to, &text);
+        assert_eq!(ending, Ending::Complete(text), "{} -> {to}", from.name());
+        read
+    }
+
+    /// Has one pod say something to another, and tells whether it was answered and nobody could read it on the way.
+    #[track_caller]
+    pub(crate) fn is_answered_in_private(&self, from: &Pod, to: impl Into<SocketAddr>) -> bool {
+        let text = something();
+        self.overhear(from, to.into(), &text) == (Ending::Complete(text), false)
+    }
+
+    #[track_caller]
+    fn overhear(&self, from: &Pod, to: SocketAddr, text: &[u8]) -> (Ending, bool) {
         let wire = Wire::of_host(self.node.netns()).unwrap();
-        assert_echo(from, to, text.as_bytes());
+        let ending = exchange(from, to, text);
         let capture = wire.stop().unwrap();
         capture.assert_lossless();
-        capture.contains(text.as_bytes())
+        (ending, capture.contains(text))
     }
 
     /// What the agent says of a pod to whoever asks on the node.
@@ -233,4 +254,10 @@ impl OneNode {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse().unwrap())
     }
+}
+
+/// What nobody has said before.
+fn something() -> Vec<u8> {
+    static SAID: AtomicU32 = AtomicU32::new(0);
+    format!("said in confidence, for the {}th time", SAID.fetch_add(1, Ordering::Relaxed)).into_bytes()
 }

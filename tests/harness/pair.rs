@@ -43,7 +43,7 @@ impl Pair {
         let late = self.two.run(SHOP, "late").pod().clone();
         self.cluster.wait_until_in(&[&late]);
         for (node, from) in [(self.one(), &self.client), (&self.two, self.server.pod())] {
-            let is_private = || !node.is_read(from, (late.ip4(), ECHO));
+            let is_private = || node.is_answered_in_private(from, (late.ip4(), ECHO));
             node.wait(&format!("{} talks to it in private", from.name()), is_private);
         }
         assert_echo(&late, (self.client.ip4(), ECHO), b"hello");

@@ -86,6 +86,11 @@ impl Issuer {
         self.owned(SanType::IpAddress(ip))
     }
 
+    /// A certificate of a server at an address, for somebody's key.
+    pub(crate) fn server_with(&self, ip: IpAddr, key: &impl PublicKeyData) -> Signed {
+        self.sign(SanType::IpAddress(ip), Life::of(DAY), key)
+    }
+
     /// A certificate of a server, for this name or address and time.
     pub(crate) fn server_named(&self, host: &str, life: Life) -> Owned {
         let name = match host.parse() {

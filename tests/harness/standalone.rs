@@ -1,6 +1,6 @@
 //! A cluster without any other mesh in it: the control plane follows the API server, reviews the tokens of nodes, and keeps its root there.
 //!
-//! The test is everybody else: users, kubelet, and whoever mounts tokens and roots into pods. What runs of the control plane is a
+//! [`KUBE_APISERVER`](super::kube_apiserver) names another API server than the lab's own. The test is everybody else: users, kubelet, and whoever mounts tokens and roots into pods. What runs of the control plane is a
 //! [`Replica`]; a cluster has one node more for each that [joins](Standalone::join).
 
 use std::fs;
@@ -8,11 +8,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use culvert_lab::api_server::{Token, pod};
+use culvert_lab::api_server::pod;
 use culvert_lab::{Launch, Pod, Program};
 use culvert_sys::netns::Netns;
 use serde_json::{Value, json};
 
+use super::chart;
 use super::cluster::programs;
 use super::kubernetes::Kubernetes;
 use super::one_node::{OneNode, PATIENCE};
@@ -39,7 +40,7 @@ impl Standalone {
     /// The same, where the agent and the control plane are told more by their environment.
     #[track_caller]
     pub(crate) fn start_told(name: &str, namespaces: &[&str], told: &[(&str, &str)]) -> Self {
-        let node = OneNode::without_control(name, &[namespaces, &[ROOT]].concat());
+        let node = defined(name, namespaces);
         let tell = |launch| told.iter().fold(launch, |launch: Launch, (name, value)| launch.env(name, value));
         let control = launch_control(&node, "control-1", tell);
         let at = node.lab.control_address();
@@ -81,16 +82,16 @@ impl Standalone {
         let conditions = object["status"]["conditions"].as_array()?.clone();
         conditions.into_iter().find(|condition| condition["type"] == kind)
     }
+}
 
-    /// Defines the policies of the mesh, as the installation does.
-    pub(crate) fn define_policies(&self) {
-        for (plural, kind) in
-            [("authorizationpolicies", "AuthorizationPolicy"), ("peerauthentications", "PeerAuthentication")]
-        {
-            let definition = culvert_lab::api_server::definition("security.istio.io/v1", plural, kind);
-            self.node.kubernetes.api.create(definition).unwrap();
-        }
+/// A node of a cluster that has what an installation brings before its programs, and none of those yet.
+#[track_caller]
+pub(crate) fn defined(name: &str, namespaces: &[&str]) -> OneNode {
+    let node = OneNode::without_control(name, &[namespaces, &[ROOT]].concat());
+    for definition in chart::definitions() {
+        node.kubernetes.api.apply(definition).unwrap();
     }
+    node
 }
 
 /// Starts what an installation runs on a node; the control plane is at an address.
@@ -135,8 +136,7 @@ impl<'n> NodeProgram<'n> {
         let map = || api.object("configmaps", ROOT, "istio-ca-root-cert");
         node.wait("the roots are published", || map().is_some());
         fs::write(self.roots(), map().unwrap()["data"]["root-cert.pem"].as_str().unwrap()).unwrap();
-        let token = Token::of(ROOT, "culvert-node").pod(&self.pod).audience("istio-ca");
-        fs::write(self.token(), api.issue(token).unwrap()).unwrap();
+        fs::write(self.token(), api.token((ROOT, "culvert-node"), &self.pod, "istio-ca")).unwrap();
     }
 
     /// How the program is started: in a network namespace, with the control plane at an address.
@@ -213,7 +213,7 @@ impl Replica<'_> {
     pub(crate) fn launch(&self, node: &OneNode) -> Launch {
         let lab = &node.lab;
         let kubeconfig = lab.directory().join("kubeconfig");
-        node.kubernetes.api.write_kubeconfig(&kubeconfig).unwrap();
+        fs::write(&kubeconfig, node.kubernetes.api.kubeconfig("culvert-control")).unwrap();
         Launch::new(self.name, programs().unwrap().control, lab.control_netns())
             .arg("cluster")
             .path_arg("--kubeconfig", &kubeconfig)

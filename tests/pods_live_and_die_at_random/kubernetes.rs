@@ -51,13 +51,13 @@ impl Cluster for Kubernetes {
 
     fn disturb(&self, trouble: Trouble) {
         match trouble {
-            Trouble::Watches => self.api.break_watches(),
-            Trouble::Connections => self.api.cut_connections(),
+            Trouble::Watches => self.api.lab().break_watches(),
+            Trouble::Connections => self.api.lab().cut_connections(),
             Trouble::History => {
-                self.api.compact();
-                self.api.break_watches();
+                self.api.lab().compact();
+                self.api.lab().break_watches();
             }
-            Trouble::Answers => self.api.trouble(api_server::Trouble::status(503).times(5)),
+            Trouble::Answers => self.api.lab().trouble(api_server::Trouble::status(503).times(5)),
         }
     }
 
