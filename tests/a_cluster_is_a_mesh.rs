@@ -4,8 +4,8 @@
 use culvert_lab::Pod;
 use serde_json::json;
 
-use crate::harness::certificate_request::refusal_of;
 use crate::harness::cluster::ECHO;
+use crate::harness::signer;
 use crate::harness::standalone::{Standalone, policy, start_control};
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, exchange};
 
@@ -116,7 +116,10 @@ fn selectors_of_ones_own_say_who_is_in_and_who_gets_an_identity() {
     }
     // What is labelled as usual is nothing to these selectors.
     node.kubernetes.label_namespace("other", AMBIENT);
-    let identity = |namespace: &str| format!("spiffe://cluster.local/ns/{namespace}/sa/default");
+    let ask = |namespace: &str| {
+        let identity = format!("spiffe://cluster.local/ns/{namespace}/sa/default");
+        signer::ask(node, node.lab.control_address(), &identity)
+    };
     let pods = ["client", "server"].map(|name| node.run("shop", name).pod().clone());
     let [excluded, other] = ["infra", "other"].map(|namespace| node.run(namespace, "server").pod().clone());
     let [client, server] = &pods;
@@ -124,7 +127,6 @@ fn selectors_of_ones_own_say_who_is_in_and_who_gets_an_identity() {
     node.wait("what they say is in tunnels", || !node.is_read(client, (server.ip4(), ECHO)));
     let strict = json!({ "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
         "metadata": { "namespace": "shop", "name": "strict", "generation": 1 }, "spec": { "mtls": { "mode": "STRICT" } } });
-    cluster.define_policies();
     cluster.apply(strict);
     let from_outside = || exchange(&other, (server.ip4(), ECHO), b"in clear");
     node.wait("whoever has no identity is refused", || from_outside() == Ending::Reset);
@@ -135,8 +137,8 @@ fn selectors_of_ones_own_say_who_is_in_and_who_gets_an_identity() {
         let reason = listed().unwrap()["reason"].as_str().unwrap().to_owned();
         assert!(reason.contains(why), "{reason}");
         assert!(!pod.is_captured(), "{}", pod.namespace());
-        let refusal = refusal_of(&cluster, &identity(pod.namespace()));
-        assert_eq!(refusal.as_deref(), Some("identity-not-enrolled"), "{}", pod.namespace());
+        let refusal = ask(pod.namespace()).unwrap_err();
+        assert_eq!(signer::reason(&refusal), "identity-not-enrolled", "{}", pod.namespace());
     }
-    assert_eq!(refusal_of(&cluster, &identity("shop")), None);
+    ask("shop").unwrap();
 }

@@ -1,7 +1,6 @@
 //! A pod goes from one node to another: whoever calls it finds it there, and its identity goes with it. The node it has left can have
 //! no certificate of it any more.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
 use culvert_lab::api_server::pod;
@@ -13,8 +12,7 @@ use crate::harness::cluster::{ECHO, WHO};
 use crate::harness::command::run_in;
 use crate::harness::one_node::OneNode;
 use crate::harness::pair::{Pair, SHOP};
-use crate::harness::signer::Question;
-use crate::harness::standalone::NodeProgram;
+use crate::harness::signer;
 use crate::harness::talk::{Ending, SOON, exchange, who};
 
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
@@ -53,16 +51,8 @@ fn start(name: &str) -> (Pair, Container) {
 /// Whether the pod is asked for its certificate by a node.
 #[track_caller]
 fn signed_for(node: &OneNode) -> Result<(), Code> {
-    let roots = node.kubernetes.api.object("configmaps", SHOP, "istio-ca-root-cert").unwrap();
-    let token = fs::read_to_string(NodeProgram::of(node).token()).unwrap();
-    let question = Question {
-        netns: node.node.netns(),
-        control: node.lab.control_address(),
-        roots: roots["data"]["root-cert.pem"].as_str().unwrap(),
-        token: &token,
-        identity: WEB,
-    };
-    question.ask().map(|_| ()).map_err(|status| status.code())
+    let signed = signer::ask(node, node.lab.control_address(), WEB);
+    signed.map(drop).map_err(|status| status.code())
 }
 
 /// Whether a node's program holds a certificate of the pod.

@@ -316,11 +316,11 @@ fn the_agent_itself_is_refused_nothing() {
     assert_eq!(object["spec"]["nodeName"], name);
     object["apiVersion"] = json!("v1");
     let mut sent = Vec::new();
-    for request in api.requests_of("patch", "pods/status") {
+    for request in api.lab().requests_of("patch", "pods/status") {
         sent.push(by(AGENT, Some(name), updated("pods/status", &object, &request.body)));
     }
     assert!(sent.len() >= 2, "in and out: {sent:?}");
-    let events = api.requests_of("create", "events");
+    let events = api.lab().requests_of("create", "events");
     assert!(events.len() >= 2, "in and out: {events:?}");
     sent.extend(events.into_iter().map(|it| by(AGENT, Some(name), created("events", it.body))));
     for (request, messages) in sent.iter().zip(said(&sent)) {

@@ -10,10 +10,8 @@ use serde_json::{Value, json};
 use crate::harness::cluster::ECHO;
 use crate::harness::command::run_in;
 use crate::harness::one_node::{OneNode, PATIENCE};
-use crate::harness::signer::Question;
-use crate::harness::standalone::{
-    MONITORING, NodeProgram, ROOT, Replica, Standalone, bring_up, defined, policy,
-};
+use crate::harness::signer;
+use crate::harness::standalone::{MONITORING, ROOT, Replica, Standalone, bring_up, defined, policy};
 use crate::harness::talk::{Ending, SOON, assert_alive, exchange};
 
 const SHOP: &str = "shop";
@@ -97,17 +95,8 @@ impl Rig {
     /// The root a replica signs with.
     #[track_caller]
     fn root(&self, control: SocketAddr) -> String {
-        let node = &self.cluster.node;
-        let roots = node.kubernetes.api.object("configmaps", SHOP, "istio-ca-root-cert").unwrap();
-        let token = std::fs::read_to_string(NodeProgram::of(node).token()).unwrap();
-        let question = Question {
-            netns: node.node.netns(),
-            control,
-            roots: roots["data"]["root-cert.pem"].as_str().unwrap(),
-            token: &token,
-            identity: &self.pods[0].identity(),
-        };
-        question.ask().unwrap().pop().unwrap()
+        let signed = signer::ask(&self.cluster.node, control, &self.pods[0].identity());
+        signed.unwrap().pop().unwrap()
     }
 
     /// What changes from now on is known to the node, and who comes gets a certificate.

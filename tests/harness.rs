@@ -1,5 +1,4 @@
-//! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, a
-//! [`certificate_request`] as a thief of tokens would make it, ways to [`talk`]
+//! What the tests share: [`cluster`]s that are ready to use, [`certificates`] of the mesh and of strangers, ways to [`talk`]
 //! as an application or to have it connected ([`socks`]), [`calls`] and a steady [`load`] while something happens, any other
 //! [`command`] in a pod, and questions to the [`kernel`]. Where the agent goes by [`kubernetes`] and pods are made by a container
 //! runtime, [`one_node`] is all a test needs; a [`pair`] of nodes is a [`standalone`] mesh, whose control plane is asked for certificates as
@@ -17,7 +16,6 @@ pub(crate) mod ads;
 pub(crate) mod api;
 pub(crate) mod authority;
 pub(crate) mod calls;
-pub(crate) mod certificate_request;
 pub(crate) mod certificates;
 pub(crate) mod chart;
 pub(crate) mod cluster;

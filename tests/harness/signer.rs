@@ -1,38 +1,54 @@
 //! Asks the control plane for a certificate as a node does: over its own network, with a token, for somebody's identity.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 
 use culvert_proto::ca::IstioCertificateRequest;
 use culvert_proto::ca::istio_certificate_service_client::IstioCertificateServiceClient;
-use culvert_sys::netns::Netns;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
+use super::one_node::OneNode;
+use super::standalone::{NodeProgram, ROOT};
 use super::talk::SOON;
 
+/// Asks a control plane as the program of a node does, with its token. Gives the chain that was signed, leaf first and roots last, or
+/// why there is none.
+#[track_caller]
+pub(crate) fn ask(node: &OneNode, control: SocketAddr, identity: &str) -> Result<Vec<String>, Status> {
+    let roots = node.kubernetes.api.object("configmaps", ROOT, "istio-ca-root-cert").unwrap();
+    let question = Question {
+        control,
+        roots: roots["data"]["root-cert.pem"].as_str().unwrap(),
+        token: &fs::read_to_string(NodeProgram::of(node).token()).unwrap(),
+        identity,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Everything runs on this thread, so that its sockets are made where it is.
+    node.node.netns().run(|| runtime.block_on(question.request())).unwrap()
+}
+
+/// The stable name of the reason of a refusal.
+#[track_caller]
+pub(crate) fn reason(status: &Status) -> &str {
+    let reason = status.metadata().get("culvert-reason").unwrap_or_else(|| panic!("{status:?}"));
+    reason.to_str().unwrap()
+}
+
 /// Who asks, and whom.
-pub(crate) struct Question<'q> {
-    pub(crate) netns: &'q Netns,
-    pub(crate) control: SocketAddr,
+struct Question<'q> {
+    control: SocketAddr,
     /// What the control plane must be signed by, as PEM.
-    pub(crate) roots: &'q str,
-    pub(crate) token: &'q str,
-    pub(crate) identity: &'q str,
+    roots: &'q str,
+    token: &'q str,
+    identity: &'q str,
 }
 
 impl Question<'_> {
-    /// The chain that was signed, leaf first and roots last, or why there is none.
-    #[track_caller]
-    pub(crate) fn ask(&self) -> Result<Vec<String>, Status> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        // Everything runs on this thread, so that its sockets are made where it is.
-        self.netns.run(|| runtime.block_on(self.request())).unwrap()
-    }
-
     async fn request(&self) -> Result<Vec<String>, Status> {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.roots));
         let endpoint = Endpoint::from_shared(format!("https://{}", self.control)).unwrap();
