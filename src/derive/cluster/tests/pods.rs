@@ -124,6 +124,13 @@ fn whether_a_pod_is_there_and_takes_connections() {
         "{metadata: {deletionTimestamp: 2026-01-01T00:00:00Z}, status: {conditions: [{type: Ready, status: 'False'}]}}",
         &["status: Unhealthy"],
     );
+    let deleted = |state: &str| {
+        format!(
+            "{{metadata: {{deletionTimestamp: 2026-01-01T00:00:00Z}}, status: {{conditions: [], containerStatuses: [{{state: {{{state}: {{}}}}}}]}}}}"
+        )
+    };
+    check("deleted, its container has ended", &deleted("terminated"), &["gone"]);
+    check("deleted, its container runs", &deleted("running"), &["status: Unhealthy"]);
 }
 
 #[test]
@@ -149,6 +156,13 @@ fn how_a_pod_is_reached() {
     check("captured", &redirection("enabled"), &["protocol: Hbone"]);
     check("not yet captured", &redirection("pending"), &[]);
     check("captured, in capitals", &redirection("Enabled"), &[]);
+    let claimed = |with: &str| {
+        format!("metadata: {{annotations: {{ambient.istio.io/redirection: enabled, {with}: ''}}}}")
+    };
+    check("a static pod's claim", &claimed("kubernetes.io/config.mirror"), &[]);
+    check("the claim of a pod with its own proxy", &claimed("sidecar.istio.io/status"), &[]);
+    let host = format!("{{{}, spec: {{hostNetwork: true}}}}", redirection("enabled"));
+    check("a claim on the node's network", &host, &["mode: HostNetwork"]);
     let tunnel = |word: &str| format!("metadata: {{labels: {{networking.istio.io/tunnel: '{word}'}}}}");
     check("speaks HBONE by itself", &tunnel("http"), &["protocol: Hbone", "native: true"]);
     check("speaks several", &tunnel("quic, http"), &["protocol: Hbone", "native: true"]);
