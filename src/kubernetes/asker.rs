@@ -14,7 +14,7 @@ pub struct Asker {
     pub watch_restarts: &'static str,
     /// The counter of lists and watches that failed; labels `resource`, `verb` and `reason`.
     pub api_errors: &'static str,
-    /// The gauge of seconds since the server was last heard of what is followed.
+    /// The gauge of seconds since the server was last heard of what is followed, or since the start.
     pub view_age: &'static str,
 }
 
@@ -32,7 +32,7 @@ impl Asker {
         metrics::describe_gauge!(
             self.view_age,
             metrics::Unit::Seconds,
-            "Time since the API server was last heard of each resource that is followed (unstable)."
+            "Time since the API server was last heard of the resource it was heard of longest ago; of one that was never heard, since the start (unstable)."
         );
     }
 

@@ -1,4 +1,5 @@
-//! When the API server was last heard of each resource that is followed.
+//! When the API server was last heard of each resource that is followed. What was never heard counts since it is followed: a program that
+//! may not list a resource, or that never reaches the server, has a view that gets older like any other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,8 @@ const MEASURE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default)]
 pub struct Freshness(Arc<Mutex<Heard>>);
 
-/// When each of them was heard.
-type Heard = Vec<Option<Instant>>;
+/// When each of them was heard; of one that never was, since when it is followed.
+type Heard = Vec<Instant>;
 
 /// Notes when something was heard of one resource.
 #[derive(Debug)]
@@ -25,21 +26,19 @@ pub struct Pulse {
 }
 
 impl Freshness {
-    /// A place for one more resource. Until something is heard of it, nothing counts as known.
+    /// A place for one more resource, of which nothing was heard from now on.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         let mut heard = self.heard();
-        heard.push(None);
+        heard.push(Instant::now());
         Pulse { of: self.clone(), place: heard.len() - 1 }
     }
 
-    /// For how long nothing at all was heard of that resource for which it is longest; nothing before something was heard of all of
-    /// them. A server that works says something about once a minute.
+    /// For how long nothing at all was heard of that resource for which it is longest; nothing when none is followed. A server that
+    /// works says something about once a minute.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        let heard = self.heard();
-        let oldest = heard.iter().copied().min().flatten()?;
-        Some(oldest.elapsed())
+        Some(self.heard().iter().min()?.elapsed())
     }
 
     /// Measures the age for ever.
@@ -61,7 +60,7 @@ impl Freshness {
 impl Pulse {
     /// Something was heard, be it that nothing has changed.
     pub fn heard(&self) {
-        self.of.heard()[self.place] = Some(Instant::now());
+        self.of.heard()[self.place] = Instant::now();
     }
 }
 
@@ -74,9 +73,11 @@ mod tests {
         let freshness = Freshness::default();
         assert_eq!(freshness.age(), None, "nothing is followed");
         let (pods, namespaces) = (freshness.pulse(), freshness.pulse());
-        assert_eq!(freshness.age(), None);
+        assert_eq!(freshness.age(), Some(Duration::ZERO));
+        tokio::time::advance(Duration::from_secs(5)).await;
         pods.heard();
-        assert_eq!(freshness.age(), None);
+        assert_eq!(freshness.age(), Some(Duration::from_secs(5)), "namespaces were never heard");
+        namespaces.heard();
         tokio::time::advance(Duration::from_secs(7)).await;
         namespaces.heard();
         assert_eq!(freshness.age(), Some(Duration::from_secs(7)));
