@@ -11,6 +11,8 @@ pub(crate) mod account;
 mod answers;
 mod api;
 mod args;
+mod contest;
+mod due;
 mod lease;
 mod mesh;
 mod monitoring;

@@ -12,6 +12,8 @@ const REVIEWING: &str = "culvert_control_token_review_duration_seconds";
 const OVERDUE: &str = "culvert_control_overdue_reviews_total";
 const LOOKUPS: &str = "culvert_control_pod_lookups_total";
 const LOOKING_UP: &str = "culvert_control_pod_lookup_duration_seconds";
+const UNDONE: &str = "culvert_control_root_maps_undone_total";
+const CONTESTED: &str = "culvert_control_root_maps_contested";
 
 /// The bounds of the histograms, in seconds.
 pub(crate) const BUCKETS: [(&str, &[f64]); 3] =
@@ -43,6 +45,14 @@ pub(crate) fn describe() {
         "Pods that were looked up because an identity was asked for of which nothing was known, by result (unstable)."
     );
     metrics::describe_histogram!(LOOKING_UP, Unit::Seconds, "How long it took to look pods up (unstable).");
+    metrics::describe_counter!(
+        UNDONE,
+        "ConfigMaps with the roots of the mesh that somebody else has changed or removed after we had written them (unstable)."
+    );
+    metrics::describe_gauge!(
+        CONTESTED,
+        "Namespaces in which somebody else writes the roots of the mesh again and again (unstable)."
+    );
 }
 
 /// A request for a certificate was answered, or refused for a reason.
@@ -69,4 +79,14 @@ pub(crate) fn overdue() {
 pub(crate) fn lookup(result: &'static str, took: Duration) {
     metrics::counter!(LOOKUPS, "result" => result).increment(1);
     metrics::histogram!(LOOKING_UP).record(took);
+}
+
+/// Somebody else has changed what we had written for a namespace.
+pub(crate) fn undone() {
+    metrics::counter!(UNDONE).increment(1);
+}
+
+/// In so many namespaces somebody else writes as often as we do.
+pub(crate) fn contested(namespaces: usize) {
+    metrics::gauge!(CONTESTED).set(u32::try_from(namespaces).unwrap_or(u32::MAX));
 }

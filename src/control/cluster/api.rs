@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// What the API server notes as the author.
-const AUTHOR: &str = "culvert-control";
+pub(super) const AUTHOR: &str = "culvert-control";
 
 /// The objects of one resource.
 #[derive(Clone)]

@@ -1,22 +1,35 @@
 //! What is to be trusted, for every namespace: a ConfigMap in each, from which nodes and applications read the roots of the mesh.
 //!
 //! In go the root and what the API server has; out come ConfigMaps that say the same everywhere, also when somebody has changed one or
-//! taken it away. One replica writes: the one that leads.
+//! taken it away. One replica writes: the one that leads. No namespace waits for another: each has its own pauses, after a write that has
+//! failed and when somebody else writes there as often as we do ([`Contests`]). Who that is, is said; who of both is right is not decided
+//! here.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod held;
+mod place;
+mod told;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use culvert_kubernetes::{Client, Delta, Error, Follow, Freshness, Pace, Pauses, Resource};
-use culvert_process::exit::Chain;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep};
 
 use super::ASKER;
-use super::api::Api;
+use super::api::{Api, Written};
+use super::contest::Contests;
+use super::due::{self, Due};
 use crate::live::Live;
+use crate::metered;
 use crate::root::Root;
+
+use held::Held;
+use place::Place;
+use told::Told;
 
 /// The name of the ConfigMaps, and the key of the roots in them, which mounts refer to.
 pub(super) const MAP: &str = "istio-ca-root-cert";
@@ -25,29 +38,24 @@ pub(super) const KEY: &str = "root-cert.pem";
 /// Says that the ConfigMap belongs to the mesh.
 const LABEL: (&str, &str) = ("istio.io/config", "true");
 
-/// Namespaces of the cluster itself, in which nothing of the mesh runs.
-const LEFT_OUT: [&str; 2] = ["kube-public", "kube-node-lease"];
+/// Namespaces that are written to at once.
+const AT_ONCE: usize = 8;
+
+/// For how long at least each of them has its place: no more than a hundred are written to in a second.
+const PLACE: Duration = Duration::from_millis(80);
+
+/// How often it is counted in how many namespaces somebody else writes.
+const COUNT: Duration = Duration::from_secs(15);
+
+/// How much longer than usual the pauses of a namespace may be that cannot be written to: it has them for itself, and there may be
+/// thousands of them.
+const PATIENCE: u32 = 8;
 
 /// What has been heard.
 #[derive(Debug)]
 enum Change {
     Namespaces(Delta<Place>),
     Maps(Delta<Held>),
-}
-
-/// A namespace, and whether something can be made in it.
-#[derive(Debug)]
-struct Place {
-    name: String,
-    is_open: bool,
-}
-
-/// What a ConfigMap says.
-#[derive(Debug)]
-struct Held {
-    namespace: String,
-    roots: Option<String>,
-    is_labelled: bool,
 }
 
 /// Keeps the ConfigMaps as they are to be.
@@ -59,12 +67,17 @@ pub(super) struct Publisher {
     /// Namespaces in which there shall be one.
     open: BTreeSet<String>,
     held: BTreeMap<String, Held>,
-    /// Namespaces to look at.
-    pending: BTreeSet<String>,
-    /// Those in which it could not be written, and when that is tried again.
-    failed: BTreeSet<String>,
-    again: Option<Instant>,
-    pauses: Pauses,
+    /// Whether it is known which there are.
+    listed: bool,
+    due: Due,
+    contests: Contests,
+    /// Those in which it could not be written.
+    failing: HashMap<String, Pauses>,
+    /// Those that are being written to.
+    busy: BTreeSet<String>,
+    writes: JoinSet<(String, Result<Written, Error>)>,
+    pace: Pace,
+    told: Told,
     watches: JoinSet<()>,
 }
 
@@ -83,10 +96,10 @@ impl Publisher {
             Follow { client, resource, pace, pulse, asker: ASKER }
         };
         let namespaces = follow(Resource::new("namespaces", "/api/v1/namespaces"));
-        watches.spawn(namespaces.run(place, Change::Namespaces, sender.clone()));
+        watches.spawn(namespaces.run(Place::read, Change::Namespaces, sender.clone()));
         let named = format!("metadata.name={MAP}");
         let maps = follow(Resource::new("configmaps", "/api/v1/configmaps").selected(named));
-        watches.spawn(maps.run(held, Change::Maps, sender));
+        watches.spawn(maps.run(|map: ConfigMap| Held::read(map), Change::Maps, sender));
         Self {
             client: client.clone(),
             root,
@@ -94,29 +107,41 @@ impl Publisher {
             changes,
             open: BTreeSet::new(),
             held: BTreeMap::new(),
-            pending: BTreeSet::new(),
-            failed: BTreeSet::new(),
-            again: None,
-            pauses: Pauses::new(&pace),
+            listed: false,
+            due: Due::default(),
+            contests: Contests::default(),
+            failing: HashMap::new(),
+            busy: BTreeSet::new(),
+            writes: JoinSet::new(),
+            pace: Pace { longest: pace.longest * PATIENCE, ..pace },
+            told: Told::default(),
             watches,
         }
     }
 
     /// Runs for ever; ends when one of the watches has.
     pub(super) async fn run(mut self) {
+        let mut counts = interval(COUNT);
         loop {
-            let works = *self.leads.borrow_and_update() && !self.pending.is_empty();
+            let leads = *self.leads.borrow_and_update();
+            self.due.ripen(Instant::now());
+            if leads && self.listed {
+                self.begin();
+            }
             tokio::select! {
                 biased;
                 Some(change) = self.changes.recv() => self.note(change),
                 _ = self.watches.join_next() => return,
-                Ok(()) = self.root.changed() => self.pending.clone_from(&self.open),
-                () = wait(self.again) => {
-                    self.again = None;
-                    self.pending.append(&mut self.failed);
+                Some(ended) = self.writes.join_next() => match ended {
+                    Ok((namespace, result)) => self.ended(namespace, result),
+                    Err(_) => return,
+                },
+                Ok(()) = self.root.changed() => self.open.iter().for_each(|place| self.due.at_once(place)),
+                Ok(()) = self.leads.changed() => {}
+                () = due::wait(self.due.next_time()) => {}
+                _ = counts.tick() => {
+                    metered::contested(if leads { self.contests.count(Instant::now()) } else { 0 });
                 }
-                Ok(()) = self.leads.changed(), if !works => {}
-                () = std::future::ready(()), if works => self.look().await,
             }
         }
     }
@@ -124,95 +149,127 @@ impl Publisher {
     fn note(&mut self, change: Change) {
         match change {
             Change::Namespaces(Delta::All(places)) => {
-                self.open.clear();
+                let before = std::mem::take(&mut self.open);
                 places.into_iter().for_each(|place| self.namespace(place));
+                let gone = &before - &self.open;
+                gone.iter().for_each(|place| self.forget(place));
             }
             Change::Namespaces(Delta::One(place)) => self.namespace(place),
-            Change::Namespaces(Delta::Gone(place)) => {
-                self.open.remove(&place.name);
-            }
+            Change::Namespaces(Delta::Gone(place)) => self.forget(&place.name),
             Change::Maps(Delta::All(all)) => {
+                self.listed = true;
                 self.held = all.into_iter().map(|held| (held.namespace.clone(), held)).collect();
-                self.pending.clone_from(&self.open);
+                self.open.clone().iter().for_each(|place| self.look(place));
             }
             Change::Maps(Delta::One(held)) => {
-                self.pending.insert(held.namespace.clone());
-                self.held.insert(held.namespace.clone(), held);
+                let place = held.namespace.clone();
+                self.held.insert(place.clone(), held);
+                self.look(&place);
             }
             Change::Maps(Delta::Gone(held)) => {
-                self.held.remove(&held.namespace);
-                self.pending.insert(held.namespace);
+                let place = held.namespace.clone();
+                self.held.remove(&place);
+                self.look(&place);
             }
         }
     }
 
     fn namespace(&mut self, Place { name, is_open }: Place) {
-        if is_open && !LEFT_OUT.contains(&name.as_str()) {
-            self.pending.insert(name.clone());
+        if is_open {
+            self.due.at_once(&name);
             self.open.insert(name);
         } else {
-            self.open.remove(&name);
+            self.forget(&name);
         }
     }
 
-    /// Looks at one namespace.
-    async fn look(&mut self) {
-        let Some(namespace) = self.pending.pop_first() else { return };
-        let roots = self.root.borrow().bundle().to_owned();
-        let held = self.held.get(&namespace);
-        let is_right = held.is_some_and(|held| held.is_labelled && held.roots.as_ref() == Some(&roots));
-        if is_right || !self.open.contains(&namespace) {
+    /// Nothing is to be written there any more.
+    fn forget(&mut self, place: &str) {
+        self.open.remove(place);
+        self.due.forget(place);
+        self.contests.forget(place);
+        self.failing.remove(place);
+    }
+
+    fn is_right(&self, place: &str) -> bool {
+        !self.open.contains(place)
+            || self.held.get(place).is_some_and(|held| held.says(self.root.borrow().bundle()))
+    }
+
+    /// Finds out whether something is to be done in a namespace about which something was heard, and when.
+    fn look(&mut self, place: &str) {
+        if self.is_right(place) {
+            return self.contests.stands(place);
+        }
+        let now = Instant::now();
+        let pause = self.contests.undone(place, now);
+        if pause.is_some() {
+            metered::undone();
+        }
+        match pause.filter(|pause| !pause.is_zero()) {
+            Some(pause) => {
+                self.due.not_before(place, now + pause);
+                let by = self.held.get(place).map(|held| held.by.as_deref());
+                self.told.contest((place, by), pause, self.contests.count(now));
+            }
+            None => self.due.at_once(place),
+        }
+    }
+
+    /// Begins to write wherever it is time to.
+    fn begin(&mut self) {
+        while self.busy.len() < AT_ONCE {
+            let Some(place) = self.due.take(&self.busy) else { return };
+            if self.is_right(&place) {
+                continue;
+            }
+            let roots = self.root.borrow().bundle().to_owned();
+            let maps = Api::at(&self.client, format!("/api/v1/namespaces/{place}/configmaps"));
+            let is_there = self.held.contains_key(&place);
+            self.contests.written(&place, Instant::now());
+            self.busy.insert(place.clone());
+            self.writes.spawn(async move {
+                let (result, ()) = tokio::join!(write(&maps, &roots, is_there), sleep(PLACE));
+                (place, result)
+            });
+        }
+    }
+
+    fn ended(&mut self, namespace: String, result: Result<Written, Error>) {
+        self.busy.remove(&namespace);
+        let error = match result {
+            Ok(Written::Done) => {
+                self.failing.remove(&namespace);
+                return;
+            }
+            // Somebody else was faster: that is heard of, and looked at again.
+            Ok(Written::Outdone) => return self.contests.unwritten(&namespace),
+            Err(error) => error,
+        };
+        self.contests.unwritten(&namespace);
+        if !self.open.contains(&namespace) {
             return;
         }
-        match self.write(&namespace, &roots, held.is_some()).await {
-            Ok(()) => self.pauses.reset(),
-            // It goes, or has gone.
-            Err(error) if error.code() == Some(404) => {}
-            Err(error) => {
-                tracing::warn!(namespace, error = %Chain(&error), "the roots of the mesh are not written there; it is tried again");
-                self.failed.insert(namespace);
-                let pause = self.pauses.next();
-                self.again.get_or_insert_with(|| Instant::now() + pause);
-            }
-        }
-    }
-
-    /// Somebody else may be faster: that is heard of, and looked at again.
-    async fn write(&self, namespace: &str, roots: &str, is_there: bool) -> Result<(), Error> {
-        let maps = Api::at(&self.client, format!("/api/v1/namespaces/{namespace}/configmaps"));
-        let mut map = json!({
-            "metadata": { "labels": { LABEL.0: LABEL.1 } },
-            "data": { KEY: roots },
-        });
-        if is_there {
-            return maps.merge(MAP, &map).await.map(drop);
-        }
-        map["apiVersion"] = "v1".into();
-        map["kind"] = "ConfigMap".into();
-        map["metadata"]["name"] = MAP.into();
-        maps.create(&map).await.map(drop)
+        let now = Instant::now();
+        let pauses = self.failing.entry(namespace.clone()).or_insert_with(|| Pauses::new(&self.pace));
+        self.due.not_before(&namespace, now + pauses.next());
+        self.told.failure(&namespace, &error, self.failing.len());
     }
 }
 
-fn place(namespace: Namespace) -> Option<Place> {
-    let is_open = namespace.metadata.deletion_timestamp.is_none();
-    Some(Place { name: namespace.metadata.name?, is_open })
-}
-
-fn held(map: ConfigMap) -> Option<Held> {
-    let labels = map.metadata.labels.unwrap_or_default();
-    Some(Held {
-        namespace: map.metadata.namespace?,
-        roots: map.data.and_then(|mut data| data.remove(KEY)),
-        is_labelled: labels.get(LABEL.0).is_some_and(|value| value == LABEL.1),
-    })
-}
-
-async fn wait(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
+/// Somebody else may be faster.
+async fn write(maps: &Api, roots: &str, is_there: bool) -> Result<Written, Error> {
+    let mut map = json!({
+        "metadata": { "labels": { LABEL.0: LABEL.1 } },
+        "data": { KEY: roots },
+    });
+    if is_there {
+        return maps.merge(MAP, &map).await;
     }
+    map["apiVersion"] = "v1".into();
+    map["kind"] = "ConfigMap".into();
+    map["metadata"]["name"] = MAP.into();
+    maps.create(&map).await
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use culvert_kubernetes::client;
-use culvert_lab::api_server::{self, ApiServer};
+use culvert_lab::api_server::{self, ApiServer, Trouble};
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::*;
 use crate::root::texts::Texts;
@@ -37,6 +37,14 @@ impl Rig {
         let mut task = JoinSet::new();
         task.spawn(Publisher::start(&client, both, pace, &Freshness::default()).run());
         Self { server, root, leads, _task: task }
+    }
+
+    /// Somebody changes the roots of a namespace.
+    fn forge(&self, namespace: &str) {
+        let mut map = self.map(namespace).unwrap();
+        map["data"] = json!({ KEY: "forged", "note": "stays" });
+        map["metadata"]["labels"] = json!({});
+        self.server.apply(map).unwrap();
     }
 
     fn map(&self, namespace: &str) -> Option<Value> {
@@ -82,10 +90,7 @@ async fn what_somebody_changes_or_takes_away_is_made_good() {
     let rig = Rig::start(&["shop"]);
     rig.leads.send_replace(true);
     rig.wait_for("shop").await;
-    let mut map = rig.map("shop").unwrap();
-    map["data"] = json!({ KEY: "forged", "note": "stays" });
-    map["metadata"]["labels"] = json!({});
-    rig.server.apply(map).unwrap();
+    rig.forge("shop");
     rig.wait_for("shop").await;
     assert_eq!(rig.map("shop").unwrap()["data"]["note"], "stays");
     rig.server.remove("configmaps", "shop", MAP).unwrap();
@@ -110,4 +115,63 @@ async fn who_may_not_write_tries_again_and_others_are_written() {
     rig.wait("it is tried again", |rig| rig.server.requests_of("create", "configmaps").len() > 2).await;
     rig.server.allow("create", "configmaps");
     rig.wait_for("one").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_cannot_be_written_to_holds_up_no_other() {
+    let names: Vec<String> = (0..30).map(|nth| format!("n{nth}")).collect();
+    let rig = Rig::start(&[&["a-locked"], &*names.iter().map(String::as_str).collect::<Vec<_>>()].concat());
+    let locked = json!({ "apiVersion": "v1", "kind": "ConfigMap", "data": { KEY: "old" },
+        "metadata": { "name": MAP, "namespace": "a-locked" } });
+    rig.server.create(locked).unwrap();
+    rig.server.deny("patch", "configmaps");
+    rig.leads.send_replace(true);
+    for name in &names {
+        rig.wait_for(name).await;
+    }
+    rig.wait("it is tried again", |rig| rig.server.requests_of("patch", "configmaps").len() > 2).await;
+    rig.server.allow("patch", "configmaps");
+    rig.wait_for("a-locked").await;
+    assert_eq!(rig.server.requests_of("create", "configmaps").len(), names.len(), "each is written once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_namespaces_are_written_to_some_at_a_time() {
+    let names: Vec<String> = (0..6 * AT_ONCE).map(|nth| format!("n{nth}")).collect();
+    let rig = Rig::start(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let late = Duration::from_millis(300);
+    rig.server.trouble(Trouble::late(late).on("create", "configmaps"));
+    rig.wait("both are watched", |rig| rig.server.open_watches() == 2).await;
+    let begun = Instant::now();
+    rig.leads.send_replace(true);
+    rig.wait("all are written", |rig| rig.server.objects("configmaps").len() == names.len()).await;
+    let took = begun.elapsed();
+    assert!(took >= late * 6, "not all at once: {took:?}");
+    assert!(took < late * 6 * 4, "nor one after the other: {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_as_often_as_we_do_is_answered_more_and_more_rarely() {
+    let rig = Rig::start(&["fought", "shop"]);
+    rig.leads.send_replace(true);
+    rig.wait_for("fought").await;
+    rig.wait_for("shop").await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2500) {
+        rig.wait("the fight goes on", |rig| {
+            let is_ours = rig.map("fought").is_some_and(|map| map["data"][KEY] != "forged");
+            if is_ours {
+                rig.forge("fought");
+            }
+            is_ours || begun.elapsed() > Duration::from_millis(2500)
+        })
+        .await;
+    }
+    let answers = rig.server.requests_of("patch", "configmaps").len();
+    assert!((2..=4).contains(&answers), "at once, after a second, and after two more: {answers}");
+    rig.forge("shop");
+    let begun = Instant::now();
+    rig.wait_for("shop").await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "a single edit elsewhere waits for nothing");
+    rig.wait_for("fought").await;
 }

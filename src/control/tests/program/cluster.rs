@@ -151,3 +151,24 @@ async fn nothing_is_served_before_the_cluster_is_known_and_it_stops_all_the_same
     assert_eq!(control.count("\tready\t"), 0);
     assert!(control.stop(Signal::SIGTERM).await.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_else_writes_the_roots_is_named() {
+    let cluster = Cluster::new("contested");
+    let control = cluster.start("one");
+    control.logged("holds=true");
+    let begun = std::time::Instant::now();
+    while control.count("contested") == 0 {
+        assert!(begun.elapsed() < crate::harness::DEADLINE, "it is not said");
+        let map = cluster.server.object("configmaps", "shop", "istio-ca-root-cert");
+        if let Some(mut map) = map.filter(|map| map["data"]["root-cert.pem"] != "another") {
+            map["data"]["root-cert.pem"] = "another".into();
+            map["metadata"]["managedFields"] = json!([{ "manager": "pilot-discovery", "operation": "Update",
+                "fieldsType": "FieldsV1", "fieldsV1": { "f:data": { "f:root-cert.pem": {} } } }]);
+            cluster.server.apply(map).unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let said = control.logged("contested");
+    assert!(said.contains("pilot-discovery") && said.contains("shop"), "{said}");
+}
