@@ -5,6 +5,7 @@ use culvert_lab::Pod;
 use serde_json::json;
 
 use crate::harness::cluster::ECHO;
+use crate::harness::nameserver::dig;
 use crate::harness::signer;
 use crate::harness::standalone::{Standalone, policy, start_control};
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, exchange};
@@ -141,4 +142,24 @@ fn selectors_of_ones_own_say_who_is_in_and_who_gets_an_identity() {
         assert_eq!(signer::reason(&refusal), "identity-not-enrolled", "{}", pod.namespace());
     }
     ask("shop").unwrap();
+}
+
+#[test]
+fn a_name_outside_the_cluster_gets_an_address_and_pods_find_it() {
+    let cluster = Standalone::start("mesh-names", &["shop"]);
+    let node = &cluster.node;
+    let [client, _] = labelled(&cluster);
+    cluster.apply(json!({ "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+        "metadata": { "namespace": "shop", "name": "api" },
+        "spec": { "hosts": ["api.example"], "resolution": "DNS", "ports": [{ "number": 443, "name": "tls" }] } }));
+    let given = || {
+        let entry = node.kubernetes.api.object("serviceentries", "shop", "api").unwrap();
+        entry["status"]["addresses"][0]["value"].as_str().map(str::to_owned)
+    };
+    node.wait("it is given an address", || given().is_some());
+    let address = given().unwrap();
+    // Nobody is at this address: what it says is the mesh's answer.
+    let nameserver = [192, 0, 2, 53].into();
+    let answers = || dig(&client, nameserver, "api.example A").is_ok_and(|said| said.contains(&address));
+    node.wait("pods find it", answers);
 }

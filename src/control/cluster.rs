@@ -4,10 +4,11 @@
 //! API server ─▶ mesh: objects ─▶ derive ─▶ catalog ─▶ discovery          (every replica)
 //!            ─▶ pods: who is on which node ─▶ residents ─▶ certificates  (every replica)
 //!            ─▶ root: Secrets ─▶ what signs                              (every replica)
-//!            ◀─ publish, status, rotation                                (the one that holds the lease)
+//!            ◀─ publish, status, addresses, rotation                     (the one that holds the lease)
 //! ```
 
 pub(crate) mod account;
+mod addresses;
 mod answers;
 mod api;
 mod args;
@@ -36,9 +37,12 @@ use culvert_process::signal::Stop;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::live::Live;
+use crate::root::Root;
 use crate::serving::{self, Failed, Served};
+use addresses::Giver;
 use lease::{Candidate, Terms};
-use mesh::Mesh;
+use mesh::{Allotments, Mesh};
 use monitoring::Progress;
 use pods::Index;
 use publish::Publisher;
@@ -69,7 +73,7 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
     let (statuses, residents) = (Statuses::default(), Arc::new(Index::new(membership)));
     let mesh =
         Mesh::start(&client, args.settings(), (statuses.clone(), Arc::clone(&residents)), (pace, &freshness));
-    let (published, mut missing) = (mesh.published(), mesh.missing());
+    let (published, mut missing, allotments) = (mesh.published(), mesh.missing(), mesh.allotments());
     let has_root = watch::Sender::new(false);
     let progress =
         Progress { missing: missing.clone(), has_root: has_root.subscribe(), freshness: freshness.clone() };
@@ -95,7 +99,7 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
         }
     };
     background.spawn(follow_root);
-    let written = (root.clone(), statuses);
+    let written = ToWrite { root: root.clone(), statuses, allotments };
     lead(&mut background, &client, &args, written, &freshness);
     let served = Served {
         callers: Arc::new(Reviews::new(client.clone(), reviewed_by(&args))),
@@ -108,18 +112,28 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
     serving::serve(served, args.serving.or_named(names), stop).await
 }
 
+/// What one replica alone writes.
+struct ToWrite {
+    root: Live<Root>,
+    statuses: Statuses,
+    allotments: Allotments,
+}
+
 /// Starts what one replica alone does.
 fn lead(
     background: &mut JoinSet<()>,
     client: &Client,
     args: &ClusterArgs,
-    (root, statuses): (crate::live::Live<crate::root::Root>, Statuses),
+    ToWrite { root, statuses, allotments }: ToWrite,
     freshness: &Freshness,
 ) {
     let (leads, namespace) = (watch::Sender::new(false), args.namespace.clone());
     let publisher = Publisher::start(client, (root, leads.subscribe()), Pace::default(), freshness);
     background.spawn(publisher.run());
     background.spawn(status::write(client.clone(), statuses, leads.subscribe(), Pace::default()));
+    if args.give_addresses {
+        background.spawn(Giver::new(client, (allotments, leads.subscribe()), Pace::default()).run());
+    }
     background.spawn(rotation::go_on(client.clone(), namespace.clone(), leads.subscribe()));
     let candidate = Candidate::new(client, &namespace, [LEASE, &args.pod], Terms::USUAL);
     background.spawn(candidate.run(leads));

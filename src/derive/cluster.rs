@@ -36,7 +36,7 @@ use derive::Deriver;
 use made::{Made, News, Output};
 use world::World;
 
-use crate::entry::Allotment;
+use crate::entry::Wanted;
 use crate::facts::Facts;
 use crate::pod::Shape;
 use crate::{Condition, Key, Kind, Object, Settings};
@@ -165,9 +165,9 @@ impl Cluster {
     }
 
     /// Gives the addresses that hosts of `ServiceEntries` want and have not been given, to be written into the status of these by
-    /// who allocates addresses in this cluster; nothing comes of them before they are there.
+    /// who allocates addresses in this cluster; nothing comes of them before they are there. Other objects have no part in it.
     #[must_use]
-    pub fn allotments(&self) -> Vec<Allotment> {
+    pub fn allotments(&self) -> Wanted {
         self.world.allocation.wanted()
     }
 

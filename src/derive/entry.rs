@@ -15,7 +15,7 @@ mod winner;
 mod workload;
 mod workload_entry;
 
-pub use allocation::{Allocation, Allotment, patch};
+pub use allocation::{Allocation, Allotment, GIVEN, Wanted};
 pub use endpoint::{At, Endpoint};
 pub use service::Front;
 pub use service_entry::{Port, ServiceEntry, StatusAddress, Way};

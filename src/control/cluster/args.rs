@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use culvert_derive::{Settings, Unready};
 use culvert_membership::{EXCLUDED, settings as membership};
 
@@ -63,6 +63,9 @@ pub(crate) struct ClusterArgs {
     /// What becomes of traffic for a waypoint that is wanted and cannot be had
     #[arg(long, value_enum, env = "WAYPOINT_UNREADY", default_value_t)]
     waypoint_unready: WaypointUnready,
+    /// Whether ServiceEntries without addresses are given some in their status; not where another control plane does
+    #[arg(long, value_name = "BOOL", env = "PILOT_ENABLE_IP_AUTOALLOCATE", action = ArgAction::Set, default_value_t = true)]
+    pub(super) give_addresses: bool,
 }
 
 /// What becomes of traffic for a waypoint that is wanted and cannot be had.

@@ -69,6 +69,11 @@ impl Contests {
         Some(doublings.map_or(Duration::ZERO, |nth| FIRST.saturating_mul(1 << nth.min(16)).min(LONGEST)))
     }
 
+    /// Forgets what was long ago.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        self.0.retain(|_, contest| now - contest.written <= QUIET * 2);
+    }
+
     /// There is no such place any more.
     pub(super) fn forget(&mut self, place: &str) {
         self.0.remove(place);

@@ -52,6 +52,11 @@ impl Due {
         let place = self.now.iter().find(|place| !busy.contains(*place))?.clone();
         self.now.take(&place)
     }
+
+    /// Takes one that is to be looked at.
+    pub(super) fn take_any(&mut self) -> Option<String> {
+        self.now.pop_first()
+    }
 }
 
 /// Waits until then, or for ever.

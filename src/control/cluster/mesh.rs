@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use culvert_derive::entry::{Allotment, Wanted};
 use culvert_derive::{self as derive, Cluster, Key, Kind, Object, Outcome};
 use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Resource, Unreadable};
 use serde_json::value::RawValue;
@@ -26,6 +27,9 @@ const PAGE: u32 = 500;
 /// What has happened to the objects of a kind.
 type News = (Kind, Delta<Read>);
 
+/// What is to be written into the status of `ServiceEntries` without addresses.
+pub(super) type Allotments = watch::Receiver<Arc<[Allotment]>>;
+
 /// Kinds that have not been listed yet.
 pub(super) type Missing = watch::Receiver<BTreeSet<Kind>>;
 
@@ -37,6 +41,7 @@ pub(super) struct Mesh {
     /// Who is on which node.
     residents: Arc<Index>,
     missing: watch::Sender<BTreeSet<Kind>>,
+    allotments: watch::Sender<Arc<[Allotment]>>,
     news: mpsc::Receiver<News>,
     watches: JoinSet<()>,
 }
@@ -65,6 +70,7 @@ impl Mesh {
             statuses,
             residents,
             missing: watch::Sender::new(Kind::ALL.into()),
+            allotments: watch::Sender::new(Arc::default()),
             news,
             watches,
         }
@@ -78,6 +84,11 @@ impl Mesh {
     /// What has to be listed before anything is served.
     pub(super) fn missing(&self) -> Missing {
         self.missing.subscribe()
+    }
+
+    /// Who is to be given which addresses.
+    pub(super) fn allotments(&self) -> Allotments {
+        self.allotments.subscribe()
     }
 
     /// Runs for ever; ends when one of the watches has, because what it followed would stay as it is.
@@ -98,9 +109,10 @@ impl Mesh {
     }
 
     fn take(&mut self, batch: impl Iterator<Item = News>) {
-        let mut listed = BTreeSet::new();
+        let (mut listed, mut are_entries_new) = (BTreeSet::new(), false);
         for (kind, delta) in batch {
             self.residents.note(kind, &delta);
+            are_entries_new |= kind == Kind::ServiceEntry;
             if matches!(delta, Delta::All(_)) {
                 listed.insert(kind);
             }
@@ -110,6 +122,9 @@ impl Mesh {
         if left.is_empty() {
             let outcome = self.cluster.settle();
             self.publish(outcome);
+            if are_entries_new || !self.missing.borrow().is_empty() {
+                self.allot();
+            }
         }
         self.missing.send_if_modified(|missing| {
             let is_new = *missing != left;
@@ -140,6 +155,19 @@ impl Mesh {
         let key = named(kind, unreadable);
         tracing::warn!(object = %key, why = unreadable.why, "an object cannot be read");
         self.cluster.unreadable(&key, &unreadable.why);
+    }
+
+    /// Says who is to be given which addresses, and for whom there are none.
+    fn allot(&self) {
+        let Wanted { allotments, lacking } = self.cluster.allotments();
+        self.statuses.say_besides(lacking);
+        self.allotments.send_if_modified(|known| {
+            let is_new = **known != *allotments;
+            if is_new {
+                *known = allotments.into();
+            }
+            is_new
+        });
     }
 
     fn publish(&self, Outcome { changes, conditions }: Outcome) {

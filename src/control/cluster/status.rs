@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use culvert_derive::{Condition, Key, Kind};
+use culvert_derive::{Condition, Key, Kind, entry};
 use culvert_kubernetes::{Client, Error, Pace, Pauses};
 use culvert_process::exit::Chain;
 use serde_json::{Value, json};
@@ -19,8 +19,13 @@ use tokio::time::sleep;
 use super::api::{Api, Written};
 
 /// What we say something about; conditions of other types belong to others.
-const OURS: [&str; 4] =
-    ["ZtunnelAccepted", "culvert.dev/Enforced", "culvert.dev/Accepted", "istio.io/WaypointBound"];
+const OURS: [&str; 5] = [
+    "ZtunnelAccepted",
+    "culvert.dev/Enforced",
+    "culvert.dev/Accepted",
+    "istio.io/WaypointBound",
+    entry::GIVEN,
+];
 
 /// Objects whose status is ours to write to. That of others is for whoever makes something of them.
 const WRITTEN: [Kind; 5] = [
@@ -54,6 +59,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Book {
     all: BTreeMap<Key, Said>,
+    /// What is to be said besides, because of others of its kind.
+    besides: BTreeMap<Key, (i64, Condition)>,
     /// What has to be looked at.
     pending: BTreeSet<Key>,
     /// What could not be written, and is tried again when all others have been.
@@ -75,10 +82,25 @@ impl Statuses {
         self.0.news.notify_one();
     }
 
+    /// Takes what is to be said besides, of these objects and of no others.
+    pub(super) fn say_besides(&self, news: BTreeMap<Key, (i64, Condition)>) {
+        let mut book = self.book();
+        let before = std::mem::replace(&mut book.besides, news);
+        let differs: Vec<Key> = {
+            let (old, new) = (&before, &book.besides);
+            let keys = old.keys().chain(new.keys());
+            keys.filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
+        };
+        book.pending.extend(differs);
+        drop(book);
+        self.0.news.notify_one();
+    }
+
     /// Nothing is said any more of an object that is gone.
     pub(super) fn forget(&self, key: &Key) {
         let mut book = self.book();
         book.all.remove(key);
+        book.besides.remove(key);
         book.pending.remove(key);
         book.failed.remove(key);
     }
@@ -94,18 +116,19 @@ impl Statuses {
     /// Everything is looked at anew: another replica may have written, or failed to.
     fn look_at_all(&self) {
         let mut book = self.book();
-        book.pending = book.all.keys().cloned().collect();
+        book.pending = book.all.keys().chain(book.besides.keys()).cloned().collect();
     }
 
     /// Takes one object to look at.
     fn next(&self) -> Option<(Key, Said)> {
         let mut book = self.book();
-        loop {
-            let key = book.pending.pop_first()?;
-            if let Some(said) = book.all.get(&key).cloned() {
-                return Some((key, said));
-            }
-        }
+        let key = book.pending.pop_first()?;
+        let besides = book.besides.get(&key).cloned();
+        // Where there is nothing to say any more, that holds whatever has become of the object.
+        let generation = besides.as_ref().map_or(i64::MAX, |(generation, _)| *generation);
+        let mut said = book.all.get(&key).cloned().unwrap_or(Said { generation, conditions: Vec::new() });
+        said.conditions.extend(besides.map(|(_, condition)| condition));
+        Some((key, said))
     }
 
     fn has_failed(&self) -> bool {

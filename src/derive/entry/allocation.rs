@@ -1,21 +1,28 @@
 //! Addresses for hosts that have none, where nobody else allocates them.
 //!
-//! Goes in: all `ServiceEntries`, in any order. Comes out: what is to be written into the status of which. An address is used by nobody
-//! before it is in the status, so that only that has to be agreed upon: whoever writes it says what it is, and whoever restarts finds
-//! it there. Deliberately absent: writing, and whether to (with Istio in the cluster, Istio does).
+//! Goes in: all `ServiceEntries`, in any order. Comes out: what is to be written into the status of which, and for whom there is no room.
+//! An address is used by nobody before it is in the status, so that only that has to be agreed upon: whoever writes it says what it is,
+//! and whoever restarts finds it there. An entry that goes lets its addresses go. Deliberately absent: writing, and whether to (with
+//! Istio in the cluster, Istio does).
 //!
 //! **Invariant:** what is to be written follows from the objects, not from the order in which they came.
 //! **Invariant:** an address in a status stays. Only of two entries with one address the younger gets others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod room;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::{Key, Kind};
+use crate::{Condition, Key, Kind};
 
-use super::service_entry::{ServiceEntry, StatusAddress};
+use super::service_entry::{ServiceEntry, StatusAddress, allocated};
+use room::Room;
+
+/// Whether each host has an address that wants one.
+pub const GIVEN: &str = "culvert.dev/AddressesGiven";
 
 /// Which addresses are taken, and who is without.
 #[derive(Debug, Default)]
@@ -27,6 +34,15 @@ pub struct Allocation {
     waiting: BTreeSet<Age>,
 }
 
+/// What is to become of those without.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// What is to be written.
+    pub allotments: Vec<Allotment>,
+    /// Entries with a host for which there is no room, with their generation, and what is to be said of them.
+    pub lacking: BTreeMap<Key, (i64, Condition)>,
+}
+
 /// What is to be written into the status of an entry: all of its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allotment {
@@ -34,6 +50,22 @@ pub struct Allotment {
     pub key: Key,
     /// Its addresses.
     pub addresses: Vec<StatusAddress>,
+    /// What it follows from: how often what is wanted of the entry has changed, and the addresses its status says.
+    found: (i64, Vec<StatusAddress>),
+}
+
+impl Allotment {
+    /// Gives what to merge into the subresource `status` of the entry, as the API server has it; nothing when it is another one by now:
+    /// what is to become of that follows when it is heard of. Who writes meanwhile makes the API server refuse the change.
+    #[must_use]
+    pub fn patch(&self, object: &Value) -> Option<Value> {
+        let metadata = &object["metadata"];
+        let generation = metadata["generation"].as_i64().unwrap_or_default();
+        let is_known = self.found.0 == generation && self.found.1 == allocated(object);
+        let mut patch = patch(&self.addresses);
+        patch["metadata"] = json!({"resourceVersion": metadata["resourceVersion"]});
+        is_known.then_some(patch)
+    }
 }
 
 /// Who comes first. What somebody has written as an address is not allocated anew.
@@ -58,6 +90,8 @@ struct Entry {
     held: Held,
     /// The hosts that want an address.
     hosts: Vec<Arc<str>>,
+    /// As in [`Allotment`].
+    found: (i64, Vec<StatusAddress>),
 }
 
 /// The addresses of hosts; under an empty name those of all hosts.
@@ -101,12 +135,20 @@ impl Allocation {
     /// Gives what is to be written, for every entry that is without an address for one of its hosts; again and again, until its
     /// status says so. What finds no room gets nothing.
     #[must_use]
-    pub fn wanted(&self) -> Vec<Allotment> {
-        let mut given = HashSet::new();
-        let waiting = self.waiting.iter().filter_map(|age| self.entries.get(&age.key));
-        let allotments = waiting.map(|entry| (entry, self.allot(entry, &mut given)));
-        let new = allotments.filter(|(entry, allotment)| !entry.says(&allotment.addresses));
-        new.map(|(_, allotment)| allotment).collect()
+    pub fn wanted(&self) -> Wanted {
+        let (mut wanted, mut room) = (Wanted::default(), Room::default());
+        for entry in self.waiting.iter().filter_map(|age| self.entries.get(&age.key)) {
+            let (addresses, lacking) = self.allot(entry, &mut room);
+            let key = entry.age.key.clone();
+            if let Some(first) = lacking.first() {
+                let condition = no_room(first, lacking.len());
+                wanted.lacking.insert(key.clone(), (entry.found.0, condition));
+            }
+            if !entry.says(&addresses) {
+                wanted.allotments.push(Allotment { key, addresses, found: entry.found.clone() });
+            }
+        }
+        wanted
     }
 
     /// Counts the entries that are without an address for one of their hosts.
@@ -115,20 +157,22 @@ impl Allocation {
         self.waiting.len()
     }
 
-    fn allot(&self, entry: &Entry, given: &mut HashSet<IpAddr>) -> Allotment {
-        let mut addresses = BTreeSet::new();
+    /// Gives the addresses an entry is to have, and the hosts for which there is no room.
+    fn allot<'e>(&self, entry: &'e Entry, room: &mut Room) -> (Vec<StatusAddress>, Vec<&'e Arc<str>>) {
+        let (mut addresses, mut lacking) = (BTreeSet::new(), Vec::new());
         for host in &entry.hosts {
             let kept = self.kept(entry, host);
             if kept.is_empty() {
-                let found =
-                    free(&entry.age.key, host, |ip| self.holders.contains_key(ip) || given.contains(ip));
-                let found: Vec<IpAddr> = found.into_iter().flatten().collect();
-                given.extend(&found);
-                addresses.extend(found.iter().map(|&ip| StatusAddress { ip, host: Some(host.clone()) }));
+                match room.take(&entry.age.key, host, |ip| self.holders.contains_key(ip)) {
+                    Some(pair) => {
+                        addresses.extend(pair.map(|ip| StatusAddress { ip, host: Some(host.clone()) }));
+                    }
+                    None => lacking.push(host),
+                }
             }
             addresses.extend(kept);
         }
-        Allotment { key: entry.age.key.clone(), addresses: addresses.into_iter().collect() }
+        (addresses.into_iter().collect(), lacking)
     }
 
     /// Finds out who of these is without.
@@ -182,7 +226,7 @@ impl Entry {
         }
         let created = entry.meta.creation_timestamp.clone();
         let age = Age { allocated: entry.addresses.is_empty(), undated: created.is_none(), created, key };
-        Self { age, held, hosts }
+        Self { age, held, hosts, found: (entry.meta.generation, entry.allocated.clone()) }
     }
 
     /// Tells whether its status says just this.
@@ -202,31 +246,15 @@ impl Entry {
     }
 }
 
-/// Finds a free pair of addresses, one of each family with one number: 240.240.0.0/16 and 2001:2::/48. It begins where the host
-/// belongs and goes on in steps of the host's own, so that it finds the same one whoever looks.
-fn free(key: &Key, host: &str, taken: impl Fn(&IpAddr) -> bool) -> Option<[IpAddr; 2]> {
-    let [_, _, _, _, a, b, c, d] = hash(&[&key.namespace, &key.name, host]).to_be_bytes();
-    let (start, step) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]) | 1);
-    let numbers = (0..=u16::MAX).map(|nth| start.wrapping_add(nth.wrapping_mul(step)));
-    // The first and the last one of a network may mean all of it.
-    let usable = numbers.filter(|&number| number != 0 && number != u16::MAX);
-    let pairs = usable.map(|number| {
-        let [high, low] = number.to_be_bytes();
-        let v6 = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, number);
-        [IpAddr::from(Ipv4Addr::new(240, 240, high, low)), IpAddr::from(v6)]
-    });
-    pairs.into_iter().find(|pair| !pair.iter().any(&taken))
+fn no_room(first: &str, hosts: usize) -> Condition {
+    let message = format!(
+        "no address is left in 240.240.0.0/16 and 2001:2::/48 for {hosts} of its hosts, {first} first of all: write some into spec.addresses, or remove entries nobody needs"
+    );
+    Condition { kind: GIVEN, holds: false, reason: "NoneLeft", message }
 }
 
-/// FNV-1a, which is the same in every release and on every machine.
-fn hash(texts: &[&str]) -> u64 {
-    let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Gives what to merge into an entry (JSON merge patch of its subresource `status`) that is to have these addresses.
-#[must_use]
-pub fn patch(addresses: &[StatusAddress]) -> Value {
+/// Gives what to merge into an entry that is to have these addresses.
+pub(super) fn patch(addresses: &[StatusAddress]) -> Value {
     let address = |address: &StatusAddress| match &address.host {
         Some(host) => json!({"value": address.ip.to_string(), "host": **host}),
         None => json!({"value": address.ip.to_string()}),

@@ -257,7 +257,7 @@ fn visibility(reading: &Reading<'_>, own: &str) -> Option<Visibility> {
 }
 
 /// What a status says that makes no sense is nobody's wish, and not noted.
-fn allocated(object: &Value) -> Vec<StatusAddress> {
+pub(super) fn allocated(object: &Value) -> Vec<StatusAddress> {
     let notes = Notes::default();
     let address = |item: Reading<'_>| {
         let ip: IpAddr = item.field("value").text()?.parse().ok()?;

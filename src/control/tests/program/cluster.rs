@@ -1,5 +1,6 @@
 //! The program in a cluster: what it serves is what the API server knows.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -150,6 +151,46 @@ async fn nothing_is_served_before_the_cluster_is_known_and_it_stops_all_the_same
     control.logged("services");
     assert_eq!(control.count("\tready\t"), 0);
     assert!(control.stop(Signal::SIGTERM).await.success());
+}
+
+/// A name outside the cluster, without an address.
+fn entry(name: &str) -> serde_json::Value {
+    json!({ "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+        "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "hosts": [format!("{name}.example")], "resolution": "DNS", "ports": [{ "number": 443, "name": "tls" }] } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_outside_gets_addresses_which_nodes_hear_of_and_which_stay() {
+    let cluster = Cluster::new("addresses");
+    let definition = api_server::definition("networking.istio.io/v1", "serviceentries", "ServiceEntry");
+    cluster.server.create(definition).unwrap();
+    cluster.server.create(entry("api")).unwrap();
+    let given = |name: &str| {
+        let object = cluster.server.object("serviceentries", "shop", name).unwrap();
+        let all = object["status"]["addresses"].as_array().cloned().unwrap_or_default();
+        all.iter().map(|it| it["value"].as_str().unwrap().parse().unwrap()).collect::<Vec<IpAddr>>()
+    };
+    let has_some = |name: &'static str| {
+        // The next one may write when the lease of the one before has run out.
+        culvert_lab::wait_until(crate::harness::DEADLINE * 4, name, || given(name).len() == 2).unwrap();
+    };
+    let control = cluster.start("one");
+    has_some("api");
+    let first = given("api");
+    let mut client = Client::open(&control, &cluster.node_token("a")).await.unwrap();
+    client.begin("a", &Has::new(), &Has::new(), true).await;
+    client.subscribe(&["shop/api.example"]).await;
+    while !first.iter().all(|ip| client.aliases.contains(&format!("/{ip}"))) {
+        client.receive().await.unwrap();
+    }
+    assert!(control.stop(Signal::SIGTERM).await.success());
+    cluster.server.create(entry("other")).unwrap();
+    let control = cluster.start("two");
+    has_some("other");
+    assert_eq!(given("api"), first, "what was given stays, whoever leads");
+    assert!(given("other").iter().all(|ip| !first.contains(ip)));
+    drop(control);
 }
 
 #[tokio::test(flavor = "multi_thread")]

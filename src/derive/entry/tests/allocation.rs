@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::Kind;
+use crate::entry::allocation::patch;
 
 use super::*;
 
@@ -53,13 +54,19 @@ fn fresh(all: &[Written]) -> Allocation {
 }
 
 fn wanted(all: &[Written]) -> Vec<Allotment> {
-    fresh(all).wanted()
+    fresh(all).wanted().allotments
+}
+
+/// Who finds no room.
+fn lacking(all: &[Written]) -> Vec<(String, String)> {
+    let found = fresh(all).wanted().lacking;
+    found.into_iter().map(|(key, (_, condition))| (key.name.to_string(), condition.message)).collect()
 }
 
 /// Writes what is wanted, as a cluster would have it; gives how many entries that were.
 fn write(all: &mut [Written]) -> usize {
     let allotments = wanted(all);
-    for Allotment { key, addresses } in &allotments {
+    for Allotment { key, addresses, .. } in &allotments {
         all.iter_mut().find(|written| *written.name == *key.name).unwrap().status = addresses.clone();
     }
     allotments.len()
@@ -225,10 +232,35 @@ fn the_last_address_is_found_and_who_finds_none_gets_nothing() {
     };
     let mut all: Vec<Written> = (0..=u8::MAX).map(holding).chain([Written::plain("late", 2)]).collect();
     assert_eq!(wanted(&all), []);
+    assert_eq!(lacking(&all).len(), 1);
     let last = all[77].status.remove(7).ip;
     assert_eq!(write(&mut all), 1);
     assert_eq!(all[256].status[0].ip, last);
+    assert_eq!(lacking(&all), []);
     // Who is without one of two is not written about for ever.
     all[256].spec["hosts"] = json!(["late.example", "later.example"]);
     assert_eq!(wanted(&all), []);
+    let [(_, message)] = &lacking(&all)[..] else { panic!("{:?}", lacking(&all)) };
+    assert!(message.contains("for 1 of its hosts, later.example first of all"), "{message}");
+    // Where one goes, there is room for another.
+    all.remove(200);
+    assert_eq!((write(&mut all), lacking(&all)), (1, Vec::new()));
+    assert_eq!(all[255].status.len(), 4);
+}
+
+#[test]
+fn what_is_written_fits_what_is_known_or_is_not_written() {
+    let mut all = [Written::plain("api", 1)];
+    let found = wanted(&all);
+    let object = |generation: i64, status: &[StatusAddress]| {
+        let mut object = patch(status);
+        object["metadata"] = json!({"generation": generation, "resourceVersion": "7"});
+        object
+    };
+    let patched = found[0].patch(&object(0, &[])).unwrap();
+    assert_eq!(patched["metadata"], json!({"resourceVersion": "7"}), "who was faster is not written over");
+    assert_eq!(found[0].patch(&object(1, &[])), None, "it was changed");
+    write(&mut all);
+    assert_eq!(patched["status"], patch(&all[0].status)["status"]);
+    assert_eq!(found[0].patch(&object(0, &all[0].status)), None, "somebody has written it");
 }
