@@ -15,6 +15,7 @@ use rcgen::{
 use rustls_pki_types::CertificateDer;
 
 use crate::live::Live;
+use crate::root::leaves::Signed;
 use crate::root::{BACKDATE, Root};
 
 /// The lifetime of this server's certificate.
@@ -23,6 +24,7 @@ const SERVER_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Signs with the newest root.
 pub(crate) struct Authority {
     root: Live<Root>,
+    signed: Signed,
 }
 
 /// A signed leaf.
@@ -52,7 +54,12 @@ pub(crate) enum Error {
 
 impl Authority {
     pub(crate) fn new(root: Live<Root>) -> Self {
-        Self { root }
+        Self { root, signed: Signed::default() }
+    }
+
+    /// Has it noted until when certificates of workloads live. Those of servers end with them, and are renewed when the root changes.
+    pub(crate) fn noting(self, signed: Signed) -> Self {
+        Self { signed, ..self }
     }
 
     /// Follows the root that signs.
@@ -70,7 +77,9 @@ impl Authority {
     ) -> Result<Leaf, Error> {
         let names = vec![SanType::URI(id.to_string().try_into()?)];
         let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(leaf(names, usages), key, life, now)
+        let leaf = self.sign(leaf(names, usages), key, life, now)?;
+        self.signed.note(&leaf.root.fingerprint(), leaf.validity.not_after);
+        Ok(leaf)
     }
 
     /// Makes a key and signs a certificate for this server under these DNS names and addresses.

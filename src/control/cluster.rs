@@ -15,6 +15,7 @@ mod args;
 mod contest;
 mod due;
 mod lease;
+mod leaves;
 mod mesh;
 mod monitoring;
 pub(crate) mod pods;
@@ -39,6 +40,7 @@ use tokio::task::JoinSet;
 
 use crate::live::Live;
 use crate::root::Root;
+use crate::root::leaves::Signed;
 use crate::serving::{self, Failed, Served};
 use addresses::Giver;
 use lease::{Candidate, Terms};
@@ -101,11 +103,15 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
     background.spawn(follow_root);
     let written = ToWrite { root: root.clone(), statuses, allotments };
     lead(&mut background, &client, &args, written, &freshness);
+    let (signed, longest) = (Signed::default(), args.serving.lifetimes()?.longest());
+    let noted = (root.clone(), signed.clone());
+    background.spawn(leaves::keep(client.clone(), args.namespace.clone(), noted, longest, pace));
     let served = Served {
         callers: Arc::new(Reviews::new(client.clone(), reviewed_by(&args))),
         residents: Arc::new(OfCluster::new(client, &args.trust_domain, residents, Limits::default())),
         published,
         root,
+        signed,
         background,
     };
     let names = args.names();

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::callers::listed::{self, Listed};
 use crate::catalog::{Collection, Published};
 use crate::live::{self, Live};
+use crate::root::leaves::Signed;
 use crate::serving::{self, Failed, Served, ServingArgs};
 use crate::{mesh, root};
 
@@ -40,8 +41,10 @@ pub(crate) async fn run(args: FileArgs, serving: ServingArgs) -> Result<(), Fail
     background.spawn(follow_callers);
     background.spawn(follow_mesh);
     background.spawn(follow_root);
+    let (signed, longest) = (Signed::default(), serving.lifetimes()?.longest());
+    background.spawn(root::keep_leaves(args.ca_dir, root.clone(), signed.clone(), longest));
     let residents = Arc::clone(&published);
-    let served = Served { callers: Arc::new(callers), residents, published, root, background };
+    let served = Served { callers: Arc::new(callers), residents, published, root, signed, background };
     serving::serve(served, serving, stop).await
 }
 

@@ -48,6 +48,11 @@ impl TryFrom<LifetimeArgs> for Lifetimes {
 }
 
 impl Lifetimes {
+    /// No certificate of a workload is good for longer.
+    pub(crate) fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// The life of a certificate for which so many seconds are asked; for none or fewer, the usual one.
     pub(crate) fn of(&self, asked: i64) -> Result<Duration, TooLong> {
         match u64::try_from(asked).map(Duration::from_secs) {

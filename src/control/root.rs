@@ -13,20 +13,24 @@
 //! active     new, old        next-key.pem  cross-cert.pem: the new key, certified by the old root
 //! steady     new             next-key.pem, which then takes the place of root-key.pem
 //! ```
+//!
+//! `leaves.json` says until when certificates live that each of them has signed ([`leaves`]).
 
 mod certificate;
 mod directory;
 mod error;
+pub(crate) mod leaves;
 pub(crate) mod plugged;
 pub(crate) mod rotation;
 pub(crate) mod texts;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use culvert_core::renewal::Validity;
+use culvert_kubernetes::{Pace, Pauses};
 use culvert_process::exit::Chain;
 use culvert_process::follow::Follower;
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
@@ -37,6 +41,7 @@ use tokio::sync::watch;
 use crate::live::Live;
 
 use directory::Directory;
+use leaves::{Fingerprint, Signed};
 use texts::{Part, Problem, Read, Texts};
 
 pub(crate) use error::Error;
@@ -46,6 +51,9 @@ pub(crate) const BACKDATE: Duration = Duration::from_secs(120);
 
 /// How long to wait before a directory that cannot be used is read again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How long to wait at most before something is noted again in a directory that cannot be written to.
+const KEEP: Duration = Duration::from_secs(300);
 
 /// The root, ready to sign.
 #[derive(Debug)]
@@ -130,6 +138,31 @@ async fn reopen(directory: &Directory) -> Root {
     }
 }
 
+/// Notes in the directory until when certificates live that its roots sign, for as long as it is run; of a root nothing is known of, the
+/// longest life there is counts from now on.
+pub(crate) async fn keep_leaves(dir: PathBuf, mut root: Live<Root>, signed: Signed, longest: Duration) {
+    let (directory, mut leaves) = (Directory::new(&dir), signed.subscribe());
+    let mut pauses = Pauses::new(&Pace { first: RETRY, longest: KEEP, ..Pace::default() });
+    loop {
+        root.borrow_and_update();
+        let new = leaves.borrow_and_update().clone();
+        match directory.keep_leaves(&new, SystemTime::now() + longest) {
+            Ok(()) => {
+                pauses.reset();
+                tokio::select! {
+                    Ok(()) = leaves.changed() => {}
+                    Ok(()) = root.changed() => {}
+                    else => return,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "until when certificates live that the root has signed is not noted; it is tried again");
+                tokio::time::sleep(pauses.next()).await;
+            }
+        }
+    }
+}
+
 fn open(directory: &Directory, now: SystemTime) -> Result<Root, Error> {
     Root::of(&directory.load()?, now).map_err(|problem| directory.at(problem))
 }
@@ -143,6 +176,11 @@ impl Root {
         let issuer = Issuer::from_ca_cert_der(&signing.der, key)?;
         let (signing, between) = (signing.der, cross.into_iter().collect());
         Ok(Self { issuer, bundle, validity, stage, signing, between })
+    }
+
+    /// What names it among others.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.issuer.key().subject_public_key_info())
     }
 
     /// What signs.

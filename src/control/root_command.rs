@@ -8,7 +8,7 @@ use culvert_kubernetes::client;
 
 use crate::cluster::rotation as in_cluster;
 use crate::lifetimes::duration;
-use crate::root::rotation::{self, Step};
+use crate::root::rotation::{self, Haste, Step};
 use crate::serving::Failed;
 
 /// Which root, and what to do with it.
@@ -22,9 +22,12 @@ pub(crate) struct RootArgs {
     /// The step to take.
     #[arg(value_enum)]
     step: Wish,
-    /// With `rotate`: how long the old root stays trusted once the new one signs. Not less than certificates are good for.
-    #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = duration, requires = "namespace")]
+    /// With `rotate`: how long the old root stays trusted at least once the new one signs. Certificates it has signed are waited for anyway.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration, requires = "namespace")]
     trust_old_for: Duration,
+    /// With `finish` and `rotate`: do not wait for certificates the old root has signed. Whoever still has one is refused by everybody.
+    #[arg(long)]
+    insist: bool,
 }
 
 /// Where the root is.
@@ -67,10 +70,19 @@ impl Wish {
     }
 }
 
+impl RootArgs {
+    fn haste(&self) -> Haste {
+        if self.insist { Haste::Insist } else { Haste::Wait }
+    }
+}
+
 /// Takes the step; gives what to tell the operator.
 pub(crate) fn run(args: &RootArgs) -> Result<String, Failed> {
+    if args.insist && !matches!(args.step, Wish::Finish | Wish::Rotate) {
+        return Err("--insist is for `finish` and `rotate`: the other steps wait for nothing".into());
+    }
     match (&args.place.ca_dir, &args.place.namespace, args.step.step()) {
-        (Some(dir), _, Some(step)) => Ok(rotation::run(dir, step, SystemTime::now())?),
+        (Some(dir), _, Some(step)) => Ok(rotation::run(dir, step, args.haste(), SystemTime::now())?),
         (_, Some(namespace), step) => of_cluster(args, namespace, step),
         (Some(_) | None, None, _) => {
             Err("a root in a directory is replaced step by step: prepare, activate, finish".into())
@@ -82,7 +94,7 @@ pub(crate) fn run(args: &RootArgs) -> Result<String, Failed> {
 async fn of_cluster(args: &RootArgs, namespace: &str, step: Option<Step>) -> Result<String, Failed> {
     let client = client::connect(args.kubeconfig.as_deref()).await?;
     match step {
-        Some(step) => Ok(in_cluster::run(&client, namespace, step).await?),
-        None => Ok(in_cluster::begin(&client, namespace, args.trust_old_for).await?),
+        Some(step) => Ok(in_cluster::run(&client, namespace, step, args.haste()).await?),
+        None => Ok(in_cluster::begin(&client, namespace, args.trust_old_for, args.haste()).await?),
     }
 }

@@ -20,6 +20,7 @@ use crate::grant::Residents;
 use crate::lifetimes::{LifetimeArgs, Lifetimes};
 use crate::live::Live;
 use crate::root::Root;
+use crate::root::leaves::Signed;
 use crate::server::{self, Services, Stopping};
 use crate::service::Service;
 use crate::tls;
@@ -45,6 +46,8 @@ pub(crate) struct Served {
     pub(crate) residents: Arc<dyn Residents>,
     pub(crate) published: Arc<Published>,
     pub(crate) root: Live<Root>,
+    /// Where it is noted what is signed.
+    pub(crate) signed: Signed,
     /// What keeps it up to date; it ends with the server.
     pub(crate) background: JoinSet<()>,
 }
@@ -70,8 +73,8 @@ impl ServingArgs {
 /// Serves until asked to stop.
 pub(crate) async fn serve(served: Served, args: ServingArgs, stop: Stop) -> Result<(), Failed> {
     let lifetimes = args.lifetimes()?;
-    let Served { callers, residents, published, root, mut background } = served;
-    let authority = Arc::new(Authority::new(root));
+    let Served { callers, residents, published, root, signed, mut background } = served;
+    let authority = Arc::new(Authority::new(root).noting(signed));
     let (tls, renew_tls) = tls::keep(Arc::clone(&authority), args.names)?;
     let address = args.listen;
     let listener =

@@ -16,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::api::{Api, Written};
 use super::publish::MAP;
+use crate::root::leaves::Leaves;
 use crate::root::plugged;
 use crate::root::texts::{Part, Texts};
 use crate::root::{self, Plugged, Root};
@@ -146,10 +147,17 @@ pub(super) fn write(texts: &Texts, data: &mut Data) {
 
 /// Makes a root of our own, unless somebody else has.
 pub(super) async fn make(secrets: &Api, now: SystemTime) -> Result<Written, Error> {
-    let mut data = Data::new();
-    write(&Texts::new(now).map_err(at)?, &mut data);
+    let (mut data, mut annotations, mut leaves) = (Data::new(), BTreeMap::new(), Leaves::default());
+    let texts = Texts::new(now).map_err(at)?;
+    write(&texts, &mut data);
+    leaves.follow(&[], &texts.trusted().map_err(at)?, now);
+    super::leaves::write(&leaves, &mut annotations);
     let secret = Secret {
-        metadata: ObjectMeta { name: Some(OWN.to_owned()), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(OWN.to_owned()),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
         data: Some(data),
         type_: Some(TYPE.to_owned()),
         ..Secret::default()

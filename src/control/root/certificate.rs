@@ -8,6 +8,8 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
+use super::leaves::Fingerprint;
+
 /// The certificate of an authority.
 pub(super) struct Certificate {
     pub(super) der: CertificateDer<'static>,
@@ -24,6 +26,11 @@ impl Certificate {
         }
         let (public_key, validity) = (parsed.public_key().raw.to_vec(), validity(&parsed));
         Some(Self { der, validity, public_key })
+    }
+
+    /// What names the authority among others.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.public_key)
     }
 
     /// Tells whether a key is that of the certificate.

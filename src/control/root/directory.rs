@@ -3,12 +3,20 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::files;
 
 use super::Error;
+use super::leaves::Leaves;
 use super::texts::{Part, Problem, Texts};
+
+/// Where it is noted until when certificates live.
+const LEAVES: &str = "leaves.json";
+
+/// How long another process is waited for that changes the directory, and how often is looked whether it is done.
+const BUSY: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The directory of a root.
 #[derive(Debug)]
@@ -34,14 +42,44 @@ impl Directory {
         Error::of(problem, |part| self.file(part).display().to_string())
     }
 
-    /// Keeps other processes from changing the directory for as long as the result lives.
+    /// Keeps other processes from changing the directory for as long as the result lives. Who is about to be done is waited for.
     pub(super) fn lock(&self) -> Result<File, Error> {
         let lock = File::open(&self.0).map_err(|error| self.unusable(error))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Busy { dir: self.0.clone() },
-            TryLockError::Error(source) => self.unusable(source),
-        })?;
-        Ok(lock)
+        let until = Instant::now() + BUSY;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => return Err(Error::Busy { dir: self.0.clone() }),
+                Err(TryLockError::Error(source)) => return Err(self.unusable(source)),
+            }
+        }
+    }
+
+    /// What is noted of certificates that its roots have signed.
+    pub(super) fn leaves(&self) -> Result<Leaves, Error> {
+        let path = self.0.join(LEAVES);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Leaves::read(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Leaves::default()),
+            Err(source) => Err(Error::Unreadable { path, source }),
+        }
+    }
+
+    /// Notes what there is to note; `bound` counts for roots nothing is known of.
+    pub(super) fn keep_leaves(&self, new: &Leaves, bound: SystemTime) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        let trusted = self.load()?.trusted().map_err(|problem| self.at(problem))?;
+        let before = self.leaves()?;
+        let mut after = before.clone();
+        after.merge(new);
+        after.bound(&trusted, bound);
+        if after == before { Ok(()) } else { self.store_leaves(&after) }
+    }
+
+    pub(super) fn store_leaves(&self, leaves: &Leaves) -> Result<(), Error> {
+        let path = self.0.join(LEAVES);
+        files::write_whole(&path, 0o644, &leaves.text()).map_err(|source| Error::Unwritable { path, source })
     }
 
     /// Makes the directory and a root in it, if there is none; half of one is an error.
@@ -50,7 +88,11 @@ impl Directory {
         let _lock = self.lock()?;
         let there = self.load()?;
         if !there.is_there().map_err(|problem| self.at(problem))? {
-            self.store(&there, &Texts::new(now).map_err(|problem| self.at(problem))?)?;
+            let new = Texts::new(now).map_err(|problem| self.at(problem))?;
+            let mut leaves = Leaves::default();
+            leaves.follow(&[], &new.trusted().map_err(|problem| self.at(problem))?, now);
+            self.store_leaves(&leaves)?;
+            self.store(&there, &new)?;
             tracing::info!(certificate = %self.file(Part::Certificate).display(), "new root made");
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Replaces the root by a new one, in steps between which nobody loses trust in anybody.
 //!
 //! Each step replaces `root-cert.pem` by one rename, and that decides: a step that is cut short before it has not
-//! happened, and what it left behind counts for nothing. A running server follows. It does not wait for clients: when all
-//! of them have what the last step gave them is for the operator to know.
+//! happened, and what it left behind counts for nothing. A running server follows. The last step is refused for as long as
+//! certificates live that the old root has signed, unless the operator insists; that every client has a copy of the new
+//! roots is for him to know.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 use clap::ValueEnum;
 
 use super::directory::Directory;
+use super::leaves::{Leaves, Needed};
 use super::texts::{Problem, Texts};
 use super::{Error, Stage};
 
@@ -26,6 +28,15 @@ pub(crate) enum Step {
     Finish,
 }
 
+/// What becomes of certificates that an old root has signed when its trust is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// Their end is waited for.
+    Wait,
+    /// Whoever still has one is refused by everybody.
+    Insist,
+}
+
 /// Why a step was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
@@ -33,6 +44,8 @@ pub(crate) enum Refused {
     Root(#[from] Error),
     #[error("{}", out_of_order(*stage, *step))]
     Order { stage: Stage, step: Step },
+    #[error("{}", too_early(*.0))]
+    Early(Needed),
 }
 
 /// What keeps a step from being taken.
@@ -40,6 +53,7 @@ pub(crate) enum Refused {
 pub(crate) enum Obstacle {
     Texts(Problem),
     Order(Stage),
+    Early(Needed),
 }
 
 impl From<Problem> for Obstacle {
@@ -49,23 +63,32 @@ impl From<Problem> for Obstacle {
 }
 
 /// Takes a step in a directory; gives what to tell the operator.
-pub(crate) fn run(dir: &Path, step: Step, now: SystemTime) -> Result<String, Refused> {
+pub(crate) fn run(dir: &Path, step: Step, haste: Haste, now: SystemTime) -> Result<String, Refused> {
     let directory = Directory::new(dir);
     let _lock = directory.lock()?;
     let refused = |obstacle| match obstacle {
         Obstacle::Texts(problem) => Refused::Root(directory.at(problem)),
         Obstacle::Order(stage) => Refused::Order { stage, step },
+        Obstacle::Early(needed) => Refused::Early(needed),
     };
-    let mut texts = directory.load()?;
-    for next in after(&texts, step, now).map_err(refused)? {
+    let at = |problem| directory.at(problem);
+    let (mut texts, mut leaves) = (directory.load()?, directory.leaves()?);
+    for next in after(&texts, step, (&leaves, haste), now).map_err(refused)? {
+        leaves.follow(&texts.trusted().map_err(at)?, &next.trusted().map_err(at)?, now);
         directory.store(&texts, &next)?;
+        directory.store_leaves(&leaves)?;
         texts = next;
     }
-    Ok(told(&texts, now).map_err(|problem| directory.at(problem))?)
+    Ok(told(&texts, &leaves, now).map_err(at)?)
 }
 
 /// The texts a step leads to, one after the other: where they cannot all change at once, each of them is a root that works.
-pub(crate) fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Texts>, Obstacle> {
+pub(crate) fn after(
+    texts: &Texts,
+    step: Step,
+    (leaves, haste): (&Leaves, Haste),
+    now: SystemTime,
+) -> Result<Vec<Texts>, Obstacle> {
     Ok(match (step, texts.read(now)?.stage) {
         (Step::Status, _) => Vec::new(),
         (Step::Prepare, Stage::Steady) => {
@@ -75,6 +98,10 @@ pub(crate) fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Te
         }
         (Step::Activate, Stage::Prepared) => vec![texts.swapped()?],
         (Step::Finish, Stage::Active) => {
+            let needed = texts.need(leaves, now)?.filter(|_| haste == Haste::Wait);
+            if let Some(needed) = needed {
+                return Err(Obstacle::Early(needed));
+            }
             let finished = texts.without_second()?;
             let tidied = finished.tidied(now)?;
             vec![finished, tidied]
@@ -84,9 +111,23 @@ pub(crate) fn after(texts: &Texts, step: Step, now: SystemTime) -> Result<Vec<Te
 }
 
 /// What to tell the operator of a root.
-pub(crate) fn told(texts: &Texts, now: SystemTime) -> Result<String, Problem> {
-    let (stage, trusted) = (texts.read(now)?.stage, texts.trusted()?);
-    Ok(format!("stage: {stage}\ntrusted roots: {trusted}\nnext: {}", next(stage)))
+pub(crate) fn told(texts: &Texts, leaves: &Leaves, now: SystemTime) -> Result<String, Problem> {
+    let (stage, trusted, need) = (texts.stage(now)?, texts.trusted()?.len(), texts.need(leaves, now)?);
+    let old = match (stage, need) {
+        (Stage::Steady | Stage::Prepared, _) => String::new(),
+        (Stage::Active, None) => {
+            "the old root is needed no more: all certificates it has signed have ended\n".to_owned()
+        }
+        (Stage::Active, Some(needed)) => format!("the old root is needed {needed}\n"),
+    };
+    Ok(format!("stage: {stage}\ntrusted roots: {trusted}\n{old}next: {}", next(stage)))
+}
+
+/// Says why the old root is kept.
+pub(crate) fn too_early(needed: Needed) -> String {
+    format!(
+        "the old root is needed {needed}; finish when they have ended, or have it finished with --insist: whoever still has such a certificate is refused by everybody then, until it is renewed"
+    )
 }
 
 /// Says why a step cannot be taken now, and which one can.
@@ -109,9 +150,7 @@ fn next(stage: Stage) -> &'static str {
         Stage::Prepared => {
             "activate, at any time: those who know the old root alone accept what the new one signs"
         }
-        Stage::Active => {
-            "finish, when every certificate the old root signed has been renewed and every copy of root-cert.pem is new"
-        }
+        Stage::Active => "finish, when the old root is needed no more and every copy of root-cert.pem is new",
     }
 }
 

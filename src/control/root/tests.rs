@@ -60,7 +60,7 @@ fn the_first_start_makes_a_root_and_later_ones_read_it() {
     let dir = Dir::fresh("first");
     let first = dir.open().unwrap();
     assert_eq!((dir.mode(""), dir.mode(KEY), dir.mode(CERTIFICATE)), (0o700, 0o600, 0o644));
-    assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 2, "nothing unfinished is left");
+    assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 3, "nothing unfinished is left");
     let second = dir.open().unwrap();
     assert_eq!(first.bundle(), second.bundle());
 }

@@ -12,6 +12,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::certificate::Certificate;
+use super::leaves::{Fingerprint, Leaves, Needed};
 use super::{BACKDATE, Intermediate, Stage};
 
 const COMMON_NAME: &str = "Culvert root";
@@ -166,9 +167,18 @@ impl Texts {
         Ok(self.read(now)?.stage)
     }
 
-    /// How many roots are trusted.
-    pub(super) fn trusted(&self) -> Result<usize, Problem> {
-        Ok(parse(self.certificate.as_deref().unwrap_or_default())?.len())
+    /// The roots that are trusted, the one that signs first.
+    pub(crate) fn trusted(&self) -> Result<Vec<Fingerprint>, Problem> {
+        let certificates = parse(self.certificate.as_deref().unwrap_or_default())?;
+        Ok(certificates.iter().map(Certificate::fingerprint).collect())
+    }
+
+    /// Why the trust of the root that signed before cannot be taken away yet, if there is one and it cannot.
+    pub(crate) fn need(&self, leaves: &Leaves, now: SystemTime) -> Result<Option<Needed>, Problem> {
+        if self.stage(now)? != Stage::Active {
+            return Ok(None);
+        }
+        Ok(self.trusted()?.last().and_then(|old| leaves.need(old, now)))
     }
 
     /// The texts of both certificates.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
+use crate::root::leaves::Leaves;
+use crate::root::rotation::{self, Haste, Step};
 use crate::root::texts::Texts;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -80,8 +82,8 @@ async fn a_rotation_is_followed_and_what_would_cut_the_mesh_in_two_is_not() {
     let mut data: Data =
         serde_json::from_value(server.object("secrets", "mesh", OWN).unwrap()["data"].clone()).unwrap();
     let prepared = secret::texts(&data);
-    let next =
-        crate::root::rotation::after(&prepared, crate::root::rotation::Step::Prepare, SystemTime::now());
+    let insists = (&Leaves::default(), Haste::Insist);
+    let next = rotation::after(&prepared, Step::Prepare, insists, SystemTime::now());
     secret::write(&next.unwrap_or_default().pop().unwrap(), &mut data);
     server.apply(secret(OWN, &data)).unwrap();
     timeout(PATIENCE, one.live.changed()).await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::root::rotation::{self, Step};
+use crate::root::rotation::{self, Haste, Step};
 
 mod of_istio;
 
@@ -37,7 +37,8 @@ fn each_step_of_a_rotation_may_follow_the_one_before() {
     let first = own(&data, now()).unwrap();
     let mut before = own(&data, now()).unwrap();
     for step in [Step::Prepare, Step::Activate, Step::Finish] {
-        let texts = rotation::after(&texts(&data), step, now()).unwrap_or_default().pop().unwrap();
+        let insists = (&Leaves::default(), Haste::Insist);
+        let texts = rotation::after(&texts(&data), step, insists, now()).unwrap_or_default().pop().unwrap();
         write(&texts, &mut data);
         let root = own(&data, now()).unwrap();
         assert!(root.may_follow(&before, now()), "{step:?}");

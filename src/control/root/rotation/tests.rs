@@ -23,12 +23,12 @@ impl Dir {
 
     #[track_caller]
     fn step(&self, step: Step) {
-        run(&self.0, step, SystemTime::now()).unwrap();
+        run(&self.0, step, Haste::Wait, SystemTime::now()).unwrap();
     }
 
     #[track_caller]
     fn assert_refused(&self, step: Step, expected: &str) {
-        let text = Chain(&run(&self.0, step, SystemTime::now()).unwrap_err()).to_string();
+        let text = Chain(&run(&self.0, step, Haste::Wait, SystemTime::now()).unwrap_err()).to_string();
         assert!(text.contains(expected), "{text}");
     }
 
@@ -93,7 +93,7 @@ fn a_rotation_goes_through_its_stages_and_leaves_one_root() {
     let steady = dir.root();
     assert_eq!((steady.stage, steady.between.len()), (Stage::Steady, 0));
     assert_eq!(parts(&steady.bundle), [new]);
-    assert_eq!(dir.files(), ["root-cert.pem", "root-key.pem"]);
+    assert_eq!(dir.files(), ["leaves.json", "root-cert.pem", "root-key.pem"]);
     assert_ne!(dir.read("root-key.pem"), old_key);
 
     dir.step(Step::Prepare);
@@ -114,7 +114,7 @@ fn steps_out_of_order_are_refused_and_change_nothing() {
     check([Step::Prepare, Step::Finish], "next comes: activate");
     dir.step(Step::Activate);
     check([Step::Prepare, Step::Activate], "next comes: finish");
-    let missing = run(&dir.0.join("missing"), Step::Status, SystemTime::now()).unwrap_err();
+    let missing = run(&dir.0.join("missing"), Step::Status, Haste::Wait, SystemTime::now()).unwrap_err();
     assert!(missing.to_string().contains("cannot be used"), "{missing}");
 }
 
@@ -184,4 +184,46 @@ async fn a_running_server_follows() {
         tokio::time::timeout(Duration::from_secs(10), changed).await.unwrap().unwrap();
     }
     following.abort();
+}
+
+#[test]
+fn an_old_root_stays_trusted_while_certificates_live_that_it_has_signed() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let dir = Dir::new("needed");
+    let (directory, now) = (Directory::new(&dir.0), SystemTime::now());
+    let mut signed = Leaves::default();
+    signed.note(&dir.root().fingerprint(), now + DAY * 90);
+    directory.keep_leaves(&signed, now).unwrap();
+    dir.step(Step::Prepare);
+    dir.step(Step::Activate);
+    let mut of_new = Leaves::default();
+    of_new.note(&dir.root().fingerprint(), now + DAY * 120);
+    directory.keep_leaves(&of_new, now).unwrap();
+    let until = crate::root::leaves::written(now + DAY * 90);
+    let told = run(&dir.0, Step::Status, Haste::Wait, now).unwrap();
+    assert!(told.contains(&format!("the old root is needed until {until}")), "{told}");
+    let before = dir.all();
+    dir.assert_refused(Step::Finish, &format!("until {until}"));
+    dir.assert_refused(Step::Finish, "--insist");
+    assert_eq!(dir.all(), before);
+    let told = run(&dir.0, Step::Status, Haste::Wait, now + DAY * 90).unwrap();
+    assert!(told.contains("needed no more"), "{told}");
+    run(&dir.0, Step::Finish, Haste::Wait, now + DAY * 90).unwrap();
+    assert_eq!(dir.root().stage, Stage::Steady);
+}
+
+#[test]
+fn who_insists_does_not_wait_and_what_nobody_has_noted_is_waited_for() {
+    let dir = Dir::new("unknown");
+    fs::remove_file(dir.0.join("leaves.json")).unwrap();
+    dir.step(Step::Prepare);
+    dir.step(Step::Activate);
+    dir.assert_refused(Step::Finish, "nobody has noted");
+    // A server that runs notes the longest life there may be.
+    let (directory, now) = (Directory::new(&dir.0), SystemTime::now());
+    let bound = now + Duration::from_secs(90 * 24 * 3600);
+    directory.keep_leaves(&Leaves::default(), bound).unwrap();
+    dir.assert_refused(Step::Finish, &crate::root::leaves::written(bound));
+    run(&dir.0, Step::Finish, Haste::Insist, now).unwrap();
+    assert_eq!(dir.root().stage, Stage::Steady);
 }

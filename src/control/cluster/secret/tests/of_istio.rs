@@ -16,6 +16,8 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::authority::Authority;
+use crate::root::leaves::Leaves;
+use crate::root::rotation::Haste;
 
 const WEB: &str = "spiffe://cluster.local/ns/default/sa/web";
 
@@ -50,7 +52,10 @@ fn it_can_be_replaced_by_one_of_ours() {
     let old = data[SIGNS].0.clone();
     let mut before = own(&data, now()).unwrap();
     for (step, old_is_enough) in [(Step::Prepare, true), (Step::Activate, true), (Step::Finish, false)] {
-        let texts = rotation::after(&texts(&data), step, now()).unwrap_or_default().pop().unwrap();
+        let texts = rotation::after(&texts(&data), step, (&Leaves::default(), Haste::Insist), now())
+            .unwrap_or_default()
+            .pop()
+            .unwrap();
         write(&texts, &mut data);
         let root = own(&data, now()).unwrap();
         assert!(root.may_follow(&before, now()), "{step:?}");
