@@ -1,61 +1,62 @@
 //! Who is connected, and who has to go for somebody else.
 //!
 //! In go connections and when they last asked something. First to go is who has asked nothing for the longest time; among those
-//! whose requests are under way, who waits longest.
+//! whose requests are under way, who waits longest. Whoever has proved who he is ([`Pulse::stays`]) has to go for nobody and takes no
+//! place of those who have not: how many of them there may be is deliberately not known here.
 
+use std::collections::HashSet;
 use std::future::Future;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::Limits;
+use super::{Limits, Source};
 
 /// How often it is looked whether requests are over, at the end.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// All connections. They end with it.
-pub(super) struct Guests {
+#[derive(Debug)]
+pub struct Guests {
     limits: Limits,
-    /// Oldest first.
+    /// Those that may have to go, oldest first.
     all: Vec<Guest>,
-    /// Those that had to go are in here until they have gone.
+    /// Those that have been let go of and have not gone yet.
+    leaving: HashSet<Id>,
     tasks: JoinSet<()>,
 }
 
+/// What there was too much of, so that somebody had to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Connections of this source.
+    Source,
+    /// Connections.
+    All,
+}
+
+#[derive(Debug)]
 struct Guest {
     source: Option<Source>,
     pulse: Arc<Pulse>,
     task: AbortHandle,
 }
 
-/// What one party can have as many addresses of as it likes counts as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Source(IpAddr);
-
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(address) => {
-                Self(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into())
-            }
-            address @ IpAddr::V4(_) => Self(address),
-        }
-    }
-}
-
 /// What a connection is doing.
 #[derive(Debug)]
-pub(super) struct Pulse(Mutex<Doing>);
+pub struct Pulse(Mutex<Doing>);
 
 /// Those that come first have to go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Doing {
     Nothing(Instant),
     Request(Instant),
+    /// What it likes.
+    Anything,
 }
 
 impl Pulse {
@@ -64,21 +65,33 @@ impl Pulse {
     }
 
     /// A request is under way.
-    pub(super) fn asks(&self) {
+    pub fn asks(&self) {
         self.set(Doing::Request(Instant::now()));
     }
 
     /// It has been answered.
-    pub(super) fn rests(&self) {
+    pub fn rests(&self) {
         self.set(Doing::Nothing(Instant::now()));
+    }
+
+    /// It has proved who it is: it has to go for nobody any more, whatever it does.
+    pub fn stays(&self) {
+        self.set(Doing::Anything);
     }
 
     fn is_resting(&self) -> bool {
         matches!(self.doing(), Doing::Nothing(_))
     }
 
-    fn set(&self, doing: Doing) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    fn has_to_go_for_nobody(&self) -> bool {
+        self.doing() == Doing::Anything
+    }
+
+    fn set(&self, next: Doing) {
+        let mut doing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *doing != Doing::Anything {
+            *doing = next;
+        }
     }
 
     fn doing(&self) -> Doing {
@@ -87,39 +100,49 @@ impl Pulse {
 }
 
 impl Guests {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, all: Vec::new(), tasks: JoinSet::new() }
+    /// Nobody is connected.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, all: Vec::new(), leaving: HashSet::new(), tasks: JoinSet::new() }
     }
 
     /// Whether one more may come, or others can go for it.
-    pub(super) fn has_room(&self) -> bool {
+    #[must_use]
+    pub fn has_room(&self) -> bool {
         match self.limits {
             Limits::Wait { most } => self.tasks.len() < most,
             // Who has to go does so at once, but not at the same moment.
-            Limits::Replace { most, .. } => self.tasks.len() < most * 2,
+            Limits::Replace { most, .. } => self.leaving.len() < most,
         }
     }
 
-    /// Serves one more; somebody else may have to go.
-    pub(super) fn admit<F>(&mut self, from: Option<IpAddr>, serve: impl FnOnce(Arc<Pulse>) -> F)
+    /// Serves one more; somebody else may have to go, which is told.
+    pub fn admit<F>(&mut self, from: Option<IpAddr>, serve: impl FnOnce(Arc<Pulse>) -> F) -> Option<Full>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let source = from.map(Source::of);
-        if let Limits::Replace { most, per_source } = self.limits {
-            self.make_room(source, most, per_source);
-        }
+        let full = match self.limits {
+            Limits::Wait { .. } => None,
+            Limits::Replace { most, per_source } => self.make_room(source, most, per_source),
+        };
         let pulse = Arc::new(Pulse::new());
         let task = self.tasks.spawn(serve(Arc::clone(&pulse)));
         self.all.push(Guest { source, pulse, task });
+        full
     }
 
-    fn make_room(&mut self, source: Option<Source>, most: usize, per_source: usize) {
+    fn make_room(&mut self, source: Option<Source>, most: usize, per_source: usize) -> Option<Full> {
+        self.all.retain(|guest| !guest.pulse.has_to_go_for_nobody());
         let alike = |guest: &Guest| source.is_some() && guest.source == source;
         if self.all.iter().filter(|guest| alike(guest)).count() >= per_source {
             self.dismiss(alike);
+            Some(Full::Source)
         } else if self.all.len() >= most {
             self.dismiss(|_| true);
+            Some(Full::All)
+        } else {
+            None
         }
     }
 
@@ -129,6 +152,7 @@ impl Guests {
         let guest = self.all.remove(first);
         debug!(source = ?guest.source, "too many connections, this one has been closed");
         guest.task.abort();
+        self.leaving.insert(guest.task.id());
     }
 
     /// Waits until no request is under way.
@@ -142,13 +166,21 @@ impl Guests {
         }
     }
 
+    /// Waits until all have gone. Cancel safe.
+    pub async fn all_gone(&mut self) {
+        while !self.tasks.is_empty() {
+            self.gone().await;
+        }
+    }
+
     /// Waits until somebody has gone. Cancel safe.
-    pub(super) async fn gone(&mut self) {
+    pub async fn gone(&mut self) {
         let gone = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => error.id(),
             None => std::future::pending().await,
         };
         self.all.retain(|guest| guest.task.id() != gone);
+        self.leaving.remove(&gone);
     }
 }

@@ -1,7 +1,7 @@
 //! Serves HTTP/1 to a bounded number of connections, none of which can stay for ever.
 //!
 //! In go a listener and a router. Who may connect is the listener's affair ([`root_socket`]), what is answered the router's; who has
-//! to go when there are too many is known here alone.
+//! to go when there are too many is known here alone, also to servers of other protocols ([`guests`]).
 
 use std::io;
 use std::net::IpAddr;
@@ -25,12 +25,14 @@ use tracing::{debug, warn};
 use guests::{Guests, Pulse};
 
 pub use client::Client;
+pub use source::Source;
 
 mod client;
-mod guests;
+pub mod guests;
 pub mod monitoring;
 pub mod port;
 pub mod root_socket;
+mod source;
 
 /// How long a client may take to say what it wants, also the second time.
 const HEADERS: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::guests::Full;
 use super::*;
 
 /// Connections the test makes.
@@ -185,4 +186,33 @@ async fn a_source_that_comes_again_and_again_takes_only_its_own_places() {
         assert_eq!(still.iter().filter(|still| **still).count(), 2, "{greedy:?}");
         assert!(still.ends_with(&[true, true]) && !is_closed(&mut quiet));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_proved_who_he_is_goes_for_nobody_and_takes_nobodys_place() {
+    let mut guests = Guests::new(Limits::Replace { most: 2, per_source: 2 });
+    let mut pulses = Vec::new();
+    let from = Some("10.0.0.1".parse().unwrap());
+    let mut admit = |guests: &mut Guests| {
+        let full = guests.admit(from, |pulse| {
+            pulses.push(pulse);
+            std::future::pending()
+        });
+        (full, Arc::clone(pulses.last().unwrap()))
+    };
+    for _ in 0..10 {
+        let (full, pulse) = admit(&mut guests);
+        assert_eq!(full, None);
+        pulse.stays();
+        // Nothing brings it back among those who have to go.
+        pulse.rests();
+    }
+    let full: Vec<_> = (0..4).map(|_| admit(&mut guests).0).collect();
+    assert_eq!(full, [None, None, Some(Full::Source), Some(Full::Source)]);
+    assert!(!guests.has_room(), "two are on their way out");
+    timeout(HEADERS, guests.gone()).await.unwrap();
+    assert!(guests.has_room());
+    timeout(HEADERS, guests.gone()).await.unwrap();
+    assert!(timeout(HEADERS, guests.gone()).await.is_err(), "twelve are left, and stay");
+    assert_eq!(admit(&mut guests).0, Some(Full::Source));
 }
