@@ -4,12 +4,14 @@
 //! known from is for the implementations: [a file](listed), or [the API server of a cluster](crate::cluster::reviews). What callers
 //! get is decided elsewhere.
 
+pub(crate) mod allowance;
 pub(crate) mod listed;
 
 use std::fmt;
 use std::sync::Arc;
 
 use culvert_core::identity::SpiffeId;
+use culvert_serving::Source;
 use tonic::{Code, Status};
 
 use crate::refused;
@@ -38,6 +40,8 @@ pub(crate) enum Reach {
 pub(crate) struct Known {
     pub(crate) caller: Caller,
     pub(crate) reach: Reach,
+    /// The UID of the pod it is in, where that is known.
+    pub(crate) pod: Option<Arc<str>>,
 }
 
 /// Why nobody is known by a token.
@@ -59,13 +63,15 @@ pub(crate) enum Stranger {
     PodGone,
     #[error("the API server cannot be asked whose token it is")]
     Unavailable,
+    #[error("the API server is not asked whose token it is: too many from there were nobody's")]
+    TooMany,
 }
 
 /// Whoever knows callers by their tokens.
 #[tonic::async_trait]
 pub(crate) trait Callers: Send + Sync + 'static {
-    /// Tells who a token belongs to.
-    async fn find(&self, token: &Token) -> Result<Known, Stranger>;
+    /// Tells who a token belongs to that came from there.
+    async fn find(&self, token: &Token, from: Option<Source>) -> Result<Known, Stranger>;
 
     /// Waits until a token belongs to that caller no more, and says why. That nobody can be asked is no reason.
     async fn lost(&self, token: &Token, known: &Known) -> Stranger;
@@ -83,6 +89,7 @@ impl Stranger {
             Self::Unbound => "token-not-bound",
             Self::PodGone => "pod-gone",
             Self::Unavailable => "reviews-unavailable",
+            Self::TooMany => "too-many-strangers",
         }
     }
 
@@ -90,6 +97,9 @@ impl Stranger {
     pub(crate) fn status(self) -> Status {
         match self {
             Self::Unavailable => refused::for_now(self.code(), "tokens cannot be looked at; try again later"),
+            Self::TooMany => {
+                refused::for_now(self.code(), "too many bad tokens came from this address; try again later")
+            }
             Self::Missing
             | Self::Unknown
             | Self::Expired

@@ -20,7 +20,6 @@ mod mesh;
 mod monitoring;
 pub(crate) mod pods;
 mod publish;
-mod recent;
 pub(crate) mod residents;
 pub(crate) mod reviews;
 mod root;
@@ -41,6 +40,7 @@ use tokio::task::JoinSet;
 use crate::live::Live;
 use crate::root::Root;
 use crate::root::leaves::Signed;
+use crate::server::Farewell;
 use crate::serving::{self, Failed, Served};
 use addresses::Giver;
 use lease::{Candidate, Terms};
@@ -76,9 +76,13 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
     let mesh =
         Mesh::start(&client, args.settings(), (statuses.clone(), Arc::clone(&residents)), (pace, &freshness));
     let (published, mut missing, allotments) = (mesh.published(), mesh.missing(), mesh.allotments());
-    let has_root = watch::Sender::new(false);
-    let progress =
-        Progress { missing: missing.clone(), has_root: has_root.subscribe(), freshness: freshness.clone() };
+    let (has_root, leaves) = (watch::Sender::new(false), watch::Sender::new(false));
+    let progress = Progress {
+        missing: missing.clone(),
+        has_root: has_root.subscribe(),
+        leaves: leaves.subscribe(),
+        freshness: freshness.clone(),
+    };
     background.spawn(monitoring::serve(args.monitoring_port, metrics, progress)?);
     background.spawn(freshness.clone().measured(ASKER));
     background.spawn(mesh.run());
@@ -107,15 +111,22 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
     let noted = (root.clone(), signed.clone());
     background.spawn(leaves::keep(client.clone(), args.namespace.clone(), noted, longest, pace));
     let served = Served {
-        callers: Arc::new(Reviews::new(client.clone(), reviewed_by(&args))),
-        residents: Arc::new(OfCluster::new(client, &args.trust_domain, residents, Limits::default())),
+        callers: Arc::new(Reviews::new(client.clone(), reviewed_by(&args), residents.clone())),
+        residents: Arc::new(OfCluster::new(client.clone(), &args.trust_domain, residents, Limits::default())),
         published,
         root,
         signed,
+        farewell: Farewell { begun: leaves, lasts: args.lame_duck },
         background,
     };
-    let names = args.names();
-    serving::serve(served, args.serving.or_named(names), stop).await
+    let (names, candidate) = (args.names(), candidate(&client, &args));
+    let ended = serving::serve(served, args.serving.or_named(names), stop).await;
+    candidate.give_back().await;
+    ended
+}
+
+fn candidate(client: &Client, args: &ClusterArgs) -> Candidate {
+    Candidate::new(client, &args.namespace, [LEASE, &args.pod], Terms::USUAL)
 }
 
 /// What one replica alone writes.
@@ -140,9 +151,8 @@ fn lead(
     if args.give_addresses {
         background.spawn(Giver::new(client, (allotments, leads.subscribe()), Pace::default()).run());
     }
-    background.spawn(rotation::go_on(client.clone(), namespace.clone(), leads.subscribe()));
-    let candidate = Candidate::new(client, &namespace, [LEASE, &args.pod], Terms::USUAL);
-    background.spawn(candidate.run(leads));
+    background.spawn(rotation::go_on(client.clone(), namespace, leads.subscribe()));
+    background.spawn(candidate(client, args).run(leads));
 }
 
 fn reviewed_by(args: &ClusterArgs) -> reviews::Settings {

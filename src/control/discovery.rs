@@ -1,4 +1,4 @@
-//! The aggregated discovery service, in its delta form: who asks is authenticated, gets what it subscribes to, and every
+//! The aggregated discovery service, in its delta form: who was [let in](crate::server) gets what it subscribes to, and every
 //! change of it, for as long as its token is valid.
 //!
 //! How much of the mesh a caller may have is known with the caller. The proxy of a node may read all of it: to route and to judge,
@@ -29,12 +29,11 @@ use culvert_proto::xds::aggregated_discovery_service_server::AggregatedDiscovery
 use culvert_proto::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::callers::{Callers, Known, Stranger};
+use crate::callers::Callers;
 use crate::catalog::Published;
-use crate::token::Token;
+use crate::server::Admitted;
 
 use stream::{Responses, Stream};
 
@@ -54,12 +53,6 @@ impl Discovery {
     ) -> Self {
         Self { callers, published, stopping }
     }
-
-    async fn authenticate(&self, metadata: &MetadataMap) -> Result<(Token, Known), Stranger> {
-        let token = Token::sent(metadata).ok_or(Stranger::Missing)?;
-        let known = self.callers.find(&token).await?;
-        Ok((token, known))
-    }
 }
 
 #[tonic::async_trait]
@@ -68,24 +61,22 @@ impl AggregatedDiscoveryService for Discovery {
 
     async fn delta_aggregated_resources(
         &self,
-        request: Request<Streaming<DeltaDiscoveryRequest>>,
+        mut request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Responses>, Status> {
-        let peer = request.remote_addr().map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-        let (token, known) = self.authenticate(request.metadata()).await.map_err(|stranger| {
-            tracing::warn!(peer, reason = stranger.code(), error = %stranger, "discovery stream refused");
-            stranger.status()
-        })?;
+        let admitted = request.extensions_mut().remove::<Arc<Admitted>>();
+        let admitted = admitted.ok_or_else(|| Status::internal("nobody was let in"))?;
         // One response waits to be written while the next one is made: a slow reader holds up itself alone.
         let (responses, receiver) = mpsc::channel(1);
         let stream = Stream {
-            peer,
-            token,
-            known,
+            peer: admitted.peer.clone(),
+            token: admitted.token.clone(),
+            known: admitted.known.clone(),
             callers: Arc::clone(&self.callers),
             published: Arc::clone(&self.published),
             stopping: self.stopping.clone(),
             requests: request.into_inner(),
             responses,
+            _admitted: admitted,
         };
         let mut task = JoinSet::new();
         task.spawn(stream.run());

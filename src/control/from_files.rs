@@ -12,6 +12,7 @@ use crate::callers::listed::{self, Listed};
 use crate::catalog::{Collection, Published};
 use crate::live::{self, Live};
 use crate::root::leaves::Signed;
+use crate::server::Farewell;
 use crate::serving::{self, Failed, Served, ServingArgs};
 use crate::{mesh, root};
 
@@ -44,7 +45,15 @@ pub(crate) async fn run(args: FileArgs, serving: ServingArgs) -> Result<(), Fail
     let (signed, longest) = (Signed::default(), serving.lifetimes()?.longest());
     background.spawn(root::keep_leaves(args.ca_dir, root.clone(), signed.clone(), longest));
     let residents = Arc::clone(&published);
-    let served = Served { callers: Arc::new(callers), residents, published, root, signed, background };
+    let served = Served {
+        callers: Arc::new(callers),
+        residents,
+        published,
+        root,
+        signed,
+        farewell: Farewell::none(),
+        background,
+    };
     serving::serve(served, serving, stop).await
 }
 

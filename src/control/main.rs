@@ -4,6 +4,7 @@
 //! The mesh, the root and who may ask are in files ([`from_files`]), or in a Kubernetes cluster ([`cluster`]).
 
 mod authority;
+mod budget;
 mod callers;
 mod catalog;
 mod cluster;
@@ -16,9 +17,11 @@ mod lifetimes;
 mod live;
 mod mesh;
 mod metered;
+mod recent;
 mod refused;
 mod root;
 mod root_command;
+mod seldom;
 mod server;
 mod service;
 mod serving;

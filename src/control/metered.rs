@@ -11,6 +11,7 @@ const REVIEWS: &str = "culvert_control_token_reviews_total";
 const REVIEWING: &str = "culvert_control_token_review_duration_seconds";
 const OVERDUE: &str = "culvert_control_overdue_reviews_total";
 const LOOKUPS: &str = "culvert_control_pod_lookups_total";
+const LIMITED: &str = "culvert_control_limited_total";
 const LOOKING_UP: &str = "culvert_control_pod_lookup_duration_seconds";
 const UNDONE: &str = "culvert_control_root_maps_undone_total";
 const CONTESTED: &str = "culvert_control_root_maps_contested";
@@ -39,6 +40,10 @@ pub(crate) fn describe() {
     metrics::describe_counter!(
         OVERDUE,
         "Callers that were believed on an old review, because the API server could not be asked (unstable)."
+    );
+    metrics::describe_counter!(
+        LIMITED,
+        "Connections that were closed and calls that were refused because there were too many or they took too long, by limit (unstable)."
     );
     metrics::describe_counter!(
         LOOKUPS,
@@ -89,4 +94,9 @@ pub(crate) fn undone() {
 /// In so many namespaces somebody else writes as often as we do.
 pub(crate) fn contested(namespaces: usize) {
     metrics::gauge!(CONTESTED).set(u32::try_from(namespaces).unwrap_or(u32::MAX));
+}
+
+/// A connection was closed or a call refused for the sake of a limit.
+pub(crate) fn limited(limit: &'static str) {
+    metrics::counter!(LIMITED, "limit" => limit).increment(1);
 }

@@ -15,7 +15,15 @@ pub(crate) fn status(code: Code, reason: &'static str, text: impl Into<String>) 
 
 /// A refusal that says nothing about the request: the next one may well succeed.
 pub(crate) fn for_now(reason: &'static str, text: impl Into<String>) -> Status {
-    let mut status = status(Code::Unavailable, reason, text);
+    later(status(Code::Unavailable, reason, text))
+}
+
+/// A refusal of what there is too much of; it may succeed once there is less.
+pub(crate) fn too_much(reason: &'static str, text: impl Into<String>) -> Status {
+    later(status(Code::ResourceExhausted, reason, text))
+}
+
+fn later(mut status: Status) -> Status {
     status.metadata_mut().insert(PUSHBACK.0, MetadataValue::from_static(PUSHBACK.1));
     status
 }

@@ -1,200 +1,182 @@
 //! Serves: TCP, TLS and gRPC, with a bound and a deadline on everything a stranger can start.
+//!
+//! ```text
+//! TCP ─▶ a place among strangers ─▶ TLS ─▶ HTTP/2 ─▶ call ─▶ door: whose token? ─▶ a place among the caller's own ─▶ service
+//!              │                     └── until the first caller is known: a deadline ──┘
+//!        too many: who has said nothing for longest goes, first of all of the same source
+//! ```
+//!
+//! **Invariant:** the loop that accepts waits for nobody. **Invariant:** of a request without a good token no more is read than its
+//! headers and what HTTP/2 reads ahead.
+
+mod connection;
+mod door;
+mod visit;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use culvert_process::signal::Stop;
 use culvert_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
 use culvert_proto::xds::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use culvert_serving::Limits;
+use culvert_serving::guests::{Full, Guests, Pulse};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::service::Routes;
 
+use crate::callers::Callers;
 use crate::discovery::Discovery;
+use crate::metered;
 use crate::service::Service;
 use crate::tls::Tls;
 
-/// Connections at once; one more waits until another closes.
-const CONNECTIONS: usize = 4096;
-/// Calls at once on one connection.
-const CALLS_PER_CONNECTION: usize = 32;
+use connection::Shared;
+use door::Door;
+use visit::Visit;
+
+pub(crate) use door::Admitted;
+
+/// Connections of which nobody has proved who he is: all, and those of one source. Who has, takes no place of these; how many
+/// connections callers may have is [known with them](crate::callers::allowance).
+const STRANGERS: Limits = Limits::Replace { most: 1024, per_source: 128 };
 /// The longest request for a certificate that is read.
 const LONGEST_CERTIFICATE_REQUEST: usize = 64 * 1024;
 /// The longest request for mesh state that is read: a client that comes back names all it has.
 const LONGEST_DISCOVERY_REQUEST: usize = 16 * 1024 * 1024;
-/// The longest headers of a call.
-const LONGEST_HEADERS: u32 = 16 * 1024;
 /// From the TCP connection to the end of the TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-/// From the headers of a call to its answer.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a connection is used before the client is asked to make a new one.
-const CONNECTION_AGE: Duration = Duration::from_secs(3600);
-/// How often an idle connection is probed, and how long the answer may take.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_DEADLINE: Duration = Duration::from_secs(10);
-/// How long calls may take to end once the program was asked to stop.
+/// How long calls may take to end once nobody new is served.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait after the system refused to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the server does not serve.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("cannot listen on {address}")]
-    Bind { address: SocketAddr, source: io::Error },
-    #[error("the server failed")]
-    Serve(#[from] tonic::transport::Error),
+#[error("cannot listen on {address}")]
+pub(crate) struct Error {
+    pub(crate) address: SocketAddr,
+    pub(crate) source: io::Error,
 }
 
-/// What is served.
+/// What is served, and to whom.
 pub(crate) struct Services {
+    pub(crate) callers: Arc<dyn Callers>,
     pub(crate) certificates: Service,
     pub(crate) discovery: Discovery,
 }
 
 /// How the end begins.
-pub(crate) struct Stopping {
-    /// The signals that ask for it.
-    pub(crate) asked: Stop,
+pub(crate) struct Stopping<A> {
+    /// Ends when it is asked for, and says by what.
+    pub(crate) asked: A,
+    /// What comes before it.
+    pub(crate) farewell: Farewell,
     /// Tells the streams, which would never end by themselves.
     pub(crate) tell: watch::Sender<bool>,
 }
 
+/// The time between being asked to stop and serving nobody new: whoever looks for a server shall have learned to look elsewhere.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    /// Tells that it has begun.
+    pub(crate) begun: watch::Sender<bool>,
+    pub(crate) lasts: Duration,
+}
+
+impl Farewell {
+    /// None: nobody looks.
+    pub(crate) fn none() -> Self {
+        Self { begun: watch::Sender::new(false), lasts: Duration::ZERO }
+    }
+}
+
 /// Serves until asked to stop.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    tls: Tls,
-    services: Services,
-    mut stopping: Stopping,
-) -> Result<(), Error> {
+pub(crate) async fn serve<A>(listener: TcpListener, tls: Tls, services: Services, stopping: Stopping<A>)
+where
+    A: Future<Output = &'static str>,
+{
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "ready");
     }
-    let (connections, incoming) = mpsc::channel(16);
-    let mut accepting = JoinSet::new();
-    accepting.spawn(accept(listener, tls, connections));
-
-    let mut stopped = stopping.tell.subscribe();
-    let certificates = IstioCertificateServiceServer::new(services.certificates)
+    let Stopping { asked, farewell, tell } = stopping;
+    let Services { callers, certificates, discovery } = services;
+    let certificates = IstioCertificateServiceServer::new(certificates)
         .max_decoding_message_size(LONGEST_CERTIFICATE_REQUEST);
-    let discovery = AggregatedDiscoveryServiceServer::new(services.discovery)
-        .max_decoding_message_size(LONGEST_DISCOVERY_REQUEST);
-    let serving = Server::builder()
-        .timeout(CALL_DEADLINE)
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
-        .max_concurrent_streams(u32::try_from(CALLS_PER_CONNECTION).ok())
-        .http2_max_header_list_size(LONGEST_HEADERS)
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_DEADLINE))
-        .max_connection_age(CONNECTION_AGE)
-        .add_service(certificates)
-        .add_service(discovery)
-        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async {
-            // Ends as well when the sender is dropped.
-            let _ = stopped.wait_for(|stopping| *stopping).await;
-        });
-    let mut serving = std::pin::pin!(serving);
-    let signal = tokio::select! {
-        result = &mut serving => return Ok(result?),
-        signal = stopping.asked.asked() => signal,
+    let discovery =
+        AggregatedDiscoveryServiceServer::new(discovery).max_decoding_message_size(LONGEST_DISCOVERY_REQUEST);
+    let routes = Routes::new(certificates).add_service(discovery);
+    let shared = Shared { door: Arc::new(Door::new(callers)), routes, stopping: tell.subscribe() };
+    let mut guests = Guests::new(STRANGERS);
+    let asked = async {
+        let signal = asked.await;
+        tracing::info!(signal, "stopping");
+        farewell.begun.send_replace(true);
+        sleep(farewell.lasts).await;
     };
-    tracing::info!(signal, "stopping");
-    stopping.tell.send_replace(true);
-    accepting.abort_all();
-    match tokio::time::timeout(STOP_DEADLINE, serving).await {
-        Ok(result) => result?,
-        Err(_) => tracing::warn!(deadline = ?STOP_DEADLINE, "calls did not end in time (stop deadline)"),
+    tokio::select! {
+        () = welcome(&listener, &tls, &shared, &mut guests) => {}
+        () = asked => {}
     }
-    Ok(())
+    drop(listener);
+    tell.send_replace(true);
+    if timeout(STOP_DEADLINE, guests.all_gone()).await.is_err() {
+        tracing::warn!(deadline = ?STOP_DEADLINE, "calls did not end in time (stop deadline)");
+    }
 }
 
-/// Accepts connections and hands those on that completed the TLS handshake.
-async fn accept(listener: TcpListener, tls: Tls, connections: mpsc::Sender<io::Result<Connection>>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut handshakes = JoinSet::new();
+/// Waits until calls shall end. Cancel safe.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // When there is nobody left to tell, it has come.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// Accepts connections for ever.
+async fn welcome(listener: &TcpListener, tls: &Tls, shared: &Shared, guests: &mut Guests) {
     loop {
-        while handshakes.try_join_next().is_some() {}
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let (tcp, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
-        let connections = connections.clone();
-        handshakes.spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(tcp)).await {
-                Ok(Ok(stream)) => {
-                    // Fails only when the server has stopped.
-                    let _ = connections.send(Ok(Connection { stream, _place: place })).await;
+        tokio::select! {
+            accepted = listener.accept(), if guests.has_room() => match accepted {
+                Ok((tcp, peer)) => {
+                    let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+                    let shared = shared.clone();
+                    let full = guests.admit(Some(peer.ip()), |pulse| receive(tcp, peer, pulse, (acceptor, shared)));
+                    match full {
+                        Some(Full::Source) => metered::limited("strangers_of_a_source"),
+                        Some(Full::All) => metered::limited("strangers"),
+                        None => {}
+                    }
                 }
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long (handshake deadline)"),
-            }
-        });
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            () = guests.gone() => {}
+        }
     }
 }
 
-/// A connection and its place among [`CONNECTIONS`].
-struct Connection {
-    stream: TlsStream<TcpStream>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.get_ref().0.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+/// Serves one connection.
+async fn receive(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    pulse: Arc<Pulse>,
+    (acceptor, shared): (TlsAcceptor, Shared),
+) {
+    let mut stopping = shared.stopping.clone();
+    let handshake = tokio::select! {
+        handshake = timeout(HANDSHAKE_DEADLINE, acceptor.accept(tcp)) => handshake,
+        () = stopped(&mut stopping) => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => connection::serve(stream, Arc::new(Visit::new(peer, pulse)), shared).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        Err(_) => {
+            metered::limited("handshake");
+            tracing::debug!(%peer, "TLS handshake took too long (handshake deadline)");
+        }
     }
 }

@@ -1,24 +1,23 @@
-//! The gRPC service: authenticate, decide, read the request, sign, say what happened.
+//! The certificate service: decide, read the request, sign, say what happened.
 //!
-//! Every call ends in one log line and one count: a certificate issued, or a refusal with its reason. A caller without a valid token
-//! is told a code; a caller with one the reason, as text and as a code, in the metadata `culvert-reason`.
+//! In go requests of callers who were [let in](crate::server). Every one ends in one log line and one count: a certificate issued, or a
+//! refusal with its reason, which the caller is told as text and as a code, in the metadata `culvert-reason`.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use culvert_core::identity::SpiffeId;
 use culvert_process::exit::Chain;
 use culvert_proto::ca::istio_certificate_service_server::IstioCertificateService;
 use culvert_proto::ca::{IstioCertificateRequest, IstioCertificateResponse};
 use prost_types::value::Kind;
-use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
 use crate::authority::{Authority, Leaf};
-use crate::callers::{Caller, Callers, Stranger};
+use crate::callers::Caller;
 use crate::grant::{self, Refusal, Residents};
 use crate::lifetimes::{Lifetimes, TooLong};
-use crate::token::Token;
+use crate::server::Admitted;
 use crate::{authority, csr, metered, refused};
 
 /// The metadata field that names the wanted identity.
@@ -30,7 +29,6 @@ const LONGEST_IDENTITY: usize = 2048;
 /// The certificate service.
 pub(crate) struct Service {
     pub(crate) authority: Arc<Authority>,
-    pub(crate) callers: Arc<dyn Callers>,
     pub(crate) residents: Arc<dyn Residents>,
     pub(crate) lifetimes: Lifetimes,
 }
@@ -38,8 +36,6 @@ pub(crate) struct Service {
 /// Why a call got no certificate.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error(transparent)]
-    Stranger(#[from] Stranger),
     #[error("the metadata field {IMPERSONATED} is not a text of at most {LONGEST_IDENTITY} bytes")]
     Metadata,
     #[error(transparent)]
@@ -53,11 +49,6 @@ enum Error {
 }
 
 impl Service {
-    async fn authenticate(&self, metadata: &MetadataMap) -> Result<Caller, Stranger> {
-        let token = Token::sent(metadata).ok_or(Stranger::Missing)?;
-        Ok(self.callers.find(&token).await?.caller)
-    }
-
     async fn issue(
         &self,
         caller: &Caller,
@@ -72,13 +63,8 @@ impl Service {
     }
 
     /// Answers a request, and says in the log what became of it.
-    async fn answer(&self, request: &Request<IstioCertificateRequest>) -> Result<Leaf, Error> {
-        let peer = request.remote_addr().map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-        let caller = self.authenticate(request.metadata()).await.inspect_err(|stranger| {
-            tracing::warn!(peer, reason = stranger.code(), error = %stranger, "certificate refused");
-        })?;
-        let request = request.get_ref();
-        match self.issue(&caller, request).await {
+    async fn answer(&self, caller: &Caller, request: &IstioCertificateRequest) -> Result<Leaf, Error> {
+        match self.issue(caller, request).await {
             Ok((id, leaf)) => {
                 let Leaf { serial, not_after, .. } = &leaf;
                 tracing::info!(%caller, identity = %id, serial, not_after, "certificate issued");
@@ -99,9 +85,10 @@ impl IstioCertificateService for Service {
         &self,
         request: Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
-        let began = Instant::now();
-        let answer = self.answer(&request).await;
-        metered::certificate(answer.as_ref().map(|_| ()).map_err(Error::code), began.elapsed());
+        let admitted = request.extensions().get::<Arc<Admitted>>();
+        let admitted = admitted.ok_or_else(|| Status::internal("nobody was let in"))?;
+        let answer = self.answer(&admitted.known.caller, request.get_ref()).await;
+        metered::certificate(answer.as_ref().map(|_| ()).map_err(Error::code), admitted.began.elapsed());
         match answer {
             Ok(leaf) => Ok(Response::new(IstioCertificateResponse { cert_chain: leaf.chain_pem() })),
             Err(error) => Err(error.status()),
@@ -113,7 +100,6 @@ impl Error {
     /// The stable name of the reason, for programs.
     fn code(&self) -> &'static str {
         match self {
-            Self::Stranger(stranger) => stranger.code(),
             Self::Metadata => "identity-malformed",
             Self::Refused(refusal) => refusal.code(),
             Self::Csr(_) => "csr-malformed",
@@ -125,7 +111,6 @@ impl Error {
     /// What the caller is told.
     fn status(&self) -> Status {
         let code = match self {
-            Self::Stranger(stranger) => return stranger.status(),
             Self::Refused(refusal) => return refusal.status(),
             Self::Metadata | Self::Csr(_) | Self::Life(_) => Code::InvalidArgument,
             Self::Sign(authority::Error::RootExpired) => Code::FailedPrecondition,

@@ -21,7 +21,7 @@ use crate::lifetimes::{LifetimeArgs, Lifetimes};
 use crate::live::Live;
 use crate::root::Root;
 use crate::root::leaves::Signed;
-use crate::server::{self, Services, Stopping};
+use crate::server::{self, Farewell, Services, Stopping};
 use crate::service::Service;
 use crate::tls;
 
@@ -48,6 +48,8 @@ pub(crate) struct Served {
     pub(crate) root: Live<Root>,
     /// Where it is noted what is signed.
     pub(crate) signed: Signed,
+    /// What comes between being asked to stop and doing so.
+    pub(crate) farewell: Farewell,
     /// What keeps it up to date; it ends with the server.
     pub(crate) background: JoinSet<()>,
 }
@@ -70,24 +72,26 @@ impl ServingArgs {
     }
 }
 
-/// Serves until asked to stop.
-pub(crate) async fn serve(served: Served, args: ServingArgs, stop: Stop) -> Result<(), Failed> {
+/// Serves until asked to stop; then nothing is kept up to date any more.
+pub(crate) async fn serve(served: Served, args: ServingArgs, mut stop: Stop) -> Result<(), Failed> {
     let lifetimes = args.lifetimes()?;
-    let Served { callers, residents, published, root, signed, mut background } = served;
+    let Served { callers, residents, published, root, signed, farewell, mut background } = served;
     let authority = Arc::new(Authority::new(root).noting(signed));
     let (tls, renew_tls) = tls::keep(Arc::clone(&authority), args.names)?;
     let address = args.listen;
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| server::Error::Bind { address, source })?;
+    let listener = TcpListener::bind(address).await.map_err(|source| server::Error { address, source })?;
     background.spawn(renew_tls);
-    let stopping = watch::Sender::new(false);
-    let discovery = Discovery::new(Arc::clone(&callers), published, stopping.subscribe());
-    let certificates = Service { authority, callers, residents, lifetimes };
-    let services = Services { certificates, discovery };
-    tokio::select! {
-        served = server::serve(listener, tls, services, Stopping { asked: stop, tell: stopping }) => Ok(served?),
+    let tell = watch::Sender::new(false);
+    let discovery = Discovery::new(Arc::clone(&callers), published, tell.subscribe());
+    let certificates = Service { authority, residents, lifetimes };
+    let services = Services { callers, certificates, discovery };
+    let stopping = Stopping { asked: stop.asked(), farewell, tell };
+    let ended = tokio::select! {
+        () = server::serve(listener, tls, services, stopping) => Ok(()),
         ended = gone(&mut background) => Err(ended.into()),
-    }
+    };
+    background.shutdown().await;
+    ended
 }
 
 /// Waits until something has ended that never should. What it kept up to date would stay as it is from then on: nobody would notice that

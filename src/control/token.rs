@@ -5,7 +5,7 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
 /// A token as it was sent.
 #[derive(Clone)]
@@ -24,8 +24,8 @@ impl Token {
     }
 
     /// The token of an `authorization: Bearer` header.
-    pub(crate) fn sent(metadata: &MetadataMap) -> Option<Self> {
-        let (scheme, token) = metadata.get("authorization")?.to_str().ok()?.split_once(' ')?;
+    pub(crate) fn sent(headers: &HeaderMap) -> Option<Self> {
+        let (scheme, token) = headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
         let token = token.trim();
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| Self::new(token))
     }

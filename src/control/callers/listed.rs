@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use culvert_core::identity::NotAnIdentity;
+use culvert_serving::Source;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
@@ -127,9 +128,9 @@ impl Listed {
 impl Callers for Live<Listed> {
     /// Both kinds may read all of the mesh: to route and to judge, either has to know whoever it may meet, and whoever wrote the
     /// tokens into a file knows whom he gave them to.
-    async fn find(&self, token: &Token) -> Result<Known, Stranger> {
+    async fn find(&self, token: &Token, _from: Option<Source>) -> Result<Known, Stranger> {
         let caller = self.borrow().get(token.digest()).cloned().ok_or(Stranger::Unknown)?;
-        Ok(Known { caller, reach: Reach::Everything })
+        Ok(Known { caller, reach: Reach::Everything, pod: None })
     }
 
     async fn lost(&self, token: &Token, known: &Known) -> Stranger {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::recent::Recent;
+use crate::recent::Recent;
 
 /// An answer, and how long it is kept.
 type Kept<V> = OnceCell<(V, Instant)>;

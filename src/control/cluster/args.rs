@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 use culvert_derive::{Settings, Unready};
 use culvert_membership::{EXCLUDED, settings as membership};
 
 use super::account::Account;
+use crate::lifetimes;
 use crate::serving::ServingArgs;
 
 /// The settings.
@@ -60,6 +62,9 @@ pub(crate) struct ClusterArgs {
     /// Namespaces whose pods are never in the mesh, as the agents are told, separated by commas
     #[arg(long, env = "EXCLUDE_NAMESPACES", value_name = "NAMES", default_value = EXCLUDED)]
     exclude_namespaces: String,
+    /// How long to go on serving once asked to stop, not being ready any more: until clients are sent elsewhere
+    #[arg(long, value_name = "DURATION", env = "LAME_DUCK", default_value = "5s", value_parser = lifetimes::duration)]
+    pub(super) lame_duck: Duration,
     /// What becomes of traffic for a waypoint that is wanted and cannot be had
     #[arg(long, value_enum, env = "WAYPOINT_UNREADY", default_value_t)]
     waypoint_unready: WaypointUnready,

@@ -1,7 +1,8 @@
 //! Which of several replicas does what one alone shall do: the one that holds a Lease (`coordination.k8s.io/v1`).
 //!
 //! In goes the API server, out comes whether it is us. A holder that was not seen to renew for as long as its lease lasts, by the clock of
-//! who looks, has lost it; a holder that could not renew for that long takes itself for no holder before anybody else does.
+//! who looks, has lost it; a holder that could not renew for that long takes itself for no holder before anybody else does. A holder that
+//! ends gives it back, so that nobody waits for that.
 
 use std::time::Duration;
 
@@ -11,16 +12,21 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::api::{Api, Written};
+
+/// How long giving a lease back may take.
+const GIVING_BACK: Duration = Duration::from_secs(2);
 
 /// How long everything takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     /// A lease that is not renewed is over after that.
     lasts: Duration,
-    /// How often it is renewed, or looked at.
+    /// How often it is renewed.
+    renew: Duration,
+    /// How often others look whether it is free.
     look: Duration,
     /// A holder gives up when it could not renew for so long: before the others take over.
     gives_up: Duration,
@@ -29,7 +35,8 @@ pub(super) struct Terms {
 impl Terms {
     pub(super) const USUAL: Self = Self {
         lasts: Duration::from_secs(15),
-        look: Duration::from_secs(3),
+        renew: Duration::from_secs(3),
+        look: Duration::from_secs(1),
         gives_up: Duration::from_secs(10),
     };
 }
@@ -106,7 +113,36 @@ impl Candidate {
                 }
                 std::mem::replace(leads, holds) != holds
             });
-            sleep(self.terms.look).await;
+            sleep(if holds { self.terms.renew } else { self.terms.look }).await;
+        }
+    }
+
+    /// Gives the lease back, if it is ours. Whoever else writes by our leave must have stopped.
+    pub(super) async fn give_back(&self) {
+        match timeout(GIVING_BACK, self.release()).await {
+            Ok(Ok(true)) => tracing::info!(lease = self.lease, "lease given back"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(lease = self.lease, error = %Chain(&error), "lease cannot be given back");
+            }
+            Err(_) => {
+                tracing::warn!(lease = self.lease, deadline = ?GIVING_BACK, "lease is not given back in time")
+            }
+        }
+    }
+
+    async fn release(&self) -> Result<bool, Error> {
+        loop {
+            let lease = self.api.get::<Lease>(&self.lease).await?;
+            let ours = |lease: &Lease| lease.spec.holder_identity.as_ref() == Some(&self.own);
+            let Some(lease) = lease.filter(ours) else { return Ok(false) };
+            let mut next = self.renewal(&lease);
+            next.spec.holder_identity = Some(String::new());
+            next.spec.lease_duration_seconds = Some(1);
+            // Outdone is who has renewed it last, and did not hear the answer: ourselves.
+            if self.api.replace(&self.lease, &next).await? == Written::Done {
+                return Ok(true);
+            }
         }
     }
 

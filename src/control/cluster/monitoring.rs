@@ -23,6 +23,8 @@ pub(super) struct Progress {
     pub(super) missing: Missing,
     /// Whether there is a root that signs.
     pub(super) has_root: watch::Receiver<bool>,
+    /// Whether it is about to end.
+    pub(super) leaves: watch::Receiver<bool>,
     pub(super) freshness: Freshness,
 }
 
@@ -59,6 +61,10 @@ impl monitoring::Progress for Progress {
         if !*self.has_root.borrow() {
             let why = "there is no root to sign with yet; see the log for the Secrets of this namespace";
             lacks.push(Lack { what: "root", why: why.to_owned() });
+        }
+        if *self.leaves.borrow() {
+            let why = "this replica was asked to stop; another one serves";
+            lacks.push(Lack { what: "replica", why: why.to_owned() });
         }
         lacks
     }

@@ -32,6 +32,9 @@ pub(crate) trait Pods: Send + Sync + 'static {
     /// Tells how an account is on a node.
     fn presence(&self, node: &str, namespace: &str, account: &str) -> Presence;
 
+    /// Tells whether there is a pod of this name on a node, under this account.
+    fn runs(&self, namespace: &str, pod: &str, account: &str) -> bool;
+
     /// By what it is decided who is in the mesh.
     fn settings(&self) -> &Settings;
 }
@@ -104,6 +107,12 @@ impl Pods for Index {
 
     fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    fn runs(&self, namespace: &str, pod: &str, account: &str) -> bool {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let place = tables.namespaces.get(namespace).and_then(|residence| residence.places.get(pod));
+        place.is_some_and(|place| &*place.account == account)
     }
 }
 

@@ -4,9 +4,7 @@
 //! pod that has just come would otherwise wait for its next attempt, and the pod with it. What was looked up is kept for a second, each
 //! node may have so many looked up in a while, and few are looked up at once: no node can make the API server busy.
 
-mod budget;
-
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::identity::SpiffeId;
@@ -16,14 +14,13 @@ use culvert_process::exit::Chain;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use crate::budget::{Budgets, Pace};
 use crate::grant::{Refusal, Residents};
 use crate::metered;
 
 use super::account::Account;
 use super::answers::Answers;
 use super::pods::{Pods, Presence, lookup};
-use super::recent::Recent;
-use budget::Budget;
 
 /// How much may be looked up.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +31,8 @@ pub(crate) struct Limits {
     pub(crate) kept: Duration,
     /// At one moment.
     pub(crate) at_once: usize,
-    /// For one node in a row.
-    pub(crate) in_a_row: u32,
-    /// After how long a node may have one more looked up.
-    pub(crate) one_more: Duration,
+    /// For one node.
+    pub(crate) of_a_node: Pace,
 }
 
 impl Default for Limits {
@@ -46,13 +41,12 @@ impl Default for Limits {
             deadline: Duration::from_secs(3),
             kept: Duration::from_secs(1),
             at_once: 16,
-            in_a_row: 50,
-            one_more: Duration::from_millis(200),
+            of_a_node: Pace { in_a_row: 50, one_more: Duration::from_millis(200) },
         }
     }
 }
 
-/// Nodes and accounts that are remembered.
+/// Nodes and accounts of which it is remembered what was found.
 const ENTRIES: usize = 20_000;
 
 /// Knows who is on a node.
@@ -62,7 +56,7 @@ pub(crate) struct OfCluster {
     pods: Arc<dyn Pods>,
     limits: Limits,
     found: Answers<(String, Account), Result<Presence, Why>>,
-    budgets: Mutex<Recent<String, Budget>>,
+    budgets: Budgets<String>,
     places: Semaphore,
 }
 
@@ -78,7 +72,7 @@ impl OfCluster {
             pods,
             limits,
             found: Answers::new(ENTRIES),
-            budgets: Mutex::new(Recent::new(ENTRIES)),
+            budgets: Budgets::new(limits.of_a_node),
             places: Semaphore::new(limits.at_once),
         }
     }
@@ -91,7 +85,7 @@ impl OfCluster {
     /// Asks the API server; says how long what it says is kept.
     async fn ask(&self, node: &str, account: &Account) -> (Result<Presence, Why>, Duration) {
         let Limits { deadline, kept, .. } = self.limits;
-        if !self.spend(node) {
+        if !self.budgets.spend(&node.to_owned()) {
             metered::lookup("too_many", Duration::ZERO);
             return (Err("this node has had too many looked up"), Duration::ZERO);
         }
@@ -113,21 +107,6 @@ impl OfCluster {
         };
         metered::lookup(result, began.elapsed());
         (answer, kept)
-    }
-
-    fn spend(&self, node: &str) -> bool {
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let node = node.to_owned();
-        match budgets.get(&node) {
-            Some(budget) => budget.spend(&self.limits, now),
-            None => {
-                let mut budget = Budget::new(&self.limits, now);
-                let may = budget.spend(&self.limits, now);
-                budgets.insert(node, budget);
-                may
-            }
-        }
     }
 }
 

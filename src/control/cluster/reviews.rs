@@ -1,9 +1,9 @@
 //! Who asks, in a cluster: the API server knows whose a token is, and is asked as rarely as will do.
 //!
 //! ```text
-//!  token ─▶ no JWT? ─▶ reviewed lately? ─▶ asked for already? ─▶ a place among few ─▶ TokenReview (─▶ its pod)
-//!              │              │                   │                                      │
-//!           unknown         caller       waits for that answer                caller, or why not
+//!  token ─▶ reviewed lately? ─▶ could it be good? ─▶ asked for already? ─▶ a place in its queue ─▶ TokenReview (─▶ its pod)
+//!                 │                     │                   │                      │                        │
+//!              caller                unknown       waits for that answer    its source's share      caller, or why not
 //! ```
 //!
 //! A yes is good for a short while, and never beyond the token's own end. While the API server is away it is good for longer, up to a
@@ -12,44 +12,52 @@
 //! account is the proxy of its own workload.
 //!
 //! **Invariant:** whatever comes in, the requests to the API server at one moment are few, and what is remembered is bounded.
+//! **Invariant:** tokens that are nobody's take no turns of those that are somebody's ([`turns`]).
 
 mod claims;
 mod review;
 mod settings;
+mod turns;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use culvert_core::identity::SpiffeId;
 use culvert_kubernetes::Client;
 use culvert_process::exit::Chain;
-use tokio::sync::Semaphore;
+use culvert_serving::Source;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::budget::Pace;
 use crate::callers::{Caller, Callers, Known, Reach, Stranger};
 use crate::metered;
+use crate::recent::Recent;
+use crate::seldom::Seldom;
 use crate::token::{Digest, Token};
 
 use super::answers::Answers;
-use super::pods::lookup;
-use super::recent::Recent;
+use super::pods::{Pods, lookup};
 use review::{Reviewed, Trouble};
+use turns::{Turn, Turns};
 
 pub(crate) use settings::{Settings, Timing};
+#[cfg(test)]
+pub(crate) use turns::Places;
 
 /// How often an API server that cannot be asked is complained about.
-const COMPLAINTS: Duration = Duration::from_secs(10);
+const COMPLAINTS: Pace = Pace { in_a_row: 1, one_more: Duration::from_secs(10) };
 
 /// Knows callers by asking the API server.
 pub(crate) struct Reviews {
     client: Client,
     settings: Settings,
+    pods: Arc<dyn Pods>,
     /// What the API server has said yes to.
     known: Mutex<Recent<Digest, Yes>>,
     /// What is being asked, and what it has said no to.
     answers: Answers<Digest, Result<Yes, Stranger>>,
-    places: Semaphore,
-    complained: Mutex<Option<Instant>>,
+    turns: Turns,
+    complaints: Seldom,
 }
 
 /// The API server knows a token.
@@ -72,38 +80,49 @@ impl Yes {
 }
 
 impl Reviews {
-    pub(crate) fn new(client: Client, settings: Settings) -> Self {
-        let Timing { entries, at_once, .. } = settings.timing;
+    /// What is known of the pods says which tokens may well be genuine.
+    pub(crate) fn new(client: Client, settings: Settings, pods: Arc<dyn Pods>) -> Self {
+        let Timing { entries, places, .. } = settings.timing;
         Self {
             client,
             settings,
+            pods,
             known: Mutex::new(Recent::new(entries)),
             answers: Answers::new(entries),
-            places: Semaphore::new(at_once),
-            complained: Mutex::default(),
+            turns: Turns::new(&places),
+            complaints: Seldom::new(COMPLAINTS),
         }
     }
 
-    async fn reviewed(&self, token: &Token) -> Result<Yes, Stranger> {
-        if !claims::is_jwt(token.text()) {
-            return Err(Stranger::Unknown);
-        }
-        match self.known().get(token.digest()) {
+    async fn reviewed(&self, token: &Token, from: Option<Source>) -> Result<Yes, Stranger> {
+        let turn = match self.known().get(token.digest()) {
             Some(yes) if yes.has_expired() => return Err(Stranger::Expired),
             Some(yes) if yes.is_good(self.settings.timing.yes) => return Ok(yes.clone()),
-            _ => {}
-        }
-        let answer = self.answers.get(token.digest(), self.ask(token)).await;
+            Some(_) => Some(Turn::Known),
+            None => None,
+        };
+        let turn = match turn {
+            Some(turn) => turn,
+            None => {
+                let claims = claims::read(token.text(), &self.settings.audiences, SystemTime::now())?;
+                Turn::of(claims, from, &*self.pods)
+            }
+        };
+        let answer = self.answers.get(token.digest(), self.ask(token, &turn)).await;
         // It may have ended while the answer was kept.
         answer.and_then(|yes| if yes.has_expired() { Err(Stranger::Expired) } else { Ok(yes) })
     }
 
-    /// Asks the API server; gives what is to be believed, and how long that is worth keeping.
-    async fn ask(&self, token: &Token) -> (Result<Yes, Stranger>, Duration) {
+    /// Has a token reviewed when it is its turn; gives what is to be believed, and how long that is worth keeping.
+    async fn ask(&self, token: &Token, turn: &Turn) -> (Result<Yes, Stranger>, Duration) {
         let Timing { deadline, no, away, overdue, .. } = self.settings.timing;
         let began = Instant::now();
-        let asked = timeout(deadline, self.judge(token)).await;
+        let asked = timeout(deadline, self.judge(token, turn)).await;
         let answer = asked.unwrap_or(Err(Trouble::TooLate(deadline)));
+        if let Err(Trouble::Stranger(Stranger::TooMany)) = answer {
+            // Nobody was asked, and the share may be there again in a moment.
+            return (Err(Stranger::TooMany), Duration::ZERO);
+        }
         metered::review(
             answer.as_ref().map_or_else(|trouble| trouble.stranger().code(), |_| "ok"),
             began.elapsed(),
@@ -119,7 +138,9 @@ impl Reviews {
                 (Err(stranger), no)
             }
             Err(trouble) => {
-                self.complain(&trouble);
+                self.complaints.say(|_| {
+                    tracing::warn!(error = %Chain(&trouble), "tokens cannot be reviewed");
+                });
                 let believed = self.known().get(token.digest()).filter(|yes| yes.is_good(overdue)).cloned();
                 if believed.is_some() {
                     metered::overdue();
@@ -129,8 +150,16 @@ impl Reviews {
         }
     }
 
-    async fn judge(&self, token: &Token) -> Result<Yes, Trouble> {
-        let _place = self.places.acquire().await.expect("the semaphore is never closed");
+    async fn judge(&self, token: &Token, turn: &Turn) -> Result<Yes, Trouble> {
+        let place = self.turns.place(turn).await?;
+        let judged = self.find_out(token).await;
+        if !matches!(judged, Err(Trouble::Stranger(_))) {
+            place.is_free();
+        }
+        judged
+    }
+
+    async fn find_out(&self, token: &Token) -> Result<Yes, Trouble> {
         let within = self.settings.timing.deadline;
         let reviewed = review::ask(&self.client, token.text(), &self.settings.audiences, within).await?;
         let known = self.known_by(reviewed).await?;
@@ -151,34 +180,26 @@ impl Reviews {
                 place.ok_or(Stranger::PodGone)?
             }
         };
+        let pod = Some(pod.uid.into());
         if trusted {
-            return Ok(Known { caller: Caller::Node(node), reach: Reach::Everything });
+            return Ok(Known { caller: Caller::Node(node), reach: Reach::Everything, pod });
         }
         let Settings { trust_domain, root_namespace, .. } = &self.settings;
         let id = SpiffeId::new(trust_domain, &account.namespace, &account.name);
         let caller = Caller::Workload(id.map_err(|_| Stranger::NotAnAccount)?);
         let namespaces = [account.namespace, root_namespace.clone()].into();
-        Ok(Known { caller, reach: Reach::Near { node: node.into(), namespaces } })
+        Ok(Known { caller, reach: Reach::Near { node: node.into(), namespaces }, pod })
     }
 
     fn known(&self) -> MutexGuard<'_, Recent<Digest, Yes>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Says in the log that the API server cannot be asked, once in a while.
-    fn complain(&self, trouble: &Trouble) {
-        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
-        if complained.is_none_or(|last| last.elapsed() >= COMPLAINTS) {
-            *complained = Some(Instant::now());
-            tracing::warn!(error = %Chain(trouble), "tokens cannot be reviewed");
-        }
-    }
 }
 
 #[tonic::async_trait]
 impl Callers for Reviews {
-    async fn find(&self, token: &Token) -> Result<Known, Stranger> {
-        Ok(self.reviewed(token).await?.known)
+    async fn find(&self, token: &Token, from: Option<Source>) -> Result<Known, Stranger> {
+        Ok(self.reviewed(token, from).await?.known)
     }
 
     async fn lost(&self, token: &Token, known: &Known) -> Stranger {
@@ -193,11 +214,11 @@ impl Callers for Reviews {
             if expires.is_some_and(|expires| expires <= SystemTime::now()) {
                 return Stranger::Expired;
             }
-            match self.reviewed(token).await {
+            match self.reviewed(token, None).await {
                 Ok(yes) if yes.known == *known => {}
                 Ok(_) => return Stranger::Unknown,
                 // It was good, and nobody says anything else.
-                Err(Stranger::Unavailable) => {}
+                Err(Stranger::Unavailable | Stranger::TooMany) => {}
                 Err(stranger) => return stranger,
             }
         }

@@ -9,8 +9,8 @@ mod streams;
 mod troubles;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -22,23 +22,23 @@ use culvert_lab::api_server::{ApiServer, Object, Token, namespace, pod};
 use culvert_membership::{self as membership, EXCLUDED};
 use culvert_proto::ca::IstioCertificateRequest;
 use culvert_proto::ca::istio_certificate_service_client::IstioCertificateServiceClient;
-use culvert_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
-use culvert_proto::xds::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
 use crate::authority::Authority;
 use crate::catalog::{Catalog, Change, Entry, Published};
 use crate::discovery::Discovery;
 use crate::lifetimes::{LifetimeArgs, Lifetimes};
+use crate::server::{self, Farewell, Services, Stopping};
 use crate::service::Service;
+use crate::tls;
 
 use super::pods::Index;
 use super::residents::{Limits, OfCluster};
@@ -55,9 +55,9 @@ struct Bench {
     published: Arc<Published>,
     index: Arc<Index>,
     channel: Channel,
+    address: SocketAddr,
     csr: String,
     dir: PathBuf,
-    _stopping: watch::Sender<bool>,
     _serving: JoinSet<()>,
 }
 
@@ -88,24 +88,28 @@ impl Bench {
             root_namespace: "mesh".to_owned(),
             timing: setup.timing,
         };
-        let callers = Arc::new(Reviews::new(client.clone(), settings));
+        let callers = Arc::new(Reviews::new(client.clone(), settings, index.clone()));
         let residents = Arc::new(OfCluster::new(client, "cluster.local", index.clone(), setup.limits));
         let dir = directory();
         let (root, _) = crate::root::follow(&dir, SystemTime::now()).unwrap();
         let authority = Arc::new(Authority::new(root));
-        let stopping = watch::Sender::new(false);
-        let discovery = Discovery::new(callers.clone(), published.clone(), stopping.subscribe());
-        let certificates = Service { authority, callers, residents, lifetimes: lifetimes() };
-        let incoming = TcpIncoming::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let url = format!("http://{}", incoming.local_addr().unwrap());
-        let serving = Server::builder()
-            .add_service(IstioCertificateServiceServer::new(certificates))
-            .add_service(AggregatedDiscoveryServiceServer::new(discovery))
-            .serve_with_incoming(incoming);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move { serving.await.unwrap() });
-        let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
-        Self { cluster, published, index, channel, csr: csr(), dir, _stopping: stopping, _serving: tasks }
+        let tell = watch::Sender::new(false);
+        let discovery = Discovery::new(callers.clone(), published.clone(), tell.subscribe());
+        let (tls, _) = tls::keep(Arc::clone(&authority), Vec::new()).unwrap();
+        let certificates = Service { authority, residents, lifetimes: lifetimes() };
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let services = Services { callers, certificates, discovery };
+        let stopping = Stopping { asked: std::future::pending(), farewell: Farewell::none(), tell };
+        let mut serving = JoinSet::new();
+        serving.spawn(server::serve(listener, tls, services, stopping));
+        let channel = connect(address.port(), &dir, [127, 0, 0, 1]).await;
+        Self { cluster, published, index, channel, address, csr: csr(), dir, _serving: serving }
+    }
+
+    /// Another connection, from this address.
+    async fn connect(&self, from: [u8; 4]) -> Channel {
+        connect(self.address.port(), &self.dir, from).await
     }
 
     /// The token of a node's proxy, as kubelet puts it into its pod.
@@ -121,8 +125,17 @@ impl Bench {
         self.ask_for(token, Some(identity), 0).await
     }
 
+    /// Asks over another connection.
+    async fn ask_over(&self, channel: &Channel, token: &str, identity: &str) -> Result<Vec<String>, Status> {
+        send(channel, self.request(token, Some(identity), 0)).await
+    }
+
     /// Asks for a certificate, as a proxy does. An empty token is none.
     async fn ask_for(&self, token: &str, identity: Option<&str>, ttl: i64) -> Result<Vec<String>, Status> {
+        send(&self.channel, self.request(token, identity, ttl)).await
+    }
+
+    fn request(&self, token: &str, identity: Option<&str>, ttl: i64) -> Request<IstioCertificateRequest> {
         let mut request = Request::new(IstioCertificateRequest {
             csr: self.csr.clone(),
             validity_duration: ttl,
@@ -134,8 +147,7 @@ impl Bench {
         if !token.is_empty() {
             request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
-        let mut client = IstioCertificateServiceClient::new(self.channel.clone());
-        Ok(client.create_certificate(request).await?.into_inner().cert_chain)
+        request
     }
 
     /// Asks again and again until the answer has this reason; empty for a certificate.
@@ -150,9 +162,12 @@ impl Bench {
 
     /// Says what is known of objects of a kind without asking: all there is.
     fn know(&self, kind: culvert_derive::Kind, objects: impl IntoIterator<Item = Object>) {
-        let read =
-            |object: Object| Ok(culvert_derive::Object::read(kind, serde_json::Value::from(object)).unwrap());
-        self.index.note(kind, &Delta::All(objects.into_iter().map(read).collect()));
+        self.index.note(kind, &Delta::All(objects.into_iter().map(|it| read(kind, it)).collect()));
+    }
+
+    /// Says as much of one of them.
+    fn hear_of(&self, kind: culvert_derive::Kind, object: Object) {
+        self.index.note(kind, &Delta::One(read(kind, object)));
     }
 
     /// Requests the API server got about pods.
@@ -161,10 +176,28 @@ impl Bench {
     }
 }
 
+fn read(kind: culvert_derive::Kind, object: Object) -> super::pods::Read {
+    Ok(culvert_derive::Object::read(kind, serde_json::Value::from(object)).unwrap())
+}
+
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Connects from an address of this host.
+async fn connect(port: u16, dir: &Path, from: [u8; 4]) -> Channel {
+    let root = std::fs::read(dir.join("root-cert.pem")).unwrap();
+    let tls = ClientTlsConfig::new().domain_name("localhost").ca_certificate(Certificate::from_pem(root));
+    let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{port}")).unwrap();
+    let endpoint = endpoint.local_address(Some(IpAddr::from(from))).tls_config(tls).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
+async fn send(channel: &Channel, request: Request<IstioCertificateRequest>) -> Result<Vec<String>, Status> {
+    let mut client = IstioCertificateServiceClient::new(channel.clone());
+    Ok(client.create_certificate(request).await?.into_inner().cert_chain)
 }
 
 fn populate(cluster: &ApiServer) {
@@ -242,7 +275,8 @@ fn check_refused<T: std::fmt::Debug>(answer: &Result<T, Status>, code: Code, rea
     let status = answer.as_ref().unwrap_err();
     assert_eq!((status.code(), reason_of(answer)), (code, reason.to_owned()), "{status}");
     let pushed_back = status.metadata().contains_key("grpc-retry-pushback-ms");
-    assert_eq!(pushed_back, code == Code::Unavailable, "{status}");
+    let later = matches!(code, Code::Unavailable | Code::ResourceExhausted);
+    assert_eq!(pushed_back, later, "{status}");
     if code == Code::Unauthenticated {
         assert_eq!(status.message(), "a valid bearer token is needed");
     }

@@ -13,6 +13,7 @@ use tonic::{Status, Streaming};
 
 use crate::callers::{Caller, Callers, Known};
 use crate::catalog::Published;
+use crate::server::{Admitted, stopped};
 use crate::token::Token;
 
 use super::session::{Refused, Session};
@@ -40,6 +41,8 @@ pub(super) struct Stream {
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) requests: Streaming<DeltaDiscoveryRequest>,
     pub(super) responses: mpsc::Sender<Sent>,
+    /// It holds the caller's place.
+    pub(super) _admitted: Arc<Admitted>,
 }
 
 /// Why a stream ends.
@@ -185,12 +188,6 @@ impl Pace {
             None => Err(Status::deadline_exceeded("the client takes no responses (read deadline)")),
         }
     }
-}
-
-/// Waits for the end. Cancel safe.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // When there is nobody left to tell, it has come.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Waits for a newer generation, and until changes stop to come one after the other. Cancel safe.

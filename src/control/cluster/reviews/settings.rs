@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use crate::budget::Pace;
 use crate::cluster::account::Account;
+
+use super::turns::Places;
 
 /// What callers are judged by.
 #[derive(Debug, Clone)]
@@ -33,8 +36,7 @@ pub(crate) struct Timing {
     pub(crate) again: Duration,
     /// How long a review may take, waiting for others included.
     pub(crate) deadline: Duration,
-    /// Reviews at one moment.
-    pub(crate) at_once: usize,
+    pub(crate) places: Places,
     /// Tokens that are remembered: those that are good, and as many others.
     pub(crate) entries: usize,
 }
@@ -48,7 +50,13 @@ impl Default for Timing {
             overdue: Duration::from_secs(600),
             again: Duration::from_secs(240),
             deadline: Duration::from_secs(5),
-            at_once: 16,
+            places: Places {
+                of_known: 4,
+                of_pods: 8,
+                of_strangers: 4,
+                bad: Pace { in_a_row: 20, one_more: Duration::from_secs(1) },
+                bad_of_a_pod: Pace { in_a_row: 5, one_more: Duration::from_secs(1) },
+            },
             entries: 20_000,
         }
     }

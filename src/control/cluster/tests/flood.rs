@@ -1,8 +1,12 @@
 //! What callers do is not what the API server is asked: it is asked little, whatever they do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use culvert_lab::api_server::Trouble;
 
 use super::*;
+use crate::budget::Pace;
+use crate::cluster::reviews::Places;
 
 /// Says what is known of pods without asking: that this account is in the mesh on these nodes.
 fn know(bench: &Bench, account: &str, nodes: &[String]) {
@@ -54,7 +58,9 @@ async fn strangers_are_remembered_for_a_while() {
 
 #[tokio::test]
 async fn reviews_take_turns_and_nobody_waits_for_ever() {
-    let timing = Timing { at_once: 2, deadline: Duration::from_millis(500), ..Timing::default() };
+    let usual = Timing::default();
+    let places = Places { of_strangers: 2, ..usual.places };
+    let timing = Timing { places, deadline: Duration::from_millis(500), ..usual };
     let bench = Bench::with(Setup { timing, ..Setup::default() }).await;
     bench.cluster.trouble(Trouble::silence().on("create", "tokenreviews"));
     let tokens = std::array::from_fn::<_, 5, _>(|_| bench.node("n1"));
@@ -82,7 +88,8 @@ async fn what_was_not_found_is_not_looked_up_again_at_once() {
 
 #[tokio::test]
 async fn a_node_that_asks_for_everything_is_held_back_and_no_other() {
-    let limits = Limits { in_a_row: 5, one_more: Duration::from_secs(3600), ..Limits::default() };
+    let of_a_node = Pace { in_a_row: 5, one_more: Duration::from_secs(3600) };
+    let limits = Limits { of_a_node, ..Limits::default() };
     let bench = Bench::with(Setup { limits, ..Setup::default() }).await;
     know(&bench, "web", &["n1".to_owned()]);
     let (one, two) = (bench.node("n1"), bench.node("n2"));
@@ -99,4 +106,117 @@ async fn a_node_that_asks_for_everything_is_held_back_and_no_other() {
     // What is known needs no looking up.
     bench.ask(&one, WEB).await.unwrap();
     bench.ask(&two, DB).await.unwrap();
+}
+
+/// A token as anybody can make it: it says that it is of this pod.
+fn forged(account: &str, pod: &str, number: u32) -> String {
+    let claims = json!({
+        "aud": ["istio-ca"], "exp": 4_000_000_000_u32, "sub": format!("system:serviceaccount:mesh:{account}"),
+        "kubernetes.io": {
+            "namespace": "mesh", "serviceaccount": {"name": account}, "pod": {"name": pod, "uid": number.to_string()},
+        },
+    });
+    let parts = [r#"{"alg":"RS256"}"#, &claims.to_string(), "signature"];
+    parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+}
+
+#[tokio::test]
+async fn what_could_never_be_good_costs_no_review() {
+    let bench = Bench::new().await;
+    for (token, reason) in [
+        (Token::of("mesh", "culvert-node").pod("culvert-node-n1"), "wrong-audience"),
+        (Token::of_user("alice").audience("istio-ca"), "not-a-service-account"),
+        (Token::of("mesh", "culvert-node").audience("istio-ca"), "token-not-bound"),
+    ] {
+        let token = bench.issue(token);
+        check_refused(&bench.ask(&token, WEB).await, Code::Unauthenticated, reason);
+    }
+    assert_eq!(bench.cluster.reviews(), 0);
+}
+
+#[tokio::test]
+async fn forgers_are_refused_before_they_cost_reviews_and_hinder_nobody() {
+    let bench = Bench::new().await;
+    know(&bench, "web", &["n1".to_owned(), "n2".to_owned()]);
+    bench.hear_of(culvert_derive::Kind::Pod, node_pod("n1"));
+    let renewing = bench.node("n2");
+    bench.ask(&renewing, WEB).await.unwrap();
+    let mut reviews = bench.cluster.reviews();
+    let elsewhere = bench.connect([127, 0, 0, 2]).await;
+    let mut refused = Vec::new();
+    for number in 0..100 {
+        let pod = format!("culvert-node-{number}");
+        refused.push(reason_of(&bench.ask(&forged("culvert-node", &pod, number), WEB).await));
+    }
+    // One more may come with each second this takes.
+    let unknown = refused.iter().filter(|reason| *reason == "token-unknown").count();
+    assert!((20..25).contains(&unknown), "{refused:?}");
+    assert_eq!(refused.iter().filter(|reason| *reason == "too-many-strangers").count(), 100 - unknown);
+    assert_eq!(bench.cluster.reviews() - reviews, unknown);
+    let forgery = forged("culvert-node", "another", 100);
+    check_refused(&bench.ask(&forgery, WEB).await, Code::Unavailable, "too-many-strangers");
+    // From the same address comes a proxy whose pod is known, and never asked before; one that did; and from elsewhere, one more.
+    reviews = bench.cluster.reviews();
+    bench.ask(&bench.node("n1"), WEB).await.unwrap();
+    bench.ask(&renewing, WEB).await.unwrap();
+    bench.ask_over(&elsewhere, &bench.node("n2"), WEB).await.unwrap();
+    assert_eq!(bench.cluster.reviews() - reviews, 2);
+}
+
+#[tokio::test]
+async fn a_proxy_nobody_has_heard_of_gets_in_behind_a_forger_once_its_pod_is_known() {
+    let bench = Bench::new().await;
+    know(&bench, "web", &["n1".to_owned()]);
+    for number in 0..30 {
+        let _ = bench.ask(&forged("culvert-node", "guessed", number), WEB).await;
+    }
+    let token = bench.node("n1");
+    check_refused(&bench.ask(&token, WEB).await, Code::Unavailable, "too-many-strangers");
+    bench.hear_of(culvert_derive::Kind::Pod, node_pod("n1"));
+    bench.ask(&token, WEB).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_knows_the_name_of_a_pod_can_hinder_that_pod_alone_and_only_from_its_own_address() {
+    let bench = Bench::new().await;
+    know(&bench, "web", &["n1".to_owned(), "n2".to_owned()]);
+    for node in ["n1", "n2"] {
+        bench.hear_of(culvert_derive::Kind::Pod, node_pod(node));
+    }
+    let elsewhere = bench.connect([127, 0, 0, 2]).await;
+    let mut reasons = Vec::new();
+    for number in 0..10 {
+        let forgery = forged("culvert-node", "culvert-node-n1", number);
+        reasons.push(reason_of(&bench.ask_over(&elsewhere, &forgery, WEB).await));
+    }
+    assert_eq!(reasons[4..6], ["token-unknown", "too-many-strangers"], "{reasons:?}");
+    let token = bench.node("n1");
+    bench.ask_over(&elsewhere, &bench.node("n2"), WEB).await.unwrap();
+    bench.ask(&token, WEB).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn known_callers_have_turns_of_their_own_while_strangers_wait() {
+    let usual = Timing::default();
+    let timing = Timing { yes: Duration::ZERO, deadline: Duration::from_secs(2), ..usual };
+    let bench = Bench::with(Setup { timing, ..Setup::default() }).await;
+    know(&bench, "web", &["n1".to_owned()]);
+    let known = bench.node("n1");
+    bench.ask(&known, WEB).await.unwrap();
+    bench.cluster.trouble(Trouble::silence().on("create", "tokenreviews"));
+    let strangers = bench.connect([127, 0, 0, 2]).await;
+    let waiting: [_; 8] = std::array::from_fn(|number| {
+        let (channel, token) =
+            (strangers.clone(), forged("culvert-node", "x", u32::try_from(number).unwrap()));
+        let request = bench.request(&token, Some(WEB), 0);
+        tokio::spawn(async move { send(&channel, request).await })
+    });
+    let asked = || bench.cluster.requests_of("create", "tokenreviews").len();
+    culvert_lab::wait_until(DEADLINE, "strangers have their places", || {
+        asked() == 1 + usual.places.of_strangers
+    })
+    .unwrap();
+    bench.cluster.end_troubles();
+    bench.ask(&known, WEB).await.unwrap();
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "no stranger has been answered yet");
 }

@@ -159,3 +159,35 @@ async fn a_stranger_opens_no_stream() {
         check_refused(&Client::open(&bench, token).await.map(|_| ()), Code::Unauthenticated, reason);
     }
 }
+
+#[tokio::test]
+async fn a_workload_has_a_few_streams_at_once_and_a_node_some() {
+    let bench = two_workloads(Setup::default()).await;
+    bench.cluster.create(running("shop", "web-2", "n1").service_account("web")).unwrap();
+    let second = Token::of("shop", "web").audience("istio-ca").pod("web-2");
+    let [web, web_2, node] = [bench.issue(of_workload("shop", "web")), bench.issue(second), bench.node("n1")];
+    for (token, most) in [(&web, 4), (&web_2, 4), (&node, 16)] {
+        let mut streams = Vec::new();
+        for _ in 0..most {
+            let client = Client::open(&bench, token).await.unwrap();
+            client.subscribe("n1", &["web"], &[]).await;
+            streams.push(client);
+        }
+        for refused in [Client::open(&bench, token).await, Client::open(&bench, token).await] {
+            check_refused(&refused.map(|_| ()), Code::ResourceExhausted, "too-many-streams");
+        }
+        for stream in &mut streams {
+            assert_eq!(stream.next().await.unwrap(), ["web"]);
+        }
+        streams.pop();
+        let again = async {
+            loop {
+                match Client::open(&bench, token).await {
+                    Err(status) if status.code() == Code::ResourceExhausted => {}
+                    opened => return opened,
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, again).await.unwrap().unwrap();
+    }
+}

@@ -9,6 +9,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use crate::harness::{Control, DEADLINE};
@@ -33,7 +34,11 @@ pub(crate) struct Client {
 impl Client {
     /// Opens a stream with this token.
     pub(crate) async fn open(control: &Control, token: &str) -> Result<Self, Status> {
-        let channel = control.connect("localhost").await.unwrap();
+        Self::open_over(control.connect("localhost").await.unwrap(), token).await
+    }
+
+    /// The same over this connection.
+    pub(crate) async fn open_over(channel: Channel, token: &str) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(receiver));
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());

@@ -1,8 +1,11 @@
 //! The program in a cluster: what it serves is what the API server knows.
 
+use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,19 +15,19 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::client::{Client, Has};
-use crate::harness::{Ask, Control};
+use crate::harness::{Ask, Control, DEADLINE};
 
-const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
+pub(crate) const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
 const DB: &str = "spiffe://cluster.local/ns/shop/sa/db";
 
 /// A cluster with two nodes: `web` is on one, `db` on the other, each beside the proxy of its node.
-struct Cluster {
-    server: ApiServer,
+pub(crate) struct Cluster {
+    pub(crate) server: ApiServer,
     kubeconfig: PathBuf,
 }
 
 impl Cluster {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let server = ApiServer::start().unwrap();
         server.create(api_server::namespace("mesh")).unwrap();
         server.create(api_server::namespace("shop").label("istio.io/dataplane-mode", "ambient")).unwrap();
@@ -45,16 +48,24 @@ impl Cluster {
 
     /// Runs a replica.
     fn launch(&self, replica: &str) -> Control {
+        self.launch_with(replica, 0)
+    }
+
+    fn launch_with(&self, replica: &str, monitoring: u16) -> Control {
         let mut command = Command::new(env!("CARGO_BIN_EXE_culvert-control"));
-        command.args(["cluster", "--listen", "127.0.0.1:0", "--monitoring-port", "0", "--namespace", "mesh"]);
-        command.args(["--pod", replica, "--kubeconfig"]).arg(&self.kubeconfig);
+        command.args(["cluster", "--listen", "127.0.0.1:0", "--namespace", "mesh"]);
+        command.arg("--monitoring-port").arg(monitoring.to_string());
+        command.args(["--lame-duck", "1s", "--pod", replica, "--kubeconfig"]).arg(&self.kubeconfig);
         command.env_remove("RUST_LOG").env_remove("LOG_FORMAT");
         Control::start(&mut command)
     }
 
     /// Runs a replica, and waits until it serves.
-    fn start(&self, replica: &str) -> Control {
-        let mut control = self.launch(replica);
+    pub(crate) fn start(&self, replica: &str) -> Control {
+        self.served(self.launch(replica))
+    }
+
+    fn served(&self, mut control: Control) -> Control {
         control.wait_until_ready();
         let secret = self.server.object("secrets", "mesh", "istio-ca-secret").unwrap();
         let root = STANDARD.decode(secret["data"]["root-cert.pem"].as_str().unwrap()).unwrap();
@@ -67,7 +78,7 @@ impl Cluster {
         self.server.issue(Token::of(namespace, account).pod(pod).audience("istio-ca")).unwrap()
     }
 
-    fn node_token(&self, node: &str) -> String {
+    pub(crate) fn node_token(&self, node: &str) -> String {
         self.token("mesh", "culvert-node", &format!("node-{node}"))
     }
 }
@@ -78,7 +89,7 @@ impl Drop for Cluster {
     }
 }
 
-fn ask<'a>(token: &'a str, identity: &'a str) -> Ask<'a> {
+pub(crate) fn ask<'a>(token: &'a str, identity: &'a str) -> Ask<'a> {
     Ask { token: Some(token), identity: Some(identity), ..Ask::default() }
 }
 
@@ -138,7 +149,7 @@ async fn replicas_sign_under_one_root_and_one_of_them_writes() {
         let map = cluster.server.object("configmaps", "shop", "istio-ca-root-cert");
         map.is_some_and(|map| map["data"]["root-cert.pem"] == one.root())
     };
-    culvert_lab::wait_until(crate::harness::DEADLINE, "the root is published", is_published).unwrap();
+    culvert_lab::wait_until(DEADLINE, "the root is published", is_published).unwrap();
     assert!(one.stop(Signal::SIGTERM).await.success());
     two.ask(ask(&token, WEB)).await.unwrap();
 }
@@ -173,7 +184,7 @@ async fn a_name_outside_gets_addresses_which_nodes_hear_of_and_which_stay() {
     };
     let has_some = |name: &'static str| {
         // The next one may write when the lease of the one before has run out.
-        culvert_lab::wait_until(crate::harness::DEADLINE * 4, name, || given(name).len() == 2).unwrap();
+        culvert_lab::wait_until(DEADLINE * 4, name, || given(name).len() == 2).unwrap();
     };
     let control = cluster.start("one");
     has_some("api");
@@ -198,9 +209,9 @@ async fn who_else_writes_the_roots_is_named() {
     let cluster = Cluster::new("contested");
     let control = cluster.start("one");
     control.logged("holds=true");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while control.count("contested") == 0 {
-        assert!(begun.elapsed() < crate::harness::DEADLINE, "it is not said");
+        assert!(begun.elapsed() < DEADLINE, "it is not said");
         let map = cluster.server.object("configmaps", "shop", "istio-ca-root-cert");
         if let Some(mut map) = map.filter(|map| map["data"]["root-cert.pem"] != "another") {
             map["data"]["root-cert.pem"] = "another".into();
@@ -208,8 +219,46 @@ async fn who_else_writes_the_roots_is_named() {
                 "fieldsType": "FieldsV1", "fieldsV1": { "f:data": { "f:root-cert.pem": {} } } }]);
             cluster.server.apply(map).unwrap();
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let said = control.logged("contested");
     assert!(said.contains("pilot-discovery") && said.contains("shop"), "{said}");
+}
+
+/// A port nobody listens on at the moment.
+fn free_port() -> u16 {
+    TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The answer to a probe; nothing once nobody listens.
+fn ready(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_says_so_serves_on_and_hands_over() {
+    let cluster = Cluster::new("hand-over");
+    let port = free_port();
+    let one = cluster.served(cluster.launch_with("one", port));
+    one.logged("holds=true");
+    assert!(ready(port).unwrap().starts_with("HTTP/1.1 200"));
+    let two = cluster.start("two");
+    let token = cluster.node_token("a");
+    one.signal(Signal::SIGTERM);
+    let leaves = || {
+        ready(port)
+            .is_some_and(|answer| answer.starts_with("HTTP/1.1 503") && answer.contains("asked to stop"))
+    };
+    culvert_lab::wait_until(DEADLINE, "the replica is not ready", leaves).unwrap();
+    one.ask(ask(&token, WEB)).await.unwrap();
+    assert!(one.ended().await.success());
+    let gone = Instant::now();
+    two.logged("holds=true");
+    assert!(gone.elapsed() < Duration::from_secs(2), "{:?}", gone.elapsed());
+    let lease = cluster.server.object("leases", "mesh", "culvert-control").unwrap();
+    assert_eq!(lease["spec"]["holderIdentity"], "two");
 }

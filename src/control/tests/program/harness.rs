@@ -188,14 +188,24 @@ impl Control {
 
     /// Connects to the program under one of its names.
     pub(crate) async fn connect(&self, name: &str) -> Result<Channel, tonic::transport::Error> {
+        self.endpoint(name).connect().await
+    }
+
+    /// How to connect to it.
+    pub(crate) fn endpoint(&self, name: &str) -> Endpoint {
         let tls = ClientTlsConfig::new().domain_name(name).ca_certificate(Certificate::from_pem(&self.root));
         let url = format!("https://127.0.0.1:{}", self.port);
-        Endpoint::from_shared(url)?.tls_config(tls)?.connect_timeout(DEADLINE).connect().await
+        Endpoint::from_shared(url).unwrap().tls_config(tls).unwrap().connect_timeout(DEADLINE)
     }
 
     /// Asks for a certificate.
     pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Vec<String>, Status> {
         let channel = self.connect("localhost").await.unwrap();
+        Self::ask_over(channel, ask).await
+    }
+
+    /// Asks over this connection.
+    pub(crate) async fn ask_over(channel: Channel, ask: Ask<'_>) -> Result<Vec<String>, Status> {
         let mut request = Request::new(IstioCertificateRequest {
             csr: ask.csr.map_or_else(csr, str::to_owned),
             validity_duration: ask.ttl,
@@ -227,9 +237,19 @@ impl Control {
         }
     }
 
-    /// Ends the program as an operator does.
-    pub(crate) async fn stop(mut self, signal: Signal) -> ExitStatus {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Ends the program as an operator does.
+    pub(crate) async fn stop(self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.ended().await
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

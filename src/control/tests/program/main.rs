@@ -6,5 +6,6 @@ mod certificates;
 mod client;
 mod cluster;
 mod discovery;
+mod flood;
 mod harness;
 mod rotation;
