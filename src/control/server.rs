@@ -166,6 +166,8 @@ async fn receive(
     pulse: Arc<Pulse>,
     (acceptor, shared): (TlsAcceptor, Shared),
 ) {
+    // What is small and waited for, such as leave to send on, waits for nothing else. A socket that cannot do it is slow, no worse.
+    let _ = tcp.set_nodelay(true);
     let mut stopping = shared.stopping.clone();
     let handshake = tokio::select! {
         handshake = timeout(HANDSHAKE_DEADLINE, acceptor.accept(tcp)) => handshake,

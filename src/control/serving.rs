@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use culvert_process::signal::Stop;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -75,6 +76,7 @@ impl ServingArgs {
 /// Serves until asked to stop; then nothing is kept up to date any more.
 pub(crate) async fn serve(served: Served, args: ServingArgs, mut stop: Stop) -> Result<(), Failed> {
     let lifetimes = args.lifetimes()?;
+    raise_open_files();
     let Served { callers, residents, published, root, signed, farewell, mut background } = served;
     let authority = Arc::new(Authority::new(root).noting(signed));
     let (tls, renew_tls) = tls::keep(Arc::clone(&authority), args.names)?;
@@ -92,6 +94,16 @@ pub(crate) async fn serve(served: Served, args: ServingArgs, mut stop: Stop) -> 
     };
     background.shutdown().await;
     ended
+}
+
+/// Every connection is an open file, and many runtimes start programs with few.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most).map(|()| most));
+    match raised {
+        Ok(most) => tracing::debug!(most, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit on open files stays as it is"),
+    }
 }
 
 /// Waits until something has ended that never should. What it kept up to date would stay as it is from then on: nobody would notice that

@@ -154,7 +154,7 @@ impl Reviews {
         let place = self.turns.place(turn).await?;
         let judged = self.find_out(token).await;
         if !matches!(judged, Err(Trouble::Stranger(_))) {
-            place.is_free();
+            place.free_of_charge();
         }
         judged
     }

@@ -29,8 +29,6 @@ use super::{STOP_DEADLINE, stopped};
 const CALLS: u32 = 32;
 /// The longest headers of a call.
 const LONGEST_HEADERS: u32 = 16 * 1024;
-/// What is read ahead of who takes it: of one call, and of all.
-const READ_AHEAD: (u32, u32) = (64 * 1024, 256 * 1024);
 /// From the headers of a call to its answer.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection is used before the client is asked to make a new one.
@@ -96,8 +94,8 @@ fn protocol() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS)
         .max_header_list_size(LONGEST_HEADERS)
-        .initial_stream_window_size(READ_AHEAD.0)
-        .initial_connection_window_size(READ_AHEAD.1)
+        // 64 KiB are read ahead of who takes it, and more once it is taken: what strangers say is not.
+        .adaptive_window(true)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_DEADLINE);
     protocol

@@ -106,7 +106,7 @@ impl Turns {
 
 impl Place<'_> {
     /// The token was somebody's, or nobody knows: it costs its source nothing. Who does not wait for the answer pays.
-    pub(super) fn is_free(self) {
+    pub(super) fn free_of_charge(self) {
         match self.turn {
             Turn::Known => {}
             Turn::OfPod(from, claims) => self.turns.bad_of_pods.give_back(&(*from, claims.clone())),

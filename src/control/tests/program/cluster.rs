@@ -52,7 +52,9 @@ impl Cluster {
     }
 
     fn launch_with(&self, replica: &str, monitoring: u16) -> Control {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_culvert-control"));
+        let mut command = Command::new("sh");
+        // As some runtimes start it.
+        command.args(["-c", "ulimit -Sn 256; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_culvert-control")]);
         command.args(["cluster", "--listen", "127.0.0.1:0", "--namespace", "mesh"]);
         command.arg("--monitoring-port").arg(monitoring.to_string());
         command.args(["--lame-duck", "1s", "--pod", replica, "--kubeconfig"]).arg(&self.kubeconfig);
@@ -245,6 +247,8 @@ async fn a_replica_that_stops_says_so_serves_on_and_hands_over() {
     let port = free_port();
     let one = cluster.served(cluster.launch_with("one", port));
     one.logged("holds=true");
+    let [soft, hard] = one.open_files();
+    assert_eq!(soft, hard, "as many connections as the system lets it have");
     assert!(ready(port).unwrap().starts_with("HTTP/1.1 200"));
     let two = cluster.start("two");
     let token = cluster.node_token("a");

@@ -237,6 +237,14 @@ impl Control {
         }
     }
 
+    /// How many files it may have open: as it is, and as it could be.
+    pub(crate) fn open_files(&self) -> [String; 2] {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let columns: Vec<_> = line.split_whitespace().collect();
+        [columns[3].to_owned(), columns[4].to_owned()]
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
