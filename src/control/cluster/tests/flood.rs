@@ -26,8 +26,9 @@ async fn five_thousand_requests_from_fifty_nodes_need_fifty_reviews() {
         bench.cluster.create(node_pod(&node)).unwrap();
         let (bench, token) = (Arc::clone(&bench), bench.node(&node));
         asking.spawn(async move {
+            let channel = bench.connect([127, 0, 0, 1]).await;
             for _ in 0..20 {
-                let requests = std::array::from_fn::<_, 5, _>(|_| bench.ask(&token, WEB));
+                let requests = std::array::from_fn::<_, 5, _>(|_| bench.ask_over(&channel, &token, WEB));
                 let answers: [_; 5] = five(requests).await;
                 assert!(answers.iter().all(Result::is_ok), "{answers:?}");
             }
