@@ -20,8 +20,13 @@ impl Aliases {
         self.owners.contains_key(alias)
     }
 
-    /// A resource has these other names, and none else.
-    pub(super) fn set(&mut self, name: &Arc<str>, aliases: &[Arc<str>], subscribed: &HashSet<Arc<str>>) {
+    /// A resource has these other names, and none else; says whether it lost one that is subscribed to.
+    pub(super) fn set(
+        &mut self,
+        name: &Arc<str>,
+        aliases: &[Arc<str>],
+        subscribed: &HashSet<Arc<str>>,
+    ) -> bool {
         let former = self.of.remove(name).unwrap_or_default();
         let current: HashSet<&Arc<str>> = aliases.iter().collect();
         let mut kept = aliases.to_vec();
@@ -34,9 +39,11 @@ impl Aliases {
         for alias in aliases {
             self.owners.entry(alias.clone()).or_default().insert(name.clone());
         }
+        let lost = kept.len() > aliases.len();
         if !kept.is_empty() {
             self.of.insert(name.clone(), kept);
         }
+        lost
     }
 
     /// A resource is gone: gives the other names it had and that nothing else has.

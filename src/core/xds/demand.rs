@@ -122,23 +122,24 @@ impl Demands {
             self.settle(asked, Outcome::Found);
             late |= self.unsubscribed.get(asked).is_some();
         }
+        late |= self.aliases.set(name, aliases, &self.subscribed);
         // By its own name: whatever else it was asked for by may be another's on the server by then.
         if late && self.subscribed.insert(name.clone()) {
             self.tell(name.clone());
         }
-        self.aliases.set(name, aliases, &self.subscribed);
     }
 
-    /// A name is gone, or never was.
-    pub(super) fn gone(&mut self, name: &Arc<str>, now: Instant) {
-        if self.aliases.contains(name) {
-            // It was asked for before anything had it, and both answers came together. What has it is there.
-            return;
-        }
-        if self.settle(name, Outcome::Unknown) {
+    /// A name is gone, or never was; `is_held` knows the names that are there.
+    pub(super) fn gone(&mut self, name: &Arc<str>, is_held: impl Fn(&str) -> bool, now: Instant) {
+        let mut former = self.aliases.remove(name);
+        // What one thing was asked for by can be what another is called.
+        former.retain(|alias| !is_held(alias));
+        // Something else may answer to this name: it took its place, or came with the word that nothing is called so.
+        let goes_on = self.aliases.contains(name);
+        if !goes_on && self.settle(name, Outcome::Unknown) {
             self.unknown.insert(name.clone(), now + UNKNOWN_KEPT);
         }
-        for name in self.aliases.remove(name).iter().chain([name]) {
+        for name in former.iter().chain([name].into_iter().filter(|_| !goes_on)) {
             if self.subscribed.remove(name) {
                 self.take_back(name.clone());
             }

@@ -94,7 +94,7 @@ impl Session {
         for name in removed {
             self.table(kind).versions.remove(&name);
             if kind == Kind::Address && self.mode == Mode::OnDemand {
-                self.demands.gone(&name, now);
+                self.demands.gone(&name, |name| self.addresses.versions.contains_key(name), now);
             }
         }
         self.table(kind).answered = true;

@@ -9,7 +9,7 @@ use super::*;
 
 const NAMES: u32 = 6;
 
-/// A resource: its version, and the address it can be asked for by.
+/// A resource: its version, and what else it can be asked for by: an address, or the name of a resource there may be.
 type Content = (u32, String);
 
 /// What the server knows of itself and of one client.
@@ -22,9 +22,12 @@ struct Peer {
 }
 
 impl Peer {
-    /// The names a key stands for: its own, and those that have it as an address.
+    /// The names a key stands for: its own, or else those that have it besides.
     fn resolve(&self, key: &str) -> BTreeSet<String> {
-        let stands = |(name, content): &(&String, &Content)| *name == key || content.1 == key;
+        if self.has.contains_key(key) {
+            return [key.to_owned()].into();
+        }
+        let stands = |(_, content): &(&String, &Content)| content.1 == key;
         let found: BTreeSet<_> = self.has.iter().filter(stands).map(|(name, _)| name.clone()).collect();
         if found.is_empty() { [key.to_owned()].into() } else { found }
     }
@@ -51,10 +54,11 @@ impl Peer {
         }
     }
 
-    /// Whoever asks is answered, even if it has the newest state.
+    /// Whoever asks is answered, even if it has the newest state; and told that nothing is called so, be it that something answers to
+    /// that name.
     fn ask(&mut self, key: &str) {
         self.keys.insert(key.to_owned());
-        for name in self.resolve(key) {
+        for name in self.resolve(key).into_iter().chain([key.to_owned()]) {
             self.client.insert(name, "?".to_owned());
         }
     }
@@ -69,7 +73,8 @@ impl Peer {
             match self.has.get(name) {
                 Some((version, address)) if believed != Some(version.to_string()) => {
                     self.client.insert(name.clone(), version.to_string());
-                    let aliases = vec![address.as_str().into()];
+                    let is_another = self.has.contains_key(address);
+                    let aliases = [address.as_str().into()].into_iter().filter(|_| !is_another).collect();
                     handled.accepted.push(Accepted { aliases, ..accepted(name, &version.to_string()) });
                 }
                 None if believed.is_some() => {
@@ -154,7 +159,8 @@ impl World {
     fn client_reads(&mut self) {
         let Some(handled) = self.responses.pop_front() else { return };
         for Accepted { name, version, aliases } in &handled.accepted {
-            let content = (version.to_string().parse().unwrap(), aliases[0].to_string());
+            let alias = aliases.first().map(ToString::to_string).unwrap_or_default();
+            let content = (version.to_string().parse().unwrap(), alias);
             self.held.insert(name.to_string(), content);
         }
         handled.removed.iter().for_each(|name| drop(self.held.remove(&**name)));
@@ -189,7 +195,8 @@ impl World {
 
     fn step(&mut self, rng: &mut SmallRng, step: u32) {
         let name = format!("w{}", rng.random_range(0..NAMES));
-        let address = format!("/{}", rng.random_range(0..NAMES));
+        let kind = if rng.random_ratio(1, 3) { "w" } else { "/" };
+        let address = format!("{kind}{}", rng.random_range(0..NAMES));
         match rng.random_range(0..20) {
             0..3 => drop(self.peer.has.insert(name, (step, address))),
             3 => drop(self.peer.has.remove(&name)),
@@ -207,8 +214,9 @@ impl World {
 
     #[track_caller]
     fn check_same(&self, seed: u64) {
-        for (name, content) in &self.held {
-            assert_eq!(Some(content), self.peer.has.get(name), "{name}, seed {seed}");
+        for (name, (version, _)) in &self.held {
+            let newest = self.peer.has.get(name).map(|(version, _)| version);
+            assert_eq!(Some(version), newest, "{name}, seed {seed}");
         }
     }
 }

@@ -75,9 +75,43 @@ fn a_former_address_is_unsubscribed_when_the_resource_goes() {
     ask(&mut session, "/10.0.0.1", now);
     take(&mut session, Kind::Address, vec![aliased("w", "1", &["/10.0.0.1"])]);
     take(&mut session, Kind::Address, vec![aliased("w", "2", &["/10.0.0.2"])]);
-    all_events(&mut session);
+    let both = (vec!["/10.0.0.1", "w"], vec![]);
+    assert_eq!(subscriptions(&all_events(&mut session)), [both], "the address may come to be another's");
     gone(&mut session, "w", now);
-    assert_eq!(subscriptions(&all_events(&mut session)), [(vec![], vec!["/10.0.0.1"])]);
+    assert_eq!(subscriptions(&all_events(&mut session)), [(vec![], vec!["/10.0.0.1", "w"])]);
+}
+
+/// A control plane may give a host of another namespace to who asks for it from its own.
+#[test]
+fn what_one_thing_was_asked_for_by_may_come_to_be_the_name_of_another() {
+    let now = start();
+    let mut session = on_demand(now);
+    let waiter = ask(&mut session, "a/h", now);
+    all_events(&mut session);
+    take(&mut session, Kind::Address, vec![aliased("b/h", "1", &["a/h", "/240.0.0.1"])]);
+    assert_eq!(all_events(&mut session), [Event::Answer(waiter, Outcome::Found)]);
+    assert_eq!(session.demand("a/h", now), Demand::Known);
+    // One of its own comes, and the other goes: the subscription is for the one there is.
+    take(&mut session, Kind::Address, vec![aliased("a/h", "1", &["/240.0.0.2"])]);
+    gone(&mut session, "b/h", now);
+    assert_eq!(all_events(&mut session), []);
+    assert!(is_asked(&mut session, "/240.0.0.1", now));
+    gone(&mut session, "a/h", now);
+    assert!(is_asked(&mut session, "/240.0.0.2", now) && is_asked(&mut session, "a/h", now));
+}
+
+/// The address of what is gone must not be taken for known because something else answers to its name.
+#[test]
+fn what_a_thing_had_goes_with_it_although_another_answers_to_its_name() {
+    let now = start();
+    let mut session = on_demand(now);
+    ask(&mut session, "a/h", now);
+    take(&mut session, Kind::Address, vec![aliased("a/h", "1", &["/240.0.0.2"])]);
+    let accepted = vec![aliased("b/h", "1", &["a/h"])];
+    let handled = Handled { accepted, removed: vec!["a/h".into()], ..Handled::default() };
+    session.handled(Kind::Address, "2", handled, now);
+    assert_eq!(session.demand("a/h", now), Demand::Known);
+    assert!(is_asked(&mut session, "/240.0.0.2", now));
 }
 
 #[test]
