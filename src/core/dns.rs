@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! Question ─▶ names: what may be meant ─▶ lookup: who has such a name ─▶ records: what there is to say about it
+//!                      └─▶ lacks: whom a snapshot that is not complete may lack
 //! ```
 //!
 //! # Where others know better
@@ -29,9 +30,12 @@ use crate::workload::Workload;
 
 use lookup::Asker;
 
+mod lacks;
 mod lookup;
 mod names;
 mod records;
+
+pub use lacks::MOST_LACKING;
 
 /// Seconds a record may be kept.
 pub const TTL: u32 = 30;
@@ -141,6 +145,24 @@ pub fn answer(
     };
     let records = data.into_iter().map(|data| Record { owner: owner.to_owned(), data });
     Answer::Records(alias.into_iter().chain(records).collect())
+}
+
+/// Gives the names of the resources that could change the answer and that the snapshot lacks, at most [`MOST_LACKING`]: what to
+/// ask a control plane for that tells only what it is asked for. The most literal come first.
+///
+/// A service of the cluster is `<namespace>/<hostname>` by its own namespace. Other hosts are looked for from the namespace of the
+/// client: a control plane that knows such a host in another namespace alone is expected to say so, or that there is none.
+#[must_use]
+pub fn lacking(
+    snapshot: &Snapshot,
+    client: &Workload,
+    settings: &Settings,
+    question: Question<'_>,
+) -> Vec<Arc<str>> {
+    if question.kind == Kind::Other {
+        return Vec::new();
+    }
+    lacks::lacking(snapshot, Asker { client, settings }, question.name)
 }
 
 /// Gives each order of `items` the same chance.

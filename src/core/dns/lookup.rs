@@ -114,7 +114,7 @@ fn service<'a>(snapshot: &'a Snapshot, asker: Asker<'_>, hostname: &str) -> Opti
 }
 
 impl<'a> Asker<'a> {
-    fn home(self) -> Home<'a> {
+    pub(super) fn home(self) -> Home<'a> {
         Home { namespace: &self.client.namespace, domain: &self.settings.cluster_domain }
     }
 

@@ -77,6 +77,26 @@ impl<'h> Home<'h> {
         self.strip(name, Zone::Services).is_some()
     }
 
+    /// Tells whether `name` is one of the cluster's domain, or that domain.
+    pub(super) fn is_in_domain(self, name: &str) -> bool {
+        name == self.domain || self.strip(name, Zone::Domain).is_some()
+    }
+
+    /// Takes the first search domain of the client off the end of `name`, if there is more.
+    pub(super) fn without_namespace(self, name: &str) -> Option<&str> {
+        self.strip(name, Zone::Namespace)
+    }
+
+    /// Gives the namespace and the full name of the service that has the full name `name`, or whose pod has it.
+    pub(super) fn service(self, name: &str) -> Option<(&str, &str)> {
+        let mut labels = self.strip(name, Zone::Services)?.split('.');
+        match (labels.next()?, labels.next()?, labels.next(), labels.next()) {
+            (_, namespace, None, _) => Some((namespace, name)),
+            (pod, _, Some(namespace), None) => Some((namespace, name.strip_prefix(pod)?.strip_prefix('.')?)),
+            _ => None,
+        }
+    }
+
     /// Takes a search domain off the end of `name`, if there is more.
     fn strip(self, name: &str, zone: Zone) -> Option<&str> {
         let in_domain = before(name, self.domain)?;

@@ -8,6 +8,7 @@ mod choice;
 mod entries;
 mod headless;
 mod kubernetes;
+mod lacks;
 mod model;
 mod wildcards;
 
