@@ -1,8 +1,8 @@
 //! DNS of a pod: its queries, redirected to 15053 over UDP and TCP, are answered by the mesh or else by whom they were for.
 //!
 //! In go messages, out come messages. What the mesh says about a name is decided by [`culvert_core::dns`]; what others say is
-//! passed on as it is. Search lists and retries stay the business of the client. A name the snapshot lacks is not waited for,
-//! on demand neither: others are asked.
+//! passed on as it is. Search lists and retries stay the business of the client. A name the snapshot lacks is waited for on demand
+//! alone, and briefly: others are asked.
 //!
 //! | module | question |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `message` | what is asked? |
 //! | `handler` | who knows? |
 //! | `own` | what does the mesh say? |
+//! | `demand` | what could it say, if the control plane were asked? |
 //! | `others`, `ask`, `resolv_conf`, `cache` | what do others say? |
 //! | `hosts`, `flights` | where is a host, for connections to a name? |
 //! | `account`, `status` | what is told of it? |
@@ -38,6 +39,7 @@ use crate::proxy::PodInfo;
 mod account;
 mod ask;
 mod cache;
+mod demand;
 mod flights;
 mod handler;
 pub(crate) mod hosts;
@@ -51,6 +53,7 @@ mod udp;
 mod wire;
 
 use ask::Messenger;
+use demand::{Demands, Patience};
 use handler::Handler;
 use hosts::Hosts;
 use others::Others;
@@ -83,6 +86,7 @@ pub(crate) struct Dns {
     config: Config,
     resolv_conf: Arc<ResolvConf>,
     status: Status,
+    patience: Patience,
 }
 
 /// The pod whose queries are answered.
@@ -135,7 +139,7 @@ impl Dns {
             );
         }
         let status = Status::new(config.capture);
-        Self { config, resolv_conf: Arc::new(resolv_conf), status }
+        Self { config, resolv_conf: Arc::new(resolv_conf), status, patience: Patience::default() }
     }
 
     /// How it goes.
@@ -151,6 +155,7 @@ impl Dns {
         let (status, trouble) = (self.status.clone(), self.status.of_pod(pod.info.clone()));
         let handler = Handler {
             pod: pod.info,
+            demands: Demands::new(pod.mesh.clone(), self.patience.clone()),
             mesh: pod.mesh,
             settings: self.config.settings.clone(),
             others: Others::new(messenger, Arc::clone(&self.resolv_conf), own),

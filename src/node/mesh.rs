@@ -20,7 +20,7 @@ use culvert_core::store::{Changes, Locality, Resource, Store};
 use culvert_core::workload::Workload;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use demand::{Demand, Unanswered};
+pub(crate) use demand::{Demand, Heard, Unanswered};
 
 /// How long a connection waits for the workload of its own pod to appear in the mesh state.
 pub(crate) const LOCAL_WORKLOAD_DEADLINE: Duration = Duration::from_secs(5);

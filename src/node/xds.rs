@@ -26,7 +26,7 @@ use tonic::{Request, Status, Streaming};
 
 use crate::config::XdsConfig;
 use crate::control_plane::{self, Link};
-use crate::mesh::{Demand, Feed};
+use crate::mesh::{Demand, Feed, Heard};
 
 /// The largest response that is accepted, decoded: a whole mesh can come in one.
 const LARGEST_RESPONSE: usize = 200 * 1024 * 1024;
@@ -204,7 +204,7 @@ impl Client {
         match happened {
             Happened::Deadline => self.session.handle_deadline(Instant::now()),
             Happened::Demand(demand) => match self.session.demand(&demand.name, Instant::now()) {
-                xds::Demand::Known | xds::Demand::Unknown => demand.settle(Ok(())),
+                xds::Demand::Known | xds::Demand::Unknown => demand.settle(Ok(Heard::Before)),
                 xds::Demand::Pending(waiter) => drop(self.waiters.insert(waiter, demand)),
                 xds::Demand::Overloaded => demand.settle(Err("too many names are being asked for")),
             },
@@ -241,7 +241,7 @@ impl Client {
     fn answer(&mut self, waiter: WaiterId, outcome: Outcome) {
         let Some(demand) = self.waiters.remove(&waiter) else { return };
         demand.settle(match outcome {
-            Outcome::Found | Outcome::Unknown => Ok(()),
+            Outcome::Found | Outcome::Unknown => Ok(Heard::Now),
             Outcome::TimedOut => Err("no answer came in time (demand deadline, 5s)"),
         });
     }

@@ -55,7 +55,7 @@ const VARIABLES: &[Variable] = &[
     row(
         "XDS_ON_DEMAND",
         "false",
-        "`true`: take workloads and services when a connection first needs them, not all at once",
+        "`true`: take workloads and services when a connection or a DNS query first needs them, not all at once",
     ),
     row("LOCAL_XDS_PATH", "", "mesh state file (YAML), followed for changes; beside or in place of xDS"),
     row("LOCAL_XDS", "", "mesh state as text, in place of a file"),

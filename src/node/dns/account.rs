@@ -15,6 +15,7 @@ const UPSTREAM_FAILURES: &str = "istio_dns_upstream_failures_total";
 /// How long others take.
 pub(super) const UPSTREAM_DURATION: &str = "istio_dns_upstream_request_duration_seconds";
 const CACHE_HITS: &str = "culvert_dns_cache_hits_total";
+const DEMANDS: &str = "culvert_dns_demands_total";
 const ON_DEMAND: &str = "istio_on_demand_dns_total";
 const UNKNOWN: &str = "unknown";
 
@@ -34,6 +35,10 @@ pub(super) fn describe() {
     metrics::describe_counter!(
         ON_DEMAND,
         "Hosts looked up for connections to workloads without an address (unstable)."
+    );
+    metrics::describe_counter!(
+        DEMANDS,
+        "DNS queries that had the control plane asked for names the node does not know (unstable)."
     );
     metrics::describe_counter!(CACHE_HITS, "DNS queries answered with what others said before (unstable).");
 }
@@ -120,6 +125,30 @@ impl Account {
             endpoints,
         });
     }
+}
+
+/// What came of asking the control plane for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Demanded {
+    /// It said what there is, if anything.
+    Answered,
+    /// It said nothing in time.
+    TimedOut,
+    /// It said nothing to others lately, so nobody waited.
+    NotWaited,
+    /// The pod has asked for too many.
+    TooMany,
+}
+
+/// Counts that a query had the control plane asked, or would have.
+pub(super) fn demanded(what: Demanded) {
+    let result = match what {
+        Demanded::Answered => "answered",
+        Demanded::TimedOut => "timed_out",
+        Demanded::NotWaited => "not_waited",
+        Demanded::TooMany => "too_many",
+    };
+    metrics::counter!(DEMANDS, "result" => result).increment(1);
 }
 
 /// Counts that a connection of a pod needs the addresses of a host.

@@ -34,7 +34,17 @@ impl<K: Clone + Eq + Hash + Send + 'static, V: Clone + Send + Sync + 'static> Fl
         outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    fn begin(&self, key: K, work: impl Future<Output = V> + Send + 'static) -> watch::Receiver<Option<V>> {
+    /// Gives the outcome of the work that is being done for `key`, if there is any.
+    pub(super) fn find(&self, key: &K) -> Option<watch::Receiver<Option<V>>> {
+        self.begun.lock().get(key).cloned()
+    }
+
+    /// Gives the outcome of the work that is being done for `key`, or else begins this one. It is done whether anybody waits or not.
+    pub(super) fn begin(
+        &self,
+        key: K,
+        work: impl Future<Output = V> + Send + 'static,
+    ) -> watch::Receiver<Option<V>> {
         let mut begun = self.begun.lock();
         if let Some(outcome) = begun.get(&key) {
             return outcome.clone();

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! bytes ─▶ message ─▶ own: does the mesh know? ─▶ answer
-//!                       └─ no ─▶ cache ─▶ answer
-//!                                  └─ no ─▶ ask others ─▶ answer
+//!                       └─ no ─▶ on demand: may there be more to know? ─▶ ask for it ─▶ own once more ─▶ answer
+//!                                  └─ no ─▶ cache ─▶ answer
+//!                                             └─ no ─▶ ask others ─▶ answer
 //! ```
-//! What the mesh knows is answered at once and waits for nothing, least of all for others. A pod the mesh does not know (yet)
+//! What the mesh knows is answered at once and waits for nothing, least of all for others; on demand what it does not know yet is
+//! waited for, as long as `demand` allows. A pod the mesh does not know (yet)
 //! has its queries forwarded: DNS is the first thing it needs, and others can help.
 
 use std::sync::Arc;
@@ -13,11 +15,12 @@ use std::sync::Arc;
 use culvert_core::dns::Settings;
 use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 
 use super::account::{Account, Outcome};
 use super::ask;
+use super::demand::Demands;
 use super::message::{self, Operation, Query, Received, Transport};
 use super::others::{Others, Wanted};
 use super::{own, wire};
@@ -30,6 +33,7 @@ pub(super) struct Handler {
     pub(super) pod: PodInfo,
     pub(super) mesh: Mesh,
     pub(super) settings: Settings,
+    pub(super) demands: Demands,
     pub(super) others: Others,
 }
 
@@ -38,7 +42,7 @@ pub(super) struct Handler {
 pub(super) enum Step {
     /// Send this back, if it is anything.
     Done(Option<Vec<u8>>),
-    /// Others are to be asked.
+    /// Others are to be asked: the control plane, or other servers.
     Forward(Pending),
 }
 
@@ -52,7 +56,8 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 enum Asked {
-    Query(Box<Query>),
+    /// With what is to be asked for first.
+    Query(Box<Query>, Vec<Arc<str>>),
     Operation(Operation),
 }
 
@@ -93,27 +98,53 @@ impl Handler {
             account.end(&Outcome::Refused("zone transfers are not forwarded"));
             return Step::Done(query.write(query.answer(ResponseCode::NotImp)));
         }
-        let known = local.and_then(|local| own::answer(&self.mesh.snapshot(), local, &self.settings, &query));
+        let lacking = local.map_or(Vec::new(), |local| self.lacking(local, &query));
+        let known = if lacking.is_empty() { self.known(local, &query) } else { None };
         let Some(answer) = known else {
-            return Step::Forward(Pending { asked: Asked::Query(Box::new(query)), transport, account });
+            let asked = Asked::Query(Box::new(query), lacking);
+            return Step::Forward(Pending { asked, transport, account });
         };
-        account.end(&match answer.answers.len() {
-            0 if !ANSWERED.contains(&query.kind()) => Outcome::NoSuchType,
-            0 => Outcome::NoRecords,
-            count => Outcome::Answered(count),
-        });
+        account.end(&told(&query, &answer));
         Step::Done(query.write(answer))
+    }
+
+    /// What the mesh says.
+    fn known(&self, local: Option<&Workload>, query: &Query) -> Option<Message> {
+        own::answer(&self.mesh.snapshot(), local?, &self.settings, query)
+    }
+
+    /// What is to be asked for before it is known what the mesh says: nothing, where snapshots are complete.
+    fn lacking(&self, local: &Workload, query: &Query) -> Vec<Arc<str>> {
+        if !self.mesh.is_on_demand() {
+            return Vec::new();
+        }
+        self.demands.of_use(own::lacking(&self.mesh.snapshot(), local, &self.settings, query))
     }
 
     /// Asks others.
     pub(super) async fn finish(&self, pending: Pending, wanted: Wanted) -> Option<Vec<u8>> {
         let Pending { asked, transport, account } = pending;
         let (answer, outcome) = match asked {
-            Asked::Query(query) => self.forward(&query, transport, wanted, &account).await,
+            Asked::Query(query, lacking) => match self.learn(&lacking, &query).await {
+                Some(answer) => {
+                    let outcome = told(&query, &answer);
+                    (query.write(answer), outcome)
+                }
+                None => self.forward(&query, transport, wanted, &account).await,
+            },
             Asked::Operation(operation) => self.pass_on(&operation, transport, wanted, &account).await,
         };
         account.end(&outcome);
         answer
+    }
+
+    /// Asks for what is lacking, and says what the mesh says then.
+    async fn learn(&self, lacking: &[Arc<str>], query: &Query) -> Option<Message> {
+        if lacking.is_empty() {
+            return None;
+        }
+        self.demands.learn(lacking).await;
+        self.known(self.local().as_deref(), query)
     }
 
     async fn forward(
@@ -183,6 +214,15 @@ impl Handler {
     pub(super) fn local(&self) -> Option<Arc<Workload>> {
         let PodInfo { name, namespace, service_account } = &self.pod;
         self.mesh.snapshot().local_workload(namespace, name, service_account).cloned()
+    }
+}
+
+/// How a query ends that the mesh answers.
+fn told(query: &Query, answer: &Message) -> Outcome {
+    match answer.answers.len() {
+        0 if !ANSWERED.contains(&query.kind()) => Outcome::NoSuchType,
+        0 => Outcome::NoRecords,
+        count => Outcome::Answered(count),
     }
 }
 

@@ -143,10 +143,20 @@ impl Hosts {
     /// When there is no address to go to.
     pub(crate) async fn as_the_pod(&self, name: &str) -> Result<Arc<[IpAddr]>, Error> {
         let complete = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        self.learn(&complete).await;
         match self.of_mesh(&complete) {
             Some(addresses) => answer::usable(&complete.into(), addresses),
             None => self.look_up(&format!("{complete}.")).await,
         }
+    }
+
+    /// On demand, has the control plane asked for what it may know of a name.
+    async fn learn(&self, name: &str) {
+        let Handler { mesh, settings, demands, .. } = &*self.0.handler;
+        let Some(client) = self.0.handler.local().filter(|_| mesh.is_on_demand()) else { return };
+        let question = Question { name, kind: Kind::A };
+        let lacking = culvert_core::dns::lacking(&mesh.snapshot(), &client, settings, question);
+        demands.learn(&demands.of_use(lacking)).await;
     }
 
     /// The addresses the mesh gives a name; `None` when others are to be asked.

@@ -3,6 +3,7 @@
 //! In go a question and what [`culvert_core::dns`] says to it; out comes an answer with authority.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use culvert_core::dns::{Answer, Data, Kind, Question, Record as Said, Settings, TTL};
 use culvert_core::snapshot::Snapshot;
@@ -46,6 +47,17 @@ pub(super) fn existence(
         Answer::Records(_) | Answer::Nothing => Some(nothing(query, settings)),
         Answer::NotOurs => None,
     }
+}
+
+/// The resources that could change the answer and that the snapshot lacks.
+pub(super) fn lacking(
+    snapshot: &Snapshot,
+    client: &Workload,
+    settings: &Settings,
+    query: &Query,
+) -> Vec<Arc<str>> {
+    let question = query.mesh_name().map(|name| Question { name, kind: kind(query.kind()) });
+    question.map_or(Vec::new(), |question| culvert_core::dns::lacking(snapshot, client, settings, question))
 }
 
 fn kind(kind: RecordType) -> Kind {

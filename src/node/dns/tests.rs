@@ -1,5 +1,6 @@
 //! The life of queries, with a nameserver that says what the test wants.
 
+mod demand;
 mod hosts;
 mod serving;
 pub(super) mod upstream;
@@ -39,11 +40,17 @@ fn settings() -> Settings {
 /// A handler without a namespace of its own; `servers` are asked when clients have not chosen.
 pub(super) fn handler(mesh: &str, servers: &[&Upstream]) -> Arc<Handler> {
     let servers = servers.iter().map(|server| server.address).collect();
-    let upstream = Servers { servers, timeout: Duration::from_secs(1), attempts: 1 };
+    handler_of(crate::mesh::tests::fixed(mesh).unwrap(), servers)
+}
+
+/// The same with a mesh that may change.
+fn handler_of(mesh: Mesh, servers: Vec<SocketAddr>) -> Arc<Handler> {
+    let upstream = Servers { servers: servers.into(), timeout: Duration::from_secs(1), attempts: 1 };
     let pod = PodInfo { name: "client".into(), namespace: "ns1".into(), service_account: "sa".into() };
     Arc::new(Handler {
         pod,
-        mesh: crate::mesh::tests::fixed(mesh).unwrap(),
+        demands: Demands::new(mesh.clone(), Patience::default()),
+        mesh,
         settings: settings().dns.settings,
         others: others(Content { upstream, ..Content::parse("", From::Here) }),
     })

@@ -20,7 +20,16 @@ pub(crate) struct Demand {
     /// `<network>/<ip>` or `<namespace>/<hostname>`.
     pub(crate) name: Arc<str>,
     /// `Ok` once it is settled: in the snapshot, or known not to exist.
-    answer: oneshot::Sender<Result<(), Unanswered>>,
+    answer: oneshot::Sender<Result<Heard, Unanswered>>,
+}
+
+/// When the control plane said what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Before it was asked for.
+    Before,
+    /// It just did.
+    Now,
 }
 
 /// The control plane did not say whether something exists.
@@ -33,7 +42,7 @@ pub(crate) struct Unanswered {
 
 impl Demand {
     /// Tells whoever waits that it is settled, or why it is not.
-    pub(crate) fn settle(self, settled: Result<(), &'static str>) {
+    pub(crate) fn settle(self, settled: Result<Heard, &'static str>) {
         let Self { name, answer } = self;
         // Who no longer waits is not told.
         let _ = answer.send(settled.map_err(|why| Unanswered { name, why }));
@@ -70,20 +79,29 @@ impl Mesh {
         }
     }
 
-    async fn know(
-        &self,
-        known: impl Fn(&Snapshot) -> bool,
-        name: impl Fn() -> String,
-    ) -> Result<(), Unanswered> {
-        let Some(demands) = &self.demands else { return Ok(()) };
-        if known(&self.snapshot()) {
-            return Ok(());
-        }
-        let name: Arc<str> = name().into();
+    /// Whether snapshots have only what was asked for.
+    pub(crate) fn is_on_demand(&self) -> bool {
+        self.demands.is_some()
+    }
+
+    /// Asks for a name, be it known, and returns when the snapshot has what there is to know of it.
+    pub(crate) async fn ask(&self, name: Arc<str>) -> Result<Heard, Unanswered> {
+        let Some(demands) = &self.demands else { return Ok(Heard::Before) };
         let gone = || Unanswered { name: Arc::clone(&name), why: "this node is shutting down" };
         let (answer, answered) = oneshot::channel();
         let demand = Demand { name: Arc::clone(&name), answer };
         demands.send(demand).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn know(
+        &self,
+        known: impl Fn(&Snapshot) -> bool,
+        name: impl Fn() -> String,
+    ) -> Result<(), Unanswered> {
+        if !self.is_on_demand() || known(&self.snapshot()) {
+            return Ok(());
+        }
+        self.ask(name().into()).await.map(drop)
     }
 }
