@@ -57,7 +57,7 @@ pub(crate) fn keep(
                 }
                 Err(error) => {
                     failures += 1;
-                    pause = renewal::after_failure(failures, None, entropy());
+                    pause = renewal::after_failure(failures, None, None, entropy());
                     tracing::error!(error = %Chain(&error), retry_in = ?pause, "server certificate not renewed");
                 }
             }

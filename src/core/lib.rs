@@ -8,6 +8,7 @@ pub mod intern;
 pub mod mesh_file;
 pub mod policy;
 pub mod proxy_protocol;
+pub mod pushback;
 pub mod refusal;
 pub mod renewal;
 pub mod route;

@@ -9,6 +9,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::pushback::{Pauses, Pushback};
+
 /// The shortest wait after a success.
 pub const FLOOR: Duration = Duration::from_secs(1);
 
@@ -58,16 +60,33 @@ pub fn after_success(validity: Validity, now: SystemTime, entropy: u64) -> Durat
 /// How long to wait after the `failures`-th failure in a row (the first is 1).
 ///
 /// One second, doubled each time, varied by 20 % either way, at most [`LONGEST_PAUSE`]. `held` is how long the
-/// certificate that is still in use lasts: the next attempt comes no later than its end.
+/// certificate that is still in use lasts: the next attempt comes no later than its end. An authority that says when it wants to be
+/// asked again is listened to.
 #[must_use]
-pub fn after_failure(failures: u32, held: Option<Duration>, entropy: u64) -> Duration {
+pub fn after_failure(
+    failures: u32,
+    held: Option<Duration>,
+    pushback: Option<Pushback>,
+    entropy: u64,
+) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let pause = (FIRST_PAUSE * (1 << doublings)).min(LAST_PAUSE);
-    let pause = pause * 4 / 5 + scaled(pause * 2 / 5, entropy);
+    let usual = pause * 4 / 5 + scaled(pause * 2 / 5, entropy);
+    let pause = pushback.map_or(usual, |it| it.pause(failures, pauses(usual), entropy));
     match held {
         Some(held) => pause.min(held.max(FLOOR)),
         None => pause,
     }
+}
+
+/// How long nobody is to ask after a failure, for whatever reason; nothing unless the authority says so.
+#[must_use]
+pub fn quiet(pushback: Option<Pushback>, entropy: u64) -> Duration {
+    pushback.map_or(Duration::ZERO, |it| it.wanted(pauses(FIRST_PAUSE), entropy))
+}
+
+fn pauses(usual: Duration) -> Pauses {
+    Pauses { usual, shortest: FIRST_PAUSE, longest: LAST_PAUSE }
 }
 
 /// A part of `whole`: none for entropy 0, nearly all for the largest.
@@ -145,19 +164,31 @@ mod tests {
             [(0, 0.8, 1.2), (1, 0.8, 1.2), (2, 1.6, 2.4), (7, 51.2, 76.8), (8, 100.0, 150.0)]
         {
             for entropy in ENTROPIES {
-                let pause = after_failure(failures, None, entropy).as_secs_f64();
+                let pause = after_failure(failures, None, None, entropy).as_secs_f64();
                 assert!((least..=most).contains(&pause), "{failures} failures, entropy {entropy}: {pause}");
             }
         }
-        assert!(after_failure(u32::MAX, None, u64::MAX) <= LONGEST_PAUSE);
+        assert!(after_failure(u32::MAX, None, None, u64::MAX) <= LONGEST_PAUSE);
     }
 
     #[test]
     fn the_end_of_the_held_certificate_shortens_the_pause() {
         let held = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(after_failure(8, held(20), 0), Duration::from_secs(20));
-        assert_eq!(after_failure(8, held(0), 0), FLOOR);
-        assert_eq!(after_failure(8, held(9000), 0), after_failure(8, None, 0));
+        assert_eq!(after_failure(8, held(20), None, 0), Duration::from_secs(20));
+        assert_eq!(after_failure(8, held(0), None, 0), FLOOR);
+        assert_eq!(after_failure(8, held(9000), None, 0), after_failure(8, None, None, 0));
+        let late = Some(Pushback::parse("60000"));
+        assert_eq!(after_failure(1, held(20), late, 0), Duration::from_secs(20));
+    }
+
+    #[test]
+    fn an_authority_that_says_when_is_asked_then() {
+        let second = Some(Pushback::parse("1000"));
+        assert_eq!(after_failure(5, None, second, 0), Duration::from_secs(1), "earlier than usual");
+        assert_eq!(after_failure(1, None, Some(Pushback::parse("30000")), 0), Duration::from_secs(30));
+        assert!(after_failure(8, None, second, 0) >= Duration::from_secs(100), "not again and again");
+        assert_eq!([quiet(second, 0), quiet(None, 0)], [Duration::from_secs(1), Duration::ZERO]);
+        assert_eq!(after_failure(1, None, Some(Pushback::NotSoon), u64::MAX).as_secs(), 124);
     }
 
     #[test]

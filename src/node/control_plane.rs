@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_core::pushback::Pushback;
+use tonic::Code;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 
 pub(crate) use connect::connect;
@@ -158,6 +160,14 @@ impl std::fmt::Display for Service {
             Self::Xds => "xDS server",
         })
     }
+}
+
+/// When a server that cannot serve at the moment wants to be asked again, if it says.
+pub(crate) fn pushback(status: &tonic::Status) -> Option<Pushback> {
+    let is_for_now = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
+    let value = status.metadata().get(Pushback::HEADER).filter(|_| is_for_now)?;
+    // What is no text is no number either.
+    Some(Pushback::parse(value.to_str().unwrap_or_default()))
 }
 
 /// A value of a header. The library takes other text as well, which servers then refuse.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_core::intern::Interner;
+use culvert_core::pushback::Pushback;
 use culvert_core::xds::{self, Closed, Event, Handled, Kind, Outcome, Session, WaiterId};
 use culvert_process::exit::Chain;
 use culvert_proto::xds as proto;
@@ -57,6 +58,18 @@ pub(crate) struct Client {
 struct Ended {
     how: Closed,
     why: String,
+    /// When the server wants us back, if it says.
+    pushback: Option<Pushback>,
+}
+
+impl Ended {
+    fn new(how: Closed, why: String) -> Self {
+        Self { how, why, pushback: None }
+    }
+
+    fn by(how: Closed, status: &Status) -> Self {
+        Self { how, why: explain(status), pushback: control_plane::pushback(status) }
+    }
 }
 
 /// What can happen with or without a stream.
@@ -98,9 +111,9 @@ impl Client {
     /// Runs for ever.
     pub(crate) async fn run(mut self) {
         loop {
-            let Ended { how, why } = self.stream().await;
+            let Ended { how, why, pushback } = self.stream().await;
             self.link.forget();
-            let pause = self.session.closed(Instant::now(), rand::random());
+            let pause = self.session.closed(Instant::now(), pushback, rand::random());
             let reason = how.reason();
             metrics::counter!("istio_xds_connection_terminations_total", "reason" => reason).increment(1);
             self.link.status().down(&why);
@@ -138,10 +151,10 @@ impl Client {
         let mut opening = std::pin::pin!(opening);
         loop {
             let happened = tokio::select! {
-                opened = &mut opening => return opened.unwrap_or_else(|_| Err(Ended {
-                    how: Closed::Unreachable,
-                    why: format!("not open within {OPEN_DEADLINE:?} (open deadline)"),
-                })),
+                opened = &mut opening => return opened.unwrap_or_else(|_| {
+                    let why = format!("not open within {OPEN_DEADLINE:?} (open deadline)");
+                    Err(Ended::new(Closed::Unreachable, why))
+                }),
                 happened = self.idle() => happened,
             };
             self.take(happened);
@@ -160,7 +173,7 @@ impl Client {
                             return unread();
                         }
                     }
-                    Ok(None) => return Ended { how: Closed::Clean, why: "closed by the server".into() },
+                    Ok(None) => return Ended::new(Closed::Clean, "closed by the server".into()),
                     Err(status) => return self.broken(&status),
                 },
                 happened = self.idle() => self.take(happened),
@@ -173,7 +186,7 @@ impl Client {
 
     fn broken(&self, status: &Status) -> Ended {
         let how = self.session.classify(status.code().into(), status.message());
-        Ended { how, why: explain(status) }
+        Ended::by(how, status)
     }
 
     /// Lets a pause pass, while connections go on to ask and to give up.
@@ -222,7 +235,7 @@ impl Client {
                 Event::Silent => {
                     let deadline = xds::FIRST_RESPONSE_DEADLINE;
                     let why = format!("no response within {deadline:?} (first response deadline)");
-                    return Err(Ended { how: Closed::Unreachable, why });
+                    return Err(Ended::new(Closed::Unreachable, why));
                 }
             }
         }
@@ -307,7 +320,7 @@ async fn open(
     link: Arc<Link>,
     outgoing: mpsc::Receiver<proto::DeltaDiscoveryRequest>,
 ) -> Result<Responses, Ended> {
-    let local = |error: control_plane::Error| Ended { how: Closed::Local, why: Chain(&error).to_string() };
+    let local = |error: control_plane::Error| Ended::new(Closed::Local, Chain(&error).to_string());
     let metadata = link.metadata().await.map_err(local)?;
     let channel = link.channel().await.map_err(local)?;
     let mut request = Request::new(ReceiverStream::new(outgoing));
@@ -315,13 +328,13 @@ async fn open(
     let mut client =
         AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(LARGEST_RESPONSE);
     let opened = client.delta_aggregated_resources(request).await;
-    let responses = opened.map_err(|status| Ended { how: Closed::Unreachable, why: explain(&status) })?;
+    let responses = opened.map_err(|status| Ended::by(Closed::Unreachable, &status))?;
     tracing::info!(address = link.address(), "xDS stream open");
     Ok(responses.into_inner())
 }
 
 fn unread() -> Ended {
-    Ended { how: Closed::Failed, why: "the server does not read our requests".into() }
+    Ended::new(Closed::Failed, "the server does not read our requests".into())
 }
 
 /// A status made on this side says little by itself; its cause does.

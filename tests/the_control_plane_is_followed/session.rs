@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use culvert_lab::wait_until;
 use culvert_proto::xds::{DeltaDiscoveryRequest, Node};
 use prost_types::value::Kind;
 use rustls::NamedGroup;
@@ -14,7 +15,7 @@ use crate::harness::ads::{ADDRESS, AUTHORIZATION};
 use crate::harness::cluster::{ECHO, service_port};
 use crate::harness::metrics::counter;
 use crate::harness::scripted::Rig;
-use crate::harness::talk::{Ending, assert_echo, exchange};
+use crate::harness::talk::{Ending, SOON, assert_echo, exchange};
 
 fn claims(request: &DeltaDiscoveryRequest) -> BTreeMap<&str, &str> {
     let claims = request.initial_resource_versions.iter();
@@ -61,6 +62,23 @@ fn it_asks_for_everything_and_says_who_it_is() {
         assert_introduced(&request.node.expect("the first request of a type says who asks"));
     }
     stream.assert_quiet();
+}
+
+#[test]
+fn a_server_that_says_when_to_come_back_is_left_alone_until_then() {
+    let rig = Rig::new("ads-pushback");
+    let mut status = Status::unavailable("in a moment");
+    status.metadata_mut().insert("grpc-retry-pushback-ms", "1500".parse().unwrap());
+    rig.ads.refuse(Some(status));
+    rig.lab.start(rig.launch()).unwrap();
+    let visits = || rig.ads.endpoint.visits();
+    wait_until(SOON, "it has come three times", || visits().len() >= 3).unwrap();
+    for pair in visits().windows(2) {
+        let gap = pair[1].at - pair[0].at;
+        assert!((1450..2750).contains(&gap.as_millis()), "{gap:?}");
+    }
+    rig.ads.refuse(None);
+    rig.ads.sync(&rig.told());
 }
 
 #[test]

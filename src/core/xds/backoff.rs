@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pushback::{Pauses, Pushback};
+
 /// How a stream, or the attempt at one, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closed {
@@ -61,9 +63,21 @@ impl Closed {
 }
 
 impl Backoff {
-    /// Gives the pause after a stream that lived for `lived` and brought an answer, or not.
-    pub(super) fn pause(&mut self, lived: Duration, heard: bool, entropy: u64) -> Duration {
-        if heard && lived >= USEFUL {
+    /// Gives the pause after a stream that brought an answer and lived for `useful`, or brought none; and after which the server
+    /// wants nobody back for a while, perhaps.
+    pub(super) fn pause(
+        &mut self,
+        useful: Option<Duration>,
+        pushback: Option<Pushback>,
+        entropy: u64,
+    ) -> Duration {
+        let usual = self.usual(useful, entropy);
+        let pauses = Pauses { usual, shortest: FIRST, longest: LONGEST };
+        pushback.map_or(usual, |pushback| pushback.pause(self.failures, pauses, entropy))
+    }
+
+    fn usual(&mut self, useful: Option<Duration>, entropy: u64) -> Duration {
+        if useful.is_some_and(|lived| lived >= USEFUL) {
             self.failures = 0;
             return between_a_third_and_all(AFTER_USE, entropy);
         }
@@ -85,9 +99,9 @@ mod tests {
     #[test]
     fn no_pause_is_short_enough_to_spin() {
         let mut backoff = Backoff::default();
-        let total: Duration = (0..1000).map(|_| backoff.pause(Duration::ZERO, true, 0)).sum();
+        let total: Duration = (0..1000).map(|_| backoff.pause(Some(Duration::ZERO), None, 0)).sum();
         assert!(total > Duration::from_secs(4000), "{total:?}");
-        let longest = backoff.pause(Duration::ZERO, true, u64::MAX);
+        let longest = backoff.pause(Some(Duration::ZERO), None, u64::MAX);
         assert!(longest <= LONGEST && longest > LONGEST * 9 / 10, "{longest:?}");
     }
 
@@ -95,11 +109,28 @@ mod tests {
     fn only_a_useful_stream_is_followed_by_a_short_pause() {
         let mut backoff = Backoff::default();
         for _ in 0..10 {
-            backoff.pause(Duration::ZERO, false, 0);
+            backoff.pause(None, None, 0);
         }
-        assert!(backoff.pause(USEFUL, false, 0) >= Duration::from_secs(5), "silent, however long it lived");
-        assert_eq!(backoff.pause(USEFUL, true, 0), Duration::from_millis(50));
-        assert!(backoff.pause(Duration::ZERO, true, u64::MAX) <= FIRST);
+        assert!(backoff.pause(None, None, 0) >= Duration::from_secs(5), "silent, however long it lived");
+        assert_eq!(backoff.pause(Some(USEFUL), None, 0), Duration::from_millis(50));
+        assert!(backoff.pause(Some(Duration::ZERO), None, u64::MAX) <= FIRST);
+    }
+
+    #[test]
+    fn a_server_that_wants_nobody_back_for_a_while_is_left_alone_for_that_while() {
+        let second = Some(Pushback::parse("1000"));
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.pause(None, second, 0), Duration::from_secs(1), "longer than usual");
+        assert_eq!(backoff.pause(Some(USEFUL), second, 0), Duration::from_secs(1), "also by who served well");
+        for _ in 0..4 {
+            backoff.pause(None, None, 0);
+        }
+        assert_eq!(backoff.pause(None, second, u64::MAX).as_secs(), 1, "shorter than usual");
+        for _ in 0..10 {
+            backoff.pause(None, None, 0);
+        }
+        assert!(backoff.pause(None, second, 0) >= LONGEST / 3, "not for ever, though");
+        assert!(backoff.pause(None, Some(Pushback::NotSoon), 0) >= LONGEST * 2 / 3);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::pushback::Pushback;
+
 use super::backoff::Backoff;
 use super::demand::{Demand, Demands, WaiterId};
 use super::{Accepted, Closed, Event, Handled, Kind, Mode, Nack, Request, Version, claims};
@@ -110,12 +112,12 @@ impl Session {
         Request { type_url: type_url.into(), nonce: nonce.into(), refusal, ..Request::default() }
     }
 
-    /// The stream has ended, or could not be opened: gives the pause before the next.
-    pub fn closed(&mut self, now: Instant, entropy: u64) -> Duration {
+    /// The stream has ended, or could not be opened, perhaps with a word on when to come back: gives the pause before the next.
+    pub fn closed(&mut self, now: Instant, pushback: Option<Pushback>, entropy: u64) -> Duration {
         let stream = self.stream.take();
         self.demands.closed();
-        let lived = stream.as_ref().map_or(Duration::ZERO, |it| now.saturating_duration_since(it.opened));
-        self.backoff.pause(lived, stream.is_some_and(|it| it.heard), entropy)
+        let useful = stream.filter(|it| it.heard).map(|it| now.saturating_duration_since(it.opened));
+        self.backoff.pause(useful, pushback, entropy)
     }
 
     /// Classifies the end of the open stream by its status; one that never said anything could not be reached.

@@ -74,7 +74,7 @@ fn it_is_synced_when_every_type_was_answered_be_it_badly() {
     let bad = Handled { rejected: vec![rejected("ns/p")], ..Handled::default() };
     session.handled(Kind::Authorization, "n", bad, start());
     assert!(session.is_synced());
-    session.closed(start(), 0);
+    session.closed(start(), None, 0);
     assert!(session.is_synced());
 
     let mut on_demand = Session::new(Mode::OnDemand);
@@ -144,7 +144,7 @@ fn a_silent_stream_is_given_up_and_a_quiet_one_is_not() {
     assert_eq!(session.poll(), None);
     session.handle_deadline(now + FIRST_RESPONSE_DEADLINE);
     assert_eq!(all_events(&mut session), [Event::Silent]);
-    session.closed(now, 0);
+    session.closed(now, None, 0);
     assert_eq!(session.deadline(), None);
     session.opened(now);
     take(&mut session, Kind::Address, Vec::new());
@@ -265,7 +265,7 @@ fn what_is_asked_for_without_a_stream_is_asked_when_there_is_one() {
     assert_eq!(session.poll(), None);
     take(&mut session, Kind::Address, vec![accepted("a/h", "1")]);
     assert_eq!(session.poll(), Some(Event::Answer(waiter, Outcome::Found)));
-    session.closed(now, 0);
+    session.closed(now, None, 0);
     assert_eq!(claims(&mut session, Kind::Address), [("a/h".to_owned(), "1".to_owned())].into());
 }
 
@@ -343,7 +343,7 @@ fn the_client_comes_to_have_what_the_server_has_however_often_the_stream_breaks(
                 assert!(held.keys().all(|name| server.has.contains_key(name)));
             }
             _ => {
-                session.closed(start(), 0);
+                session.closed(start(), None, 0);
                 assert_eq!(claims(&mut session, Kind::Address), held);
                 server.opened(&session.opened(start()));
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use culvert_core::identity::SpiffeId;
+use culvert_core::pushback::Pushback;
 use culvert_process::exit::Chain;
 use culvert_proto::ca::IstioCertificateRequest;
 use culvert_proto::ca::istio_certificate_service_client::IstioCertificateServiceClient;
@@ -49,7 +50,7 @@ pub(crate) enum Error {
     )]
     TimedOut { address: String },
     #[error("the certificate authority at {address} refused ({code:?}): {message}")]
-    Refused { address: String, code: Code, message: String },
+    Refused { address: String, code: Code, message: String, pushback: Option<Pushback> },
     #[error("the certificate authority at {address} gave an answer that cannot be used")]
     Answer { address: String, source: response::Error },
     #[error("the certificate for {id} cannot be used for TLS")]
@@ -57,6 +58,19 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// When the authority wants to be asked again, if it says.
+    pub(super) fn pushback(&self) -> Option<Pushback> {
+        match self {
+            Self::Refused { pushback, .. } => *pushback,
+            Self::Request { .. }
+            | Self::Transport { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Answer { .. }
+            | Self::Tls { .. } => None,
+        }
+    }
+
     /// The stable name of the reason, for the metrics.
     fn reason(&self) -> &'static str {
         match self {
@@ -142,7 +156,10 @@ impl Client {
                 self.link.forget();
                 Error::Unreachable { address, reason: Chain(cause).to_string() }
             }
-            None => Error::Refused { address, code: status.code(), message: status.message().to_owned() },
+            None => {
+                let (code, message) = (status.code(), status.message().to_owned());
+                Error::Refused { address, code, message, pushback: control_plane::pushback(status) }
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use culvert_core::identity::SpiffeId;
+use culvert_core::pushback::Pushback;
 
 use super::certificate::Certificate;
 use super::{ca, spire};
@@ -59,6 +60,16 @@ pub(crate) enum Error {
     Authority(#[from] ca::Error),
     #[error(transparent)]
     Spire(#[from] spire::Error),
+}
+
+impl Error {
+    /// When the issuer wants to be asked again, if it says.
+    pub(super) fn pushback(&self) -> Option<Pushback> {
+        match self {
+            Self::Authority(error) => error.pushback(),
+            Self::Spire(_) => None,
+        }
+    }
 }
 
 /// An identity an [`Authority`] is asked for.

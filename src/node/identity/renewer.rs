@@ -106,17 +106,19 @@ impl Renewer {
             let started = Instant::now();
             let result = issuance.issue().await;
             drop(call);
-            let pause = match result {
+            let (pause, earliest) = match result {
                 Ok(certificate) => {
                     failures = 0;
-                    self.available(certificate)
+                    (self.available(certificate), started + DEMAND_GAP)
                 }
                 Err(error) => {
                     failures += 1;
-                    self.failed(error, failures)
+                    // No connection is in such a hurry that an issuer who wants to be left alone is not.
+                    let quiet = Instant::now() + renewal::quiet(error.pushback(), rand::random());
+                    (self.failed(error, failures), quiet.max(started + DEMAND_GAP))
                 }
             };
-            priority = self.wait(pause, started + DEMAND_GAP, &mut *issuance, &mut news).await;
+            priority = self.wait(pause, earliest, &mut *issuance, &mut news).await;
         }
     }
 
@@ -150,7 +152,7 @@ impl Renewer {
     /// Publishes a failure unless a valid certificate is held; says when to try again.
     fn failed(&self, error: issuer::Error, failures: u32) -> Duration {
         let held = self.held();
-        let pause = renewal::after_failure(failures, held, rand::random());
+        let pause = renewal::after_failure(failures, held, error.pushback(), rand::random());
         let valid_for = held.unwrap_or_default();
         tracing::warn!(
             identity = %self.id, error = %Chain(&error), retry_in = ?pause, ?valid_for, "certificate not renewed"

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use culvert_core::pushback::Pushback;
 use tokio::time::{Instant, sleep};
 
 use super::issuer::{Authority, Issuing};
@@ -18,6 +19,8 @@ const LIFE: Duration = Duration::from_secs(1000);
 enum Mood {
     Issues,
     Refuses,
+    /// Wants to be left alone for 20 s.
+    PushesBack,
     Hangs,
 }
 
@@ -89,6 +92,12 @@ impl Fake {
                 Ok(self.ca.certificate(&leaf, &self.ca.root_pem()))
             }
             Mood::Refuses => Err(silent()),
+            Mood::PushesBack => Err(ca::Error::Refused {
+                address: "ca:15012".into(),
+                code: tonic::Code::Unavailable,
+                message: "later".into(),
+                pushback: Some(Pushback::parse("20000")),
+            }),
             Mood::Hangs => std::future::pending().await,
         }
     }
@@ -227,6 +236,23 @@ async fn requests_in_an_outage_try_again_once_a_second() {
     }
     assert!(requests >= 15, "{requests} requests were answered");
     assert!(fake.calls().len() <= 22, "{:?}", fake.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authority_that_wants_to_be_left_alone_is_however_many_need_it() {
+    let fake = Fake::new(Duration::ZERO);
+    fake.set(Mood::PushesBack);
+    let identities = fake.identities();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(70) {
+        identities.certificate(&account("web")).await.unwrap_err();
+        sleep(Duration::from_millis(10)).await;
+    }
+    let calls = fake.calls();
+    assert!((3..=4).contains(&calls.len()), "{calls:?}");
+    for pair in calls.windows(2) {
+        assert!((20..31).contains(&(pair[1] - pair[0]).as_secs()), "{calls:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -116,7 +116,7 @@ impl World {
     }
 
     fn reconnect(&mut self) {
-        self.session.closed(self.now, 0);
+        self.session.closed(self.now, None, 0);
         self.requests.clear();
         self.responses.clear();
         (self.peer.keys, self.peer.client) = <_>::default();

@@ -145,7 +145,7 @@ fn what_was_asked_for_by_another_name_is_asked_for_so_on_every_stream() {
     ask(&mut session, "/10.0.0.1", now);
     take(&mut session, Kind::Address, vec![aliased("w", "1", &["/10.0.0.1"])]);
     for _ in 0..2 {
-        session.closed(now, 0);
+        session.closed(now, None, 0);
         let expected = [("/10.0.0.1", ""), ("w", "1")].map(|(name, version)| (name.into(), version.into()));
         assert_eq!(claims(&mut session, Kind::Address), BTreeMap::from(expected));
     }
@@ -156,7 +156,7 @@ fn what_is_claimed_on_a_new_stream_is_unsubscribed_when_it_goes() {
     let now = start();
     let mut session = on_demand(now);
     take(&mut session, Kind::Address, vec![accepted("unasked", "1")]);
-    session.closed(now, 0);
+    session.closed(now, None, 0);
     session.opened(now);
     gone(&mut session, "unasked", now);
     assert_eq!(subscriptions(&all_events(&mut session)), [(vec![], vec!["unasked"])]);
@@ -184,7 +184,7 @@ fn who_stopped_waiting_gets_no_answer_and_the_last_takes_the_subscription_along(
 fn an_outage_leaves_nothing_behind_but_those_who_wait() {
     let now = start();
     let mut session = on_demand(now);
-    session.closed(now, 0);
+    session.closed(now, None, 0);
     for n in 0..1000 {
         ask(&mut session, &format!("/{n}"), now);
     }

@@ -25,6 +25,7 @@ use crate::identity::testing::{Leaf, TestCa, account};
 enum Mood {
     Issues,
     Denies,
+    PushesBack,
     Hangs,
 }
 
@@ -52,6 +53,11 @@ impl IstioCertificateService for Handler {
         match self.0.mood {
             Mood::Issues => {}
             Mood::Denies => return Err(Status::permission_denied("no workload with this identity")),
+            Mood::PushesBack => {
+                let mut status = Status::unavailable("later");
+                status.metadata_mut().insert(Pushback::HEADER, "7000".parse().unwrap());
+                return Err(status);
+            }
             Mood::Hangs => std::future::pending().await,
         }
         Ok(tonic::Response::new(IstioCertificateResponse { cert_chain: vec![leaf, self.0.ca.root_pem()] }))
@@ -161,6 +167,13 @@ async fn a_proxy_of_one_workload_names_nothing_and_needs_no_token() {
     assert_eq!(server.service.seen.lock().unwrap()[0].1.metadata, None);
     assert_eq!(server.header(0, "authorization"), None);
     assert_eq!(server.header(0, "clusterid"), None);
+}
+
+#[tokio::test]
+async fn an_authority_says_when_it_wants_to_be_asked_again() {
+    let server = Running::start("127.0.0.1", Mood::PushesBack).await;
+    let error = server.fetch(server.config()).await.unwrap_err();
+    assert_eq!(error.pushback(), Some(Pushback::After(Duration::from_secs(7))));
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ impl Follow {
         loop {
             let error = self.listen(&mut failures).await;
             failures = failures.saturating_add(1);
-            let pause = renewal::after_failure(failures, None, rand::random()).min(LONGEST_PAUSE);
+            let pause = renewal::after_failure(failures, None, None, rand::random()).min(LONGEST_PAUSE);
             // The first ones, and then less and less often: this may go on for days.
             if failures.is_power_of_two() {
                 tracing::warn!(%error, failures, retry_in = ?pause, "trust bundles of SPIRE are not followed");
