@@ -2,6 +2,7 @@
 
 mod clients;
 mod load;
+mod on_demand;
 mod rig;
 mod trouble;
 

@@ -1,16 +1,19 @@
 //! A pod whose DNS is captured, and nameservers nobody here wrote: dnsmasq, in pods of its own outside the mesh. Clients are
 //! dig and the C library.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use culvert_lab::{Error, Lab, Node, Pod, PodSpec, Program, Section, Service, ServiceSpec};
 
-use crate::harness::cluster::{lab, start_next};
+use crate::harness::cluster::{ECHO, lab, serve_all, start_next};
 use crate::harness::command::run;
 use crate::harness::nameserver::{self, dig};
 use crate::harness::shared::Shared;
 use crate::harness::talk::SOON;
+
+/// A host that exists in the mesh alone: where it is, for the mesh.
+pub(super) const ENTRY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(240, 240, 0, 1)), 443);
 
 /// One node, on it two pods in the mesh, and two nameservers that disagree.
 pub(super) struct Rig {
@@ -52,6 +55,7 @@ impl Rig {
         let neighbour = lab.pod(&node, PodSpec::new("neighbour"))?;
         let cluster = Nameserver::start(&lab, &node, "cluster", "192.0.2.1")?;
         let other = Nameserver::start(&lab, &node, "other", "192.0.2.2")?;
+        serve_all(&lab, &other.pod)?;
         let web = lab.service(ServiceSpec::new("web").port(80, 8080), &[])?;
         lab.set(
             Section::Services,
@@ -63,6 +67,17 @@ impl Rig {
               ports: {443: 443}
             ",
         )?;
+        let behind = format!(
+            "
+            - uid: entry
+              name: entry
+              namespace: default
+              workloadIps: [\"{}\"]
+              services: {{default/entry.example: {{443: {ECHO}}}}}
+            ",
+            other.ip4()
+        );
+        lab.set(Section::Workloads, &behind)?;
         lab.start_control()?;
         let agent = lab.start_agent(&node)?;
         let launch = lab.node_launch(&node)?;
