@@ -90,6 +90,8 @@ fn a_node_that_starts_without_it_says_what_it_waits_for_and_becomes_ready_when_i
     lab.wait_until(SOON, "it says what it waits for", || ready().is_some_and(|it| explains(&it.text())))
         .unwrap();
     assert_eq!(ready().unwrap().status, 500);
+    let live = http::get(cluster.one.netns(), READINESS, "/healthz/live").unwrap();
+    assert_eq!((live.status, live.text().as_str()), (200, "alive\n"), "a restart would not help");
     assert!(!cluster.client.listens(15001).unwrap(), "nobody is served by guesses");
     lab.start_control().unwrap();
     lab.wait_until(SOON * 3, "the node is ready", || ready().is_some_and(|it| it.status == 200)).unwrap();

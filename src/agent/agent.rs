@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use culvert_metrics::Metrics;
 use culvert_process::exit::Failure;
+use culvert_serving::liveness::Liveness;
 use culvert_sys::limits;
 use culvert_sys::netns::Netns;
 use culvert_sys::seqpacket::Listener;
@@ -74,6 +75,7 @@ pub(crate) struct Agent {
     namespaces: Namespaces,
     outlets: Outlets,
     pub(crate) metrics: Metrics,
+    liveness: Liveness,
     pub(crate) table: Subscriber,
     pub(crate) boards: Boards,
 }
@@ -101,6 +103,7 @@ impl Agent {
             namespaces: Namespaces::new(args.proc.clone(), handed),
             outlets: Outlets { table, board: show, tell },
             metrics: machine.metrics,
+            liveness: Liveness::default(),
             table: subscriber,
             boards,
         };
@@ -122,7 +125,8 @@ impl Agent {
     /// Serves metrics and readiness beside what is to be done.
     pub(crate) async fn serve(&self, args: &server::Args, progress: Progress) -> Result<(), Failure> {
         let listener = server::bind(args).map_err(Failure::runtime)?;
-        tokio::spawn(server::serve(listener, self.metrics.clone(), progress));
+        let shown = (progress, self.liveness.clone());
+        tokio::spawn(server::serve(listener, self.metrics.clone(), shown));
         Ok(())
     }
 
@@ -136,7 +140,7 @@ impl Agent {
         let nodes = tokio::spawn(nodes::serve(self.listener, self.table, self.tools.served.clone()));
         let mut enrolment = Enrolment::new(self.tools, self.namespaces, self.outlets);
         enrolment.adopt(adopted);
-        let result = enrolment.run(wishes, exit).await;
+        let result = self.liveness.main("enrolment").beside(enrolment.run(wishes, exit)).await;
         // The table has ended with the enrolment, and so do the sessions.
         nodes.await.map_err(Failure::runtime)?;
         result.map_err(Failure::runtime)

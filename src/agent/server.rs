@@ -10,6 +10,7 @@ use axum::Router;
 use axum::routing::any;
 use culvert_kubernetes::Freshness;
 use culvert_metrics::{Metrics, Settings, http, process};
+use culvert_serving::liveness::Liveness;
 use culvert_serving::monitoring::{self, LIMITS, Lack};
 use culvert_serving::port;
 use tokio::net::TcpListener;
@@ -25,7 +26,7 @@ use crate::table::Subscriber;
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
-    /// The port of /metrics, /healthz and /readyz
+    /// The port of /metrics, /healthz, /healthz/live and /readyz
     #[arg(long, value_name = "PORT", env = "MONITORING_PORT", default_value_t = 15014)]
     monitoring_port: u16,
 }
@@ -69,9 +70,14 @@ pub(crate) fn bind(args: &Args) -> Result<TcpListener, Error> {
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, progress: Progress) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    (progress, liveness): (Progress, Liveness),
+) {
     let exposition = Router::new().route("/metrics", any(http::exposition)).with_state(metrics);
-    culvert_serving::serve(listener, monitoring::router(progress).merge(exposition), LIMITS).await;
+    let router = monitoring::router(progress).merge(exposition).merge(liveness.clone().router());
+    tokio::join!(culvert_serving::serve(listener, router, LIMITS), liveness.count());
 }
 
 impl monitoring::Progress for Progress {

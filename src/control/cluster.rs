@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use culvert_kubernetes::{Asker, Client, Freshness, Pace, client};
 use culvert_process::signal::Stop;
+use culvert_serving::liveness::Liveness;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -83,9 +84,10 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<(), Failed> {
         leaves: leaves.subscribe(),
         freshness: freshness.clone(),
     };
-    background.spawn(monitoring::serve(args.monitoring_port, metrics, progress)?);
+    let liveness = Liveness::default();
+    background.spawn(monitoring::serve(args.monitoring_port, metrics, (progress, liveness.clone()))?);
     background.spawn(freshness.clone().measured(ASKER));
-    background.spawn(mesh.run());
+    background.spawn(liveness.main("the mesh").beside(mesh.run()));
     // Whoever is served before everything is known would take what is missing for what is gone.
     let ready = async {
         let root = root::follow(&client, &args.namespace, pace, &freshness).await;

@@ -1,7 +1,7 @@
-//! The HTTP servers: admin (15000, loopback, and a socket if one is wanted), metrics (15020) and readiness (15021), in the node's own
+//! The HTTP servers: admin (15000, loopback, and a socket if one is wanted), metrics (15020) and readiness (15021, with liveness), in the node's own
 //! namespace.
 //!
-//! Readiness is served by the threads of the data plane, and so shows that they live. All else is served by a thread that gives way
+//! The last is served by the threads of the data plane, and so shows that they live. All else is served by a thread that gives way
 //! to them: whoever looks slows down nobody but others who look.
 
 mod dump;
@@ -111,7 +111,7 @@ impl Admin {
         let quit = Arc::new(Notify::new());
         let (end, ended) = watch::channel(());
         let readiness = listen_everywhere(READINESS).map_err(of("readiness"))?;
-        let ready = readiness::router(sources.state.clone());
+        let ready = readiness::router(sources.state.clone()).merge(sources.state.liveness().router());
         tokio::spawn(serve_until(readiness, ready, OPEN_TO_ALL, at_the_end(ended.clone())));
         let aside = Aside::new().map_err(Error::Thread)?;
         let servers = {

@@ -72,6 +72,7 @@ pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Erro
     let state = State::new(telemetry);
     state.task(PROXY);
     let background = Tasks::default();
+    background.spawn(state.liveness().count());
     let (trust, revocation) = trust(&config.trust, &background);
     let residents = Residents::default();
     let identities = certify(&config.issuer, trust, &residents, &state, &background)?;
@@ -118,7 +119,10 @@ async fn serve(
     asked: impl Future<Output = &'static str>,
 ) -> Result<(), Error> {
     match &config.mode {
-        Serves::Shared { agent } => serve_node(config, shared, agent, state, asked).await,
+        Serves::Shared { agent } => {
+            let serve = serve_node(config, shared, agent, state, asked);
+            state.liveness().main("serving the agent's pods").beside(serve).await
+        }
         Serves::Dedicated { namespace, name, service_account } => {
             let pod = PodInfo {
                 name: name.clone(),
@@ -149,6 +153,7 @@ fn share(
         socks: config.socks,
         set_aside: state.set_aside(),
         ledger: state.ledger(),
+        liveness: state.liveness(),
         dns,
     }
 }
@@ -216,7 +221,7 @@ fn follow_mesh(config: &Config, state: &State, background: &Tasks) -> Result<Mes
     let (demands, asked) = mpsc::channel(DEMANDS);
     let on_demand = config.xds.as_ref().is_some_and(|xds| xds.mode == Mode::OnDemand);
     let (mesh, feed, owner) = mesh::start(locality, first, on_demand.then_some(demands));
-    background.spawn(owner.run());
+    background.spawn(state.liveness().main("the mesh state").beside(owner.run()));
     background.spawn(followed.run(feed.clone()));
     if let Some(config) = &config.xds {
         let (client, waits_for) = xds::Client::new(config, feed, asked)?;

@@ -8,6 +8,7 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::route;
 use culvert_core::workload::Workload;
 use culvert_process::exit::Chain;
+use culvert_serving::liveness::Liveness;
 use culvert_sys::netns::Netns;
 use tokio::sync::Semaphore;
 
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) set_aside: set_aside::OfNode,
     /// What is known of their connections.
     pub(crate) ledger: ledger::OfNode,
+    pub(crate) liveness: Liveness,
     pub(crate) dns: Dns,
 }
 
@@ -108,13 +110,14 @@ pub(crate) fn start(
     guard: Guard,
 ) -> Result<impl Future<Output = ()> + use<>, capture::Error> {
     let listeners = Listeners::open(whose.netns.as_deref(), shared.socket)?;
+    let beat = shared.liveness.one_of_many(format!("pod {}/{}", whose.pod.namespace, whose.pod.name));
     let (proxy, resolver) = assemble(shared, whose, listeners.transparent);
     let socks = shared.socks.then(|| try_socks(&proxy, &shared.socket, FIRST_PAUSE));
     let socks = socks.map(|first| (first, shared.socket));
     let serve_dns = resolver.serve(guard.clone());
-    Ok(async move {
+    Ok(beat.beside(async move {
         tokio::join!(serve(proxy, (listeners, socks), guard), serve_dns);
-    })
+    }))
 }
 
 /// Opens the tunnel port of the pod this process runs in, so that its metrics can be had under its own identity and policies.

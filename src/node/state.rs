@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use culvert_serving::liveness::Liveness;
 use tokio::sync::Notify;
 
 use crate::control_plane::Status;
@@ -21,6 +22,7 @@ pub(crate) struct State {
     inner: Arc<Mutex<Inner>>,
     set_aside: set_aside::OfNode,
     ledger: ledger::OfNode,
+    liveness: Liveness,
     /// Told when a start-up task is done.
     done: Arc<Notify>,
 }
@@ -165,6 +167,11 @@ impl State {
     /// The connections of pods.
     pub(crate) fn ledger(&self) -> ledger::OfNode {
         self.ledger.clone()
+    }
+
+    /// The tasks that have to go on.
+    pub(crate) fn liveness(&self) -> Liveness {
+        self.liveness.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -29,6 +29,7 @@ pub use source::Source;
 
 mod client;
 pub mod guests;
+pub mod liveness;
 pub mod monitoring;
 pub mod port;
 pub mod root_socket;

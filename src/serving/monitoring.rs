@@ -1,4 +1,5 @@
 //! What a program says of itself to those who look after it: whether it lives (`/healthz`), and whether it is ready (`/readyz`).
+//! Whether its tasks go on is [`crate::liveness`].
 //!
 //! In goes what is still missing; out come answers. Nothing can be changed here.
 

@@ -24,7 +24,7 @@ async fn start(progress: Progress) -> SocketAddr {
     let port = listener.local_addr().unwrap().port();
     let recorder = Metrics::new(Settings::default());
     metrics::with_local_recorder(&recorder, || metrics::counter!("pods_total").increment(3));
-    tokio::spawn(serve(listener, recorder, progress));
+    tokio::spawn(serve(listener, recorder, (progress, Liveness::default())));
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
@@ -56,6 +56,7 @@ async fn it_is_ready_when_nothing_is_missing_and_says_what_is() {
     };
     assert_eq!(missing().await, ["cluster", "pods", "installation"]);
     assert_eq!(fetch(address, "/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(fetch(address, "/healthz/live").await, (200, "alive\n".to_owned()));
     views.send_replace(Some(Arc::new(view(&[], []))));
     assert_eq!(missing().await, ["pods", "installation"]);
     table.send_replace(Some(Arc::default()));

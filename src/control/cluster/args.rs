@@ -17,7 +17,7 @@ use crate::serving::ServingArgs;
 pub(crate) struct ClusterArgs {
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
-    /// The port of /metrics, /healthz and /readyz
+    /// The port of /metrics, /healthz, /healthz/live and /readyz
     #[arg(long, value_name = "PORT", env = "MONITORING_PORT", default_value_t = 15014)]
     pub(super) monitoring_port: u16,
     /// The namespace this runs in: its Secrets hold the root, policies in it that select nothing hold for the whole mesh

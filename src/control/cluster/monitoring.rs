@@ -8,6 +8,7 @@ use axum::routing::any;
 use culvert_derive::Kind;
 use culvert_kubernetes::Freshness;
 use culvert_metrics::{Metrics, Settings, http, process};
+use culvert_serving::liveness::Liveness;
 use culvert_serving::monitoring::{self, LIMITS, Lack};
 use culvert_serving::port;
 use tokio::sync::watch;
@@ -42,12 +43,13 @@ pub(super) fn record() -> Result<Metrics, culvert_metrics::Error> {
 pub(super) fn serve(
     port: u16,
     metrics: Metrics,
-    progress: Progress,
+    (progress, liveness): (Progress, Liveness),
 ) -> Result<impl Future<Output = ()> + Send, port::Error> {
     let listener = port::listen_everywhere(port)?;
     let exposition = Router::new().route("/metrics", any(http::exposition)).with_state(metrics);
-    let router = monitoring::router(progress).merge(exposition);
-    Ok(culvert_serving::serve(listener, router, LIMITS))
+    let router = monitoring::router(progress).merge(exposition).merge(liveness.clone().router());
+    let serve = culvert_serving::serve(listener, router, LIMITS);
+    Ok(async { _ = tokio::join!(serve, liveness.count()) })
 }
 
 impl monitoring::Progress for Progress {

@@ -86,6 +86,7 @@ fn shared() -> Shared {
         socks: true,
         set_aside: Default::default(),
         ledger: Default::default(),
+        liveness: Default::default(),
         dns: Dns::new(config.dns),
     }
 }
