@@ -50,7 +50,8 @@ impl Node {
 
     /// The next names it is asked for, sorted: a query asks for all it needs at once.
     async fn demands(&mut self) -> Vec<Demand> {
-        let mut demands = vec![self.asked.recv().await.unwrap()];
+        let first = tokio::time::timeout(Duration::from_secs(10), self.asked.recv());
+        let mut demands = vec![first.await.expect("it is asked").unwrap()];
         while let Ok(Some(more)) = tokio::time::timeout(Duration::from_millis(50), self.asked.recv()).await {
             demands.push(more);
         }
