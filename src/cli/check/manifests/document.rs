@@ -6,6 +6,7 @@
 
 use std::thread;
 
+use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Options};
 
 use super::located::Located;
@@ -33,6 +34,8 @@ pub(super) struct Broken {
     pub(super) what: String,
 }
 
+/// What some editors begin a text with.
+const MARK: char = '\u{feff}';
 /// More than anybody repeats who writes manifests.
 const FOR_ALIASES: usize = 250_000;
 /// Schemas of custom resources are about half as deep.
@@ -59,7 +62,7 @@ impl Reader {
     }
 
     fn all(&mut self, text: &str) -> Vec<Document> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text.strip_prefix(MARK).unwrap_or(text);
         let filled = split(text).into_iter().filter(|(_, text)| !is_void(text));
         filled.map(|(before, text)| Document { before, content: self.one(text) }).collect()
     }
@@ -79,8 +82,36 @@ impl Reader {
     }
 }
 
-/// Cuts a text before every line that begins a document; each part comes with the number of lines before it.
+/// Tells whether there is no document in a text.
+pub(super) fn says_nothing(text: &str) -> bool {
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    split(text).into_iter().all(|(_, text)| is_void(text))
+}
+
+/// Cuts a text into documents; each part comes with the number of lines before it.
 fn split(text: &str) -> Vec<(u64, &str)> {
+    values(text).unwrap_or_else(|| parts(text))
+}
+
+/// Cuts JSON values apart that follow each other, as programs write them and `kubectl` reads them.
+fn values(text: &str) -> Option<Vec<(u64, &str)>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    let (mut values, mut start, mut before) = (Vec::new(), 0, 0);
+    while let Some(value) = stream.next() {
+        value.ok()?;
+        let value = &text[start..stream.byte_offset()];
+        values.push((before, value));
+        start = stream.byte_offset();
+        before += value.matches('\n').count() as u64;
+    }
+    Some(values)
+}
+
+/// Cuts a text before every line that begins a document.
+fn parts(text: &str) -> Vec<(u64, &str)> {
     let (mut parts, mut start, mut at, mut before) = (Vec::new(), 0, 0, 0);
     for (number, line) in (0..).zip(text.split_inclusive('\n')) {
         if is_marker(line) && at > start {
@@ -135,6 +166,9 @@ fn said(error: &serde_saphyr::Error, location: Location) -> String {
         let key = key.as_deref().map_or_else(String::new, |key| format!(" `{key}`"));
         return format!("the key{key} is there twice");
     }
+    if let serde_saphyr::Error::MultipleDocuments { .. } = error {
+        return "another document begins here, and there is no line `---` before it".to_owned();
+    }
     if let serde_saphyr::Error::Budget { .. } | serde_saphyr::Error::AliasReplayLimitExceeded { .. } = error {
         return "it is too deep, or repeats too much by aliases".to_owned();
     }
@@ -178,6 +212,25 @@ mod tests {
             assert_eq!(located.value, json!({"a": {"b/c": ["é/"]}}));
             assert_eq!(located.lines.of("a[b/c]"), 3, "{indent:?}");
         }
+    }
+
+    #[test]
+    fn values_of_json_may_follow_each_other() {
+        let text = "{\"a\": \"}\\n---\"}\n{\"b\":\n1}{\"c\": 1}\n";
+        let expected = [(0, Ok(json!({"a": "}\n---"}))), (0, Ok(json!({"b": 1}))), (2, Ok(json!({"c": 1})))];
+        assert_eq!(read(text), expected);
+        let documents = Reader::default().read(text);
+        assert_eq!(documents[1].content.as_ref().unwrap().lines.of("b"), 2);
+        // This is YAML.
+        assert_eq!(read("{a: 1}\n---\n{\"b\": 1}\n"), [(0, Ok(json!({"a": 1}))), (1, Ok(json!({"b": 1})))]);
+        assert_eq!(read("{\"a\": 1}\n---\n{\"b\": 1}\n").len(), 2);
+    }
+
+    #[test]
+    fn a_document_without_a_line_before_it_is_told() {
+        let documents = Reader::default().read("a: 1\n...\nb: 1\n");
+        let what = "another document begins here, and there is no line `---` before it".to_owned();
+        assert_eq!(*documents[0].content.as_ref().unwrap_err(), Broken { line: 3, what });
     }
 
     #[test]

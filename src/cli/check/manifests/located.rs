@@ -3,6 +3,7 @@
 //! Goes in: what a YAML parser reads. Comes out: JSON, as `kubectl` would send it, and lines by the paths problems are told with.
 //! Deliberately absent: what any of it means.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -28,8 +29,11 @@ pub(super) struct Lines {
 enum Under {
     Nothing,
     List(Vec<Lines>),
-    Object(Vec<(String, Lines)>),
+    Object(BTreeMap<String, Lines>),
 }
+
+/// More than names have dots.
+const MOST_ENDS: usize = 64;
 
 impl Lines {
     /// Gives the line of what is at a path (`spec.rules[1].to`, `metadata.labels[example.com/app]`), or of what is nearest to it.
@@ -39,7 +43,7 @@ impl Lines {
             Under::Nothing => None,
             Under::List(items) => index(path).and_then(|(number, rest)| Some((items.get(number)?, rest))),
             Under::Object(fields) => {
-                let met = fields.iter().filter_map(|(key, lines)| Some((lines, after(key, path)?)));
+                let met = keys(path).into_iter().filter_map(|(key, rest)| Some((fields.get(key)?, rest)));
                 met.min_by_key(|(_, rest)| rest.len())
             }
         };
@@ -48,8 +52,8 @@ impl Lines {
 
     /// Gives those of an item of the list at a field.
     pub(super) fn into_items(self, field: &str) -> Vec<Self> {
-        let Under::Object(fields) = self.under else { return Vec::new() };
-        let list = fields.into_iter().find(|(key, _)| key == field).map(|(_, lines)| lines.under);
+        let Under::Object(mut fields) = self.under else { return Vec::new() };
+        let list = fields.remove(field).map(|lines| lines.under);
         if let Some(Under::List(items)) = list { items } else { Vec::new() }
     }
 
@@ -58,7 +62,7 @@ impl Lines {
         let within = match &self.under {
             Under::Nothing => 0,
             Under::List(items) => items.iter().map(Self::count).sum(),
-            Under::Object(fields) => fields.iter().map(|(_, lines)| lines.count()).sum(),
+            Under::Object(fields) => fields.values().map(Self::count).sum(),
         };
         within + 1
     }
@@ -70,11 +74,18 @@ fn index(path: &str) -> Option<(usize, &str)> {
     Some((number.parse().ok()?, rest))
 }
 
-/// Gives what follows a key, which may be in brackets.
-fn after<'p>(key: &str, path: &'p str) -> Option<&'p str> {
-    let bracketed = || path.strip_prefix('[')?.strip_prefix(key)?.strip_prefix(']');
-    let plain = || path.strip_prefix(key).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-    plain().or_else(bracketed)
+/// Gives the keys a path may begin with, each with what follows it. A key may be in brackets, and may have in it what ends keys; no
+/// more than [`MOST_ENDS`] of those are looked at.
+fn keys(path: &str) -> Vec<(&str, &str)> {
+    let ends = |in_it: &str, ends: &[char]| -> Vec<usize> {
+        in_it.match_indices(ends).map(|(at, _)| at).take(MOST_ENDS).collect()
+    };
+    let bracketed = path
+        .strip_prefix('[')
+        .into_iter()
+        .flat_map(|inner| ends(inner, &[']']).into_iter().map(|at| (&inner[..at], &inner[at + 1..])));
+    let plain = ends(path, &['.', '[']).into_iter().map(|at| path.split_at(at));
+    bracketed.chain(plain).chain([(path, "")]).collect()
 }
 
 impl<'de> Deserialize<'de> for Located {
@@ -142,10 +153,10 @@ impl<'de> Visitor<'de> for Anything {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Parts, A::Error> {
-        let (mut values, mut lines) = (Map::new(), Vec::new());
+        let (mut values, mut lines) = (Map::new(), BTreeMap::new());
         while let Some(key) = fields.next_key::<Spanned<String>>()? {
             let value = fields.next_value::<Located>()?;
-            lines.push((key.value.clone(), Lines { line: key.referenced.line(), ..value.lines }));
+            lines.insert(key.value.clone(), Lines { line: key.referenced.line(), ..value.lines });
             if values.insert(key.value, value.value).is_some() {
                 return Err(A::Error::custom("this key is there twice"));
             }

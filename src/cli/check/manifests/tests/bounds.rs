@@ -24,6 +24,20 @@ fn two_thousand_objects_are_quick() {
 }
 
 #[test]
+fn what_is_wrong_many_times_in_one_object_is_told_as_quickly() {
+    let labels: String = (0..20_000).map(|number| format!("    k{number}: 1\n")).collect();
+    let text = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labels:\n{labels}");
+    let dots = ".".repeat(200_000);
+    let long = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: b\n  labels:\n    x{dots}: 1\n");
+    let start = Instant::now();
+    let found = troubles(&[("a.yaml", &text), ("b.yaml", &long)]);
+    let took = start.elapsed();
+    assert_eq!(found.len(), 20_001);
+    assert_eq!(found[19_999].place.as_ref().unwrap().line, 20_005);
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+#[test]
 fn whatever_shape_an_object_has_it_is_looked_at_without_harm() {
     let kinds = [
         ("v1", "Namespace"),
