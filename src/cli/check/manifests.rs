@@ -13,12 +13,13 @@ use culvert_derive::Settings;
 use super::finding::{Check, Finding};
 use document::Reader;
 use shelf::{Origin, Shelf};
-use source::Source;
+use source::{Source, Unread};
 use world::World;
 
 mod derived;
 mod document;
 mod judge;
+mod known;
 mod located;
 mod pods;
 mod shelf;
@@ -72,6 +73,8 @@ pub(crate) enum Error {
     Unseen { path: PathBuf, source: io::Error },
     #[error("there is no file *.yaml, *.yml or *.json in {named}; name the directory of the manifests")]
     Nothing { named: String },
+    #[error("there is nothing in {named}; see whether what was to write the manifests has failed")]
+    Empty { named: String },
 }
 
 /// Tells whether this is the name of a check of manifests, or of all.
@@ -98,11 +101,21 @@ impl Options {
         let sources = Source::all(&self.manifests);
         let sources = sources.map_err(|(path, source)| Error::Unseen { path, source })?;
         if sources.is_empty() {
-            let named: Vec<String> = self.manifests.iter().map(|it| it.display().to_string()).collect();
-            return Err(Error::Nothing { named: named.join(", ") });
+            return Err(Error::Nothing { named: self.named() });
         }
+        let mut is_empty = true;
         let texts = sources.iter().map(|source| (source.name(), source.text()));
-        Ok(judged(texts, &self.namespace, self.settings()))
+        let texts = texts.inspect(|(_, text)| {
+            is_empty &= text.as_ref().is_ok_and(|text| document::says_nothing(text));
+        });
+        let findings = judged(texts, &self.namespace, self.settings());
+        // What says nothing is nothing to be content with.
+        if is_empty { Err(Error::Empty { named: self.named() }) } else { Ok(findings) }
+    }
+
+    fn named(&self) -> String {
+        let named: Vec<String> = self.manifests.iter().map(|it| it.display().to_string()).collect();
+        named.join(", ")
     }
 
     fn settings(&self) -> Settings {
@@ -117,24 +130,24 @@ impl Options {
 
 /// Judges texts by name. What is in no namespace is put into `home`.
 fn judged(
-    texts: impl IntoIterator<Item = (String, Result<String, String>)>,
+    texts: impl IntoIterator<Item = (String, Result<String, Unread>)>,
     home: &str,
     settings: Settings,
 ) -> Vec<Finding> {
     let (mut shelf, mut reader, home) = (Shelf::default(), Reader::default(), Arc::from(home));
-    let (mut findings, mut files) = (Vec::new(), 0);
+    let (mut findings, mut files) = (Vec::new(), Vec::new());
     for (name, text) in texts {
-        files += 1;
         match text {
             Ok(text) => findings.extend(read(&name, &text, &mut reader, &mut shelf, &home)),
-            Err(why) => findings.push(judge::reading::file(&name, &why)),
+            Err(why) => findings.push(judge::reading::unread(&name, &why)),
         }
+        files.push(name);
     }
     let pods = pods::all(&shelf);
     findings.extend(judge::all(&World::new(settings, &shelf, &pods)));
     findings.sort_by(|one, other| one.place.cmp(&other.place));
-    findings.insert(0, judge::reading::counts(files, &shelf));
-    findings
+    let begin = judge::reading::begin(&files, &shelf);
+    begin.into_iter().chain(findings).collect()
 }
 
 /// Reads one text; gives what cannot be read of it.

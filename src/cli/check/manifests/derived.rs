@@ -8,8 +8,9 @@ use std::sync::Arc;
 use culvert_derive::{Change, Cluster, Condition, Key, Kind, Object, Settings};
 use serde_json::{Value, json};
 
+use super::known::What;
 use super::pods::Pod;
-use super::shelf::{Manifest, Shelf, What};
+use super::shelf::{Manifest, Shelf};
 
 /// What follows from the manifests.
 #[derive(Debug, Default)]

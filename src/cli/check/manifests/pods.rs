@@ -9,7 +9,8 @@ use std::sync::Arc;
 use culvert_derive::{Key, Kind, Labels};
 use serde_json::{Map, Value, json};
 
-use super::shelf::{Manifest, Shelf, What, labels};
+use super::known::What;
+use super::shelf::{Manifest, Shelf, labels};
 use crate::check::finding::Place;
 
 /// A pod that will be there.
@@ -59,7 +60,7 @@ pub(super) fn all(shelf: &Shelf) -> Vec<Pod<'_>> {
         What::Controller("ReplicaSet" | "Job", _) if manifest.is_owned() => None,
         What::Controller(_, at) => Some((manifest, at)),
         What::Derived(Kind::Pod) => Some((manifest, "")),
-        What::Derived(_) | What::NetworkPolicy => None,
+        What::Derived(_) | What::NetworkPolicy | What::ServiceAccount => None,
     });
     let there = made.filter(|(manifest, _)| !is_finished(manifest));
     there.map(|(manifest, at)| Pod::new(manifest, at, shelf, &mut taken)).collect()

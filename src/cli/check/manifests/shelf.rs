@@ -7,6 +7,7 @@ use std::sync::Arc;
 use culvert_derive::{Key, Kind, Labels};
 use serde_json::Value;
 
+use super::known::{self, CUSTOM, Mistake, What};
 use super::located::{Lines, Located};
 use crate::check::finding::Place;
 
@@ -18,6 +19,8 @@ pub(super) struct Shelf {
     pub(super) others: BTreeMap<String, usize>,
     /// Documents that are no objects.
     pub(super) strays: usize,
+    /// What is none of the kinds that matter, and was probably meant to be one.
+    pub(super) mistaken: Vec<(Place, Mistake)>,
     by_name: BTreeMap<Name, usize>,
 }
 
@@ -43,30 +46,8 @@ pub(super) struct Origin {
     pub(super) before: u64,
 }
 
-/// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum What {
-    /// Something the mesh is derived from.
-    Derived(Kind),
-    /// Something that makes pods: its kind, and where the template is.
-    Controller(&'static str, &'static str),
-    NetworkPolicy,
-}
-
 type Name = (What, Arc<str>, Arc<str>);
 
-/// What makes pods: API group, kind, the place of the template.
-const CONTROLLERS: [(&str, &str, &str); 7] = [
-    ("apps", "Deployment", "spec.template"),
-    ("apps", "StatefulSet", "spec.template"),
-    ("apps", "DaemonSet", "spec.template"),
-    ("apps", "ReplicaSet", "spec.template"),
-    ("batch", "Job", "spec.template"),
-    ("batch", "CronJob", "spec.jobTemplate.spec.template"),
-    ("", "ReplicationController", "spec.template"),
-];
-/// A kind of somebody's own that makes pods.
-const CUSTOM: What = What::Controller("", "spec.template");
 /// A kind nobody knows may be called anything; so much of it is told.
 const NAMED: usize = 64;
 
@@ -85,8 +66,12 @@ impl Shelf {
             }
             return;
         }
-        let group = value["apiVersion"].as_str().and_then(|version| version.split_once('/'));
-        match What::of(group.map_or("", |(group, _)| group), &kind).or_else(|| What::like_others(&value)) {
+        let version = value["apiVersion"].as_str().unwrap_or_default();
+        if let Some(mistake) = known::mistake(version, &kind) {
+            let title = format!("{kind} {}", value["metadata"]["name"].as_str().unwrap_or_default());
+            self.mistaken.push((origin.place(&lines, mistake.field, Some(title)), mistake));
+        }
+        match What::of(known::halves(version).0, &kind).or_else(|| What::like_others(&value)) {
             Some(what) => self.put(Manifest::new(what, value, lines, origin.clone(), home)),
             None => *self.others.entry(kind.chars().take(NAMED).collect()).or_default() += 1,
         }
@@ -140,6 +125,15 @@ impl Shelf {
     }
 }
 
+impl Origin {
+    /// Gives the place of something in an object.
+    fn place(&self, lines: &Lines, path: &str, object: Option<String>) -> Place {
+        let path = Some(path).filter(|path| !path.is_empty());
+        let line = self.before + lines.of(path.unwrap_or_default());
+        Place { file: self.file.to_string(), line, object, path: path.map(str::to_owned) }
+    }
+}
+
 impl Manifest {
     fn new(what: What, mut value: Value, lines: Lines, origin: Origin, home: &Arc<str>) -> Self {
         if value["metadata"].is_null() {
@@ -171,12 +165,7 @@ impl Manifest {
 
     /// Gives the place of something in it; of the object as a whole when the path is empty.
     pub(super) fn place(&self, path: &str) -> Place {
-        Place {
-            file: self.origin.file.to_string(),
-            line: self.origin.before + self.lines.of(path),
-            object: Some(self.title()),
-            path: Some(path).filter(|path| !path.is_empty()).map(str::to_owned),
-        }
+        self.origin.place(&self.lines, path, Some(self.title()))
     }
 
     /// What people call it: `Deployment shop/web`.
@@ -210,40 +199,6 @@ impl Manifest {
     pub(super) fn is_owned(&self) -> bool {
         let owners = self.value["metadata"]["ownerReferences"].as_array();
         owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true))
-    }
-}
-
-impl What {
-    /// Knows what matters by its group and kind; versions say the same in other words, or the API server translates them.
-    fn of(group: &str, kind: &str) -> Option<Self> {
-        let derived = Kind::ALL.into_iter().find(|known| {
-            let (version, name, _) = known.names();
-            name == kind && version.split_once('/').map_or("", |(group, _)| group) == group
-        });
-        let controller = || CONTROLLERS.into_iter().find(|known| (known.0, known.1) == (group, kind));
-        let network = (group, kind) == ("networking.k8s.io", "NetworkPolicy");
-        derived
-            .map(Self::Derived)
-            .or_else(|| controller().map(|(_, kind, template)| Self::Controller(kind, template)))
-            .or_else(|| network.then_some(Self::NetworkPolicy))
-    }
-
-    /// Takes what has a template with containers for something that makes pods, whatever it is called.
-    fn like_others(value: &Value) -> Option<Self> {
-        value["spec"]["template"]["spec"]["containers"].is_array().then_some(CUSTOM)
-    }
-
-    fn kind(self) -> &'static str {
-        match self {
-            Self::Derived(kind) => kind.names().1,
-            Self::Controller(kind, _) => kind,
-            Self::NetworkPolicy => "NetworkPolicy",
-        }
-    }
-
-    /// Tells whether it is in no namespace.
-    fn is_of_cluster(self) -> bool {
-        matches!(self, Self::Derived(Kind::Namespace | Kind::Node | Kind::GatewayClass))
     }
 }
 

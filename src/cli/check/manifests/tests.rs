@@ -79,7 +79,7 @@ fn findings_are_in_the_order_of_files_and_lines() {
 
 #[test]
 fn a_file_that_cannot_be_read_at_all_is_a_problem() {
-    let texts = [("a.yaml".to_owned(), Err("is no UTF-8 text".to_owned()))];
+    let texts = [("a.yaml".to_owned(), Err(Unread::Broken("the file is no UTF-8 text".to_owned())))];
     let findings = judged(texts, "default", Settings::default());
     let problem = findings.iter().find(|finding| finding.state == State::Problem).unwrap();
     assert_eq!((problem.name, problem.found.as_str()), ("file-readable", "the file is no UTF-8 text"));

@@ -44,8 +44,15 @@ fn check(directory: &Path, words: &[&str], input: &str) -> (Option<i32>, String,
 
 #[test]
 fn the_exit_code_says_whether_there_is_a_problem() {
-    let scratch =
-        Scratch::new("codes", &[("good/shop.yaml", GOOD), ("bad/deep/x.yml", BAD), ("none/a.txt", BAD)]);
+    let scratch = Scratch::new(
+        "codes",
+        &[
+            ("good/shop.yaml", GOOD),
+            ("bad/deep/x.yml", BAD),
+            ("none/a.txt", BAD),
+            ("empty/a.yaml", "# nothing\n---\n"),
+        ],
+    );
     let run = |words: &[&str]| check(&scratch.0, words, "");
     assert_eq!(
         run(&["--manifests", "good", "--quiet"]),
@@ -63,6 +70,9 @@ fn the_exit_code_says_whether_there_is_a_problem() {
         &["--manifests", "none"][..],
         &["--manifests", "absent"],
         &["--manifests"],
+        // What is piped in is nothing.
+        &["--manifests", "-"],
+        &["--manifests", "empty", "--only", "policy-understood"],
         &["--manifests", "good", "--only", "kernel"],
         &["--manifests", "good", "--kubectl"],
         &["--trust-domain", "x"],
@@ -87,4 +97,44 @@ fn what_is_piped_in_is_looked_at_with_what_is_said_of_the_mesh() {
     assert_eq!(told["findings"].as_array().unwrap().last().unwrap()["place"], place);
     let (code, ..) = check(&scratch.0, &[&words[..], &["--trust-domain", "corp.example"]].concat(), policy);
     assert_eq!(code, Some(0));
+}
+
+#[test]
+fn what_cannot_be_read_fails_and_the_rest_is_looked_at() {
+    let scratch =
+        Scratch::new("unreadable", &[("in/bad.yaml", BAD), ("in/broken.yaml", "a: ["), ("out/x.yaml", BAD)]);
+    nix::unistd::mkfifo(&scratch.0.join("in/pipe.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (to, link) in
+        [("nowhere", "in/dangling.yaml"), ("../out", "in/linked"), ("loop.yaml", "in/loop.yaml")]
+    {
+        std::os::unix::fs::symlink(to, scratch.0.join(link)).unwrap();
+    }
+    let (code, told, _) = check(&scratch.0, &["--manifests", "in", "-o", "json"], "");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let findings = told["findings"].as_array().unwrap().iter();
+    let files: Vec<_> = findings
+        .filter_map(|it| Some((it["place"]["file"].as_str()?, it["state"].as_str()?, it["name"].as_str()?)))
+        .collect();
+    let unread = |file| (file, "problem", "file-readable");
+    let expected = [
+        ("in/linked", "unknown", "file-readable"),
+        ("in/bad.yaml", "problem", "label-value"),
+        unread("in/broken.yaml"),
+        unread("in/dangling.yaml"),
+        unread("in/loop.yaml"),
+        unread("in/pipe.yaml"),
+    ];
+    assert_eq!((code, files), (Some(1), expected.to_vec()));
+}
+
+#[test]
+fn what_comes_out_of_a_pipe_with_a_name_is_read() {
+    let scratch = Scratch::new("pipe", &[]);
+    fs::create_dir_all(&scratch.0).unwrap();
+    let pipe = scratch.0.join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let writer = std::thread::spawn(move || fs::write(pipe, BAD).unwrap());
+    let (code, told, _) = check(&scratch.0, &["--manifests", "pipe"], "");
+    writer.join().unwrap();
+    assert_eq!(code, Some(1), "{told}");
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use culvert_derive::Kind;
 
 use crate::check::finding::{Check, Finding, Verdict};
+use crate::check::manifests::known::What;
 use crate::check::manifests::pods::{EXCLUDED, MODE, Membership, Pod, Why};
-use crate::check::manifests::shelf::What;
 use crate::check::manifests::world::{World, some};
 
 pub(super) const KNOWN: Check = Check {

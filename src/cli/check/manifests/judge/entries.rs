@@ -6,7 +6,8 @@ use culvert_derive::{Kind, Meta, Problem};
 use serde::Deserialize as _;
 
 use crate::check::finding::{Check, Finding, Verdict};
-use crate::check::manifests::shelf::{Manifest, What};
+use crate::check::manifests::known::What;
+use crate::check::manifests::shelf::Manifest;
 use crate::check::manifests::world::{World, halves};
 
 pub(super) const UNDERSTOOD: Check = Check {

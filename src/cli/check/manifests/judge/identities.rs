@@ -4,7 +4,8 @@ use culvert_derive::Kind;
 use serde_json::Value;
 
 use crate::check::finding::{Check, Finding, Verdict};
-use crate::check::manifests::shelf::{Manifest, What};
+use crate::check::manifests::known::What;
+use crate::check::manifests::shelf::Manifest;
 use crate::check::manifests::world::World;
 
 pub(super) const TRUST_DOMAIN: Check = Check {

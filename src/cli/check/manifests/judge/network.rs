@@ -10,8 +10,9 @@ use ebpf_free_iptables::TUNNEL_PORT;
 use serde_json::Value;
 
 use crate::check::finding::{Check, Finding, State, Verdict};
+use crate::check::manifests::known::What;
 use crate::check::manifests::pods::{Membership, Pod};
-use crate::check::manifests::shelf::{Manifest, What};
+use crate::check::manifests::shelf::Manifest;
 use crate::check::manifests::world::{World, some_pods};
 use crate::check::policies::admits;
 

@@ -4,8 +4,9 @@ use culvert_derive::policy::{AuthorizationPolicy, PeerAuthentication, Problem, R
 use culvert_derive::{Condition, Kind};
 
 use crate::check::finding::{Check, Finding, Verdict};
+use crate::check::manifests::known::What;
 use crate::check::manifests::pods::{MODE, Membership, Pod, Why};
-use crate::check::manifests::shelf::{Manifest, What, labels};
+use crate::check::manifests::shelf::{Manifest, labels};
 use crate::check::manifests::world::{World, halves, some, some_pods};
 
 pub(super) const UNDERSTOOD: Check = Check {

@@ -6,8 +6,9 @@ use culvert_derive::Kind;
 use serde_json::Value;
 
 use crate::check::finding::{Check, Finding, Verdict};
+use crate::check::manifests::known::What;
 use crate::check::manifests::pods::Pod;
-use crate::check::manifests::shelf::{Manifest, What};
+use crate::check::manifests::shelf::Manifest;
 use crate::check::manifests::world::{World, some_pods};
 
 pub(super) const NAMED: Check = Check {

@@ -1,10 +1,14 @@
 //! Whether files and objects can be read at all.
 
+use std::path::Path;
+
 use culvert_derive::Kind;
 
 use crate::check::finding::{Check, Finding, Place, Verdict};
 use crate::check::manifests::document::Broken;
-use crate::check::manifests::shelf::{Manifest, Origin, Shelf, What};
+use crate::check::manifests::known::{Mistake, What};
+use crate::check::manifests::shelf::{Manifest, Origin, Shelf};
+use crate::check::manifests::source::Unread;
 use crate::check::manifests::world::{World, some};
 
 pub(super) const MANIFESTS: Check =
@@ -21,10 +25,27 @@ pub(super) const TWICE: Check =
 /// What is in a file that cannot be read says nothing.
 const LOST: &str = "nothing in it is looked at, and kubectl applies nothing of it";
 
-/// A file that cannot be read as a whole.
-pub(in crate::check::manifests) fn file(name: &str, why: &str) -> Finding {
+const RENDER: &str = "render templates first: helm template . | culvert check --manifests -";
+/// What a name has in it that nobody has filled in.
+const TEMPLATES: [&str; 3] = ["{{", "${", "<%"];
+/// So much of a name is told.
+const NAMED: usize = 64;
+/// By these names kustomize knows what it builds.
+const LAYERS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "kustomization.json"];
+
+/// A file or a directory that is not looked at as a whole.
+pub(in crate::check::manifests) fn unread(name: &str, why: &Unread) -> Finding {
     let place = Place { file: name.to_owned(), line: 1, object: None, path: None };
-    FILE.at(place, Verdict::problem(format!("the file {why}"), "mend it, or take it out"), LOST)
+    match why {
+        Unread::Broken(why) => FILE.at(place, Verdict::problem(why, "mend it, or take it out"), LOST),
+        Unread::Elsewhere => {
+            let verdict = Verdict::unknown(
+                "this link leads to a directory, or out of the one that was named, and is not followed",
+                "name it as well if manifests are there: culvert check --manifests DIR LINK",
+            );
+            FILE.at(place, verdict, "what is there is not looked at")
+        }
+    }
 }
 
 /// A document that is no YAML.
@@ -32,14 +53,29 @@ pub(in crate::check::manifests) fn document(origin: &Origin, broken: &Broken, is
     let place =
         Place { file: origin.file.to_string(), line: origin.before + broken.line, object: None, path: None };
     let remedy = match is_template {
-        true => "render templates first: helm template . | culvert check --manifests -",
+        true => RENDER,
         false => "correct it",
     };
     FILE.at(place, Verdict::problem(format!("this cannot be read: {}", broken.what), remedy), LOST)
 }
 
-/// How much has been looked at.
-pub(in crate::check::manifests) fn counts(files: usize, shelf: &Shelf) -> Finding {
+/// How much has been looked at, and what it is before it is built.
+pub(in crate::check::manifests) fn begin(files: &[String], shelf: &Shelf) -> Vec<Finding> {
+    let is_layer = |file: &&String| LAYERS.iter().any(|name| Path::new(*file).ends_with(name));
+    let layers: Vec<String> = files.iter().filter(is_layer).cloned().collect();
+    let unbuilt = (!layers.is_empty()).then(|| {
+        MANIFESTS.finding(Verdict::unknown(
+            format!(
+                "what kustomize builds: its layers are looked at one by one, as they are written: {}",
+                some(layers)
+            ),
+            "build them first: kustomize build DIR | culvert check --manifests -",
+        ))
+    });
+    [counts(files.len(), shelf)].into_iter().chain(unbuilt).collect()
+}
+
+fn counts(files: usize, shelf: &Shelf) -> Finding {
     let mut found = format!("{} in {}", counted(shelf.len(), "object"), counted(files, "file"));
     let others: usize = shelf.others.values().sum();
     if others > 0 {
@@ -51,7 +87,10 @@ pub(in crate::check::manifests) fn counts(files: usize, shelf: &Shelf) -> Findin
     if shelf.strays > 0 {
         found += &format!("; of no kind at all: {}", counted(shelf.strays, "document"));
     }
-    MANIFESTS.finding(Verdict::ok(found))
+    MANIFESTS.finding(match shelf.len() {
+        0 => Verdict::unknown(found, "see whether the right files are named"),
+        _ => Verdict::ok(found),
+    })
 }
 
 fn counted(number: usize, thing: &str) -> String {
@@ -63,6 +102,8 @@ pub(super) fn judge(world: &World<'_>) -> Vec<Finding> {
     let unreadable = world.derived.unreadable.iter();
     findings.extend(unreadable.map(|(manifest, path, why)| object(manifest, path, why)));
     findings.extend(world.shelf.manifests().filter(|it| is_nameless_elsewhere(it)).map(nameless));
+    findings.extend(world.shelf.manifests().filter_map(misnamed));
+    findings.extend(world.shelf.mistaken.iter().map(|(place, mistake)| mistaken(place, mistake)));
     findings.extend(world.shelf.replaced().map(|(first, last)| twice(first, last)));
     findings
 }
@@ -75,7 +116,7 @@ fn object(manifest: &Manifest, path: &str, why: &str) -> Finding {
         What::Derived(Kind::PeerAuthentication) => {
             "the API server refuses it; were it there, plaintext would be refused where it could govern"
         }
-        What::Derived(_) | What::Controller(..) | What::NetworkPolicy => {
+        What::Derived(_) | What::Controller(..) | What::NetworkPolicy | What::ServiceAccount => {
             "the API server refuses it; to the mesh it is not there"
         }
     };
@@ -93,6 +134,31 @@ fn is_nameless_elsewhere(manifest: &Manifest) -> bool {
 
 fn nameless(manifest: &Manifest) -> Finding {
     object(manifest, "", "the object has no name")
+}
+
+/// A name that nothing can have.
+fn misnamed(manifest: &Manifest) -> Option<Finding> {
+    let names = [("metadata.name", &manifest.name, 253), ("metadata.namespace", &manifest.namespace, 63)];
+    let (path, name, _) = names.into_iter().find(|(_, name, longest)| !is_name(name, *longest))?;
+    let remedy = match TEMPLATES.iter().any(|mark| name.contains(mark)) {
+        true => RENDER,
+        false => "write lower-case letters, digits, `-` and, but for namespaces, `.`",
+    };
+    let name: String = name.chars().take(NAMED).collect();
+    let verdict = Verdict::problem(format!("nothing can be called `{name}`"), remedy);
+    Some(OBJECT.at(manifest.place(path), verdict, "the API server refuses the object"))
+}
+
+/// Tells whether a name is one, or is not there. The beginning of one may end in a dash.
+fn is_name(name: &str, longest: usize) -> bool {
+    let inner =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (c == '.' && longest > 63);
+    name.len() <= longest && name.chars().all(inner) && !name.starts_with(['-', '.']) && !name.ends_with('.')
+}
+
+fn mistaken(place: &Place, mistake: &Mistake) -> Finding {
+    let verdict = Verdict::problem(&mistake.found, &mistake.remedy);
+    OBJECT.at(place.clone(), verdict, "the API server refuses it; to the mesh it is not there")
 }
 
 fn texts(manifest: &Manifest) -> Vec<Finding> {

@@ -6,8 +6,9 @@ use culvert_derive::Kind;
 use serde_json::Value;
 
 use crate::check::finding::{Check, Finding, State, Verdict};
+use crate::check::manifests::known::What;
 use crate::check::manifests::pods::MODE;
-use crate::check::manifests::shelf::{Manifest, What};
+use crate::check::manifests::shelf::Manifest;
 use crate::check::manifests::world::World;
 
 pub(super) const VALUE: Check = Check {
@@ -134,7 +135,8 @@ fn of_manifest(manifest: &Manifest) -> Vec<Finding> {
             | Kind::PeerAuthentication,
         )
         | What::Controller(..)
-        | What::NetworkPolicy => return Vec::new(),
+        | What::NetworkPolicy
+        | What::ServiceAccount => return Vec::new(),
     };
     of_metadata(manifest, "metadata", on)
 }
