@@ -15,7 +15,7 @@ mod waypoints;
 mod words;
 
 /// All checks of manifests, in the order in which a person would look.
-pub(super) const CHECKS: [&Check; 20] = [
+pub(super) const CHECKS: [&Check; 21] = [
     &reading::MANIFESTS,
     &reading::FILE,
     &reading::OBJECT,
@@ -32,6 +32,7 @@ pub(super) const CHECKS: [&Check; 20] = [
     &policies::OVERRULED,
     &policies::PLAINTEXT,
     &identities::TRUST_DOMAIN,
+    &identities::ACCOUNT,
     &waypoints::WAYPOINT,
     &entries::UNDERSTOOD,
     &network::TUNNELS,

@@ -135,6 +135,13 @@ impl<'m> Pod<'m> {
         self.manifest.place(&self.path(path))
     }
 
+    /// Gives the service account it runs as.
+    pub(super) fn account(&self) -> &'m str {
+        let spec = &self.template()["spec"];
+        let named = |field: &str| spec[field].as_str().filter(|name| !name.is_empty());
+        named("serviceAccountName").or_else(|| named("serviceAccount")).unwrap_or("default")
+    }
+
     /// Tells whether it may be in the mesh.
     pub(super) fn may_be_in(&self) -> bool {
         !matches!(self.membership, Membership::Out(_))

@@ -167,3 +167,42 @@ fn identities_of_another_trust_domain_are_named_one_by_one() {
     found("policy-trust-domain", State::Problem, "spec.rules[0].when[0].values[0]", &text);
     assert_eq!(found_all(&rule("        principals: ['*', '*/sa/b', 'cluster.local/*', 'exam*']\n")), []);
 }
+
+#[test]
+fn an_account_that_no_pod_runs_as_is_nobody() {
+    let rule = |source: &str| {
+        policy("AuthorizationPolicy", "a", &format!("  rules:\n  - from:\n    - source:\n{source}"))
+    };
+    let text = rule("        principals:\n        - cluster.local/ns/shop/sa/wbe #<\n");
+    let path = "spec.rules[0].from[0].source.principals[0]";
+    let finding = found("policy-account", State::Warning, path, &text);
+    assert_eq!(finding.found, "no pod of namespace shop in these manifests runs as `wbe`");
+    assert_eq!(finding.why, "nobody is meant by this list, and the rule matches nobody");
+    assert!(finding.remedy.unwrap().ends_with("there they run as default, report, web"));
+    for (list, value) in [
+        ("serviceAccounts", "wbe"),
+        ("notServiceAccounts", "shop/wbe"),
+        ("notPrincipals", "'*/ns/shop/sa/wbe'"),
+    ] {
+        let namespaces = if list.starts_with("not") { "        namespaces: [a]\n" } else { "" };
+        let text = rule(&format!("{namespaces}        {list}: [shop/web, {value}] #<\n").replace(
+            if list.ends_with("ncipals") { "shop/web" } else { "-" },
+            if list.ends_with("ncipals") { "cluster.local/ns/shop/sa/web" } else { "-" },
+        ));
+        let problems: Vec<_> =
+            found_all(&text).into_iter().filter(|it| it.name == "policy-account").collect();
+        assert_eq!(problems.len(), 1, "{list}");
+        assert_eq!(problems[0].why, "nobody is meant by it; the others in the list count");
+    }
+    // It may be there, or be somebody's of whom nothing is known.
+    for known in [
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: wbe, namespace: shop}\n",
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: shop}\nspec: {address: 192.0.2.1, serviceAccount: wbe}\n",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: wbe, namespace: shop}\nspec: {gatewayClassName: istio-waypoint}\n",
+    ] {
+        assert_eq!(found_all(&format!("{}---\n{known}", text.replace("#<", ""))), [], "{known}");
+    }
+    for other in ["elsewhere/sa/wbe", "shop/sa/*"] {
+        assert_eq!(found_all(&text.replace("shop/sa/wbe #<", other)), [], "{other}");
+    }
+}
