@@ -156,4 +156,25 @@ mod tests {
         assert_eq!(Kind::AuthorizationPolicy.path(), "/apis/security.istio.io/v1/authorizationpolicies");
         assert_eq!(Kind::ALL.into_iter().filter(|kind| kind.is_built_in()).count(), 5);
     }
+
+    #[test]
+    fn nothing_is_too_deep_for_a_thread_of_tokio() {
+        let read = || {
+            for (kind, depth) in
+                Kind::ALL.into_iter().flat_map(|kind| [10, 50, 100, 10_000].map(|it| (kind, it)))
+            {
+                let lists = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+                let objects = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+                for (deep, field) in [&lists, &objects]
+                    .into_iter()
+                    .flat_map(|it| ["spec", "status", "x"].map(|field| (it, field)))
+                {
+                    let text = format!("{{\"metadata\": {{\"name\": \"a\"}}, \"{field}\": {deep}}}");
+                    // It is read, or it is said that it cannot be.
+                    let _ = crate::Object::parse(kind, text.as_bytes()).map(drop);
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap().join().unwrap();
+    }
 }

@@ -132,4 +132,16 @@ mod tests {
         let why = read(&long).unwrap_err().why;
         assert!(why.len() <= LONGEST_WHY && why.contains("üü"), "{why}");
     }
+
+    #[test]
+    fn what_is_too_deep_is_named_however_deep_it_is() {
+        for depth in [10, 127, 128, 10_000, 1_000_000] {
+            let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let text = format!(r#"{{"spec": {deep}, "size": {deep}, "metadata": {{"name": "web"}}}}"#);
+            let read = move || read(&text).unwrap_err();
+            let unreadable =
+                std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap().join().unwrap();
+            assert_eq!(unreadable.name, "web", "{depth}");
+        }
+    }
 }

@@ -240,3 +240,24 @@ fn a_list_without_a_value_is_refused_with_its_place() {
         "line 1, column 73: there is nothing",
     );
 }
+
+/// Threads of tokio have so much stack, and files are read on them.
+const STACK: usize = 2 << 20;
+
+#[test]
+fn nothing_is_too_deep_for_a_small_stack() {
+    let refuse = || {
+        for depth in [10, 50, 63, 64, 100, 10_000] {
+            let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let objects = format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth));
+            for deep in [lists, objects, format!("\n{}1", "- ".repeat(depth)), "[".repeat(depth)] {
+                check(&deep, "line ");
+                check(&format!("workloads: {deep}"), "line ");
+                check(&format!("workloads: [{{name: {deep}"), "line ");
+                check(&policy_with(&format!("{{namespaces: [!Presence {deep}]}}")), "line ");
+                check(&policy_with(&format!("{{namespaces: {deep}}}")), "line ");
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(STACK).spawn(refuse).unwrap().join().unwrap();
+}
