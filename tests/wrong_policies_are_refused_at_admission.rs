@@ -2,9 +2,15 @@
 //!
 //! The very expressions of the chart are evaluated, by the CEL evaluator of CEL's authors.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use culvert_derive::Settings;
+use culvert_derive::policy::{AuthorizationPolicy, PeerAuthentication};
 use serde_json::{Value, json};
 
 use crate::harness::chart::{refusals, render};
+use crate::harness::cluster::programs;
 
 /// Where policies of the whole mesh are.
 const ROOT: &str = "culvert-system";
@@ -50,9 +56,9 @@ fn said(requests: &[Value]) -> Vec<Vec<String>> {
     refusals(&policies, requests)
 }
 
-#[test]
-fn what_node_proxies_cannot_enforce_is_refused() {
-    let wrong = [
+/// What is refused, and a part of what is said then.
+fn wrong() -> Vec<(Value, &'static str)> {
+    vec![
         (policy(json!({ "action": "CUSTOM", "provider": { "name": "oauth" } })), "ALLOW and DENY"),
         (policy(json!({ "action": "AUDIT", "rules": [{}] })), "ALLOW and DENY"),
         (to(json!({ "hosts": ["api.example.com"] })), "use ports"),
@@ -66,12 +72,39 @@ fn what_node_proxies_cannot_enforce_is_refused() {
         (to(json!({ "ports": ["*"] })), "quotation marks"),
         (to(json!({ "notPorts": ["65536"] })), "quotation marks"),
         (to(json!({ "ports": ["-1"] })), "quotation marks"),
+        (to(json!({ "ports": ["0"] })), "quotation marks"),
+        (to(json!({ "ports": ["080"] })), "quotation marks"),
+        (to(json!({ "hosts": [] })), "use ports"),
+        (to(json!({ "ports": [] })), "not filled in"),
+        (to(json!({})), "not filled in"),
+        (policy(json!({ "rules": [{ "to": [{}] }] })), "not filled in"),
+        (policy(json!({ "rules": [{ "to": [] }] })), "not filled in"),
+        (policy(json!({ "rules": [{ "from": [{}] }] })), "not filled in"),
+        (policy(json!({ "rules": [{ "from": [] }] })), "not filled in"),
+        (policy(json!({ "rules": [{ "when": [] }] })), "not filled in"),
+        (policy(json!({ "action": "DENY" })), "denies nobody"),
+        (policy(json!({ "action": "DENY", "rules": [] })), "denies nobody"),
+        (policy(json!({ "provider": { "name": "oauth" }, "rules": [{}] })), "ask no provider"),
+        (policy(json!({ "targetRefs": [], "rules": [{}] })), "not filled in"),
+        (from(json!({})), "not filled in"),
+        (from(json!({ "principals": [], "namespaces": ["a"] })), "not filled in"),
+        (from(json!({ "ipBlocks": [] })), "not filled in"),
+        (from(json!({ "principals": ["web"] })), "No peer is called so"),
+        (from(json!({ "notPrincipals": ["cluster.local/*/sa/web"] })), "No peer is called so"),
+        (from(json!({ "principals": ["cluster.local/ns/a/sa/b c"] })), "No peer is called so"),
+        (from(json!({ "namespaces": ["Shop"] })), "No peer is called so"),
+        (from(json!({ "notNamespaces": ["a*b"] })), "No peer is called so"),
+        (from(json!({ "serviceAccounts": ["shop/*"] })), "No peer is called so"),
+        (from(json!({ "notServiceAccounts": ["a/b/c"] })), "No peer is called so"),
         (to(json!({ "ports": [""] })), "quotation marks"),
         (from(json!({ "requestPrincipals": ["*"] })), "Use principals"),
         (from(json!({ "notRequestPrincipals": ["*"] })), "Use principals"),
         (from(json!({ "remoteIpBlocks": ["10.0.0.0/8"] })), "Use principals"),
         (from(json!({ "notRemoteIpBlocks": ["10.0.0.0/8"], "namespaces": ["a"] })), "Use principals"),
-        (from(json!({ "principals": ["a", "spiffe://cluster.local/ns/a/sa/b"] })), "Take the scheme off"),
+        (
+            from(json!({ "principals": ["*/sa/a", "spiffe://cluster.local/ns/a/sa/b"] })),
+            "Take the scheme off",
+        ),
         (from(json!({ "notPrincipals": ["spiffe://cluster.local/ns/a/sa/b"] })), "Take the scheme off"),
         (from(json!({ "principals": [""] })), "not filled in"),
         (from(json!({ "notNamespaces": ["a", ""] })), "not filled in"),
@@ -79,6 +112,9 @@ fn what_node_proxies_cannot_enforce_is_refused() {
         (from(json!({ "ipBlocks": ["example.com"] })), "Write an address"),
         (from(json!({ "notIpBlocks": ["10.0.0.0/x"] })), "Write an address"),
         (from(json!({ "ipBlocks": [""] })), "Write an address"),
+        (from(json!({ "ipBlocks": ["999.1.1.1"] })), "Write an address"),
+        (from(json!({ "ipBlocks": ["10.0.0.0/33"] })), "Write an address"),
+        (from(json!({ "ipBlocks": ["fd00::/129"] })), "Write an address"),
         (when(json!({ "key": "request.headers[x]", "values": ["a"] })), "source.principal"),
         (when(json!({ "key": "remote.ip", "notValues": ["10.0.0.1"] })), "source.principal"),
         (when(json!({ "key": "source.principal", "values": ["spiffe://a"] })), "Take the scheme off"),
@@ -87,33 +123,41 @@ fn what_node_proxies_cannot_enforce_is_refused() {
         (when(json!({ "key": "destination.port", "notValues": ["70000"] })), "quotation marks"),
         (when(json!({ "key": "destination.ip", "values": ["web"] })), "Write an address"),
         (when(json!({ "key": "source.ip", "notValues": ["10.0.0"] })), "Write an address"),
+        (when(json!({ "key": "source.principal", "values": ["web"] })), "No peer is called so"),
+        (when(json!({ "key": "source.namespace", "notValues": ["a/b"] })), "No peer is called so"),
+        (when(json!({ "key": "source.ip", "values": [] })), "not filled in"),
+        (when(json!({ "key": "source.ip", "values": ["10.0.0.1"], "notValues": [] })), "not filled in"),
+        (when(json!({ "key": "source.principal", "values": [""] })), "not filled in"),
         (when(json!({ "key": "source.namespace" })), "not filled in"),
         (when(json!({ "key": "source.namespace", "values": [""] })), "not filled in"),
         (
             request("peerauthentications", ROOT, json!({ "selector": { "matchLabels": { "app": "web" } } })),
             "whole mesh",
         ),
-    ];
-    let answers = said(&wrong.clone().map(|it| it.0));
+    ]
+}
+
+#[test]
+fn what_node_proxies_cannot_enforce_is_refused() {
+    let wrong = wrong();
+    let requests: Vec<Value> = wrong.iter().map(|it| it.0.clone()).collect();
+    let answers = said(&requests);
     for ((request, remedy), messages) in wrong.iter().zip(answers) {
         let [message] = &*messages else { panic!("{request}: one thing is wrong, {messages:?}") };
         assert!(message.contains(remedy), "{request}: {message}");
     }
 }
 
-#[test]
-fn what_they_can_enforce_gets_in() {
+/// What gets in.
+fn right() -> Vec<Value> {
     let without_spec =
         json!({ "apiVersion": "security.istio.io/v1", "metadata": { "name": "it", "namespace": "shop" } });
-    let right = [
+    vec![
         json!({ "resource": "authorizationpolicies", "operation": "CREATE", "object": without_spec }),
         policy(json!({})),
         policy(json!({ "rules": [{}] })),
-        policy(
-            json!({ "action": "DENY", "selector": { "matchLabels": { "app": "web" } }, "rules": [{ "from": [{}], "to": [{}] }] }),
-        ),
-        to(json!({ "ports": ["0", "80", "65535"], "notPorts": ["8080"] })),
-        to(json!({ "hosts": [], "methods": [] })),
+        policy(json!({ "action": "DENY", "selector": { "matchLabels": { "app": "web" } }, "rules": [{}] })),
+        to(json!({ "ports": ["1", "80", "65535"], "notPorts": ["8080"] })),
         from(
             json!({ "principals": ["*", "cluster.local/ns/shop/sa/client", "*/sa/client", "cluster.local/ns/shop/*"] }),
         ),
@@ -128,9 +172,58 @@ fn what_they_can_enforce_gets_in() {
         request("peerauthentications", ROOT, json!({ "mtls": { "mode": "STRICT" } })),
         request("peerauthentications", ROOT, json!({ "selector": { "matchLabels": {} } })),
         request("peerauthentications", "shop", json!({ "selector": { "matchLabels": { "app": "web" } } })),
-    ];
+    ]
+}
+
+#[test]
+fn what_they_can_enforce_gets_in() {
+    let right = right();
     for (request, messages) in right.iter().zip(said(&right)) {
         assert_eq!(messages, [""; 0], "{request}");
+    }
+}
+
+/// Whether the control plane takes an object as it is written.
+fn is_understood(request: &Value) -> bool {
+    let object = &request["object"];
+    match request["resource"].as_str() {
+        Some("authorizationpolicies") => {
+            let policy = AuthorizationPolicy::read(object);
+            policy.accepted(&Settings::default()).is_none_or(|accepted| accepted.holds)
+        }
+        _ => PeerAuthentication::read(object).problems(&Settings::default()).is_empty(),
+    }
+}
+
+/// The objects of which `culvert check --manifests` says that they are not understood.
+fn not_understood(manifests: &[String]) -> Vec<String> {
+    let mut culvert = Command::new(programs().unwrap().agent.with_file_name("culvert"));
+    culvert.args(["check", "--manifests", "-", "--output", "json", "--only", "policy-understood"]);
+    let mut culvert = culvert.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    culvert.stdin.take().unwrap().write_all(manifests.join("\n---\n").as_bytes()).unwrap();
+    let told: Value = serde_json::from_slice(&culvert.wait_with_output().unwrap().stdout).unwrap();
+    let findings = told["findings"].as_array().unwrap().iter();
+    findings.map(|finding| finding["place"]["object"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What is admitted is enforced as it is written, what is refused would not be, and `culvert check --manifests` has said so before.
+#[test]
+fn admission_control_plane_and_check_say_the_same() {
+    let wrong = wrong().into_iter().map(|(request, _)| (request, false));
+    let rows: Vec<(Value, bool)> = wrong.chain(right().into_iter().map(|request| (request, true))).collect();
+    let mut manifests = Vec::new();
+    for (number, (request, is_right)) in rows.iter().enumerate() {
+        assert_eq!(is_understood(request), *is_right, "the control plane says of {request}");
+        let mut object = request["object"].clone();
+        let is_authorization = request["resource"] == "authorizationpolicies";
+        object["kind"] = if is_authorization { "AuthorizationPolicy" } else { "PeerAuthentication" }.into();
+        object["metadata"]["name"] = format!("it-{number}").into();
+        manifests.push(object.to_string());
+    }
+    let named = not_understood(&manifests);
+    for (number, (request, is_right)) in rows.iter().enumerate() {
+        let is_named = named.iter().any(|object| object.ends_with(&format!("/it-{number}")));
+        assert_eq!(!is_named, *is_right, "culvert check says of {request}");
     }
 }
 
