@@ -6,10 +6,12 @@
 //! - [`engine`]: two tunnel engines, the wire between them, and everything that can happen to both
 //! - [`hbone`]: authority and headers of a request
 //! - [`mesh_file`]: the mesh in a file
+//! - [`cluster`]: objects of Kubernetes, one after the other
 //! - [`socks`]: what a SOCKS client says
 //!
 //! Deliberately absent: chance. The same bytes always do the same.
 
+pub mod cluster;
 pub mod engine;
 pub mod hbone;
 pub mod hpack;

@@ -14,6 +14,9 @@ fuzz() {
     target=$1 corpus=$2
     shift 2
     mkdir -p "$corpus"
+    # The words of a language that chance does not come by.
+    words="fuzz/words/$target"
+    [ ! -e "$words" ] || set -- "-dict=$words" "$@"
     cargo fuzz run --fuzz-dir fuzz --sanitizer "${FUZZ_SANITIZER:-none}" "$target" "$corpus" "fuzz/corpus/$target" -- \
         -max_len=2048 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 "$@"
 }
@@ -23,7 +26,7 @@ if [ $# -gt 2 ]; then
 elif [ $# -gt 0 ]; then
     fuzz "$1" "fuzz/target/corpus/$1" -max_total_time="${2:-300}"
 else
-    for target in hpack hbone socks mesh_file http2_client http2_server records engine; do
+    for target in hpack hbone socks mesh_file cluster http2_client http2_server records engine; do
         rm -rf "fuzz/target/smoke/$target"
         fuzz "$target" "fuzz/target/smoke/$target" -runs=20000 -seed=1
     done
