@@ -5,6 +5,7 @@ use crate::check::finding::{Check, Finding};
 
 mod enrolment;
 mod entries;
+mod hosts;
 mod identities;
 mod network;
 mod policies;
@@ -15,7 +16,7 @@ mod waypoints;
 mod words;
 
 /// All checks of manifests, in the order in which a person would look.
-pub(super) const CHECKS: [&Check; 21] = [
+pub(super) const CHECKS: [&Check; 22] = [
     &reading::MANIFESTS,
     &reading::FILE,
     &reading::OBJECT,
@@ -35,6 +36,7 @@ pub(super) const CHECKS: [&Check; 21] = [
     &identities::ACCOUNT,
     &waypoints::WAYPOINT,
     &entries::UNDERSTOOD,
+    &hosts::ONCE,
     &network::TUNNELS,
     &ports::NAMED,
 ];
@@ -50,6 +52,7 @@ pub(super) fn all(world: &World<'_>) -> Vec<Finding> {
         identities::judge,
         waypoints::judge,
         entries::judge,
+        hosts::judge,
         network::judge,
         ports::judge,
     ];

@@ -1,6 +1,7 @@
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::slice;
 
 use super::*;
 
@@ -102,7 +103,7 @@ fn nobody_waits_for_what_was_found() {
     let scratch = Scratch::new("pipes", &[]);
     nix::unistd::mkfifo(&scratch.at("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let _listening = UnixListener::bind(scratch.at("socket.yaml")).unwrap();
-    assert_eq!(scratch.found(&[scratch.0.clone()]), ["fifo.yaml", "socket.yaml"]);
+    assert_eq!(scratch.found(slice::from_ref(&scratch.0)), ["fifo.yaml", "socket.yaml"]);
     for path in [scratch.at("fifo.yaml"), scratch.at("socket.yaml"), PathBuf::from("/dev/zero")] {
         assert_eq!(broken(path), "the file cannot be read: it is a pipe, a socket or a device");
     }
@@ -113,9 +114,9 @@ fn a_directory_that_is_too_deep_or_closed_is_told_and_the_others_are_searched() 
     let deep = vec!["d"; 40].join("/");
     let scratch = Scratch::new("deep", &["z.yaml"]);
     fs::create_dir_all(scratch.at(&deep)).unwrap();
-    let found = scratch.found(&[scratch.0.clone()]);
+    let found = scratch.found(slice::from_ref(&scratch.0));
     assert_eq!(found, [vec!["d"; DEEPEST + 1].join("/"), "z.yaml".to_owned()]);
-    let sources = Source::all(&[scratch.0.clone()]).unwrap();
+    let sources = Source::all(slice::from_ref(&scratch.0)).unwrap();
     assert_eq!(sources[0].text(), Err(Unread::Broken("the directory is more than 32 deep".to_owned())));
 }
 
@@ -132,6 +133,6 @@ fn texts_of_other_encodings_and_names_of_any_bytes_are_told() {
     fs::remove_file(scratch.at("a.yaml")).unwrap();
     let odd = scratch.0.join(std::ffi::OsString::from_vec(b"\xff.yaml".to_vec()));
     fs::write(&odd, "a: 1").unwrap();
-    assert_eq!(scratch.found(&[scratch.0.clone()]), ["\u{fffd}.yaml"]);
+    assert_eq!(scratch.found(slice::from_ref(&scratch.0)), ["\u{fffd}.yaml"]);
     assert_eq!(Source::Found(odd).text(), Ok("a: 1".to_owned()));
 }

@@ -79,3 +79,23 @@ fn a_named_port_that_no_pod_has_is_a_problem_and_one_that_some_have_a_warning() 
     assert_eq!(found_all(&service("app: web", "metrics")), []);
     assert_eq!(found_all(&service("app: none", "metrics")), []);
 }
+
+#[test]
+fn of_several_that_define_one_host_one_counts() {
+    let entry = |name: &str, namespace: &str, hosts: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  resolution: DNS\n  ports: [{{number: 443, name: https}}]\n  hosts:\n{hosts}"
+        )
+    };
+    let text = entry("other", "shop", "  - a.example\n  - Bank.example #<\n");
+    let finding = found("host-once", State::Warning, "spec.hosts[1]", &text);
+    assert_eq!(finding.found, "ServiceEntry shop/bank defines this hostname as well");
+    let text = entry("web", "shop", "  - web.shop.svc.cluster.local #<\n");
+    assert_eq!(
+        found("host-once", State::Warning, "spec.hosts[0]", &text).found,
+        "Service shop/web has this hostname"
+    );
+    let text = entry("a", "shop", "  - a.example\n  - a.example #<\n");
+    assert_eq!(found("host-once", State::Warning, "spec.hosts[1]", &text).why, "it counts once");
+    assert_eq!(found_all(&entry("bank", "elsewhere", "  - bank.example\n")), []);
+}
