@@ -58,7 +58,7 @@ fn said(requests: &[Value]) -> Vec<Vec<String>> {
 
 /// What is refused, and a part of what is said then.
 fn wrong() -> Vec<(Value, &'static str)> {
-    vec![
+    let mut rows = vec![
         (policy(json!({ "action": "CUSTOM", "provider": { "name": "oauth" } })), "ALLOW and DENY"),
         (policy(json!({ "action": "AUDIT", "rules": [{}] })), "ALLOW and DENY"),
         (to(json!({ "hosts": ["api.example.com"] })), "use ports"),
@@ -115,6 +115,14 @@ fn wrong() -> Vec<(Value, &'static str)> {
         (from(json!({ "ipBlocks": ["999.1.1.1"] })), "Write an address"),
         (from(json!({ "ipBlocks": ["10.0.0.0/33"] })), "Write an address"),
         (from(json!({ "ipBlocks": ["fd00::/129"] })), "Write an address"),
+    ];
+    rows.extend(wrong_conditions());
+    rows
+}
+
+/// The same of conditions, and of what is for the whole mesh.
+fn wrong_conditions() -> Vec<(Value, &'static str)> {
+    vec![
         (when(json!({ "key": "request.headers[x]", "values": ["a"] })), "source.principal"),
         (when(json!({ "key": "remote.ip", "notValues": ["10.0.0.1"] })), "source.principal"),
         (when(json!({ "key": "source.principal", "values": ["spiffe://a"] })), "Take the scheme off"),
