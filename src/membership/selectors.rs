@@ -300,4 +300,16 @@ mod tests {
         let message = Selectors::parse(&list(MOST + 1)).unwrap_err().to_string();
         assert!(message.contains("65 selectors") && message.contains("at most 64"), "{message}");
     }
+
+    #[test]
+    fn nothing_is_too_deep_for_a_small_stack() {
+        let refuse = || {
+            for depth in [10, 50, 63, 100, 10_000] {
+                for deep in ["[".repeat(depth), "{a: ".repeat(depth), "- ".repeat(depth)] {
+                    assert!(matches!(Selectors::parse(&deep), Err(Error::Syntax { .. })));
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(2 << 20).spawn(refuse).unwrap().join().unwrap();
+    }
 }

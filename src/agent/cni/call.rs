@@ -255,4 +255,32 @@ mod tests {
         assert_eq!(with_version(" {}", "1.0.0"), r#"{"cniVersion":"1.0.0"}"#);
         assert_eq!(with_version(r#"{"ips":[]}"#, "0.4.0"), r#"{"cniVersion":"0.4.0","ips":[]}"#);
     }
+
+    #[test]
+    fn nothing_is_too_deep_for_a_small_stack() {
+        let variables = || Variables {
+            container: Some("c".into()),
+            interface: Some("eth0".into()),
+            netns: Some("/run/netns/a".into()),
+            ..Variables::default()
+        };
+        let entry = r#""cniVersion": "1.0.0", "type": "culvert-cni", "agentSocket": "/a", "stateFile": "/b""#;
+        let call = move |field: &str, value: &str| {
+            Call::read(&variables(), format!("{{{entry}, \"{field}\": {value}}}").into_bytes())
+        };
+        let read = move || {
+            for depth in [10, 50, 100, 10_000] {
+                let deep = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+                call("ipam", &deep).unwrap();
+                assert!(call("excludedNamespaces", &deep).is_err());
+                for result in [deep.clone(), format!("{{\"ips\": {deep}}}"), format!("{{\"dns\": {deep}}}")] {
+                    let call = call("prevResult", &result).unwrap();
+                    assert!(call.addresses().is_empty());
+                    // Whatever it is, it is handed on.
+                    assert!(call.result().unwrap().contains(&deep));
+                }
+            }
+        };
+        thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap().join().unwrap();
+    }
 }

@@ -200,3 +200,17 @@ async fn a_changed_file_is_read_again() {
     following.abort();
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn nothing_is_too_deep_for_a_thread_of_tokio() {
+    let refuse = || {
+        for depth in [10, 50, 63, 100, 10_000] {
+            for deep in ["[".repeat(depth), "{a: ".repeat(depth), format!("\n{}1", "- ".repeat(depth))] {
+                for text in [deep.clone(), format!("pods: {deep}"), format!("pods: [{{annotations: {deep}")] {
+                    assert!(read(&text).unwrap_err().starts_with("/etc/pods.yaml:"));
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(refuse).unwrap().join().unwrap();
+}

@@ -191,4 +191,19 @@ mod tests {
             assert!(!error.contains("secret") && !error.contains("sec ret"), "{error}");
         }
     }
+
+    #[test]
+    fn nothing_is_too_deep_for_a_thread_of_tokio() {
+        let refuse = || {
+            for depth in [10, 50, 63, 100, 10_000] {
+                for deep in ["[".repeat(depth), "{a: ".repeat(depth), format!("\n{}1", "- ".repeat(depth))] {
+                    for text in [deep.clone(), format!("tokens: {deep}"), format!("tokens: [{{token: {deep}")]
+                    {
+                        assert!(parse(&text).unwrap_err().to_string().starts_with("line "));
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(2 << 20).spawn(refuse).unwrap().join().unwrap();
+    }
 }

@@ -158,4 +158,23 @@ mod tests {
         let error = read(&std::env::temp_dir(), None).unwrap_err();
         assert!(matches!(error, Error::MeshConfig { .. }), "{error}");
     }
+
+    #[test]
+    fn nothing_is_too_deep_for_a_small_stack() {
+        let refuse = || {
+            for depth in [10, 50, 60, 100, 10_000] {
+                for deep in [format!("{}{}", "[".repeat(depth), "]".repeat(depth)), "{a: ".repeat(depth)] {
+                    let known = read_texts("deep", None, Some(&format!("{{proxyMetadata: {deep}}}")));
+                    assert!(known.unwrap_err().contains("PROXY_CONFIG"));
+                    // What nobody knows is skipped, or too deep for that.
+                    if let Err(error) = read_texts("deep", None, Some(&format!("{{other: {deep}}}"))) {
+                        assert!(error.contains("PROXY_CONFIG"), "{error}");
+                    }
+                    let _ = read_texts("deep", Some(&format!("defaultConfig: {{other: {deep}}}")), None);
+                    let _ = read_texts("deep", Some(&format!("other: {deep}")), None);
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(2 << 20).spawn(refuse).unwrap().join().unwrap();
+    }
 }

@@ -284,7 +284,7 @@ async fn now_and_then_everything_is_listed_again() {
 #[tokio::test]
 async fn a_server_that_ends_watches_at_once_is_not_asked_without_end() {
     let (api, mut source) = known().await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(1) {
         api.end_watches();
         tokio::task::yield_now().await;
