@@ -116,7 +116,8 @@ impl Statuses {
     /// Everything is looked at anew: another replica may have written, or failed to.
     fn look_at_all(&self) {
         let mut book = self.book();
-        book.pending = book.all.keys().chain(book.besides.keys()).cloned().collect();
+        let all: Vec<Key> = book.all.keys().chain(book.besides.keys()).cloned().collect();
+        book.pending.extend(all);
     }
 
     /// Takes one object to look at.

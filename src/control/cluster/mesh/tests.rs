@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::cluster::pods::{Pods as _, Presence};
+use crate::cluster::status;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -16,6 +17,7 @@ struct Rig {
     published: Arc<Published>,
     residents: Arc<Index>,
     missing: Missing,
+    allotments: Allotments,
     _task: JoinSet<()>,
 }
 
@@ -26,17 +28,21 @@ impl Rig {
         let client = client::at(server.url().parse().unwrap()).unwrap();
         let pace =
             Pace { first: Duration::from_millis(10), longest: Duration::from_millis(50), ..Pace::default() };
-        let residents = Arc::new(Index::default());
+        let (statuses, residents) = (Statuses::default(), Arc::new(Index::default()));
         let mesh = Mesh::start(
             &client,
             derive::Settings::default(),
-            (Statuses::default(), Arc::clone(&residents)),
+            (statuses.clone(), Arc::clone(&residents)),
             (pace, &Freshness::default()),
         );
-        let (published, missing) = (mesh.published(), mesh.missing());
+        let (published, missing, allotments) = (mesh.published(), mesh.missing(), mesh.allotments());
         let mut task = JoinSet::new();
         task.spawn(mesh.run());
-        Self { server, published, residents, missing, _task: task }
+        task.spawn(async move {
+            let leads = watch::Sender::new(true);
+            status::write(client, statuses, leads.subscribe(), pace).await;
+        });
+        Self { server, published, residents, missing, allotments, _task: task }
     }
 
     fn names(&self, collection: Collection) -> Vec<String> {
@@ -129,4 +135,44 @@ async fn who_is_where_is_known_from_the_same_reading() {
     rig.server.remove("pods", "shop", "web-1").unwrap();
     rig.wait(Collection::Addresses, &[two]).await;
     assert_eq!(presence("web"), Presence::Absent);
+}
+
+/// An entry with a host of its own, and all addresses that end in these numbers.
+fn entry(name: &str, third: u8, fourth: std::ops::RangeInclusive<u8>) -> Value {
+    let addresses: Vec<_> = fourth.map(|it| json!({ "value": format!("240.240.{third}.{it}") })).collect();
+    json!({ "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+        "metadata": { "name": name, "namespace": "shop", "generation": 1 },
+        "spec": { "hosts": [format!("{name}.example")], "resolution": "DNS" },
+        "status": { "addresses": addresses } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_address_is_told_until_there_is_one() {
+    let mut rig = Rig::start(|server| {
+        let definition = api_server::definition("networking.istio.io/v1", "serviceentries", "ServiceEntry");
+        server.create(definition).unwrap();
+        for third in 0..=255 {
+            server.create(entry(&format!("e{third}"), third, 0..=255)).unwrap();
+        }
+        #[expect(clippy::reversed_empty_ranges, reason = "it has none")]
+        server.create(entry("late", 0, 1..=0)).unwrap();
+    });
+    let said = |rig: &Rig| {
+        let entry = rig.server.object("serviceentries", "shop", "late").unwrap();
+        entry["status"]["conditions"][0]["reason"].as_str().map(str::to_owned)
+    };
+    let wait = async |rig: &Rig, reason: Option<&str>| {
+        let waited = timeout(PATIENCE, async {
+            while said(rig).as_deref() != reason {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{reason:?}, and not {:?}", said(rig));
+    };
+    wait(&rig, Some("NoneLeft")).await;
+    assert!(rig.allotments.borrow().is_empty());
+    rig.server.remove("serviceentries", "shop", "e7").unwrap();
+    wait(&rig, None).await;
+    let given = timeout(PATIENCE, rig.allotments.wait_for(|given| !given.is_empty())).await.unwrap().unwrap();
+    assert_eq!((&*given[0].key.name, given.len()), ("late", 1));
 }

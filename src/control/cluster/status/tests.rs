@@ -151,3 +151,33 @@ async fn one_that_never_can_be_written_keeps_no_other_from_being() {
     rig.wait("one", "bound").await;
     rig.wait("two", "bound").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_besides_comes_and_goes_and_leaves_the_rest() {
+    let rig = Rig::start();
+    rig.leads.send_replace(true);
+    let key = |name: &str| Key { kind: Kind::Service, namespace: "shop".into(), name: name.into() };
+    let kinds = |name: &str| {
+        let service = rig.server.object("services", "shop", name).unwrap();
+        let conditions = service["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().map(|it| it["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let wait = async |expected: [&[&str]; 2]| {
+        let waited = timeout(PATIENCE, async {
+            while [kinds("one"), kinds("two")].iter().ne(expected.iter()) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{expected:?}, and not {:?}", [kinds("one"), kinds("two")]);
+    };
+    rig.say("one", "bound");
+    let lacking = |name: &str| (key(name), (1, condition(entry::GIVEN, false, "none left")));
+    rig.statuses.say_besides([lacking("one"), lacking("two")].into());
+    wait([&[OURS[3], entry::GIVEN], &[entry::GIVEN]]).await;
+    rig.statuses.say_besides([lacking("two")].into());
+    wait([&[OURS[3]], &[entry::GIVEN]]).await;
+    rig.leads.send_replace(false);
+    rig.statuses.say_besides(BTreeMap::new());
+    rig.leads.send_replace(true);
+    wait([&[OURS[3]], &[]]).await;
+}
