@@ -22,7 +22,7 @@ pub(crate) struct Moment(Arc<Link>);
 #[derive(Debug, Default)]
 struct Link {
     generation: u64,
-    next: OnceLock<(Box<[Touched]>, Arc<Link>)>,
+    next: OnceLock<(Box<[Touched]>, Arc<Self>)>,
 }
 
 /// A resource that came, changed or went.
