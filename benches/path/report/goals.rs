@@ -202,7 +202,7 @@ mod tests {
     fn what_only_we_have_is_asked_of_nobody_else() {
         let mut figures = Figures::default();
         figures.add(RATIO, 1.2, "");
-        let more = More { watched: Some(figures), mesh: None };
+        let more = More { watched: Some(figures), mesh: None, push: None };
         let text = table(&Results::default(), &more, &["relay", "culvert"]).to_string();
         let line = text.lines().find(|line| line.contains("looked at")).unwrap();
         let cells: Vec<_> = line.split_whitespace().rev().take(5).collect();
