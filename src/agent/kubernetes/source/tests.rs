@@ -40,7 +40,6 @@ async fn nothing_is_known_before_both_lists_are_complete() {
         assert!(source.freshness.age() >= Some(waited), "{missing} were never heard");
         api.allow("list", missing);
         assert_eq!(wished(&*source.converges(&api, missing).await), ["shop/web"]);
-        assert!(source.freshness.age() < Some(begun.elapsed()));
     }
 }
 
