@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use culvert_derive::policy::AuthorizationPolicy;
-use culvert_derive::{Change, Cluster, Collection, Key, Kind, Object, Settings};
+use culvert_derive::policy::{AuthorizationPolicy, Reach};
+use culvert_derive::{Change, Cluster, Collection, Key, Kind, Labels, Object, Settings};
+use serde_json::Value;
 
 use crate::memory::Bound;
 
@@ -57,9 +58,7 @@ impl Mesh {
             rest => (b'+', rest),
         };
         let read = match rest {
-            [letter, json @ ..] => {
-                kind(*letter).map(|kind| (json, Object::parse(kind, json)))
-            }
+            [letter, json @ ..] => kind(*letter).map(|kind| (json, Object::parse(kind, json))),
             [] => None,
         };
         let Some((json, read)) = read else { return self.settle() };
@@ -122,34 +121,59 @@ impl Mesh {
         }
     }
 
-    /// What was written to decide who gets in does, or closes.
+    /// What was written to decide who gets in does, or closes, for all that it selects.
     fn check_policies(&self) {
-        let settings = Settings::default();
         for (key, written) in self.objects.iter().filter(|(key, _)| key.kind == Kind::AuthorizationPolicy) {
             let name: Arc<str> = format!("{}/{}", key.namespace, key.name).into();
-            let told = self.known.get(&(Collection::Policies, name));
-            let told = told.map(|change| match change {
-                Change::Policy(policy) => &**policy,
-                other => panic!("{other:?} is no policy"),
-            });
-            let expected = match written {
-                Written::Unreadable(_) => {
-                    assert!(told.is_some_and(|policy| policy.unusable.is_some()), "{key} does not close");
-                    continue;
-                }
-                Written::Readable(_, json) => {
-                    let value = serde_json::from_slice(json).expect("it was read before");
-                    let policy = AuthorizationPolicy::read(&value);
-                    let problems = policy.problems().len();
-                    let expected = policy.policy(&settings);
-                    let closes = expected.as_ref().is_some_and(|policy| policy.unusable.is_some());
-                    assert!(problems == 0 || expected.is_none() || closes, "{key}");
-                    expected
-                }
+            let told = match self.known.get(&(Collection::Policies, name.clone())) {
+                Some(Change::Policy(policy)) => Some(policy),
+                None => None,
+                Some(other) => panic!("{other:?} is no policy"),
             };
-            assert_eq!(told, expected.as_ref(), "{key}");
+            let closes = told.is_some_and(|policy| policy.unusable.is_some());
+            let Written::Readable(_, json) = written else {
+                assert!(closes, "{key} does not close");
+                continue;
+            };
+            let value: Value = serde_json::from_slice(json).expect("it was read before");
+            let policy = AuthorizationPolicy::read(&value);
+            assert_eq!(told.is_some(), is_for_nodes(&value, &policy), "{key}");
+            assert_eq!(closes, told.is_some() && !policy.problems().is_empty(), "{key}");
+            if told.is_some() {
+                self.check_selected(&policy, &name);
+            }
         }
     }
+
+    /// The pods that a policy selects refer to it.
+    fn check_selected(&self, policy: &AuthorizationPolicy, name: &Arc<str>) {
+        let settings = Settings::default();
+        if !matches!(policy.reach(&settings), Reach::Selected { .. }) {
+            return;
+        }
+        for (key, written) in self.objects.iter().filter(|(key, _)| key.kind == Kind::Pod) {
+            let uid = format!("{}//Pod/{}/{}", settings.cluster, key.namespace, key.name).into();
+            let workload = self.known.get(&(Collection::Workloads, uid));
+            let (Some(Change::Workload(workload)), Written::Readable(_, json)) = (workload, written) else {
+                continue;
+            };
+            // What is skipped in a pod may be no JSON.
+            let Ok(pod) = serde_json::from_slice::<Value>(json) else { continue };
+            let labels = pod["metadata"]["labels"].as_object().into_iter().flatten();
+            let labels: Labels =
+                labels.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect();
+            let refers = workload.template.authorization_policies.contains(name);
+            assert_eq!(refers, policy.governs(&settings, &key.namespace, &labels), "{key} and {name}");
+        }
+    }
+}
+
+/// Tells whether nodes have to know a policy. What is attached to a waypoint is not theirs, unless it does not say to what.
+fn is_for_nodes(object: &Value, policy: &AuthorizationPolicy) -> bool {
+    let spec = &object["spec"];
+    let is_attached = !(spec["targetRef"].is_null() && spec["targetRefs"].is_null());
+    let decides = spec["action"] != "AUDIT";
+    if is_attached { policy.policy(&Settings::default()).is_some() } else { decides }
 }
 
 /// The API server has seen to it that an object is in a namespace, or in none, and that no name has a slash.
