@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_path_leads_to_the_line_of_its_key_or_to_that_of_what_is_nearest() {
         let Located { lines, .. } = located(
-            "metadata:\n  labels:\n    app.kubernetes.io/name: a\n    app: b\nspec:\n  rules:\n  - to:\n    - x: 1\n  -\n    y:\n      - 2\n",
+            "metadata:\n  labels:\n    app.kubernetes.io/name: a\n    app: b\nspec:\n  rules:\n  - to:\n    - x: 1\n  -\n    y:\n      - 2\na.b.c:\n  d: 1\n",
         );
         for (path, line) in [
             ("", 1),
@@ -191,6 +191,8 @@ mod tests {
             ("spec.rules[1].y[0].z", 11),
             ("spec.rules[7]", 6),
             ("spec.rulesof", 5),
+            ("a.b.c.d", 13),
+            ("[a.b.c][d]", 13),
         ] {
             assert_eq!(lines.of(path), line, "{path}");
         }
