@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use culvert_core::renewal::Validity;
-use culvert_kubernetes::{Pace, Pauses};
+use culvert_kubernetes::Pace;
 use culvert_process::exit::Chain;
 use culvert_process::follow::Follower;
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
@@ -140,27 +140,11 @@ async fn reopen(directory: &Directory) -> Root {
 
 /// Notes in the directory until when certificates live that its roots sign, for as long as it is run; of a root nothing is known of, the
 /// longest life there is counts from now on.
-pub(crate) async fn keep_leaves(dir: PathBuf, mut root: Live<Root>, signed: Signed, longest: Duration) {
-    let (directory, mut leaves) = (Directory::new(&dir), signed.subscribe());
-    let mut pauses = Pauses::new(&Pace { first: RETRY, longest: KEEP, ..Pace::default() });
-    loop {
-        root.borrow_and_update();
-        let new = leaves.borrow_and_update().clone();
-        match directory.keep_leaves(&new, SystemTime::now() + longest) {
-            Ok(()) => {
-                pauses.reset();
-                tokio::select! {
-                    Ok(()) = leaves.changed() => {}
-                    Ok(()) = root.changed() => {}
-                    else => return,
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "until when certificates live that the root has signed is not noted; it is tried again");
-                tokio::time::sleep(pauses.next()).await;
-            }
-        }
-    }
+pub(crate) async fn keep_leaves(dir: PathBuf, root: Live<Root>, signed: Signed, longest: Duration) {
+    let directory = Directory::new(&dir);
+    let pace = Pace { first: RETRY, longest: KEEP, ..Pace::default() };
+    let keep = |new| std::future::ready(directory.keep_leaves(&new, SystemTime::now() + longest));
+    signed.kept(root, pace, keep).await;
 }
 
 fn open(directory: &Directory, now: SystemTime) -> Result<Root, Error> {

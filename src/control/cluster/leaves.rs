@@ -6,11 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use culvert_kubernetes::{Client, Pace, Pauses};
-use culvert_process::exit::Chain;
+use culvert_kubernetes::{Client, Pace};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::api::{Api, Written};
 use super::secret::{self, OWN};
@@ -49,33 +47,15 @@ pub(super) fn write(leaves: &Leaves, annotations: &mut BTreeMap<String, String>)
 pub(super) async fn keep(
     client: Client,
     namespace: String,
-    (mut root, signed): (Live<Root>, Signed),
+    (root, signed): (Live<Root>, Signed),
     longest: Duration,
     pace: Pace,
 ) {
-    let (secrets, mut leaves) = (secret::secrets(&client, &namespace), signed.subscribe());
-    let mut pauses = Pauses::new(&pace);
-    loop {
-        root.borrow_and_update();
-        let new = leaves.borrow_and_update().clone();
-        match note(&secrets, &new, longest).await {
-            Ok(()) => {
-                pauses.reset();
-                tokio::select! {
-                    Ok(()) = leaves.changed() => {}
-                    Ok(()) = root.changed() => {}
-                    else => return,
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "until when certificates live that the root has signed is not noted; it is tried again");
-                sleep(pauses.next()).await;
-            }
-        }
-    }
+    let secrets = secret::secrets(&client, &namespace);
+    signed.kept(root, pace, |new| note(&secrets, new, longest)).await;
 }
 
-async fn note(secrets: &Api, new: &Leaves, longest: Duration) -> Result<(), Error> {
+async fn note(secrets: &Api, new: Leaves, longest: Duration) -> Result<(), Error> {
     for _ in 0..TRIES {
         // Of an authority that is plugged in, whoever has plugged it in knows.
         let Some(secret) = secrets.get::<Secret>(OWN).await? else { return Ok(()) };
@@ -83,7 +63,7 @@ async fn note(secrets: &Api, new: &Leaves, longest: Duration) -> Result<(), Erro
         let trusted = texts.trusted().map_err(secret::at)?;
         let before = read(&secret.metadata.annotations.unwrap_or_default());
         let mut after = before.clone();
-        after.merge(new);
+        after.merge(&new);
         after.bound(&trusted, SystemTime::now() + longest);
         if after == before {
             return Ok(());

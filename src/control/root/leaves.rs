@@ -9,10 +9,15 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use culvert_kubernetes::{Pace, Pauses};
+use culvert_process::exit::Chain;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
+
+use super::Root;
+use crate::live::Live;
 
 /// How far ahead an end is noted, and to how much it is rounded up.
 const STEP: Duration = Duration::from_secs(3600);
@@ -128,6 +133,30 @@ impl Signed {
     /// Follows it.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Leaves> {
         self.0.subscribe()
+    }
+
+    /// Has it noted beside the root for as long as it is run: at first, when it becomes more, and when there is another root.
+    pub(crate) async fn kept<F, E>(self, mut root: Live<Root>, pace: Pace, note: impl Fn(Leaves) -> F)
+    where
+        F: Future<Output = Result<(), E>>,
+        E: std::error::Error,
+    {
+        let (mut leaves, mut pauses) = (self.subscribe(), Pauses::new(&pace));
+        loop {
+            root.borrow_and_update();
+            let new = leaves.borrow_and_update().clone();
+            if let Err(error) = note(new).await {
+                tracing::warn!(error = %Chain(&error), "until when certificates live that the root has signed is not noted; it is tried again");
+                tokio::time::sleep(pauses.next()).await;
+                continue;
+            }
+            pauses.reset();
+            tokio::select! {
+                Ok(()) = leaves.changed() => {}
+                Ok(()) = root.changed() => {}
+                else => return,
+            }
+        }
     }
 }
 
