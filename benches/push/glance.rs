@@ -97,7 +97,6 @@ mod tests {
             removed_resources: vec!["two".into()],
             type_url: "of a type".into(),
             nonce: "a7".into(),
-            ..DeltaDiscoveryResponse::default()
         };
         let seen = glance(&mut &*response.encode_to_vec()).unwrap();
         assert_eq!((seen.items, &*seen.type_url, &*seen.nonce), (4, "of a type", "a7"));

@@ -2,7 +2,7 @@ use culvert_kubernetes::client;
 use culvert_lab::api_server::{ApiServer, Trouble};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::cluster::rotation;
