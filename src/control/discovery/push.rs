@@ -1,4 +1,5 @@
-//! One response in the making, no larger than a client can take at once.
+//! One response in the making, no larger than a client can take at once, and than what a thousand streams may hold at the same time: the
+//! buffers of a stream stay as large as its largest response was.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +9,10 @@ use culvert_proto::xds::{Any, DeltaDiscoveryResponse, Resource};
 use crate::catalog::{Collection, Entry};
 
 /// Resources and removals of one response.
-const MOST_RESOURCES: usize = 4000;
+const MOST_RESOURCES: usize = 500;
 
 /// Names and payloads of one response. A resource that is larger goes alone.
-const MOST_BYTES: usize = 2 * 1024 * 1024;
+const MOST_BYTES: usize = 128 * 1024;
 
 /// What one response says.
 #[derive(Debug)]

@@ -230,7 +230,7 @@ async fn a_large_mesh_comes_in_parts() {
     while client.addresses.len() < names.len() {
         client.receive().await.unwrap();
     }
-    assert!(client.sizes.iter().all(|size| *size <= 4000), "{:?}", client.sizes);
+    assert!(client.sizes.iter().all(|size| *size <= 500), "{:?}", client.sizes);
 
     // Claims in two requests: one answer, and nothing in it but what is gone.
     let mut claims: Has = client.addresses.clone();
