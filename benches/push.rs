@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Nodes that are connected
     #[arg(long, default_value_t = 1000)]
     nodes: usize,
+    /// Nodes that come back with all they have: each of them costs the server some 15 MB
+    #[arg(long, default_value_t = 100)]
+    returning: usize,
     /// How often each kind of change is made
     #[arg(long, default_value_t = 10)]
     rounds: usize,
@@ -65,6 +68,7 @@ pub(crate) enum Error {
 struct Plan {
     size: mesh::Size,
     nodes: usize,
+    returning: usize,
     rounds: usize,
     on_demand: Option<usize>,
 }
@@ -73,8 +77,14 @@ struct Plan {
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let own = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
     let programs = options.programs.clone().or(own).unwrap_or_default();
-    let Options { size, nodes, rounds, on_demand, .. } = options;
-    let plan = Plan { size: *size, nodes: *nodes, rounds: *rounds, on_demand: *on_demand };
+    let Options { size, nodes, returning, rounds, on_demand, .. } = options;
+    let plan = Plan {
+        size: *size,
+        nodes: *nodes,
+        returning: (*returning).min(*nodes),
+        rounds: *rounds,
+        on_demand: *on_demand,
+    };
     let figures = measure(&plan, &programs)?;
     if options.json {
         println!("{}", figures.json());
@@ -86,7 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 
 /// Measures the program of a directory, beside other measurements.
 pub(crate) fn beside_others(programs: &Path) -> Result<Figures, Error> {
-    let plan = Plan { size: mesh::Size::default(), nodes: 1000, rounds: 10, on_demand: None };
+    let plan = Plan { size: mesh::Size::default(), nodes: 1000, returning: 100, rounds: 10, on_demand: None };
     measure(&plan, programs)
 }
 

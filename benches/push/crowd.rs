@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(900);
 pub(super) struct Crowd {
     nodes: usize,
     heard: mpsc::UnboundedReceiver<Heard>,
-    /// How many connections did not come about and were tried again.
+    /// How many connections and streams did not come about and were tried again.
     pub(super) tried_again: usize,
     _tasks: JoinSet<()>,
 }
@@ -72,7 +72,14 @@ impl Crowd {
                         times.push(at.duration_since(since));
                     }
                 }
-                Ok(Some(Heard::TriedAgain)) => self.tried_again += 1,
+                Ok(Some(Heard::TriedAgain { node })) => {
+                    self.tried_again += 1;
+                    // It begins anew, unless it had all already.
+                    let (responses, all) = &mut counts[node];
+                    if !wanted.is_met(responses, all) {
+                        counts[node] = ([0; 2], [0; 2]);
+                    }
+                }
                 Ok(Some(Heard::Ended(error))) => return Err(error),
                 Ok(None) | Err(_) => return Err(late),
             }

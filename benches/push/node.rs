@@ -1,5 +1,6 @@
 //! One simulated node: a connection, a stream, and an answer to each response.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
 use super::Error;
@@ -17,7 +18,7 @@ use super::glance::{Glance, Glancing};
 use super::opening::Opening;
 
 const CALL: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-/// How long a node waits after a connection that did not come about, as nodes do.
+/// How long a node waits after a connection or a stream that did not come about, as nodes do.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often it tries.
 const TRIES: usize = 100;
@@ -34,9 +35,9 @@ pub(super) enum Kind {
 pub(super) enum Heard {
     /// A response with this many resources and removals.
     Response { node: usize, kind: Kind, items: usize, at: Instant },
-    /// It had to connect again.
-    TriedAgain,
-    /// Its stream has ended.
+    /// It has to connect again.
+    TriedAgain { node: usize },
+    /// It has given up.
     Ended(Error),
 }
 
@@ -67,14 +68,21 @@ pub(super) fn token(node: usize) -> String {
 impl Node {
     /// Runs for as long as it is let.
     pub(super) async fn run(self) {
-        if let Err(error) = self.listen().await {
+        for tries in 1.. {
+            let Err(error) = self.listen().await;
             // Nobody listens any more when all is over.
-            let _ = self.heard.send(Heard::Ended(error));
+            let _ = self.heard.send(if tries < TRIES {
+                Heard::TriedAgain { node: self.number }
+            } else {
+                Heard::Ended(error)
+            });
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn listen(&self) -> Result<(), Error> {
-        let mut client = tonic::client::Grpc::new(self.connect().await?).max_decoding_message_size(64 << 20);
+    async fn listen(&self) -> Result<Infallible, Error> {
+        let mut client =
+            tonic::client::Grpc::new(self.endpoint.connect().await?).max_decoding_message_size(64 << 20);
         let (requests, receiver) = mpsc::channel::<Bytes>(16);
         let mut request = Request::new(ReceiverStream::new(receiver));
         let token = format!("Bearer {}", token(self.number)).parse().expect("a token is ASCII");
@@ -98,17 +106,6 @@ impl Node {
                 let _ = self.heard.send(Heard::Response { node: self.number, kind, items: seen.items, at });
             }
         }
-    }
-
-    async fn connect(&self) -> Result<Channel, Error> {
-        for _ in 1..TRIES {
-            if let Ok(channel) = self.endpoint.connect().await {
-                return Ok(channel);
-            }
-            let _ = self.heard.send(Heard::TriedAgain);
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(self.endpoint.connect().await?)
     }
 }
 

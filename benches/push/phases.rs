@@ -49,7 +49,7 @@ pub(super) async fn all(plan: &Plan, programs: &Path, figures: &mut Figures) -> 
     }
     drop(crowd);
     if plan.on_demand.is_none() {
-        eprintln!("{} nodes come back", plan.nodes);
+        eprintln!("{} nodes come back", plan.returning);
         back(plan, &server, &has, figures).await?;
     }
     Ok(())
@@ -116,8 +116,7 @@ async fn fresh(
     let mut crowd = Crowd::connect(plan.nodes, &server.endpoint()?, |node| Arc::clone(&openings.each[node]));
     let times = crowd.all(started, openings.wanted).await?;
     let spent = Cpu::of(server.pid()).since(&cpu);
-    arrival("all nodes connect afresh", &times, spent, server, figures);
-    figures.add("all nodes connect afresh: connections tried again", crowd.tried_again as f64, "");
+    arrival(&format!("{} nodes connect afresh", plan.nodes), (&times, &crowd), spent, server, figures);
     Ok(crowd)
 }
 
@@ -128,19 +127,20 @@ async fn back(plan: &Plan, server: &Server, has: &[Has; 2], figures: &mut Figure
     tokio::time::sleep(SETTLE).await;
     memory::forget_peak(server.pid());
     let (cpu, started) = (Cpu::of(server.pid()), Instant::now());
-    let mut crowd = Crowd::connect(plan.nodes, &server.endpoint()?, |_| Arc::clone(&opening));
+    let mut crowd = Crowd::connect(plan.returning, &server.endpoint()?, |_| Arc::clone(&opening));
     let wanted = Wanted { what: "that they have everything", responses: [1, 1], items: [0, 0] };
     let times = crowd.all(started, wanted).await?;
     let spent = Cpu::of(server.pid()).since(&cpu);
-    arrival("all nodes come back", &times, spent, server, figures);
+    arrival(&format!("{} nodes come back", plan.returning), (&times, &crowd), spent, server, figures);
     Ok(())
 }
 
-fn arrival(what: &str, times: &Times, spent: f64, server: &Server, figures: &mut Figures) {
+fn arrival(what: &str, (times, crowd): (&Times, &Crowd), spent: f64, server: &Server, figures: &mut Figures) {
     figures.add(format!("{what}: the last has all"), times.at(1.0).as_secs_f64(), "s");
     figures.add(format!("{what}: half of them have all"), times.at(0.5).as_secs_f64(), "s");
     figures.add(format!("{what}: CPU time of the server"), spent, "s");
     figures.add(format!("{what}: most resident memory"), memory::peak(server.pid()), "MB");
+    figures.add(format!("{what}: connections tried again"), crowd.tried_again as f64, "");
 }
 
 /// One change after the other; medians over the rounds.

@@ -89,10 +89,10 @@ impl Replica {
             return;
         };
         if !self.holds(slot) && !self.gone.contains_key(name) {
-            self.outdate(slot, version);
             if version == Some(entry.version) {
-                self.settle(slot);
+                return self.settle(slot);
             }
+            self.outdate(slot, version);
         }
         self.doubt(catalog, name);
     }

@@ -1,7 +1,8 @@
 //! What one client wants of one type: everything, or what it names and what comes with that.
 //!
 //! Without the wildcard a client gets the resources it names (by name or by address), the workloads behind a service it
-//! named, and the workloads of its own node. What it has once been sent is kept up to date until it says otherwise, or, where the
+//! named, and the workloads of its own node. A hostname that the namespace it names does not have stands for the service that is canonical
+//! for it. What it has once been sent is kept up to date until it says otherwise, or, where the
 //! wildcard follows what the client knows ([`Scope::Around`]), until that is over.
 
 use std::collections::HashSet;
