@@ -34,7 +34,7 @@ use crate::metered;
 use crate::service::Service;
 use crate::tls::Tls;
 
-use connection::Shared;
+use connection::{Calls, Shared};
 use door::Door;
 use visit::Visit;
 
@@ -47,6 +47,8 @@ const STRANGERS: Limits = Limits::Replace { most: 1024, per_source: 128 };
 const LONGEST_CERTIFICATE_REQUEST: usize = 64 * 1024;
 /// The longest request for mesh state that is read: a client that comes back names all it has.
 const LONGEST_DISCOVERY_REQUEST: usize = 16 * 1024 * 1024;
+/// The same, of the proxy of one workload, which may name little.
+const LONGEST_NEAR: usize = 2 * 1024 * 1024;
 /// From the TCP connection to the end of the TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long calls may take to end once nobody new is served.
@@ -108,7 +110,11 @@ where
         .max_decoding_message_size(LONGEST_CERTIFICATE_REQUEST);
     let discovery =
         AggregatedDiscoveryServiceServer::new(discovery).max_decoding_message_size(LONGEST_DISCOVERY_REQUEST);
-    let routes = Routes::new(certificates).add_service(discovery);
+    let routes = Calls {
+        near: Routes::new(certificates.clone())
+            .add_service(discovery.clone().max_decoding_message_size(LONGEST_NEAR)),
+        everything: Routes::new(certificates).add_service(discovery),
+    };
     let shared = Shared { door: Arc::new(Door::new(callers)), routes, stopping: tell.subscribe() };
     let mut guests = Guests::new(STRANGERS);
     let asked = async {

@@ -23,6 +23,9 @@ const MOST_UNKNOWN_NAMES: usize = 100_000;
 /// Names that the proxy of one workload may ask for.
 const MOST_NAMES_NEAR: usize = 1000;
 
+/// What a client is told that keeps more than that.
+const UNKNOWN: &str = "too many names that nothing has";
+
 /// The longest name of a resource.
 const LONGEST_NAME: usize = 1024;
 
@@ -33,8 +36,10 @@ pub(super) struct Session {
     moment: Moment,
     addresses: Subscription,
     policies: Subscription,
-    /// How many names the client may ask for, of each type.
+    /// How many names the client may ask for, of each type, and how many in one request.
     most_names: usize,
+    /// How many names are kept for it beyond those of resources.
+    most_unknown: usize,
     /// Whether a request has come since it was last looked at which policies go with the addresses.
     asked: bool,
 }
@@ -57,14 +62,17 @@ impl Session {
             (Collection::Policies, Reach::Near { namespaces, .. }) => Scope::Of(Arc::clone(namespaces)),
         };
         let subscription = |collection| Subscription::new(collection, node.clone(), all(collection));
+        let most = |of_a_node, near| match reach {
+            Reach::Everything => of_a_node,
+            Reach::Near { .. } => near,
+        };
         Self {
             moment: catalog.moment().clone(),
             addresses: subscription(Collection::Addresses),
             policies: subscription(Collection::Policies),
-            most_names: match reach {
-                Reach::Everything => usize::MAX,
-                Reach::Near { .. } => MOST_NAMES_NEAR,
-            },
+            most_names: most(usize::MAX, MOST_NAMES_NEAR),
+            // What nothing has is kept as asked for and as told.
+            most_unknown: most(MOST_UNKNOWN_NAMES, 2 * MOST_NAMES_NEAR),
             asked: false,
         }
     }
@@ -83,17 +91,15 @@ impl Session {
         catalog: &Catalog,
         request: &DeltaDiscoveryRequest,
     ) -> Result<Option<Refused>, Status> {
-        let Some(collection) = Collection::of_url(&request.type_url) else { return Ok(None) };
-        let names = request.resource_names_subscribe.iter().chain(&request.resource_names_unsubscribe);
-        if names.chain(request.initial_resource_versions.keys()).any(|name| name.len() > LONGEST_NAME) {
-            return Err(Status::invalid_argument(format!("a name has more than {LONGEST_NAME} bytes")));
-        }
+        // Whatever is asked: a client that holds on to a moment holds on to all changes since.
         self.follow(catalog);
+        let Some(collection) = Collection::of_url(&request.type_url) else { return Ok(None) };
+        self.check(catalog, collection, request)?;
         self.asked = true;
         let refused = self.refused(collection, request);
         let (subscribe, unsubscribe) =
             (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
-        let most_names = self.most_names;
+        let (most_names, most_kept) = (self.most_names, self.most_kept(catalog, collection));
         let subscription = self.subscription(collection);
         if subscription.change(catalog, subscribe, unsubscribe) == Err(TooMuch) {
             let text = "the proxy of one workload may not subscribe to everything: name what it needs (XDS_ON_DEMAND)";
@@ -102,14 +108,41 @@ impl Session {
         for (name, version) in &request.initial_resource_versions {
             subscription.claim(catalog, name, version);
         }
-        if subscription.len() > 2 * catalog.len(collection) + MOST_UNKNOWN_NAMES {
-            return Err(Status::resource_exhausted("too many names that nothing has"));
+        if subscription.len() > most_kept {
+            return Err(Status::resource_exhausted(UNKNOWN));
         }
         if subscription.asked() > most_names {
-            let text = format!("the proxy of one workload may ask for {most_names} names");
-            return Err(refused::status(Code::ResourceExhausted, "too-many-names", text));
+            return Err(too_many(most_names));
         }
         Ok(refused)
+    }
+
+    /// Looks at the names of a request before anything is done for them.
+    fn check(
+        &self,
+        catalog: &Catalog,
+        collection: Collection,
+        request: &DeltaDiscoveryRequest,
+    ) -> Result<(), Status> {
+        let (subscribe, unsubscribe) =
+            (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
+        let claims = &request.initial_resource_versions;
+        let mut names = subscribe.iter().chain(unsubscribe).chain(claims.keys());
+        if names.any(|name| name.len() > LONGEST_NAME) {
+            return Err(Status::invalid_argument(format!("a name has more than {LONGEST_NAME} bytes")));
+        }
+        if subscribe.len().max(unsubscribe.len()) > self.most_names {
+            return Err(too_many(self.most_names));
+        }
+        if claims.len() > self.most_kept(catalog, collection) {
+            return Err(Status::resource_exhausted(UNKNOWN));
+        }
+        Ok(())
+    }
+
+    /// How many names are kept for the client.
+    fn most_kept(&self, catalog: &Catalog, collection: Collection) -> usize {
+        2 * catalog.len(collection) + self.most_unknown
     }
 
     /// Takes note of what has changed in the catalog.
@@ -122,6 +155,7 @@ impl Session {
         for touched in before.later() {
             self.subscription(touched.collection).follow(catalog, touched);
         }
+        self.addresses.followed_all(catalog);
     }
 
     /// Tells whether there may be something to send.
@@ -183,6 +217,11 @@ impl Session {
             Collection::Policies => &mut self.policies,
         }
     }
+}
+
+fn too_many(most: usize) -> Status {
+    let text = format!("the proxy of one workload may ask for {most} names");
+    refused::status(Code::ResourceExhausted, "too-many-names", text)
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ const SETTLING: Duration = Duration::from_millis(10);
 const LONGEST_SETTLING: Duration = Duration::from_millis(100);
 /// A client with much to claim does so in several requests: it is not answered between them.
 const CLAIMING: Duration = Duration::from_millis(200);
+/// How long it may go on claiming.
+const LONGEST_CLAIMING: Duration = Duration::from_secs(10);
 
 /// A stream of an authenticated client.
 pub(super) struct Stream {
@@ -143,7 +145,7 @@ impl Stream {
         report: &mut Report,
     ) -> Result<(), Status> {
         if !request.initial_resource_versions.is_empty() {
-            pace.claiming = Some(Instant::now() + CLAIMING);
+            pace.claims();
         }
         let refused = session.take(&self.published.read(), request)?;
         if let Some(Refused { kind, nonce, reason }) = refused {
@@ -160,11 +162,20 @@ impl Stream {
 struct Pace {
     /// Until when more claims may come.
     claiming: Option<Instant>,
+    /// Until when claims are waited for, whatever comes.
+    claimed: Option<Instant>,
     /// Until when the client may go on to take nothing.
     blocked: Option<Instant>,
 }
 
 impl Pace {
+    /// The client says what it has, and may go on to do so.
+    fn claims(&mut self) {
+        let now = Instant::now();
+        let last = *self.claimed.get_or_insert(now + LONGEST_CLAIMING);
+        self.claiming = Some(last.min(now + CLAIMING));
+    }
+
     /// Tells whether a response can be made, and starts to wait for the client to take it.
     fn is_ready(&mut self, session: &Session) -> bool {
         let ready = self.claiming.is_none() && session.is_pending();

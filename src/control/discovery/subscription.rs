@@ -5,7 +5,7 @@
 //! for it. What it has once been sent is kept up to date until it says otherwise, or, where the
 //! wildcard follows what the client knows ([`Scope::Around`]), until that is over.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Collection, Entry, Kind, Touched, Version, is_block};
@@ -39,6 +39,8 @@ pub(super) struct Subscription {
     replica: Replica,
     /// The first request is answered even when there is nothing to say: the client waits for it.
     owes_answer: bool,
+    /// A block of addresses came, changed or went, in which any of the keys may be.
+    is_block_touched: bool,
     pub(super) nonces: Nonces,
 }
 
@@ -59,6 +61,7 @@ impl Subscription {
             stand_ins: StandIns::default(),
             replica: Replica::new(collection),
             owes_answer: false,
+            is_block_touched: false,
             nonces: Nonces::default(),
         }
     }
@@ -99,7 +102,8 @@ impl Subscription {
             self.doubt_own_node(catalog);
         }
         let named = |name: &&String| *name != WILDCARD;
-        subscribe.iter().filter(named).for_each(|key| self.ask(catalog, key));
+        let asked: BTreeSet<_> = subscribe.iter().filter(named).collect();
+        asked.into_iter().for_each(|key| self.ask(catalog, key));
         unsubscribe.iter().filter(named).for_each(|key| self.drop_key(catalog, key));
         Ok(())
     }
@@ -142,12 +146,20 @@ impl Subscription {
             self.meet(catalog, &key);
         }
         if touched.aliases.iter().any(|alias| is_block(alias)) {
-            return self.meet_all(catalog);
+            self.is_block_touched = true;
+            return;
         }
         for key in touched.aliases.iter().chain([&touched.name]) {
             if self.keys.contains(key) {
                 self.meet(catalog, key);
             }
+        }
+    }
+
+    /// All changes have been followed: what is about many names is looked at once.
+    pub(super) fn followed_all(&mut self, catalog: &Catalog) {
+        if std::mem::take(&mut self.is_block_touched) {
+            self.meet_all(catalog);
         }
     }
 
@@ -199,15 +211,21 @@ impl Subscription {
         };
         match answer {
             Answer::Same => {}
-            // Even if the client has it: it is to hear that this is what it asked for.
-            Answer::By(service) => self.replica.ask(catalog, &service),
+            // Even if the client has it: it is to hear that this is what it asked for, and that nothing has the name itself, which
+            // it may have seen on an earlier stream.
+            Answer::By(service) => {
+                self.replica.ask(catalog, &service);
+                self.replica.ask(catalog, key);
+            }
             Answer::Nobody => self.replica.ask(catalog, key),
         }
         for entry in catalog.resolve(self.collection, key) {
             self.replica.doubt(catalog, &entry.name);
             if matches!(entry.kind, Kind::Service(_)) {
-                self.followed.insert(entry.name.clone());
-                catalog.members(&entry.name).for_each(|member| self.replica.doubt(catalog, &member.name));
+                // From then on each of them is told when it changes.
+                if self.followed.insert(entry.name.clone()) {
+                    catalog.members(&entry.name).for_each(|member| self.replica.doubt(catalog, &member.name));
+                }
             }
         }
     }

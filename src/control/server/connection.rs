@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::service::Routes;
 
+use crate::callers::Reach;
 use crate::metered;
 
 use super::door::{Door, Kind};
@@ -37,11 +38,18 @@ const AGE: Duration = Duration::from_secs(3600);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Who answers calls, by how much of the mesh callers may have.
+#[derive(Clone)]
+pub(super) struct Calls {
+    pub(super) everything: Routes,
+    pub(super) near: Routes,
+}
+
 /// What all connections share.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) door: Arc<Door>,
-    pub(super) routes: Routes,
+    pub(super) routes: Calls,
     /// Becomes true when calls shall end.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -106,7 +114,7 @@ async fn answer(
     request: Request<Incoming>,
     visit: Arc<Visit>,
     door: Arc<Door>,
-    routes: Routes,
+    routes: Calls,
 ) -> Result<Response<Body>, Infallible> {
     let answered = timeout(CALL_DEADLINE, pass(request, &visit, &door, routes)).await;
     let status = match answered {
@@ -121,11 +129,15 @@ async fn pass(
     mut request: Request<Incoming>,
     visit: &Arc<Visit>,
     door: &Door,
-    mut routes: Routes,
+    Calls { everything, near }: Calls,
 ) -> Result<Response<Body>, Status> {
+    let mut routes = near;
     // What is not known is answered by the routes, and needs nobody's name.
     if let Some(kind) = Kind::of(request.uri().path()) {
         let admitted = door.admit(visit, kind, request.headers()).await?;
+        if admitted.known.reach == Reach::Everything {
+            routes = everything;
+        }
         request.extensions_mut().insert(Arc::new(admitted));
     }
     let Ok(response) = routes.call(request).await;

@@ -409,6 +409,37 @@ fn the_proxy_of_one_workload_gets_no_list_of_everything() {
 }
 
 #[test]
+fn the_proxy_of_one_workload_names_little_at_a_time() {
+    let catalog = catalog([service(1, "")]);
+    let request = |names: Vec<String>| DeltaDiscoveryRequest {
+        type_url: ADDRESSES.url().to_owned(),
+        resource_names_subscribe: names,
+        ..DeltaDiscoveryRequest::default()
+    };
+    // The same again is no less to look at.
+    let again = request(vec!["ns/s1".to_owned(); 1001]);
+    let refused = Session::new(&catalog, "a", &near()).take(&catalog, &again).unwrap_err();
+    assert_eq!(refused.metadata().get("culvert-reason").unwrap(), "too-many-names");
+    let claims = (0..2003).map(|number| (format!("ns/{number}"), String::new())).collect();
+    let claiming = DeltaDiscoveryRequest { initial_resource_versions: claims, ..request(Vec::new()) };
+    let refused = Session::new(&catalog, "a", &near()).take(&catalog, &claiming).unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(
+        Session::new(&catalog, "a", &near()).take(&catalog, &request(vec!["ns/s1".into(); 1000])).is_ok()
+    );
+}
+
+#[test]
+fn whatever_is_asked_a_stream_holds_on_to_no_changes() {
+    let mut catalog = catalog([service(1, "")]);
+    let mut session = Session::new(&catalog, "a", &near());
+    catalog.apply([service(1, "new")]);
+    let unknown = DeltaDiscoveryRequest { type_url: "of/nobody".into(), ..DeltaDiscoveryRequest::default() };
+    assert_eq!(session.take(&catalog, &unknown).unwrap(), None);
+    assert_eq!(session.generation(), catalog.generation());
+}
+
+#[test]
 fn the_proxy_of_one_workload_gets_the_policies_that_may_govern_it() {
     let of = |key: &str| {
         let (namespace, _) = key.split_once('/').unwrap();

@@ -30,15 +30,19 @@ fn a_hostname_leads_to_the_service_that_is_canonical_for_it() {
     let mut client = Client::on_demand(&catalog);
     client.heard(&catalog);
     client.send(&catalog, ADDRESSES, &["ns/api.example", "ns/unknown.example"], &[]);
-    assert_eq!(client.heard(&catalog), ["+out/api.example -ns/unknown.example"]);
+    assert_eq!(client.heard(&catalog), ["+out/api.example -ns/api.example -ns/unknown.example"]);
     assert_eq!(client.named(), ["ns/api.example"]);
     client.send(&catalog, ADDRESSES, &["far/api.example"], &[]);
-    assert_eq!(client.heard(&catalog), ["+out/api.example"]);
+    assert_eq!(client.heard(&catalog), ["+out/api.example -far/api.example"]);
     assert_eq!(client.named(), ["far/api.example", "ns/api.example"]);
     catalog.apply([entry("out", "api.example", true, "new")]);
     assert_eq!(client.heard(&catalog), ["+out/api.example"], "it is kept up to date");
     catalog.apply([entry("late", "unknown.example", true, "")]);
-    assert_eq!(client.heard(&catalog), ["+late/unknown.example"], "what was asked for, and was not there");
+    assert_eq!(
+        client.heard(&catalog),
+        ["+late/unknown.example -ns/unknown.example"],
+        "what was asked for, and was not there"
+    );
     assert_eq!(client.named(), ["far/api.example", "ns/api.example", "ns/unknown.example"]);
 }
 
@@ -47,17 +51,17 @@ fn another_winner_is_told_to_those_who_asked() {
     let mut catalog = catalog([entry("out", "api", true, ""), entry("other", "api", false, "")]);
     let mut client = Client::on_demand(&catalog);
     client.send(&catalog, ADDRESSES, &["ns/api", "other/api"], &[]);
-    assert_eq!(client.heard(&catalog), ["+out/api +other/api"]);
+    assert_eq!(client.heard(&catalog), ["+out/api +other/api -ns/api"]);
     assert_eq!(client.named(), ["ns/api"], "one is there under its own name");
     catalog.apply([gone("out/api"), entry("other", "api", true, "")]);
-    assert_eq!(client.heard(&catalog), ["+other/api -out/api"]);
+    assert_eq!(client.heard(&catalog), ["+other/api -ns/api -out/api"]);
     assert_eq!(client.named(), ["ns/api"]);
     catalog.apply([entry("ns", "api", false, "")]);
     assert_eq!(client.heard(&catalog), ["+ns/api"], "the namespace's own goes first");
     catalog.apply([entry("other", "api", false, ""), gone("ns/api")]);
     assert_eq!(client.heard(&catalog), ["+other/api -ns/api"], "nobody is canonical");
     catalog.apply([entry("other", "api", true, "")]);
-    assert_eq!(client.heard(&catalog), ["+other/api"]);
+    assert_eq!(client.heard(&catalog), ["+other/api -ns/api"]);
     assert_eq!(client.named(), ["ns/api"]);
     catalog.apply([entry("other", "api", false, "")]);
     assert_eq!(client.heard(&catalog), ["+other/api -ns/api"], "and what was asked for has nobody again");
@@ -69,9 +73,21 @@ fn a_name_asked_for_on_an_earlier_stream_is_answered_as_before() {
     let mut client = Client::on_demand(&catalog);
     client.has.entry(ADDRESSES).or_default().insert("ns/api".to_owned(), String::new());
     client.reconnect(&catalog, false);
-    assert_eq!(client.heard(&catalog)[0], "+out/api");
+    assert_eq!(client.heard(&catalog)[0], "+out/api -ns/api");
     assert_eq!(client.named(), ["ns/api"]);
     client.send(&catalog, ADDRESSES, &[], &["ns/api"]);
     catalog.apply([gone("out/api"), entry("more", "api", true, "")]);
     assert!(!client.heard(&catalog).concat().contains("more/api"), "what is not asked for is not told");
+}
+
+#[test]
+fn what_a_client_has_of_a_name_goes_when_another_answers_for_it() {
+    let mut catalog = catalog([entry("ns", "api", true, "old")]);
+    let mut client = Client::on_demand(&catalog);
+    client.send(&catalog, ADDRESSES, &["ns/api"], &[]);
+    assert_eq!(client.heard(&catalog), ["+ns/api"]);
+    catalog.apply([gone("ns/api"), entry("out", "api", true, "")]);
+    client.reconnect(&catalog, false);
+    assert_eq!(client.heard(&catalog)[0], "+out/api -ns/api");
+    assert_eq!(client.named(), ["ns/api"]);
 }
