@@ -96,8 +96,9 @@ impl<'a> Deriver<'a> {
         let of_endpoints = self.resolve(Role::Endpoint, id, says(meta), visibility);
         let (hosts, here) = (&self.world.hosts, self.world.here());
         let won = entry.hosts.iter().filter(|host| hosts.is_won(host, id)).cloned().collect();
-        let front =
-            Front { network: here.network(), waypoints: &waypoints, distribution: self.distribution(id) };
+        let taken = self.world.allocation.taken(entry);
+        let distribution = self.distribution(id);
+        let front = Front { network: here.network(), waypoints: &waypoints, distribution, taken: &taken };
         let held = entry.hosts.iter().filter(|host| hosts.is_won(host, id));
         let services =
             held.filter_map(|host| entry.service(host, hosts.is_canonical(host, id), &front)).collect();
@@ -110,7 +111,7 @@ impl<'a> Deriver<'a> {
             services,
             workloads: workloads.into_iter().map(|workload| endpoint(self.shared(workload))).collect(),
             used: used.collect::<BTreeSet<Key>>().into_iter().collect(),
-            ..said(meta, &entry.problems, waypoints.condition)
+            ..said(meta, &entry.problems_without(&taken), waypoints.condition)
         }
     }
 

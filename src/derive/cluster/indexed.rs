@@ -38,7 +38,8 @@ impl World {
             Facts::ServiceEntry(entry) => {
                 self.select(id, entry.selector.as_ref());
                 self.selectable.insert(id, &entry.meta.labels);
-                self.allocation.insert(entry);
+                let moved = self.allocation.insert(entry);
+                self.follow_addresses(&moved);
             }
             Facts::WorkloadEntry(entry) => self.selectable.insert(id, &entry.labels),
             Facts::AuthorizationPolicy(_) | Facts::PeerAuthentication(_) => {
@@ -82,7 +83,8 @@ impl World {
             Facts::ServiceEntry(entry) => {
                 self.deselect(id, entry.selector.as_ref());
                 self.selectable.remove(id, &entry.meta.labels);
-                self.allocation.remove(id);
+                let moved = self.allocation.remove(id);
+                self.follow_addresses(&moved);
             }
             Facts::WorkloadEntry(entry) => self.selectable.remove(id, &entry.labels),
             Facts::AuthorizationPolicy(_) | Facts::PeerAuthentication(_) => match self.governs(id, facts) {

@@ -83,6 +83,12 @@ impl World {
         }
     }
 
+    /// What these have written as an address counts now, or no longer.
+    pub(super) fn follow_addresses(&mut self, moved: &BTreeSet<Key>) {
+        let moved: Vec<Id> = moved.iter().filter_map(|key| self.known(key).cloned()).collect();
+        self.dirty.extend(moved);
+    }
+
     /// What holds for all workloads and services.
     pub(super) fn here(&self) -> Here<'_> {
         Here { settings: &self.settings, networks: &self.networks }

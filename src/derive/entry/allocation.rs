@@ -6,7 +6,8 @@
 //! Istio in the cluster, Istio does).
 //!
 //! **Invariant:** what is to be written follows from the objects, not from the order in which they came.
-//! **Invariant:** an address in a status stays. Only of two entries with one address the younger gets others.
+//! **Invariant:** an address in a status stays. Only of two entries with one address the younger gets others; in the ranges of
+//! automatic addresses that is so as well if it is written in the spec of one. What nobody may see holds none.
 
 mod room;
 
@@ -68,18 +69,27 @@ impl Allotment {
     }
 }
 
-/// Who comes first. What somebody has written as an address is not allocated anew.
+/// Who comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Age {
-    allocated: bool,
     undated: bool,
     created: Option<Arc<str>>,
     key: Key,
 }
 
+/// By what right an address is an entry's, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Right {
+    /// It is written, and outside of our ranges: whose it is out there was not decided here.
+    Written,
+    /// By age alone.
+    Age,
+}
+
 /// A host of an entry; all of its hosts, if the name is empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Holder {
+    right: Right,
     age: Age,
     host: Arc<str>,
 }
@@ -98,38 +108,54 @@ struct Entry {
 type Held = BTreeMap<Arc<str>, Vec<IpAddr>>;
 
 impl Allocation {
-    /// Takes note of an entry, new or changed.
-    pub fn insert(&mut self, entry: &ServiceEntry) {
+    /// Takes note of an entry, new or changed. Gives others that have lost an address by that, or come to have it.
+    pub fn insert(&mut self, entry: &ServiceEntry) -> BTreeSet<Key> {
         let key = entry.meta.key(Kind::ServiceEntry);
-        self.remove(&key);
+        let mut moved = self.remove(&key);
         let noted = Entry::of(entry, key.clone());
         if noted.hosts.is_empty() && noted.held.is_empty() {
-            return;
+            return moved;
         }
         let mut touched = BTreeSet::from([key.clone()]);
         for (holder, ip) in noted.holders() {
             let holders = self.holders.entry(ip).or_default();
             touched.extend(holders.iter().map(|other| other.age.key.clone()));
+            moved.extend(holders.first().filter(|first| holder < **first).map(|first| first.age.key.clone()));
             holders.insert(holder);
         }
         self.entries.insert(key, noted);
         self.settle(&touched);
+        moved
     }
 
-    /// Takes note that an entry is gone.
-    pub fn remove(&mut self, key: &Key) {
-        let Some(entry) = self.entries.remove(key) else { return };
+    /// Takes note that an entry is gone. Gives others that come to have an address by that.
+    pub fn remove(&mut self, key: &Key) -> BTreeSet<Key> {
+        let (mut touched, mut moved) = (BTreeSet::new(), BTreeSet::new());
+        let Some(entry) = self.entries.remove(key) else { return moved };
         self.waiting.remove(&entry.age);
-        let mut touched = BTreeSet::new();
         for (holder, ip) in entry.holders() {
             let Some(holders) = self.holders.get_mut(&ip) else { continue };
+            let was_first = holders.first() == Some(&holder);
             holders.remove(&holder);
+            moved.extend(holders.first().filter(|_| was_first).map(|first| first.age.key.clone()));
             touched.extend(holders.iter().map(|other| other.age.key.clone()));
             if holders.is_empty() {
                 self.holders.remove(&ip);
             }
         }
         self.settle(&touched);
+        moved
+    }
+
+    /// Gives the automatic addresses that are written in an entry and are an older one's. What nobody may see wants none.
+    #[must_use]
+    pub fn taken(&self, entry: &ServiceEntry) -> BTreeSet<IpAddr> {
+        let key = entry.meta.key(Kind::ServiceEntry);
+        let is_anothers = |ip: &IpAddr| {
+            let first = self.holders.get(ip).and_then(BTreeSet::first);
+            first.is_some_and(|first| first.age.key != key)
+        };
+        written(entry).filter(|ip| entry.visibility.is_some() && room::holds(ip) && is_anothers(ip)).collect()
     }
 
     /// Gives what is to be written, for every entry that is without an address for one of its hosts; again and again, until its
@@ -195,9 +221,8 @@ impl Allocation {
     /// Gives the addresses of a host that stay: all or none, so that it has one of each family.
     fn kept(&self, entry: &Entry, host: &Arc<str>) -> Vec<StatusAddress> {
         let of = |name: Arc<str>| {
-            let holder = Holder { age: entry.age.clone(), host: name.clone() };
             let all = entry.held.get(&name).map(Vec::as_slice).unwrap_or_default();
-            let kept = if all.iter().all(|&ip| self.owns(&holder, ip)) { all } else { &[] };
+            let kept = if all.iter().all(|&ip| self.owns(&entry.holder(&name, ip), ip)) { all } else { &[] };
             let host = Some(name).filter(|name| !name.is_empty());
             kept.iter().map(move |&ip| StatusAddress { ip, host: host.clone() })
         };
@@ -213,10 +238,9 @@ impl Entry {
     fn of(entry: &ServiceEntry, key: Key) -> Self {
         let wanting = |host: &&Arc<str>| entry.wants_address(host);
         let hosts: Vec<Arc<str>> = entry.hosts.iter().filter(wanting).cloned().collect();
-        let written = entry.addresses.iter().filter(|block| block.prefix_len() == block.max_prefix_len());
         let mut held = Held::new();
-        for block in written {
-            held.entry(Arc::default()).or_default().push(block.addr());
+        for ip in written(entry).filter(|_| entry.visibility.is_some()) {
+            held.entry(Arc::default()).or_default().push(ip);
         }
         for StatusAddress { ip, host } in &entry.allocated {
             let counts = host.as_ref().map_or(!hosts.is_empty(), |host| hosts.contains(host));
@@ -225,7 +249,7 @@ impl Entry {
             }
         }
         let created = entry.meta.creation_timestamp.clone();
-        let age = Age { allocated: entry.addresses.is_empty(), undated: created.is_none(), created, key };
+        let age = Age { undated: created.is_none(), created, key };
         Self { age, held, hosts, found: (entry.meta.generation, entry.allocated.clone()) }
     }
 
@@ -241,9 +265,21 @@ impl Entry {
     }
 
     fn holders(&self) -> impl Iterator<Item = (Holder, IpAddr)> {
-        let holder = |host: &Arc<str>| Holder { age: self.age.clone(), host: host.clone() };
-        self.held.iter().flat_map(move |(host, ips)| ips.iter().map(move |&ip| (holder(host), ip)))
+        self.held.iter().flat_map(|(host, ips)| ips.iter().map(|&ip| (self.holder(host, ip), ip)))
     }
+
+    /// What has hosts that want an address has none written.
+    fn holder(&self, host: &Arc<str>, ip: IpAddr) -> Holder {
+        let is_written_elsewhere = self.hosts.is_empty() && !room::holds(&ip);
+        let right = if is_written_elsewhere { Right::Written } else { Right::Age };
+        Holder { right, age: self.age.clone(), host: host.clone() }
+    }
+}
+
+/// The single addresses written in the spec of an entry.
+fn written(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> {
+    let singles = entry.addresses.iter().filter(|block| block.prefix_len() == block.max_prefix_len());
+    singles.map(|block| block.addr())
 }
 
 fn no_room(first: &str, hosts: usize) -> Condition {

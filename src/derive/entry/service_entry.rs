@@ -132,6 +132,18 @@ impl ServiceEntry {
         self.ports_of_pod(|name| own?.get(name).copied())
     }
 
+    /// Gives what makes no sense in it, as things are: these addresses written in it are an older one's.
+    #[must_use]
+    pub fn problems_without(&self, taken: &BTreeSet<IpAddr>) -> Vec<Problem> {
+        let problem = |ip: &IpAddr| Problem {
+            path: "spec.addresses".to_owned(),
+            what: format!(
+                "`{ip}` is the address of an older ServiceEntry, and in a range from which addresses are given; write one outside of 240.240.0.0/16 and 2001:2::/48, or none to be given one"
+            ),
+        };
+        self.problems.iter().cloned().chain(taken.iter().map(problem)).collect()
+    }
+
     /// Tells whether an address has to be allocated for a host, since nobody else gives it one.
     #[must_use]
     pub fn wants_address(&self, host: &str) -> bool {

@@ -65,6 +65,9 @@ const SAYINGS: [(Kind, &str); 11] = [
 {spec: {hosts: [two.test, p.a.svc.cluster.local], addresses: [9.9.9.9], resolution: DNS, ports: [{number: 80, name: http}]}}
 {spec: {hosts: [p.a.svc.cluster.local, q.b.svc.cluster.local], resolution: STATIC, ports: [{number: 80, name: http}], workloadSelector: {labels: {app: a}}}}
 {spec: {hosts: [one.test], exportTo: ['.'], resolution: STATIC, ports: [{number: 81, name: http}], workloadSelector: {labels: {tier: b}}}, status: {addresses: [{value: 240.240.0.1}]}}
+{spec: {hosts: [p.test], addresses: [240.240.0.1, 9.9.9.8], resolution: DNS, ports: [{number: 80, name: http}]}}
+{spec: {hosts: [q.test], exportTo: ['.'], addresses: [240.240.0.1], resolution: STATIC, ports: [{number: 80, name: http}]}}
+{spec: {hosts: [p.test], exportTo: ['~'], addresses: [240.240.0.1], resolution: DNS}}
 {spec: {hosts: [one.test], exportTo: ['~'], resolution: STATIC, workloadSelector: {labels: {app: a}}}}
 {metadata: {labels: {app: a, istio.io/use-waypoint: p}}, spec: {hosts: [one.test, '*.two.test'], resolution: NONE, endpoints: 7, ports: [{number: 80, name: http}]}}
 {spec: 7}",

@@ -4,6 +4,7 @@ use culvert_core::service::{BalanceMode, HealthPolicy, IpFamilies, Preference, S
 use serde_json::json;
 
 use super::{Mesh, ports_of};
+use crate::Kind;
 
 /// The service that is made of a Service of this spec.
 fn service(spec: &str) -> Option<Service> {
@@ -129,6 +130,24 @@ fn a_namespace_that_changes_its_mind_is_heard_by_its_services() {
     let annotated = "{kind: Namespace, metadata: {name: a, annotations: {networking.istio.io/traffic-distribution: PreferClose}}}";
     mesh.put(annotated);
     assert_eq!(mode(&mesh), BalanceMode::Failover);
-    mesh.remove(crate::Kind::Namespace, "", "a");
+    mesh.remove(Kind::Namespace, "", "a");
     assert_eq!(mode(&mesh), BalanceMode::Standard);
+}
+
+#[test]
+fn whoever_writes_the_automatic_address_of_an_older_entry_has_it_when_that_one_is_gone() {
+    let mut mesh = Mesh::of(
+        "{kind: ServiceEntry, metadata: {name: api, namespace: shop, creationTimestamp: 2026-01-01T00:00:00Z}, spec: {hosts: [api.test], resolution: DNS}, status: {addresses: [{value: 240.240.1.1, host: api.test}]}}
+---
+{kind: ServiceEntry, metadata: {name: api, namespace: aaa, creationTimestamp: 2026-01-02T00:00:00Z}, spec: {hosts: [other.test], addresses: [240.240.1.1], resolution: DNS}}",
+    );
+    let vips = |mesh: &Mesh, key: &str| mesh.service(key).unwrap().vips.len();
+    assert_eq!((vips(&mesh, "shop/api.test"), vips(&mesh, "aaa/other.test")), (1, 0));
+    assert_eq!(mesh.cluster.allotments(), crate::entry::Wanted::default(), "what was given stays");
+    let key = super::key(Kind::ServiceEntry, "aaa", "api");
+    let (_, said) = &mesh.said[&key];
+    assert!(said[0].message.contains("spec.addresses: `240.240.1.1` is the address of an older"), "{said:?}");
+    mesh.remove(Kind::ServiceEntry, "shop", "api");
+    assert_eq!(vips(&mesh, "aaa/other.test"), 1);
+    assert_eq!(mesh.said[&key].1, []);
 }

@@ -30,6 +30,14 @@ impl Room {
     }
 }
 
+/// Tells whether an address is one of those given automatically.
+pub(super) fn holds(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => matches!(ip.octets(), [240, 240, ..]),
+        IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 2, 0, ..]),
+    }
+}
+
 /// Finds a free pair of addresses, one of each family with one number: 240.240.0.0/16 and 2001:2::/48. It begins where the host
 /// belongs and goes on in steps of the host's own, so that it finds the same one whoever looks.
 fn free(key: &Key, host: &str, taken: impl Fn(&IpAddr) -> bool) -> Option<[IpAddr; 2]> {

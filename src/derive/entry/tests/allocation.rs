@@ -12,6 +12,8 @@ use crate::entry::allocation::patch;
 
 use super::*;
 
+mod age;
+
 /// An entry as a cluster has it: made at a time, with the addresses its status says.
 #[derive(Debug, Clone)]
 struct Written {
@@ -142,10 +144,6 @@ fn of_two_with_one_address_the_younger_gets_others() {
     assert_eq!(write(&mut all), 1);
     assert!(!all[0].status.iter().any(|it| it.ip == all[1].status[0].ip));
     assert_eq!(wanted(&all), []);
-    // Who has written an address wants that one, however young.
-    let written = Written::new("newest", 9, json!({"hosts": ["x.y"], "addresses": ["240.240.1.1"]}));
-    let all = [written, Written::plain("old", 3).holding("240.240.1.1")];
-    assert_eq!(names(&wanted(&all)), ["old"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Services of `ServiceEntries`.
 
+use std::collections::BTreeSet;
+
 use culvert_core::service::{BalanceMode, HealthPolicy, Preference, Service};
 
 use crate::load_balancing::Distribution;
@@ -10,7 +12,8 @@ use super::*;
 fn service_of(entry: &ServiceEntry, host: &str, namespace_annotations: Pairs<'_>) -> Option<Service> {
     let distribution = Distribution::of(&namespace_annotations.iter().copied().collect());
     let (network, waypoints) = ("west".into(), Resolution::default());
-    let front = Front { network: &network, waypoints: &waypoints, distribution };
+    let taken = BTreeSet::from(["240.240.7.7".parse().unwrap()]);
+    let front = Front { network: &network, waypoints: &waypoints, distribution, taken: &taken };
     entry.service(&host.into(), true, &front)
 }
 
@@ -49,7 +52,8 @@ fn a_service_is_behind_the_waypoints_found_for_it() {
     let weighted = vec![WeightedWaypoint { destination: waypoint.clone(), weight: 7 }];
     let waypoints = Resolution { waypoint: Some(waypoint), weighted, ..Resolution::default() };
     let network = "".into();
-    let front = Front { network: &network, waypoints: &waypoints, distribution: None };
+    let front =
+        Front { network: &network, waypoints: &waypoints, distribution: None, taken: &BTreeSet::new() };
     let service = entry(&json!({"hosts": ["a.b"]})).service(&"a.b".into(), false, &front).unwrap();
     assert_eq!((service.waypoint, service.weighted_waypoints), (waypoints.waypoint, waypoints.weighted));
     assert!(!service.canonical);
@@ -96,6 +100,8 @@ fn an_allocated_address_counts_where_none_is_written_and_one_is_of_use() {
         ("a.example", "NONE", json!([]), "", &status, &[]),
         ("a.example", "DNS", json!([]), "false", &status, &[]),
         ("a.example", "DNS", json!(["10.0.0.1"]), "", &status, &["west/10.0.0.1"]),
+        ("a.example", "DNS", json!(["240.240.7.7", "10.0.0.1"]), "", &status, &["west/10.0.0.1"]),
+        ("a.example", "DNS", json!(["240.240.7.7"]), "", &status, &[]),
         ("*.example", "STATIC", json!([]), "", &status, &[]),
         ("*.example", "DYNAMIC_DNS", json!([]), "", &status, &["west/240.240.0.2"]),
         ("b.example", "DNS", json!([]), "", &status, &[]),
