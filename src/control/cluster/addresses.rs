@@ -99,7 +99,7 @@ impl Giver {
             self.due.forget(entry);
             self.failing.remove(entry);
         }
-        self.wanted.keys().for_each(|entry| self.due.at_once(entry));
+        all.iter().for_each(|allotment| self.due.at_once(&allotment.key.to_string()));
         self.contests.tidy(Instant::now());
     }
 
@@ -117,7 +117,7 @@ impl Giver {
             Ok(Outcome::Other) => pauses.next(),
             Ok(Outcome::Taken(pause)) => {
                 tracing::warn!(%entry, again_in = ?pause, "addresses that were given are taken away again: let one alone write the status of ServiceEntries");
-                pause
+                return self.due.rest(&entry, Instant::now() + pause);
             }
             Err(error) => {
                 let pause = pauses.next();

@@ -132,3 +132,24 @@ async fn who_takes_away_what_was_given_is_answered_more_and_more_rarely() {
         rig.writes()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_left_alone_for_a_while_is_so_though_wanting_nothing_meanwhile() {
+    let rig = Rig::start(&["one"]);
+    for _ in 0..2 {
+        rig.hear();
+        rig.wait("it has some", || rig.addresses("one").is_array()).await;
+        rig.hear();
+        rig.set("one", &json!({}));
+    }
+    // A second after it was found without again it is given some, and not before.
+    let begun = Instant::now();
+    let flips = std::cell::Cell::new(false);
+    rig.wait("it has some", || {
+        flips.set(!flips.get());
+        rig.allotments.send_replace(if flips.get() { rig.wanted() } else { Arc::default() });
+        rig.addresses("one").is_array()
+    })
+    .await;
+    assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+}
