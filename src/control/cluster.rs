@@ -147,7 +147,8 @@ fn lead(
     freshness: &Freshness,
 ) {
     let (leads, namespace) = (watch::Sender::new(false), args.namespace.clone());
-    let publisher = Publisher::start(client, (root, leads.subscribe()), Pace::default(), freshness);
+    let publisher =
+        Publisher::start(client, &namespace, (root, leads.subscribe()), Pace::default(), freshness);
     background.spawn(publisher.run());
     background.spawn(status::write(client.clone(), statuses, leads.subscribe(), Pace::default()));
     if args.give_addresses {

@@ -51,6 +51,9 @@ const COUNT: Duration = Duration::from_secs(15);
 /// thousands of them.
 const PATIENCE: u32 = 8;
 
+/// The longest pause of a contest in our own namespace: from what stands there replicas that start know what is trusted.
+const OWN_PAUSE: Duration = Duration::from_secs(10);
+
 /// What has been heard.
 #[derive(Debug)]
 enum Change {
@@ -61,6 +64,8 @@ enum Change {
 /// Keeps the ConfigMaps as they are to be.
 pub(super) struct Publisher {
     client: Client,
+    /// Our own namespace.
+    home: String,
     root: Live<Root>,
     leads: watch::Receiver<bool>,
     changes: mpsc::Receiver<Change>,
@@ -85,6 +90,7 @@ impl Publisher {
     /// Begins to watch namespaces and ConfigMaps; writes when `leads`.
     pub(super) fn start(
         client: &Client,
+        home: &str,
         (root, leads): (Live<Root>, watch::Receiver<bool>),
         pace: Pace,
         freshness: &Freshness,
@@ -102,6 +108,7 @@ impl Publisher {
         watches.spawn(maps.run(|map: ConfigMap| Held::read(map), Change::Maps, sender));
         Self {
             client: client.clone(),
+            home: home.to_owned(),
             root,
             leads,
             changes,
@@ -202,7 +209,8 @@ impl Publisher {
             return self.contests.stands(place);
         }
         let now = Instant::now();
-        let pause = self.contests.undone(place, now);
+        let longest = if place == self.home { OWN_PAUSE } else { Duration::MAX };
+        let pause = self.contests.undone(place, now).map(|pause| pause.min(longest));
         if pause.is_some() {
             metered::undone();
         }

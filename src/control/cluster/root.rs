@@ -3,22 +3,25 @@
 //! What is trusted already is known from the ConfigMap in our own namespace, which outlives every replica: a root that does not fit to it
 //! is not taken, at the start either, and none is made where one has been.
 
+mod trusted;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Pauses, Resource};
 use culvert_process::exit::Chain;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::ASKER;
 use super::api::Api;
-use super::publish::{KEY, MAP};
 use super::secret::{self, Before, Data, Error, OWN, PLUGGED};
 use crate::live::Live;
 use crate::root::Root;
+
+use trusted::Trusted;
 
 /// What is known of one of the Secrets.
 #[derive(Debug, Default)]
@@ -64,19 +67,22 @@ impl Following {
     }
 
     /// Waits for an authority that can be used; makes one if there never was one.
-    pub(super) async fn first(&mut self, published: Option<&str>) -> Arc<Root> {
-        let before = published.map_or(Before::Nothing, Before::Published);
+    async fn first(&mut self, mut trusted: Trusted) -> Arc<Root> {
         loop {
+            let before = trusted.before();
             if let Some(root) = self.root().and_then(|found| secret::next(found, before)) {
                 return root;
             }
             if matches!((&self.plugged, &self.own), (Known::Absent, Known::Absent)) {
-                match published {
-                    None => self.make().await,
-                    Some(_) => tracing::error!(error = %Chain(&Error::Lost), "there is no root"),
+                match before {
+                    Before::Nothing => self.make().await,
+                    _ => tracing::error!(error = %Chain(&Error::Lost), "there is no root"),
                 }
             }
-            self.changed().await;
+            tokio::select! {
+                _ = self.changed() => {}
+                () = trusted.changed() => {}
+            }
         }
     }
 
@@ -126,21 +132,6 @@ impl Following {
     }
 }
 
-/// What is trusted in the mesh already, if it has begun.
-async fn published(client: &Client, namespace: &str, pace: Pace) -> Option<String> {
-    let maps = Api::at(client, format!("/api/v1/namespaces/{namespace}/configmaps"));
-    let mut pauses = Pauses::new(&pace);
-    loop {
-        match maps.get::<ConfigMap>(MAP).await {
-            Ok(map) => return map?.data?.remove(KEY),
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "what is trusted cannot be read; it is tried again");
-                sleep(pauses.next()).await;
-            }
-        }
-    }
-}
-
 /// Waits for the authority of a namespace; the second value follows it for as long as it is run.
 pub(super) async fn follow(
     client: &Client,
@@ -148,9 +139,9 @@ pub(super) async fn follow(
     pace: Pace,
     freshness: &Freshness,
 ) -> (Live<Root>, impl Future<Output = ()> + Send + use<>) {
-    let published = published(client, namespace, pace).await;
+    let trusted = Trusted::known(client, namespace, pace).await;
     let mut following = Following::start(client, namespace, pace, freshness);
-    let (publish, live) = watch::channel(following.first(published.as_deref()).await);
+    let (publish, live) = watch::channel(following.first(trusted).await);
     (live, following.run(publish))
 }
 

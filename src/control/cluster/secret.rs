@@ -44,7 +44,8 @@ pub(super) enum Error {
     #[error(
         "who trusts what is trusted now would not trust what it signs, or would be trusted no more: first add the new root to those that are trusted \
          (root-cert.pem), then replace certificate and key, and take the old root away when every certificate has been renewed; to begin a new mesh, end \
-         all replicas and delete the ConfigMap {MAP} in this namespace"
+         all replicas and delete the ConfigMap {MAP} in this namespace; if another control plane has written that ConfigMap, end it: the replica that \
+         leads puts the ConfigMap right, and if none leads, delete it"
     )]
     Apart,
     #[error(

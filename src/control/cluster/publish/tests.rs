@@ -35,7 +35,7 @@ impl Rig {
             Pace { first: Duration::from_millis(10), longest: Duration::from_millis(50), ..Pace::default() };
         let both = (root.subscribe(), leads.subscribe());
         let mut task = JoinSet::new();
-        task.spawn(Publisher::start(&client, both, pace, &Freshness::default()).run());
+        task.spawn(Publisher::start(&client, "mesh", both, pace, &Freshness::default()).run());
         Self { server, root, leads, _task: task }
     }
 
@@ -174,4 +174,22 @@ async fn who_writes_as_often_as_we_do_is_answered_more_and_more_rarely() {
     rig.wait_for("shop").await;
     assert!(begun.elapsed() < Duration::from_secs(1), "a single edit elsewhere waits for nothing");
     rig.wait_for("fought").await;
+}
+
+/// What stands there is what replicas that start take for trusted.
+#[tokio::test]
+async fn a_contest_in_our_own_namespace_is_answered_soon() {
+    let client = client::at("http://127.0.0.1:1".parse().unwrap()).unwrap();
+    let both = (watch::Sender::new(root()).subscribe(), watch::Sender::new(false).subscribe());
+    let pace = Pace::default();
+    let mut publisher = Publisher::start(&client, "mesh", both, pace, &Freshness::default());
+    for (place, longest) in [("shop", Duration::from_secs(300)), ("mesh", OWN_PAUSE)] {
+        publisher.open.insert(place.to_owned());
+        for _ in 0..12 {
+            publisher.contests.written(place, Instant::now());
+            publisher.look(place);
+        }
+        let pause = publisher.due.next_time().unwrap() - Instant::now();
+        assert!(pause <= longest && pause > longest - Duration::from_secs(5), "{place}: {pause:?}");
+    }
 }

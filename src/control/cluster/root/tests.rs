@@ -5,6 +5,7 @@ use culvert_lab::api_server::ApiServer;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::super::publish::{KEY, MAP};
 use super::*;
 use crate::root::leaves::Leaves;
 use crate::root::rotation::{self, Haste, Step};
@@ -111,14 +112,29 @@ async fn who_may_not_make_a_root_waits_for_one() {
     timeout(PATIENCE, waiting).await.unwrap().unwrap();
 }
 
+/// The ConfigMap that says that a root is trusted.
+fn map(data: &Data) -> Value {
+    let roots = std::str::from_utf8(&data["root-cert.pem"].0).unwrap();
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": MAP, "namespace": "mesh" },
+        "data": { KEY: roots } })
+}
+
 /// A cluster in whose mesh a root is trusted already.
 fn begun(data: &Data) -> ApiServer {
     let server = ApiServer::start().unwrap();
-    let roots = std::str::from_utf8(&data["root-cert.pem"].0).unwrap();
-    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": MAP, "namespace": "mesh" },
-        "data": { KEY: roots } });
-    server.create(map).unwrap();
+    server.create(map(data)).unwrap();
     server
+}
+
+/// Waits until the ConfigMap has been looked at that often.
+async fn looked(server: &ApiServer, times: usize) {
+    timeout(PATIENCE, async {
+        while server.requests_of("get", "configmaps").len() < times {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it is looked at again");
 }
 
 /// Starts a replica, which has looked at both Secrets and waits.
@@ -155,4 +171,38 @@ async fn a_replica_that_starts_takes_no_root_that_those_who_run_would_refuse() {
     server.apply(secret(PLUGGED, &data)).unwrap();
     let root = timeout(PATIENCE, waiting).await.unwrap().unwrap();
     assert_eq!(root.borrow().bundle().as_bytes(), data["root-cert.pem"].0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_control_plane_says_is_trusted_counts_until_it_is_put_right() {
+    let data = made();
+    let server = begun(&made());
+    server.create(secret(OWN, &data)).unwrap();
+    let waiting = waiting(&server).await;
+    looked(&server, 4).await;
+    assert!(!waiting.is_finished(), "it would cut the mesh in two");
+    server.apply(map(&data)).unwrap();
+    let root = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert_eq!(root.borrow().bundle().as_bytes(), data["root-cert.pem"].0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_waits_hears_that_the_mesh_begins_anew() {
+    let data = made();
+    let server = begun(&made());
+    server.create(secret(OWN, &data)).unwrap();
+    let waiting = waiting(&server).await;
+    server.remove("configmaps", "mesh", MAP).unwrap();
+    let root = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert_eq!(root.borrow().bundle().as_bytes(), data["root-cert.pem"].0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_that_is_gone_for_one_look_is_not_gone() {
+    let client = client::at("http://127.0.0.1:1".parse().unwrap()).unwrap();
+    let mut trusted = Trusted::of(trusted::maps(&client, "mesh"), Some("a".to_owned()), pace());
+    let mut seen = |roots: Option<&str>| trusted.note(roots.map(str::to_owned));
+    assert!(!seen(Some("a")) && !seen(None) && !seen(Some("a")) && !seen(None), "somebody replaces it");
+    assert!(seen(None), "it stays away");
+    assert!(!seen(None) && seen(Some("b")));
 }
