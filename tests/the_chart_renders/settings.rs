@@ -100,6 +100,21 @@ fn agents_and_control_plane_are_told_the_same_of_who_is_in_the_mesh() {
     assert_eq!(serde_saphyr::from_str::<Value>(&text).unwrap(), selectors);
 }
 
+#[test]
+fn who_is_in_the_mesh_is_said_to_both_or_not_at_all() {
+    for (name, instead) in [
+        ("EXCLUDE_NAMESPACES", "excludeNamespaces"),
+        ("AMBIENT_ENABLEMENT_SELECTOR", "agent.enablementSelectors"),
+    ] {
+        for program in ["agent", "control"] {
+            let values = json!({ program: { "env": { name: "" } } });
+            let error = render(&values).expect_err(&values.to_string());
+            let named = format!("{program}.env.{name}: ");
+            assert!(error.contains(&named) && error.contains(&format!("value {instead}")), "{error}");
+        }
+    }
+}
+
 /// `culvert --kube-node` and whoever scrapes go by these.
 #[test]
 fn pods_can_be_found() {

@@ -21,6 +21,11 @@ because the first one owns them, and does no harm.
 
 {{- /* Which pods are in the mesh: agents capture them, and the control plane gives them identities. Both are told the same. */ -}}
 {{- define "culvert.membership.env" -}}
+{{- range $program, $env := dict "agent" .Values.agent.env "control" .Values.control.env }}
+{{- range $name, $value := dict "EXCLUDE_NAMESPACES" "excludeNamespaces" "AMBIENT_ENABLEMENT_SELECTOR" "agent.enablementSelectors" }}
+{{- if hasKey $env $name }}{{ fail (printf "%s.env.%s: agents and the control plane have to agree on who is in the mesh, or pods are captured without an identity; say it to both by the value %s" $program $name $value) }}{{ end }}
+{{- end }}
+{{- end }}
 - {name: EXCLUDE_NAMESPACES, value: {{ include "culvert.namespaces.excluded" . | quote }}}
 {{- with .Values.agent.enablementSelectors }}
 - {name: AMBIENT_ENABLEMENT_SELECTOR, value: {{ toYaml . | quote }}}
