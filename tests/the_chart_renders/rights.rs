@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::chart::{Rendered, render, render_in};
+use crate::harness::chart::{Cluster, Rendered, render, render_for, render_in};
 
 /// All that `culvert-agent` may do: group, resource, name or nothing, verb.
 const AGENT: &[&str] = &[
@@ -71,6 +71,7 @@ fn the_control_plane_writes_what_is_its_own() {
             .iter()
             .any(|it| right.contains(&format!(" {it} ")));
         assert!(named || right.ends_with(" create"), "{right}");
+        assert!(!right.contains(" cacerts ") || reads(&&right), "whoever plugs it in writes it: {right}");
     }
 }
 
@@ -99,6 +100,29 @@ fn containers_have_the_capabilities_they_need_and_nothing_else() {
         assert_eq!(pod.get("hostPID").is_some(), sees_the_host, "{name}");
     }
     assert_eq!(rendered.template("culvert-control")["spec"]["securityContext"]["runAsNonRoot"], true);
+}
+
+/// Before Kubernetes 1.30 it was said by an annotation for each container.
+#[test]
+fn agents_see_processes_where_apparmor_is_said_by_annotations() {
+    for (version, by_annotation) in [("1.29.0", true), ("1.30.0", false)] {
+        let cluster = Cluster { version: Some(version), apis: &[] };
+        let rendered = render_for(cluster, &json!({ "agent": { "takeBack": true } })).unwrap();
+        for name in ["take-back", "culvert-agent"] {
+            let annotation = format!("container.apparmor.security.beta.kubernetes.io/{name}");
+            let template = rendered.template("culvert-agent");
+            assert_eq!(
+                template["metadata"]["annotations"].get(&annotation),
+                by_annotation.then_some(&json!("unconfined")),
+                "{annotation} for {version}"
+            );
+            let profile = &rendered.container(name).it["securityContext"]["appArmorProfile"];
+            assert_eq!(profile["type"] == "Unconfined", !by_annotation, "{name} for {version}");
+        }
+        let usual = render_for(cluster, &json!({})).unwrap();
+        let text = usual.template("culvert-agent").to_string();
+        assert!(!text.contains("take-back"), "there is no such container: {text}");
+    }
 }
 
 /// Who gets into a container gets no more of what is around it than the program needs.
