@@ -1,10 +1,14 @@
 //! Who is connected, and who has to go for somebody else.
 //!
-//! In go connections and when they last asked something. First to go is who has asked nothing for the longest time; among those
-//! whose requests are under way, who waits longest. Whoever has proved who he is ([`Pulse::stays`]) has to go for nobody and takes no
-//! place of those who have not: how many of them there may be is deliberately not known here.
+//! In go connections and when they last asked something. Where a source has too many, one of its own goes; where there are too many in
+//! all, one of the source that has most: who has one connection goes last, whatever others do. Of sources that have as many, it is the
+//! one of which somebody has asked nothing, or else waited, for longest. First to go of a source is who has asked nothing for the
+//! longest time; where all have requests under way, who began last: the others are sooner done. Whoever has proved who he is
+//! ([`Pulse::stays`]) has to go for nobody and takes no place of those who have not: how many of them there may be is deliberately not
+//! known here.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,11 +50,26 @@ struct Guest {
     task: AbortHandle,
 }
 
+/// Whose connections are counted together. Where one comes from that has no source, nobody knows: it counts by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Party {
+    Source(Source),
+    Alone(Id),
+}
+
+/// Those that come first have to go first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Going {
+    Idle(Instant),
+    Asking(Reverse<(Instant, usize)>),
+    Never,
+}
+
 /// What a connection is doing.
 #[derive(Debug)]
 pub struct Pulse(Mutex<Doing>);
 
-/// Those that come first have to go first.
+/// Those that come first have been at it for longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Doing {
     Nothing(Instant),
@@ -99,6 +118,23 @@ impl Pulse {
     }
 }
 
+impl Doing {
+    /// When it is somebody's turn to go, among those of one source; later places were taken later.
+    fn going(self, place: usize) -> Going {
+        match self {
+            Self::Nothing(since) => Going::Idle(since),
+            Self::Request(since) => Going::Asking(Reverse((since, place))),
+            Self::Anything => Going::Never,
+        }
+    }
+}
+
+impl Guest {
+    fn party(&self) -> Party {
+        self.source.map_or_else(|| Party::Alone(self.task.id()), Party::Source)
+    }
+}
+
 impl Guests {
     /// Nobody is connected.
     #[must_use]
@@ -134,21 +170,35 @@ impl Guests {
 
     fn make_room(&mut self, source: Option<Source>, most: usize, per_source: usize) -> Option<Full> {
         self.all.retain(|guest| !guest.pulse.has_to_go_for_nobody());
-        let alike = |guest: &Guest| source.is_some() && guest.source == source;
-        if self.all.iter().filter(|guest| alike(guest)).count() >= per_source {
-            self.dismiss(alike);
+        let own = source.map(Party::Source);
+        if own.is_some_and(|own| self.all.iter().filter(|guest| guest.party() == own).count() >= per_source) {
+            self.dismiss_of(own);
             Some(Full::Source)
         } else if self.all.len() >= most {
-            self.dismiss(|_| true);
+            self.dismiss_of(self.largest());
             Some(Full::All)
         } else {
             None
         }
     }
 
-    fn dismiss(&mut self, may_go: impl Fn(&Guest) -> bool) {
-        let may_go = self.all.iter().enumerate().filter(|(_, guest)| may_go(guest));
-        let Some((first, _)) = may_go.min_by_key(|(_, guest)| guest.pulse.doing()) else { return };
+    /// Who has most connections.
+    fn largest(&self) -> Option<Party> {
+        let mut parties = HashMap::new();
+        for (place, guest) in self.all.iter().enumerate() {
+            let doing = (guest.pulse.doing(), place);
+            let (count, first) = parties.entry(guest.party()).or_insert((0_usize, doing));
+            *count += 1;
+            *first = doing.min(*first);
+        }
+        let largest = parties.into_iter().max_by_key(|(_, (count, first))| (*count, Reverse(*first)));
+        largest.map(|(party, _)| party)
+    }
+
+    fn dismiss_of(&mut self, party: Option<Party>) {
+        let may_go = self.all.iter().enumerate().filter(|(_, guest)| Some(guest.party()) == party);
+        let first = may_go.min_by_key(|(place, guest)| guest.pulse.doing().going(*place));
+        let Some((first, _)) = first else { return };
         let guest = self.all.remove(first);
         debug!(source = ?guest.source, "too many connections, this one has been closed");
         guest.task.abort();

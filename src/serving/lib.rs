@@ -87,7 +87,7 @@ pub enum Limits {
         /// How many there may be.
         most: usize,
     },
-    /// It takes the place of another one, first of all of its own source's: anybody can connect, and answers take no time.
+    /// It takes the place of another one, of its own source if that has all it may, else of the one that has most: anybody can connect, and answers take no time.
     Replace {
         /// How many there may be.
         most: usize,

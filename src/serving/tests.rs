@@ -141,7 +141,7 @@ async fn one_more_takes_the_place_of_who_has_said_nothing_for_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_longest_for_an_answer_goes_where_all_wait() {
+async fn of_sources_with_as_many_who_waits_longest_for_an_answer_goes_where_all_wait() {
     let server = Server::start(Limits::Replace { most: 2, per_source: 2 });
     let mut clients = Vec::new();
     for _ in 0..2 {
@@ -185,6 +185,41 @@ async fn a_source_that_comes_again_and_again_takes_only_its_own_places() {
         let still: Vec<_> = own.iter_mut().map(|client| !is_closed(client)).collect();
         assert_eq!(still.iter().filter(|still| **still).count(), 2, "{greedy:?}");
         assert!(still.ends_with(&[true, true]) && !is_closed(&mut quiet));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_with_many_connections_make_room_before_one_that_has_one_whatever_they_do() {
+    for greedy in ["", NEVER] {
+        let server = Server::start(Limits::Replace { most: 8, per_source: 4 });
+        let mut newcomer = server.connect_from(Some("10.0.0.1"), "").await;
+        settled().await;
+        let mut others = Vec::new();
+        for address in ["10.0.0.2", "10.0.0.3"].iter().cycle().take(40) {
+            tokio::time::advance(Duration::from_millis(10)).await;
+            others.push(server.connect_from(Some(address), greedy).await);
+            settled().await;
+        }
+        assert!(!is_closed(&mut newcomer), "{greedy:?}");
+        assert_eq!(others.iter_mut().filter_map(|other| (!is_closed(other)).then_some(())).count(), 7);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_of_a_source_wait_for_answers_the_newest_goes() {
+    for most in [64, 3] {
+        let server = Server::start(Limits::Replace { most, per_source: 3 });
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(server.connect_from(Some("10.0.0.1"), NEVER).await);
+            settled().await;
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        let fourth = server.connect_from(Some("10.0.0.1"), HELLO).await;
+        settled().await;
+        let closed: Vec<_> = clients.iter_mut().map(is_closed).collect();
+        assert_eq!(closed, [false, false, true], "the first is served next, of {most}");
+        assert!(rest(fourth).await.0.ends_with("hello"));
     }
 }
 
