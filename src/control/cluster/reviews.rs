@@ -105,7 +105,7 @@ impl Reviews {
             Some(turn) => turn,
             None => {
                 let claims = claims::read(token.text(), &self.settings.audiences, SystemTime::now())?;
-                Turn::of(claims, from, &*self.pods)
+                Turn::of(claims, from, &*self.pods, &self.settings.trusted)
             }
         };
         let answer = self.answers.get(token.digest(), self.ask(token, &turn)).await;

@@ -52,10 +52,12 @@ impl Default for Timing {
             deadline: Duration::from_secs(5),
             places: Places {
                 of_known: 4,
+                of_nodes: 8,
                 of_pods: 8,
                 of_strangers: 4,
                 bad: Pace { in_a_row: 20, one_more: Duration::from_secs(1) },
                 bad_of_a_pod: Pace { in_a_row: 5, one_more: Duration::from_secs(1) },
+                bad_of_all_pods: Pace { in_a_row: 50, one_more: Duration::from_millis(200) },
             },
             entries: 20_000,
         }

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use culvert_lab::api_server::Trouble;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::budget::Pace;
@@ -205,19 +206,47 @@ async fn known_callers_have_turns_of_their_own_while_strangers_wait() {
     let known = bench.node("n1");
     bench.ask(&known, WEB).await.unwrap();
     bench.cluster.trouble(Trouble::silence().on("create", "tokenreviews"));
-    let strangers = bench.connect([127, 0, 0, 2]).await;
-    let waiting: [_; 8] = std::array::from_fn(|number| {
-        let (channel, token) =
-            (strangers.clone(), forged("culvert-node", "x", u32::try_from(number).unwrap()));
+    let waiting =
+        fill(&bench, 1 + usual.places.of_strangers, |number| forged("culvert-node", "x", number)).await;
+    bench.cluster.end_troubles();
+    bench.ask(&known, WEB).await.unwrap();
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "no stranger has been answered yet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_nobody_knows_yet_has_a_turn_while_tokens_of_other_pods_wait() {
+    let usual = Timing::default();
+    let timing = Timing { deadline: Duration::from_secs(2), ..usual };
+    let bench = Bench::with(Setup { timing, ..Setup::default() }).await;
+    know(&bench, "web", &["n1".to_owned()]);
+    for pod in [node_pod("n1"), running("mesh", "tenant", "n1"), running("mesh", "other", "n1")] {
+        bench.hear_of(culvert_derive::Kind::Pod, pod);
+    }
+    bench.cluster.trouble(Trouble::silence().on("create", "tokenreviews"));
+    let tenants = ["tenant", "other"].iter().cycle();
+    let waiting = fill(&bench, usual.places.of_pods, |number| {
+        let account = tenants.clone().nth(number as usize).unwrap();
+        forged(account, account, number)
+    })
+    .await;
+    bench.cluster.end_troubles();
+    bench.ask(&bench.node("n1"), WEB).await.unwrap();
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "none of them has been answered yet");
+}
+
+/// Has eight of these tokens asked with from elsewhere, and waits until so many reviews have been asked for in all.
+async fn fill(
+    bench: &Bench,
+    reviews: usize,
+    token: impl Fn(u32) -> String,
+) -> [JoinHandle<Result<Vec<String>, Status>>; 8] {
+    let elsewhere = bench.connect([127, 0, 0, 2]).await;
+    let waiting = std::array::from_fn(|number| {
+        let (channel, token) = (elsewhere.clone(), token(u32::try_from(number).unwrap()));
         let request = bench.request(&token, Some(WEB), 0);
         tokio::spawn(async move { send(&channel, request).await })
     });
     let asked = || bench.cluster.requests_of("create", "tokenreviews").len();
-    culvert_lab::wait_until(DEADLINE, "strangers have their places", || {
-        asked() == 1 + usual.places.of_strangers
-    })
-    .unwrap();
-    bench.cluster.end_troubles();
-    bench.ask(&known, WEB).await.unwrap();
-    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "no stranger has been answered yet");
+    culvert_lab::wait_until(DEADLINE, "they have their places", || asked() == reviews).unwrap();
+    waiting
 }
