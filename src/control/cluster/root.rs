@@ -76,7 +76,9 @@ impl Following {
             if matches!((&self.plugged, &self.own), (Known::Absent, Known::Absent)) {
                 match before {
                     Before::Nothing => self.make().await,
-                    _ => tracing::error!(error = %Chain(&Error::Lost), "there is no root"),
+                    Before::Published(_) | Before::Signing(_) => {
+                        tracing::error!(error = %Chain(&Error::Lost), "there is no root")
+                    }
                 }
             }
             tokio::select! {
