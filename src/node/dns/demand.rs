@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 mod asked;
 mod patience;
@@ -106,10 +106,12 @@ impl Demands {
         let wanted = Arc::clone(name);
         Some(self.flights.begin(Arc::clone(name), async move {
             let _place = place;
+            let began = Instant::now();
             match mesh.ask(Arc::clone(&wanted)).await {
                 Ok(heard) => {
                     asked.hold(&wanted, Holds::Usual);
-                    if heard == Heard::Now {
+                    // Later ones are nothing to wait for, however many come.
+                    if heard == Heard::Now && began.elapsed() <= DEADLINE {
                         patience.answered();
                     }
                 }

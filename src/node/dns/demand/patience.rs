@@ -4,7 +4,7 @@
 //!          timed out, too often in a row
 //!  wait ──────────────────────────────────▶ pass ──(every PAUSE)──▶ try: ask, and wait for nobody
 //!    ▲                                       ▲                        │
-//!    └───────────── anything is answered ────┴────────────────────────┘ nothing is
+//!    └────────── anything is answered soon ──┴────────────────────────┘ nothing is
 //! ```
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +51,7 @@ impl Patience {
         Turn::Try
     }
 
-    /// The control plane has answered.
+    /// The control plane has answered, before anybody would have given up.
     pub(super) fn answered(&self) {
         let before = std::mem::take(&mut *self.lock());
         if before.next.is_some() {
@@ -67,7 +67,7 @@ impl Patience {
             left.next = Some(Instant::now() + PAUSE);
             drop(left);
             tracing::warn!(
-                "the control plane does not say what names are; DNS of pods does not wait for it until it does: names that were not asked for before are others' to answer"
+                "the control plane does not say what names are; DNS of pods does not wait for it until it does so soon enough: names that were not asked for before are others' to answer"
             );
         }
     }

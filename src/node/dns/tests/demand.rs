@@ -166,13 +166,32 @@ async fn a_control_plane_that_says_nothing_holds_up_a_few_queries_and_no_more() 
     }
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     node.assert_not_asked();
-    // It comes back, and answers what it was asked; from then on it is waited for again.
+    // It comes back, and answers what it was asked, late; and then in time, from when on it is waited for again.
     unanswered.into_iter().for_each(|demand| demand.settle(Ok(Heard::Now)));
+    tokio::time::pause();
+    tokio::time::advance(10 * DEADLINE).await;
+    tokio::time::resume();
+    asking(&handler, "tried.example.").await.unwrap();
+    node.deny().await;
     let answer = asking(&handler, "entry.example.com.");
     let demands = node.demands().await;
     node.tell(ENTRY).await;
     demands.into_iter().for_each(|demand| demand.settle(Ok(Heard::Now)));
     assert_eq!(answer.await.unwrap().answers[0].data, a([240, 240, 0, 1]));
+}
+
+#[tokio::test]
+async fn a_control_plane_that_answers_late_each_time_is_not_waited_for() {
+    let (mut node, world) = (Node::start().await, world().await);
+    let handler = handler_of(node.mesh.clone(), vec![world.address]);
+    for nth in ["one", "two", "three"] {
+        ask(&handler, &query(&format!("{nth}.example."), RecordType::A), None).await;
+        node.deny().await;
+    }
+    let begun = Instant::now();
+    asking(&handler, "four.example.").await.unwrap();
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    node.assert_not_asked();
 }
 
 /// What is remembered on this side says nothing of the other.
