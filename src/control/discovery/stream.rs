@@ -60,7 +60,7 @@ impl Stream {
     pub(super) async fn run(mut self) {
         let mut report = Report::new(&self.peer, &self.known.caller);
         let end = match timeout(FIRST_REQUEST_DEADLINE, self.requests.message()).await {
-            Ok(Ok(Some(first))) => self.serve(&first, &mut report).await,
+            Ok(Ok(Some(first))) => self.serve(first, &mut report).await,
             Ok(Ok(None)) => End::Client("the client asked for nothing"),
             Ok(Err(_)) => End::Client("the client broke off"),
             Err(_) => End::Told(Status::deadline_exceeded("no request (first request deadline)")),
@@ -75,7 +75,7 @@ impl Stream {
         }
     }
 
-    async fn serve(&mut self, first: &DeltaDiscoveryRequest, report: &mut Report) -> End {
+    async fn serve(&mut self, first: DeltaDiscoveryRequest, report: &mut Report) -> End {
         report.client = node::shown(first.node.as_ref());
         let node = match node::name(&self.known, first.node.as_ref()) {
             Ok(node) => node,
@@ -98,14 +98,16 @@ impl Stream {
     async fn exchange(
         &mut self,
         mut session: Session,
-        first: &DeltaDiscoveryRequest,
+        first: DeltaDiscoveryRequest,
         report: &mut Report,
     ) -> Result<&'static str, Status> {
         let (callers, token, known) = (Arc::clone(&self.callers), self.token.clone(), self.known.clone());
         let mut lost = pin!(callers.lost(&token, &known));
         let mut newest = self.published.newest();
         let mut pace = Pace::default();
-        self.take(&mut session, first, &mut pace, report)?;
+        self.take(&mut session, &first, &mut pace, report)?;
+        // It may name all there is, and the stream goes on for long.
+        drop(first);
         loop {
             let ready = pace.is_ready(&session);
             tokio::select! {
