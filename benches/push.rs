@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// Nodes that are connected
     #[arg(long, default_value_t = 1000)]
     nodes: usize,
-    /// Nodes that come back with all they have: each of them costs the server some 15 MB
+    /// Nodes that come back with all they have: each of them costs the server some 8 MB
     #[arg(long, default_value_t = 100)]
     returning: usize,
     /// How often each kind of change is made
