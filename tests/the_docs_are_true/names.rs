@@ -33,8 +33,18 @@ const OF_OTHERS: [&str; 10] = [
     "IP_BIND_ADDRESS_NO_PORT",
 ];
 /// Options of others, `culvert-bench` among them, that are written without their program.
-const OPTIONS_OF_OTHERS: [&str; 6] =
-    ["--nocapture", "--set", "--quick", "--pairs", "--workloads", "--services"];
+const OPTIONS_OF_OTHERS: [&str; 10] = [
+    "--nocapture",
+    "--set",
+    "--quick",
+    "--pairs",
+    "--workloads",
+    "--services",
+    "--nodes",
+    "--returning",
+    "--rounds",
+    "--on-demand",
+];
 const PROGRAMS: [&str; 4] = ["culvert", "culvert-agent", "culvert-control", "culvert-node"];
 /// What ends a command among words.
 const ENDS: [&str; 6] = ["|", "||", "&&", ";", ">", "&"];
