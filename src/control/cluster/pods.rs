@@ -27,6 +27,13 @@ pub(crate) enum Presence {
     There(Membership),
 }
 
+impl Presence {
+    /// What the best of an account's pods on a node is, in a namespace that says this.
+    fn best(standings: impl Iterator<Item = Standing>, backing: Backing) -> Self {
+        standings.map(|standing| Self::There(standing.within(backing))).max().unwrap_or(Self::Absent)
+    }
+}
+
 /// Whoever knows the pods of a cluster.
 pub(crate) trait Pods: Send + Sync + 'static {
     /// Tells how an account is on a node.
@@ -101,8 +108,7 @@ impl Pods for Index {
         let Some(backing) = residence.backing else { return Presence::Absent };
         let place = Place { node: node.into(), account: account.into() };
         let standings = residence.standings.get(&place).into_iter().flatten();
-        let presences = standings.map(|(_, standing)| Presence::There(standing.within(backing)));
-        presences.max().unwrap_or(Presence::Absent)
+        Presence::best(standings.map(|(_, standing)| *standing), backing)
     }
 
     fn settings(&self) -> &Settings {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use culvert_derive::{Kind, Object};
 use culvert_kubernetes::{Client, Error, Lenient, List, Request, Resource, Unreadable, ask};
-use culvert_membership::{Backing, Life, Settings, Standing};
+use culvert_membership::{Backing, Life, Settings};
 use serde::{Deserialize, Deserializer};
 
 use super::Presence;
@@ -62,12 +62,7 @@ pub(crate) async fn presence(
         return Ok(Presence::Absent);
     }
     let backing = backing(client, settings, namespace, within).await?;
-    Ok(backing.map_or(Presence::Absent, |backing| best(standings, backing)))
-}
-
-fn best(standings: Vec<Standing>, backing: Backing) -> Presence {
-    let presences = standings.into_iter().map(|standing| Presence::There(standing.within(backing)));
-    presences.max().unwrap_or(Presence::Absent)
+    Ok(backing.map_or(Presence::Absent, |backing| Presence::best(standings.into_iter(), backing)))
 }
 
 /// What a namespace says for its pods; nothing if it is not there, or cannot be read.
