@@ -114,6 +114,21 @@ impl Lab {
     }
 }
 
+/// Waits for something while calls are held back. A paused clock stands still as long as blocking work goes on, and with it what the
+/// enrolment has put off because a look took long; so it is moved on by hand.
+async fn while_held<T>(wanted: impl Future<Output = T>) -> T {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    let mut wanted = pin!(wanted);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut wanted => return done,
+            () = tokio::task::yield_now() => tokio::time::advance(Duration::from_millis(1)).await,
+        }
+        assert!(std::time::Instant::now() < end, "nothing comes of it");
+    }
+}
+
 fn words(table: &Option<Arc<Table>>) -> String {
     let Some(table) = table else { return "nothing yet".into() };
     let word = |(uid, entry): (&Uid, &Entry)| match entry {

@@ -8,7 +8,7 @@ async fn a_pod_that_comes_back_at_exit_keeps_its_rules() {
     let lab = Lab::with_released(&a).await;
     lab.rules.hold_back(a.id());
     lab.file(&[pod("a", &a)]);
-    lab.rules.called("apply", 2).await;
+    while_held(lab.rules.called("apply", 2)).await;
     let rules = Arc::clone(&lab.rules);
     let finish = async {
         // The enrolment hears of the exit first.

@@ -102,7 +102,7 @@ async fn a_pod_that_comes_back_is_nobodys_to_keep_until_it_is_enrolled_anew() {
     let mut lab = Lab::with_released(&a).await;
     lab.rules.hold_back(a.id());
     lab.file(&[pod("a", &a)]);
-    lab.rules.called("apply", 2).await;
+    while_held(lab.rules.called("apply", 2)).await;
     let told = words(&lab.table.borrow());
     lab.rules.let_go();
     assert_eq!(told, "");
@@ -188,11 +188,7 @@ async fn rules_do_not_go_before_nodes_have_been_told_anything() {
     let lab = Lab::start_with(&[pod("a", &a), pod("b", &b)], |rules| rules.hold_back(b.id()));
     lab.rules.called("verify", 1).await;
     lab.file(&[pod("b", &b)]);
-    // The clock does not run by itself while a call is held back.
-    while lab.rules.count("remove") == 0 {
-        tokio::time::advance(RETRY_PACE).await;
-        tokio::task::yield_now().await;
-    }
+    while_held(lab.rules.called("remove", 1)).await;
     assert_eq!(lab.rules.count("release"), 1);
     lab.rules.let_go();
     let removed = lab.rules.log().into_iter().find(|line| line.starts_with("remove"));

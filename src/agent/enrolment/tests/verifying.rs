@@ -67,7 +67,7 @@ async fn a_change_during_a_look_is_looked_into_afterwards() {
     lab.told("serve a").await;
     lab.rules.called("look after", 1).await;
     lab.rules.hold_back(a.id());
-    lab.rules.called("look after", 2).await;
+    while_held(lab.rules.called("look after", 2)).await;
     // The look has passed by what changes from here on.
     assert!(lab.rules.notify(a.id()));
     let noticed = async {
@@ -94,11 +94,11 @@ async fn pods_that_need_long_to_be_looked_at_do_not_keep_others_out() {
     let all = (0..WIDTH).map(|n| format!("serve slow-{n}")).collect::<Vec<_>>().join(", ");
     lab.told(&all).await;
     slow.iter().for_each(|netns| lab.rules.hold_back(netns.id()));
-    lab.rules.called("verify", WIDTH + 2).await;
+    while_held(lab.rules.called("verify", WIDTH + 2)).await;
     let a = netns();
     pods.push(pod("a", &a));
     lab.file(&pods);
-    lab.rules.called("apply", WIDTH + 1).await;
+    while_held(lab.rules.called("apply", WIDTH + 1)).await;
     lab.rules.let_go();
 }
 
@@ -109,10 +109,10 @@ async fn a_pod_that_leaves_during_a_look_leaves_when_the_look_is_over() {
     lab.told("serve a").await;
     lab.rules.called("look after", 1).await;
     lab.rules.hold_back(a.id());
-    lab.rules.called("look after", 2).await;
+    while_held(lab.rules.called("look after", 2)).await;
     lab.file(&[]);
     // The enrolment hears of it while the look goes on.
-    lab.boards.wait_for(|board| board["a"].state == State::Leaving).await.unwrap();
+    while_held(lab.boards.wait_for(|board| board["a"].state == State::Leaving)).await.unwrap();
     let over = Instant::now();
     lab.rules.let_go();
     lab.rules.called("release", 1).await;
