@@ -22,11 +22,14 @@ demo: setup
 	$(BUILD)
 	./target/debug/culvert demo $(DEMO_FLAGS)
 
+# $(call within,SECONDS): what runs a program of tests, for so long at most. A test that hangs is then a failure, which has a name.
+within = --config 'target."cfg(unix)".runner=["timeout","--verbose","--signal=ABRT","--kill-after=5","$(1)"]'
+
 # Unit tests first, the conformance suite last: its summary is the last line.
 test: setup setup-test
 	$(BUILD)
-	cargo test --locked --workspace --exclude conformance
-	cargo test --locked -p conformance
+	cargo test --locked --workspace --exclude conformance $(call within,600)
+	cargo test --locked -p conformance $(call within,3000)
 
 lint: setup-lint
 	cargo fmt --all --check
