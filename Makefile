@@ -25,11 +25,12 @@ demo: setup
 # $(call within,SECONDS): what runs a program of tests, for so long at most. A test that hangs is then a failure, which has a name.
 within = --config 'target."cfg(unix)".runner=["timeout","--verbose","--signal=ABRT","--kill-after=5","$(1)"]'
 
-# Unit tests first, the conformance suite last: its summary is the last line.
+# Unit tests first, the conformance suite last: its summary is the last line. It is picked out of the whole workspace, for then most of
+# what it needs is there already: cargo gives the crates of a selection the features that this selection asks for.
 test: setup setup-test
 	$(BUILD)
 	cargo test --locked --workspace --exclude conformance $(call within,600)
-	cargo test --locked -p conformance $(call within,3000)
+	cargo test --locked --workspace --test conformance $(call within,3000)
 
 lint: setup-lint
 	cargo fmt --all --check

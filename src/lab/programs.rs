@@ -55,7 +55,9 @@ fn cargo_build() -> Result<Programs, Error> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     command.args(["build", "--message-format=json-render-diagnostics"]);
-    command.args(["-p", "culvert-node", "-p", "culvert-agent", "-p", "culvert-control"]);
+    // What people type is not started here, but built with them, as the Makefile does: its crates decide about the features of those
+    // they share, and with others all would be built anew.
+    command.args(["-p", "culvert-node", "-p", "culvert-agent", "-p", "culvert-control", "-p", "culvert"]);
     let messages = tool::run(command, "", PATIENCE)?;
     let find = |name| {
         let found = messages.lines().find_map(|line| executable(line, name));
