@@ -1,12 +1,14 @@
 //! The pods there will be: one for each manifest of a pod, and for each template of something that makes pods.
 //!
-//! Whether they will be in the mesh is decided as the agent decides it (docs/enrolment.md), as far as manifests tell.
+//! Whether they will be in the mesh is decided by the one definition of it (`culvert-membership`) as the mesh has it unless told
+//! otherwise, and as far as manifests tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use culvert_derive::{Key, Kind, Labels};
+use culvert_membership::{Annotations, Life, Settings, Why};
 use serde_json::{Map, Value, json};
 
 use super::known::What;
@@ -35,23 +37,7 @@ pub(super) enum Membership {
     Unknown,
 }
 
-/// Why a pod will not be in the mesh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    Excluded,
-    HostNetwork,
-    OwnProxy,
-    OptedOut,
-    NotLabelled,
-}
-
-/// Says whether pods are in the mesh.
-pub(super) const MODE: &str = "istio.io/dataplane-mode";
-/// Where pods are never in the mesh, unless the agent is told otherwise.
-pub(super) const EXCLUDED: &str = "kube-system";
-/// By this annotation others know what is in the mesh.
-pub(super) const REDIRECTION: &str = "ambient.istio.io/redirection";
-const OWN_PROXY: &str = "sidecar.istio.io/status";
+pub(super) use culvert_membership::{EXCLUDED, MODE, REDIRECTION};
 
 /// Gives all pods there will be.
 pub(super) fn all(shelf: &Shelf) -> Vec<Pod<'_>> {
@@ -77,11 +63,29 @@ pub(super) fn by_namespace<'p, 'm>(pods: &'p [Pod<'m>]) -> BTreeMap<&'p str, Vec
 
 /// Tells whether pods of a namespace are in the mesh that say nothing themselves.
 pub(super) fn of_namespace(shelf: &Shelf, name: &str) -> Membership {
-    match shelf.namespace(name) {
-        _ if name == EXCLUDED => Membership::Out(Why::Excluded),
-        None => Membership::Unknown,
-        Some(namespace) if namespace.label(MODE) == Some("ambient") => Membership::In,
-        Some(_) => Membership::Out(Why::NotLabelled),
+    let silent = (Labels::default(), Annotations::default());
+    within(shelf, name, (&silent.0, silent.1), false)
+}
+
+/// Decides about a pod of a namespace. What depends on labels of the namespace is not known where it is not in the manifests.
+fn within(
+    shelf: &Shelf,
+    namespace: &str,
+    (pod, annotations): (&Labels, Annotations),
+    host_network: bool,
+) -> Membership {
+    let there = shelf.namespace(namespace).map(|it| labels(&it.value["metadata"]["labels"]));
+    let pod = culvert_membership::Pod {
+        namespace,
+        labels: pod,
+        marks: annotations.marks,
+        host_network,
+        life: Life::Going,
+    };
+    match Settings::default().decide(&pod, there.as_ref().unwrap_or(&Labels::default())) {
+        culvert_membership::Membership::In => Membership::In,
+        culvert_membership::Membership::Out(Why::NotLabelled) if there.is_none() => Membership::Unknown,
+        culvert_membership::Membership::Out(why) => Membership::Out(why),
     }
 }
 
@@ -100,20 +104,10 @@ impl<'m> Pod<'m> {
     }
 
     fn membership(&self, shelf: &Shelf) -> Membership {
-        let mode = self.labels.get(MODE);
-        if *self.key.namespace == *EXCLUDED {
-            Membership::Out(Why::Excluded)
-        } else if self.template()["spec"]["hostNetwork"] == true {
-            Membership::Out(Why::HostNetwork)
-        } else if !self.template()["metadata"]["annotations"][OWN_PROXY].is_null() {
-            Membership::Out(Why::OwnProxy)
-        } else if mode == Some("none") {
-            Membership::Out(Why::OptedOut)
-        } else if mode == Some("ambient") {
-            Membership::In
-        } else {
-            of_namespace(shelf, &self.key.namespace)
-        }
+        let template = self.template();
+        let annotations = Annotations::of(&labels(&template["metadata"]["annotations"]));
+        let host_network = template["spec"]["hostNetwork"] == true;
+        within(shelf, &self.key.namespace, (&self.labels, annotations), host_network)
     }
 
     /// What is written of it.
@@ -174,18 +168,16 @@ impl<'m> Pod<'m> {
     }
 }
 
-impl Why {
-    /// What a pod is that is not in the mesh for this reason.
-    pub(super) fn says(self) -> &'static str {
-        match self {
-            Self::Excluded => "is in namespace kube-system, which is never in the mesh",
-            Self::HostNetwork => {
-                "has the host's network (hostNetwork: true), so that it cannot be in the mesh"
-            }
-            Self::OwnProxy => "has a proxy of its own (annotation sidecar.istio.io/status)",
-            Self::OptedOut => "has said that it will not be in the mesh (istio.io/dataplane-mode=none)",
-            Self::NotLabelled => "is not in the mesh, nor is its namespace",
-        }
+/// What a pod is that is not in the mesh for this reason.
+pub(super) fn says(why: Why) -> &'static str {
+    match why {
+        Why::ExcludedNamespace => "is in namespace kube-system, which is never in the mesh",
+        Why::HostNetwork => "has the host's network (hostNetwork: true), so that it cannot be in the mesh",
+        Why::Static => "is a static pod, which the mesh does not take in",
+        Why::Sidecar => "has a proxy of its own (annotation sidecar.istio.io/status)",
+        Why::OptedOut => "has said that it will not be in the mesh (istio.io/dataplane-mode=none)",
+        Why::NotLabelled => "is not in the mesh, nor is its namespace",
+        Why::Finished => "has ended",
     }
 }
 

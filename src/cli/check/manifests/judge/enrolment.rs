@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use culvert_derive::Kind;
+use culvert_membership::Why;
 
 use crate::check::finding::{Check, Finding, Verdict};
 use crate::check::manifests::known::What;
-use crate::check::manifests::pods::{EXCLUDED, MODE, Membership, Pod, Why};
+use crate::check::manifests::pods::{EXCLUDED, MODE, Membership, Pod, says};
 use crate::check::manifests::world::{World, some};
 
 pub(super) const KNOWN: Check = Check {
@@ -43,11 +44,12 @@ fn in_vain(pod: &Pod<'_>) -> Option<Finding> {
     }
     let remedy = match why {
         Why::HostNetwork => "remove hostNetwork, or the label",
-        Why::OwnProxy => "remove the proxy, or the label",
-        Why::Excluded => "move it to another namespace, or remove the label",
-        Why::OptedOut | Why::NotLabelled => return None,
+        Why::Static => "run it as something the cluster makes pods for, or remove the label",
+        Why::Sidecar => "remove the proxy, or the label",
+        Why::ExcludedNamespace => "move it to another namespace, or remove the label",
+        Why::OptedOut | Why::NotLabelled | Why::Finished => return None,
     };
-    let verdict = Verdict::problem(format!("it is labelled to be in the mesh, and {}", why.says()), remedy);
+    let verdict = Verdict::problem(format!("it is labelled to be in the mesh, and {}", says(why)), remedy);
     let effect = "it speaks plaintext, and nobody enforces policies for it";
     Some(NEVER.at(pod.place(&path()), verdict, effect))
 }

@@ -2,10 +2,11 @@
 
 use culvert_derive::policy::{AuthorizationPolicy, PeerAuthentication, Problem, Reach};
 use culvert_derive::{Condition, Kind};
+use culvert_membership::Why;
 
 use crate::check::finding::{Check, Finding, Verdict};
 use crate::check::manifests::known::What;
-use crate::check::manifests::pods::{MODE, Membership, Pod, Why};
+use crate::check::manifests::pods::{MODE, Membership, Pod, says};
 use crate::check::manifests::shelf::{Manifest, labels};
 use crate::check::manifests::world::{World, halves, some, some_pods};
 
@@ -182,7 +183,7 @@ fn selects_nobody(manifest: &Manifest, namespace: Option<&str>) -> Finding {
 
 fn is_outside(pod: &Pod<'_>) -> String {
     let why = match pod.membership {
-        Membership::Out(why) => why.says(),
+        Membership::Out(why) => says(why),
         Membership::In | Membership::Unknown => "is in the mesh",
     };
     format!("{} {why}", pod.manifest.title())

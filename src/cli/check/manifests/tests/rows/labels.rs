@@ -15,6 +15,8 @@ fn pods_that_ask_for_the_mesh_and_cannot_be_in_it_are_named() {
     found("never-in-mesh", State::Problem, path, &deployment("kube-system", labels, "", ""));
     let own = "        sidecar.istio.io/status: '{}'\n";
     found("never-in-mesh", State::Problem, path, &deployment("shop", labels, own, ""));
+    let shown_by_kubelet = "        kubernetes.io/config.mirror: 7d0f\n";
+    found("never-in-mesh", State::Problem, path, &deployment("shop", labels, shown_by_kubelet, ""));
     let text = namespace(&format!("    {}", labels.trim())).replace("name: other", "name: kube-system");
     found("never-in-mesh", State::Warning, "metadata.labels[istio.io/dataplane-mode]", &text);
 }
