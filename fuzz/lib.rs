@@ -9,7 +9,11 @@
 //! - [`cluster`]: objects of Kubernetes, one after the other
 //! - [`socks`]: what a SOCKS client says
 //!
+//! The programs in `targets` give them to libFuzzer; the tests in `smoke` run each on its corpus and what is made of that.
+//!
 //! Deliberately absent: chance. The same bytes always do the same.
+
+use culvert_core::tunnel::http2::Role;
 
 pub mod cluster;
 pub mod engine;
@@ -24,3 +28,19 @@ mod frames;
 mod input;
 mod memory;
 mod toy;
+
+/// A target by its name, which is that of its corpus, its words and its program.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("cluster", cluster::run),
+    ("engine", engine::run),
+    ("hbone", hbone::run),
+    ("hpack", hpack::run),
+    ("http2_client", |data| http2::run(Role::Client, data)),
+    ("http2_server", |data| http2::run(Role::Server, data)),
+    ("mesh_file", mesh_file::run),
+    ("records", records::run),
+    ("socks", socks::run),
+];
