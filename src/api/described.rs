@@ -117,6 +117,9 @@ fn words_are_the_ones_described() {
     check_words("IdentityState", &states);
     let states = [TunnelState::Open, TunnelState::Bulk, TunnelState::Doubtful, TunnelState::Leaving];
     check_words("TunnelState", &states);
+    let limited = [LimitOf::Process, LimitOf::Pod, LimitOf::Peer, LimitOf::Source, LimitOf::Tunnel];
+    check_words("LimitOf", &[&limited[..], &[LimitOf::Connection]].concat());
+    check_words("LimitUnit", &[LimitUnit::Count, LimitUnit::Bytes, LimitUnit::Milliseconds]);
     check_words("Answer", &[Answer::Pass, Answer::Note, Answer::Stop, Answer::Unknown]);
     check_words("Culprit", &tests::CULPRITS);
 }

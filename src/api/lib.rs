@@ -4,6 +4,7 @@
 //! sizes carry their unit in the key, and what is not known is absent. Whoever reads ignores keys it does not know.
 
 mod connection;
+mod limit;
 mod mesh;
 mod node;
 mod pod;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use connection::{
     Attempt, Bytes, Closer, Connection, Direction, End, Outcome, Protocol, Socket, Stage, State, Traffic,
 };
+pub use limit::{Limit, LimitOf, LimitUnit};
 pub use mesh::Ejected;
 pub use node::{Agent, ControlPlane, Node, Reachability};
 pub use pod::{Certificate, Identity, IdentityState, Pod, PodRef, PodState};

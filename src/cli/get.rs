@@ -75,6 +75,9 @@ enum Kind {
     Traffic,
     /// Endpoints that are asked last for a while, because they could not be reached
     Ejected,
+    /// What there may be only so much of, and how close it is to that
+    #[value(aliases = ["limit"])]
+    Limits,
     /// The node itself
     Node,
 }
@@ -134,6 +137,7 @@ async fn report(options: &Options, now: OffsetDateTime, screen: &Screen) -> Resu
         Kind::Recent => listing.of::<Recent>(&options.node).await,
         Kind::Traffic => listing.of::<culvert_api::Traffic>(&options.node).await,
         Kind::Ejected => listing.of::<culvert_api::Ejected>(&options.node).await,
+        Kind::Limits => listing.of::<culvert_api::Limit>(&options.node).await,
         Kind::Node => listing.alone::<culvert_api::Node>(&options.node).await,
     }
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use crate::config::SocketConfig;
 use crate::deliver::dial::prepare;
 use crate::drain::Guard;
+use crate::limits::{Limit, hit};
 use crate::tasks::Tasks;
 
 /// Outbound connections of the pod arrive here, redirected.
@@ -218,6 +219,9 @@ impl Listener {
                 }
                 Err(error) => {
                     metrics::counter!("culvert_accept_errors_total").increment(1);
+                    if limits::is_for_lack_of_descriptors(&error) {
+                        hit(Limit::OpenFiles);
+                    }
                     tracing::warn!(%error, "cannot accept connections; trying again");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }

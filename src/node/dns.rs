@@ -33,6 +33,7 @@ use crate::capture::{self, Error, FIRST_PAUSE};
 use crate::config::SocketConfig;
 use crate::deliver::dial::Dialer;
 use crate::drain::Guard;
+use crate::limits;
 use crate::mesh::Mesh;
 use crate::proxy::PodInfo;
 
@@ -98,6 +99,7 @@ pub(crate) struct Pod {
     pub(crate) netns: Option<Arc<Netns>>,
     pub(crate) socket: SocketConfig,
     pub(crate) dialer: Dialer,
+    pub(crate) limits: Arc<limits::OfPod>,
 }
 
 /// What resolves names for one pod.
@@ -158,7 +160,7 @@ impl Dns {
             demands: Demands::new(pod.mesh.clone(), self.patience.clone()),
             mesh: pod.mesh,
             settings: self.config.settings.clone(),
-            others: Others::new(messenger, Arc::clone(&self.resolv_conf), own),
+            others: Others::new(messenger, Arc::clone(&self.resolv_conf), own, pod.limits),
         };
         let handler = Arc::new(handler);
         let hosts = Hosts::new(Arc::clone(&handler));

@@ -15,6 +15,7 @@ mod drain;
 mod flow;
 mod identity;
 mod ledger;
+mod limits;
 mod mesh;
 mod node;
 mod outcome;

@@ -153,6 +153,7 @@ fn share(
         socks: config.socks,
         set_aside: state.set_aside(),
         ledger: state.ledger(),
+        limits: state.limits(),
         liveness: state.liveness(),
         dns,
     }

@@ -23,6 +23,7 @@ use crate::flow;
 use crate::identity::Identities;
 use crate::identity::spire::Residents;
 use crate::ledger;
+use crate::limits;
 use crate::mesh::Mesh;
 use crate::outcome::Failure;
 use crate::set_aside::{self, SetAside};
@@ -50,6 +51,8 @@ pub(crate) struct Proxy {
     pub(crate) set_aside: SetAside,
     /// What is known of its connections.
     pub(crate) ledger: ledger::OfPod,
+    /// What it may have only so much of.
+    pub(crate) limits: Arc<limits::OfPod>,
     /// Of this pod alone: names are asked for through its network.
     pub(crate) hosts: Hosts,
     /// What peers may have the control plane asked for at a time.
@@ -82,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) set_aside: set_aside::OfNode,
     /// What is known of their connections.
     pub(crate) ledger: ledger::OfNode,
+    /// What there may be only so much of.
+    pub(crate) limits: limits::OfNode,
     pub(crate) liveness: Liveness,
     pub(crate) dns: Dns,
 }
@@ -143,7 +148,8 @@ pub(crate) fn start_own(
 fn assemble(shared: &Shared, whose: Whose, keep_client_address: bool) -> (Arc<Proxy>, dns::OfPod) {
     let Whose { pod, netns, probes } = whose;
     let dialer = Dialer::new(netns.clone(), shared.socket);
-    let resolver = dns_of(shared, &pod, netns.as_ref(), &dialer);
+    let limits = shared.limits.begin(pod.clone());
+    let resolver = dns_of(shared, (&pod, &limits), netns.as_ref(), &dialer);
     let ledger = shared.ledger.begin(pod.clone(), netns.as_ref());
     let establish = Establish {
         identities: shared.identities.clone(),
@@ -154,6 +160,7 @@ fn assemble(shared: &Shared, whose: Whose, keep_client_address: bool) -> (Arc<Pr
     let proxy = Proxy {
         set_aside: shared.set_aside.begin(pod.clone()),
         ledger,
+        limits,
         gate: Gate::new(pod.clone(), shared.mesh.clone(), shared.telling),
         probes,
         pod,
@@ -171,13 +178,19 @@ fn assemble(shared: &Shared, whose: Whose, keep_client_address: bool) -> (Arc<Pr
     (Arc::new(proxy), resolver)
 }
 
-fn dns_of(shared: &Shared, pod: &PodInfo, netns: Option<&Arc<Netns>>, dialer: &Dialer) -> dns::OfPod {
+fn dns_of(
+    shared: &Shared,
+    (pod, limits): (&PodInfo, &Arc<limits::OfPod>),
+    netns: Option<&Arc<Netns>>,
+    dialer: &Dialer,
+) -> dns::OfPod {
     shared.dns.of_pod(dns::Pod {
         info: pod.clone(),
         mesh: shared.mesh.clone(),
         netns: netns.cloned(),
         socket: shared.socket,
         dialer: dialer.clone(),
+        limits: Arc::clone(limits),
     })
 }
 
@@ -218,9 +231,8 @@ async fn serve_socks(proxy: &Arc<Proxy>, socks: Option<Socks>, guard: &Guard) {
         listeners = capture::open_at_last(first, |pause| try_socks(proxy, &socket, pause)) => listeners,
         () = guard.draining() => return,
     };
-    let (proxy, negotiations) = (Arc::clone(proxy), Arc::default());
-    let each =
-        move |captured, guard| flow::socks(Arc::clone(&proxy), Arc::clone(&negotiations), captured, guard);
+    let proxy = Arc::clone(proxy);
+    let each = move |captured, guard| flow::socks(Arc::clone(&proxy), captured, guard);
     listeners.each(guard.clone(), each).await;
 }
 

@@ -8,19 +8,20 @@
 //! It does not decide where anything goes, and understands no BIND and no UDP.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::socks::{Fault, LONGEST, Negotiation, Step, Target};
 use culvert_sys::netns::Netns;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::capture::{self, Captured};
 use crate::config::SocketConfig;
 use crate::drain::Guard;
+use crate::limits::{Exceeded, Limit, OfPod};
 
 mod answer;
 mod names;
@@ -32,18 +33,11 @@ pub(crate) use names::addresses;
 pub(crate) const PORT: u16 = 15080;
 
 /// How long a client may take to say whom it wants.
-const NEGOTIATION_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Clients of one pod that may take that long at the same time: more than an application begins at once.
-const MOST_NEGOTIATING: usize = 1024;
+pub(crate) const NEGOTIATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The open listeners of one pod.
 #[derive(Debug)]
 pub(crate) struct Listeners(Vec<capture::Listener>);
-
-/// Whom the clients of one pod ask for.
-#[derive(Debug)]
-pub(crate) struct Negotiations(Semaphore);
 
 /// Why a client was not connected, before anybody was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +50,8 @@ pub(crate) enum Error {
         "the client did not say whom it wants within {NEGOTIATION_DEADLINE:?} (SOCKS negotiation deadline)"
     )]
     TimedOut,
-    #[error("{MOST_NEGOTIATING} clients of this pod have not said whom they want; another one is not heard")]
-    TooMany,
+    #[error(transparent)]
+    TooMany(#[from] Exceeded),
     #[error("there is no descriptor left to answer the client with; raise the limit on open files")]
     Descriptor(#[source] io::Error),
 }
@@ -95,18 +89,14 @@ impl Listeners {
     }
 }
 
-impl Default for Negotiations {
-    fn default() -> Self {
-        Self(Semaphore::new(MOST_NEGOTIATING))
-    }
-}
-
-impl Negotiations {
-    /// Hears a client out. What it says behind its request is left in the connection.
-    pub(crate) async fn hear(&self, stream: &mut TcpStream) -> Result<Target, Error> {
-        let _place = self.0.try_acquire().map_err(|_| Error::TooMany)?;
-        timeout(NEGOTIATION_DEADLINE, negotiate(stream)).await.unwrap_or(Err(Error::TimedOut))
-    }
+/// Hears a client out. What it says behind its request is left in the connection.
+pub(crate) async fn hear(stream: &mut TcpStream, limits: &Arc<OfPod>) -> Result<Target, Error> {
+    let _place = limits.take(Limit::SocksNegotiations)?;
+    let heard = timeout(NEGOTIATION_DEADLINE, negotiate(stream)).await;
+    heard.unwrap_or_else(|_| {
+        limits.refuse(Limit::SocksNegotiationDeadline);
+        Err(Error::TimedOut)
+    })
 }
 
 async fn negotiate(stream: &mut TcpStream) -> Result<Target, Error> {
@@ -133,7 +123,7 @@ impl Error {
             Self::Fault(_) => "socks_not_understood",
             Self::Left(_) => "client_broke",
             Self::TimedOut => "socks_negotiation_deadline",
-            Self::TooMany => "socks_too_many",
+            Self::TooMany(_) => "socks_too_many",
             Self::Descriptor(_) => "no_descriptor",
         }
     }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::control_plane::Status;
 use crate::dns;
 use crate::ledger;
+use crate::limits;
 use crate::proxy::PodInfo;
 use crate::set_aside;
 use crate::telemetry::Telemetry;
@@ -22,6 +23,7 @@ pub(crate) struct State {
     inner: Arc<Mutex<Inner>>,
     set_aside: set_aside::OfNode,
     ledger: ledger::OfNode,
+    limits: limits::OfNode,
     liveness: Liveness,
     /// Told when a start-up task is done.
     done: Arc<Notify>,
@@ -167,6 +169,11 @@ impl State {
     /// The connections of pods.
     pub(crate) fn ledger(&self) -> ledger::OfNode {
         self.ledger.clone()
+    }
+
+    /// What there may be only so much of, and what the pods have of it.
+    pub(crate) fn limits(&self) -> limits::OfNode {
+        self.limits.clone()
     }
 
     /// The tasks that have to go on.

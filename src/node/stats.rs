@@ -20,7 +20,7 @@ use tokio::runtime::RuntimeMetrics;
 use crate::identity::Identities;
 use crate::ledger::Direction;
 use crate::outcome::{self, Labels};
-use crate::{dns, mesh, set_aside};
+use crate::{dns, limits, mesh, set_aside};
 
 /// What is recorded.
 #[derive(Debug, Clone)]
@@ -44,6 +44,7 @@ pub(crate) fn start(config: Config, data_plane: RuntimeMetrics) -> Result<Metric
     dns::describe_metrics();
     set_aside::describe_metrics();
     mesh::describe_metrics();
+    limits::describe_metrics();
     outcome::show(&metrics, config.labels);
     process::collect(&metrics);
     metrics.collect(move || runtime::look(&data_plane));

@@ -214,6 +214,25 @@ fn tunnel() -> Tunnel {
     }
 }
 
+fn limit() -> Limit {
+    Limit {
+        name: text(),
+        about: text(),
+        of: LimitOf::Pod,
+        unit: LimitUnit::Count,
+        most: Some(1),
+        setting: some(),
+        in_use: Some(1),
+        highest: Some(1),
+        hits: 1,
+        remedy: text(),
+    }
+}
+
+fn least_limit() -> Limit {
+    Limit { most: None, setting: None, in_use: None, highest: None, ..limit() }
+}
+
 fn ejected() -> Ejected {
     Ejected { pod: pod_ref(), workload: text(), address: text(), seconds: 1, seconds_left: 1 }
 }
@@ -259,6 +278,7 @@ fn about_the_node() -> Vec<Shape> {
         shape("Tls", &tls(), &Tls { group: None, ..tls() }),
         shape("Tunnel", &tunnel(), &Tunnel { local_address: None, network: None, ..tunnel() }),
         shape("Ejected", &ejected(), &ejected()),
+        shape("Limit", &limit(), &least_limit()),
     ]
 }
 
@@ -294,5 +314,6 @@ fn pages() -> Vec<Shape> {
         shape("PageOfTraffic", &page(traffic()), &last_page(traffic())),
         shape("PageOfTunnel", &page(tunnel()), &last_page(tunnel())),
         shape("PageOfEjected", &page(ejected()), &last_page(ejected())),
+        shape("PageOfLimit", &page(limit()), &last_page(limit())),
     ]
 }

@@ -2,8 +2,9 @@
 
 use culvert_api::{
     Agent, Answer, Attempt, Bytes, Certificate, Closer, Connection, ControlPlane, Culprit, Direction,
-    Ejected, End, Identity, IdentityState, Node, Outcome, Page, Pod, PodRef, PodState, Protocol, Question,
-    Reachability, Socket, Stage, State, Step, Tls, Traffic, Tunnel, TunnelState, Verdict, Why,
+    Ejected, End, Identity, IdentityState, Limit, LimitOf, LimitUnit, Node, Outcome, Page, Pod, PodRef,
+    PodState, Protocol, Question, Reachability, Socket, Stage, State, Step, Tls, Traffic, Tunnel,
+    TunnelState, Verdict, Why,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -22,6 +23,7 @@ pub(crate) fn shop(target: &str) -> (u16, String) {
         "/v1/identities" => page(&identities()),
         "/v1/connections" => page(&connections()),
         "/v1/tunnels" => page(&tunnels()),
+        "/v1/limits" => page(&limits()),
         "/v1/ejected" => page(&[ejected()]),
         "/v1/refusals" => page(&refusals()),
         "/v1/recent" => page(&recent()),
@@ -347,6 +349,33 @@ pub(crate) fn ejected() -> Ejected {
         seconds: 30,
         seconds_left: 12,
     }
+}
+
+fn limits() -> Vec<Limit> {
+    let queries = Limit {
+        name: "dns_queries_of_a_pod".into(),
+        about: "queries that wait for other servers; one more is answered with SERVFAIL".into(),
+        of: LimitOf::Pod,
+        unit: LimitUnit::Count,
+        most: Some(1024),
+        setting: None,
+        in_use: Some(7),
+        highest: Some(1024),
+        hits: 3,
+        remedy: "look at the pod's nameservers".into(),
+    };
+    let accept = Limit {
+        name: "accept_deadline".into(),
+        about: "time a peer has to prove who it is; then it is disconnected".into(),
+        of: LimitOf::Connection,
+        unit: LimitUnit::Milliseconds,
+        most: Some(10_000),
+        in_use: None,
+        highest: None,
+        hits: 0,
+        ..queries.clone()
+    };
+    vec![accept, queries]
 }
 
 fn workloads() -> Vec<serde_json::Value> {

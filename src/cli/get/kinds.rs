@@ -6,6 +6,7 @@ use crate::output::{Cell, Tone, human};
 
 mod connections;
 mod ends;
+mod limits;
 mod mesh;
 mod node;
 mod pods;

@@ -9,6 +9,7 @@ mod connections;
 mod cursor;
 mod ejected;
 mod identities;
+mod limits;
 mod mesh;
 mod moment;
 mod node;
@@ -84,6 +85,7 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/v1/services", endpoint(mesh::TAKES, mesh::services))
         .route("/v1/policies", endpoint(mesh::TAKES, mesh::policies))
         .route("/v1/ejected", endpoint(&["limit", "after"], ejected::list))
+        .route("/v1/limits", endpoint(&["limit", "after"], limits::list))
         .route("/v1/why", endpoint(&["source", "destination"], why::would))
         .method_not_allowed_fallback(wrong_method)
         .route("/v1", any(unknown))

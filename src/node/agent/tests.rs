@@ -85,6 +85,7 @@ fn shared() -> Shared {
         telling: config.telling,
         socks: true,
         set_aside: Default::default(),
+        limits: Default::default(),
         ledger: Default::default(),
         liveness: Default::default(),
         dns: Dns::new(config.dns),

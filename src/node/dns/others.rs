@@ -7,23 +7,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use super::ask::{Error, Messenger, ONCE_TIMEOUT, Upstream};
 use super::cache::{Cache, Key};
 use super::flights::Flights;
 use super::message::{Query, Transport};
 use super::resolv_conf::{Content, ResolvConf};
 use super::wire;
+use crate::limits::{Limit, OfPod};
 
 mod choice;
 mod sockets;
 
 use choice::Choice;
 use sockets::{For, Sockets};
-
-/// Queries of one pod's clients that may wait for other servers at the same time.
-pub(super) const WAITING: usize = 1024;
 
 /// Whom a client wanted to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +47,7 @@ pub(super) struct Others {
     resolv_conf: Arc<ResolvConf>,
     cache: Arc<Cache>,
     asking: Flights<Flight, Result<Arc<[u8]>, Error>>,
-    pub(super) waiting: Semaphore,
+    pub(super) limits: Arc<OfPod>,
     sockets: Sockets,
     /// Where this pod is listened for: asking there would be asking ourselves.
     own_addresses: Vec<SocketAddr>,
@@ -74,14 +70,15 @@ impl Others {
         messenger: Messenger,
         resolv_conf: Arc<ResolvConf>,
         own_addresses: Vec<SocketAddr>,
+        limits: Arc<OfPod>,
     ) -> Self {
         Self {
             messenger,
             resolv_conf,
             cache: Arc::default(),
             asking: Flights::default(),
-            waiting: Semaphore::new(WAITING),
-            sockets: Sockets::default(),
+            sockets: Sockets::new(Arc::clone(&limits)),
+            limits,
             own_addresses,
             choice: Choice::default(),
         }
@@ -125,7 +122,7 @@ impl Others {
         if let Some(content) = self.resolv_conf.fresh() {
             return Ok(content);
         }
-        let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
+        let _waiting = self.limits.take(Limit::DnsQueries).map_err(|_| Error::TooMany)?;
         Ok(self.resolv_conf.read().await)
     }
 
@@ -160,7 +157,7 @@ impl Others {
         upstream: Upstream,
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
+        let _waiting = self.limits.take(Limit::DnsQueries).map_err(|_| Error::TooMany)?;
         self.ask_for(For::Client, query, upstream, transport).await
     }
 
@@ -206,7 +203,7 @@ impl Others {
         server: SocketAddr,
         transport: Transport,
     ) -> Result<Vec<u8>, Error> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| Error::TooMany)?;
+        let _waiting = self.limits.take(Limit::DnsQueries).map_err(|_| Error::TooMany)?;
         let _place = self.sockets.place(For::Client).await?;
         self.messenger.send(server, ONCE_TIMEOUT, operation, transport).await
     }

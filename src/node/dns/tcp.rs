@@ -18,10 +18,9 @@ use super::message::Transport;
 use super::others::Wanted;
 use crate::capture::Captured;
 use crate::drain::Guard;
+use crate::limits::Limit;
 use crate::tasks::Tasks;
 
-/// Connections of one pod at the same time.
-pub(super) const CONNECTIONS: usize = 256;
 /// Queries of a connection that may wait for answers, or whose answers may wait to be read; more are not read.
 const PIPELINED: usize = 8;
 /// Memory of one pod for queries that wait for answers, and answers that wait to be read, in KiB.
@@ -35,23 +34,19 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     handler: Arc<Handler>,
-    connections: Arc<Semaphore>,
     memory: Memory,
 }
 
 impl Server {
     pub(super) fn new(handler: Arc<Handler>) -> Self {
-        Self { handler, connections: Arc::new(Semaphore::new(CONNECTIONS)), memory: Memory::of(MEMORY) }
+        Self { handler, memory: Memory::of(MEMORY) }
     }
 
     /// Serves a connection until the client has no more queries, or takes too long, or a drain begins; in each case what was
     /// asked is answered first.
     pub(super) async fn serve(self, captured: Captured, guard: Guard) {
         let client = captured.client;
-        let Ok(_place) = self.connections.clone().try_acquire_owned() else {
-            tracing::debug!(%client, limit = CONNECTIONS, "too many connections with queries; closing one");
-            return;
-        };
+        let Ok(_place) = self.handler.others.limits.take(Limit::DnsConnections) else { return };
         // A connection that was not redirected was for nobody else.
         let here = captured.stream.local_addr().ok();
         let wanted = match captured.destination {

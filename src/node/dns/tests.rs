@@ -60,7 +60,7 @@ fn others(resolv_conf: Content) -> Others {
     let socket = settings().socket;
     let messenger = Messenger { netns: None, mark: None, dialer: Dialer::new(None, socket) };
     let own = vec![OWN.parse().unwrap()];
-    Others::new(messenger, Arc::new(ResolvConf::fixed(resolv_conf)), own)
+    Others::new(messenger, Arc::new(ResolvConf::fixed(resolv_conf)), own, limits::tests::alone())
 }
 
 fn query(name: &str, kind: RecordType) -> Message {
@@ -301,7 +301,7 @@ async fn too_many_who_wait_are_told_so_and_names_of_the_mesh_are_still_answered(
     let handler = handler(MESH, &[]);
     let silent = Upstream::start(|_, _| Vec::new()).await;
     let asked = query("known.example.", RecordType::A);
-    let all = handler.others.waiting.try_acquire_many(u32::try_from(others::WAITING).unwrap()).unwrap();
+    let all = limits::tests::all(&handler.others.limits, limits::Limit::DnsQueries);
     let answer = ask(&handler, &asked, Some(silent.address)).await;
     assert_eq!((answer.metadata.response_code, silent.asked()), (ResponseCode::ServFail, 0));
     let ours = ask(&handler, &query("web.", RecordType::A), Some(silent.address)).await;

@@ -20,6 +20,7 @@ use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
 use crate::ledger::{Direction, Party, Stage, onward};
+use crate::limits::Limit;
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stats;
@@ -50,7 +51,11 @@ async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Fa
     let local = proxy.local().await?;
     let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
     let (config, tunnels) = (&proxy.tunnel, &proxy.ledger.book().tunnels);
-    let accepted = server::accept(stream, &certificate, config, tunnels).await.map_err(Failure::from);
+    let accepted = server::accept(stream, &certificate, config, tunnels).await;
+    if let Err(server::Error::TimedOut) = accepted {
+        proxy.limits.refuse(Limit::AcceptDeadline);
+    }
+    let accepted = accepted.map_err(Failure::from);
     stats::handshake(Direction::Inbound, accepted.as_ref().err().map_or("ok", Failure::reason));
     accepted
 }

@@ -15,34 +15,28 @@ use crate::drain::Guard;
 use crate::ledger::Direction;
 use crate::outcome::{Failure, Report};
 use crate::proxy::Proxy;
-use crate::socks::{self, Negotiations};
+use crate::socks;
 use crate::waiting::Waiting;
 
 /// Carries a connection the pod asks for.
 pub(crate) fn socks(
     proxy: Arc<Proxy>,
-    negotiations: Arc<Negotiations>,
     captured: Captured,
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
         let mut report = Report::of(proxy.ledger.book(), Direction::Outbound, &captured);
-        let result = hear(&proxy, &negotiations, captured, &mut report).await;
+        let result = hear(&proxy, captured, &mut report).await;
         (report, result)
     });
     to_its_end(begun, guard)
 }
 
 /// Finds out what is wanted, and has it connected. A client that is not connected is told why.
-async fn hear(
-    proxy: &Proxy,
-    negotiations: &Negotiations,
-    captured: Captured,
-    report: &mut Report,
-) -> Result<Begun, Failure> {
+async fn hear(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result<Begun, Failure> {
     let Captured { mut stream, client, .. } = captured;
     let asked = async {
-        let target = negotiations.hear(&mut stream).await?;
+        let target = socks::hear(&mut stream, &proxy.limits).await?;
         let waiting = Waiting::new(&stream, socks::CONNECTED).map_err(socks::Error::Descriptor)?;
         Ok((target, Arc::new(waiting)))
     };

@@ -1,7 +1,8 @@
 //! The access log: one line for each connection at its end, failures before the first byte included.
 //!
 //! What is known of a connection goes in; lines come out, with the same fields in the same order whenever they are known. Those that
-//! ended well may be sampled ([`Config`]); those that did not are always there. How lines look is the business of the log.
+//! ended well may be sampled ([`Config`]); those that did not are there, but for most of those that were over a limit: whoever reaches it
+//! has one line as often as he likes. How lines look is the business of the log.
 
 mod periodic;
 
@@ -15,6 +16,7 @@ use tracing::Level;
 use super::Failure;
 use super::sampling::Sampling;
 use crate::ledger::{Direction, Ended, Facts, Party, Record};
+use crate::limits;
 use crate::stream::{Closer, Ends};
 
 pub(crate) use periodic::tell_of_long_ones;
@@ -67,6 +69,9 @@ pub(super) fn ended(record: &Record, ended: &Ended) -> bool {
     let failure = ended.result.as_ref().err();
     if failure.is_none() && !facts.probe && !is_sampled(&facts) {
         metrics::counter!(SAMPLED_OUT).increment(1);
+        return false;
+    }
+    if matches!(failure, Some(Failure::Exceeded(_))) && !limits::may_be_logged() {
         return false;
     }
     let duration = ended.at.saturating_duration_since(record.began);

@@ -14,6 +14,7 @@ use culvert_process::exit::Chain;
 use crate::deliver::dial;
 use crate::dns::hosts;
 use crate::identity::Refused;
+use crate::limits::Exceeded;
 use crate::stream::{Broken, Closer, Early, Loss, Reset};
 use crate::{mesh, socks, tunnel};
 
@@ -40,6 +41,8 @@ pub(crate) enum Failure {
     Socks(#[from] socks::Error),
     #[error(transparent)]
     Accept(#[from] tunnel::server::Error),
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
     #[error("the request is not a CONNECT to an address: {0}")]
     BadRequest(String),
     #[error("the peer was gone before it was answered")]
@@ -108,6 +111,7 @@ impl Failure {
             | Self::Unanswered(_)
             | Self::Host(_)
             | Self::Dial(_)
+            | Self::Exceeded(_)
             | Self::BadRequest(_)
             | Self::PeerGone
             | Self::NotOurAddress(_) => Flag::Connect,
@@ -130,6 +134,7 @@ impl Failure {
             Self::Host(error) => error.reason(),
             Self::Tunnel(error) => error.reason(),
             Self::Socks(error) => error.reason(),
+            Self::Exceeded(exceeded) => exceeded.reason(),
             Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
             Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
             | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
@@ -174,6 +179,7 @@ impl Failure {
             | Self::Tunnel(_)
             | Self::Socks(_)
             | Self::Accept(_)
+            | Self::Exceeded(_)
             | Self::BadRequest(_)
             | Self::NotOurAddress(_)
             | Self::Dial(_)
@@ -196,6 +202,7 @@ impl Failure {
             | Self::Tunnel(_)
             | Self::Socks(_)
             | Self::Accept(_)
+            | Self::Exceeded(_)
             | Self::PeerGone
             | Self::NotOurAddress(_)
             | Self::Dial(_)
@@ -215,6 +222,7 @@ impl Failure {
             Self::Dial(error) => of_dial(error),
             Self::Broken(_) => Kind::ConnectionTerminated,
             Self::Drained => Kind::DestinationUnavailable,
+            Self::Exceeded(_) => Kind::ConnectionLimitReached,
             Self::NoWorkload { .. }
             | Self::Unanswered(_)
             | Self::NoIdentity(_)

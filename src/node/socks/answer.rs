@@ -24,7 +24,7 @@ pub(crate) const CONNECTED: &[u8] = &Reply::Succeeded.bytes();
 fn answer(failure: &Failure) -> Option<Vec<u8>> {
     let reply = match failure {
         Failure::Socks(Error::Fault(fault)) => return Some(fault.answer()),
-        Failure::Socks(Error::Left(_) | Error::TimedOut | Error::TooMany) => return None,
+        Failure::Socks(Error::Left(_) | Error::TimedOut | Error::TooMany(_)) => return None,
         Failure::Host(error) => of_host(error),
         Failure::Refused(refusal) => of_refusal(refusal),
         Failure::Tunnel(error) => of_tunnel(error),
@@ -36,6 +36,7 @@ fn answer(failure: &Failure) -> Option<Vec<u8>> {
         | Failure::NoIdentity(_)
         | Failure::NoCertificate(_)
         | Failure::Accept(_)
+        | Failure::Exceeded(_)
         | Failure::BadRequest(_)
         | Failure::PeerGone
         | Failure::NotOurAddress(_)

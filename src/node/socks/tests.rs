@@ -4,6 +4,7 @@ use culvert_core::socks::Reply;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::limits::tests::{all, alone};
 use crate::outcome::Failure;
 
 /// A client and our end of its connection.
@@ -20,7 +21,7 @@ const REQUEST: &[u8] = b"\x05\x01\0\x05\x01\0\x03\x03web\0\x50";
 async fn a_client_is_heard_and_what_it_says_next_is_left_to_the_connection() {
     let (mut client, mut near) = pair().await;
     client.write_all(&[REQUEST, b"GET /"].concat()).await.unwrap();
-    let target = Negotiations::default().hear(&mut near).await.unwrap();
+    let target = hear(&mut near, &alone()).await.unwrap();
     assert_eq!(target, Target::Name { host: "web".into(), port: 80 });
     let mut left = [0; 5];
     near.read_exact(&mut left).await.unwrap();
@@ -36,7 +37,7 @@ async fn a_client_that_leaves_has_left() {
         let (mut client, mut near) = pair().await;
         client.write_all(said).await.unwrap();
         client.shutdown().await.unwrap();
-        let error = Negotiations::default().hear(&mut near).await.unwrap_err();
+        let error = hear(&mut near, &alone()).await.unwrap_err();
         assert!(matches!(error, Error::Left(_)), "{said:?}: {error}");
     }
 }
@@ -46,18 +47,19 @@ async fn a_client_that_is_slow_is_not_waited_for() {
     let (mut client, mut near) = pair().await;
     client.write_all(&REQUEST[..10]).await.unwrap();
     let began = tokio::time::Instant::now();
-    let error = Negotiations::default().hear(&mut near).await.unwrap_err();
+    let error = hear(&mut near, &alone()).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut), "{error}");
     assert_eq!(began.elapsed().as_secs(), 10);
 }
 
 #[tokio::test]
 async fn only_so_many_are_heard_at_the_same_time() {
-    let negotiations = Negotiations::default();
-    let place = negotiations.0.try_acquire_many(u32::try_from(MOST_NEGOTIATING - 1).unwrap()).unwrap();
+    let limits = alone();
+    let mut places = all(&limits, Limit::SocksNegotiations);
+    drop(places.pop());
     let ((mut first, mut first_near), (mut second, mut second_near)) = (pair().await, pair().await);
     let both = async {
-        let heard = negotiations.hear(&mut first_near);
+        let heard = hear(&mut first_near, &limits);
         tokio::pin!(heard);
         // The first has its place as soon as it is looked at.
         tokio::select! {
@@ -65,15 +67,15 @@ async fn only_so_many_are_heard_at_the_same_time() {
             _ = &mut heard => panic!("it has said nothing"),
             () = std::future::ready(()) => {}
         }
-        let error = negotiations.hear(&mut second_near).await.unwrap_err();
-        assert!(matches!(error, Error::TooMany), "{error}");
+        let error = hear(&mut second_near, &limits).await.unwrap_err();
+        assert!(matches!(error, Error::TooMany(_)), "{error}");
         first.write_all(REQUEST).await.unwrap();
         heard.await.unwrap();
     };
     both.await;
-    drop(place);
+    drop(places);
     second.write_all(REQUEST).await.unwrap();
-    negotiations.hear(&mut second_near).await.unwrap();
+    hear(&mut second_near, &limits).await.unwrap();
 }
 
 /// A close with something unread is a reset, which may overtake the answer.

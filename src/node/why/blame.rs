@@ -65,6 +65,7 @@ pub(super) fn of(failure: &Failure, seen: Seen) -> Blame {
         Failure::Socks(socks::Error::Descriptor(_)) => out_of_descriptors(),
         Failure::Socks(_) => blame(Culprit::Client, "look at the SOCKS client of the pod"),
         Failure::Accept(error) => of_accept(error),
+        Failure::Exceeded(exceeded) => blame(Culprit::Capacity, exceeded.remedy()),
         Failure::BadRequest(_) => {
             blame(Culprit::Client, "look at the peer: it speaks HBONE in a way nobody else does")
         }

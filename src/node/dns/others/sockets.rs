@@ -10,9 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::dns::ask::Error;
+use crate::limits::{Held, Limit, OfPod};
 
-/// Places for clients.
-const FOR_CLIENTS: usize = 256;
 /// Places for hosts: each takes two for a moment, and is then known.
 const FOR_HOSTS: usize = 32;
 /// How long a host waits for a place. Its connection can wait, where a client would rather ask again.
@@ -28,36 +27,44 @@ pub(super) enum For {
 /// The places of one pod. All handles share them.
 #[derive(Debug, Clone)]
 pub(super) struct Sockets {
-    clients: Arc<Semaphore>,
+    limits: Arc<OfPod>,
     hosts: Arc<Semaphore>,
 }
 
-impl Default for Sockets {
-    fn default() -> Self {
-        let [clients, hosts] = [FOR_CLIENTS, FOR_HOSTS].map(|places| Arc::new(Semaphore::new(places)));
-        Self { clients, hosts }
-    }
+/// A place for one socket, for as long as it is held.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    _of_client: Option<Held>,
+    _of_host: Option<OwnedSemaphorePermit>,
 }
 
 impl Sockets {
+    pub(super) fn new(limits: Arc<OfPod>) -> Self {
+        Self { limits, hosts: Arc::new(Semaphore::new(FOR_HOSTS)) }
+    }
+
     /// A place for one socket.
-    pub(super) async fn place(&self, whom: For) -> Result<OwnedSemaphorePermit, Error> {
-        let place = match whom {
-            For::Client => Arc::clone(&self.clients).try_acquire_owned().ok(),
-            For::Host => {
-                let place = timeout(PATIENCE, Arc::clone(&self.hosts).acquire_owned()).await;
-                place.ok().and_then(Result::ok)
+    pub(super) async fn place(&self, whom: For) -> Result<Place, Error> {
+        match whom {
+            For::Client => {
+                let held = self.limits.take(Limit::DnsSockets).map_err(|_| Error::TooMany)?;
+                Ok(Place { _of_client: Some(held), ..Place::default() })
             }
-        };
-        place.ok_or(Error::TooMany)
+            For::Host => {
+                let permit = timeout(PATIENCE, Arc::clone(&self.hosts).acquire_owned()).await;
+                let permit = permit.ok().and_then(Result::ok).ok_or(Error::TooMany)?;
+                Ok(Place { _of_host: Some(permit), ..Place::default() })
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::tests::alone;
 
-    async fn all(sockets: &Sockets, whom: For, count: usize) -> Vec<OwnedSemaphorePermit> {
+    async fn all(sockets: &Sockets, whom: For, count: usize) -> Vec<Place> {
         let mut places = Vec::new();
         for _ in 0..count {
             places.push(sockets.place(whom).await.unwrap());
@@ -67,8 +74,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn clients_and_hosts_leave_each_other_their_places() {
-        let sockets = Sockets::default();
-        let _clients = all(&sockets, For::Client, FOR_CLIENTS).await;
+        let sockets = Sockets::new(alone());
+        let for_clients = Limit::DnsSockets.facts().most.unwrap();
+        let _clients = all(&sockets, For::Client, usize::try_from(for_clients).unwrap()).await;
         let _hosts = all(&sockets, For::Host, FOR_HOSTS).await;
         for whom in [For::Client, For::Host] {
             assert!(matches!(sockets.place(whom).await, Err(Error::TooMany)));
@@ -77,7 +85,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_host_waits_for_a_place_for_a_while() {
-        let sockets = Sockets::default();
+        let sockets = Sockets::new(alone());
         let mut hosts = all(&sockets, For::Host, FOR_HOSTS).await;
         let free = async {
             tokio::time::sleep(PATIENCE / 2).await;

@@ -209,8 +209,7 @@ async fn the_server_the_pod_has_chosen_is_asked_if_it_was_of_help() {
 async fn a_pod_that_asks_a_lot_by_itself_keeps_no_host_from_being_found() {
     let server = knows(&["db.example."]).await;
     let handler = handler(MESH, &[&server]);
-    let all = u32::try_from(others::WAITING).unwrap();
-    let _waiting = handler.others.waiting.try_acquire_many(all).unwrap();
+    let _waiting = limits::tests::all(&handler.others.limits, limits::Limit::DnsQueries);
     let hosts = Hosts::new(Arc::clone(&handler));
     assert_eq!(of_workload(&hosts, "db.example").await.unwrap(), BOTH);
 }

@@ -81,6 +81,7 @@ fn resolver(netns: &Arc<Netns>, set: &[(&'static str, &'static str)]) -> OfPod {
         netns: Some(Arc::clone(netns)),
         socket: config.socket,
         dialer: Dialer::new(Some(Arc::clone(netns)), config.socket),
+        limits: limits::tests::alone(),
     };
     Dns::new(config.dns).of_pod(pod)
 }
@@ -251,7 +252,7 @@ async fn a_client_that_has_no_more_queries_gets_its_answers_and_the_end() {
 async fn connections_have_a_limit_and_the_next_is_closed() {
     let served = serve(handler(MESH, &[])).await;
     let mut streams = Vec::new();
-    for _ in 0..tcp::CONNECTIONS {
+    for _ in 0..limits::Limit::DnsConnections.facts().most.unwrap() {
         let mut stream = TcpStream::connect(served.address).await.unwrap();
         send(&mut stream, &ours()).await;
         receive(&mut stream).await;

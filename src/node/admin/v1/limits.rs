@@ -1,0 +1,38 @@
+//! What there may be only so much of.
+
+use culvert_api::{Limit, LimitOf, LimitUnit};
+
+use super::problem::Refusal;
+use super::query::Query;
+use super::{Sources, json, page};
+use crate::limits::{Of, Standing, Unit};
+
+/// `/v1/limits`: by name.
+pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
+    let all = sources.shown.state.limits().look().into_iter();
+    let part = page::by_text(query, all.map(|standing| (standing.facts.name.to_owned(), standing)))?;
+    Ok(json(&part.show(|standing| shown(&standing))))
+}
+
+fn shown(standing: &Standing) -> Limit {
+    let Standing { facts, most, in_use, highest, hits } = *standing;
+    Limit {
+        name: facts.name.to_owned(),
+        about: facts.about.to_owned(),
+        of: match facts.of {
+            Of::Process => LimitOf::Process,
+            Of::Pod => LimitOf::Pod,
+            Of::Connection => LimitOf::Connection,
+        },
+        unit: match facts.unit {
+            Unit::Count => LimitUnit::Count,
+            Unit::Milliseconds => LimitUnit::Milliseconds,
+        },
+        most,
+        setting: facts.setting.map(str::to_owned),
+        in_use,
+        highest: in_use.map(|_| highest),
+        hits,
+        remedy: facts.remedy.to_owned(),
+    }
+}

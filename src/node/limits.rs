@@ -1,0 +1,88 @@
+//! Limits: what there may be only so much of. Each has a name, by which it is counted, shown and told of.
+//!
+//! In goes what is begun, and what is over; out comes a place for it, or [`Exceeded`]: the reason why not, with what to do. What is in
+//! use is counted by guards ([`Held`]), so that nothing is forgotten however it ends. What becomes of who got no place is for who has
+//! asked. Deliberately absent: limits of protocols and of parsers, which are nobody's to share (`culvert_core`).
+
+mod counts;
+mod exceeded;
+mod pod;
+mod table;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::proxy::PodInfo;
+
+pub(crate) use counts::{describe_metrics, hit, may_be_logged};
+pub(crate) use exceeded::Exceeded;
+pub(crate) use pod::{Held, OfPod};
+pub(crate) use table::{Facts, Limit, Of, Unit};
+
+/// The limits of a node, and what its pods have. All handles see the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OfNode(Arc<Node>);
+
+#[derive(Debug, Default)]
+struct Node {
+    pods: Mutex<Vec<Weak<OfPod>>>,
+}
+
+/// A limit, and how things stand with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) facts: Facts,
+    /// How much there may be; none: without end.
+    pub(crate) most: Option<u64>,
+    /// What whoever has most of it has at the moment; nothing for what is not held.
+    pub(crate) in_use: Option<u64>,
+    /// The most that anybody had of it so far.
+    pub(crate) highest: u64,
+    /// How often it was reached.
+    pub(crate) hits: u64,
+}
+
+impl OfNode {
+    /// Begins to count what a pod has.
+    pub(crate) fn begin(&self, pod: PodInfo) -> Arc<OfPod> {
+        let begun = Arc::new(OfPod::new(pod));
+        let mut pods = self.lock();
+        pods.retain(|pod| pod.strong_count() > 0);
+        pods.push(Arc::downgrade(&begun));
+        begun
+    }
+
+    /// How things stand with every limit, in the order of the table.
+    pub(crate) fn look(&self) -> Vec<Standing> {
+        let pods: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let standing = |limit: Limit| {
+            let facts = limit.facts();
+            let (highest, hits) = counts::of(limit);
+            let (most, in_use) = match limit {
+                Limit::OpenFiles => open_files(),
+                _ => (facts.most, pods.iter().map(|pod| pod.in_use(limit)).max().unwrap_or(0)),
+            };
+            Standing {
+                facts,
+                most,
+                in_use: facts.is_held().then_some(in_use),
+                highest: highest.max(in_use),
+                hits,
+            }
+        };
+        Limit::ALL.into_iter().map(standing).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<OfPod>>> {
+        self.0.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many descriptors the process may have, and has.
+fn open_files() -> (Option<u64>, u64) {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64);
+    counts::has(Limit::OpenFiles, open);
+    (culvert_sys::limits::open_files().ok(), open)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,133 @@
+//! Every limit there is: its name, how much there may be, and what to do about it. `/v1/limits`, the log and the metrics say what is here.
+
+use std::time::Duration;
+
+/// A limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Limit {
+    OpenFiles,
+    AcceptDeadline,
+    SocksNegotiations,
+    SocksNegotiationDeadline,
+    DnsQueries,
+    DnsConnections,
+    DnsSockets,
+}
+
+/// Of whom there may be only so much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    Process,
+    Pod,
+    /// A connection that is being made.
+    Connection,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Count,
+    Milliseconds,
+}
+
+/// What there is to know of a limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    /// By which it is known everywhere.
+    pub(crate) name: &'static str,
+    pub(crate) of: Of,
+    pub(crate) unit: Unit,
+    /// How much there may be.
+    pub(crate) most: Option<u64>,
+    /// The variable that sets it.
+    pub(crate) setting: Option<&'static str>,
+    /// What is bounded, and what becomes of one more.
+    pub(crate) about: &'static str,
+    /// What to do when it is reached.
+    pub(crate) remedy: &'static str,
+}
+
+impl Limit {
+    /// All there are.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::OpenFiles,
+        Self::AcceptDeadline,
+        Self::SocksNegotiations,
+        Self::SocksNegotiationDeadline,
+        Self::DnsQueries,
+        Self::DnsConnections,
+        Self::DnsSockets,
+    ];
+
+    /// By which it is known everywhere.
+    pub(crate) const fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// What there is to know of it.
+    pub(crate) const fn facts(self) -> Facts {
+        match self {
+            Self::OpenFiles => Facts { of: Of::Process, most: None, ..of_pod(0) }.named(
+                "open_files",
+                "descriptors the process may have; without one, accepting pauses for 0.1 s at a time",
+                "raise the limit on open files of the node program (LimitNOFILE, or the container's)",
+            ),
+            Self::AcceptDeadline => of_time(crate::tunnel::server::ACCEPT_DEADLINE).of(Of::Connection).named(
+                "accept_deadline",
+                "time a peer has to prove who it is; then it is disconnected",
+                "look at what is between, or at who connects to port 15008 and says nothing",
+            ),
+            Self::SocksNegotiations => of_pod(1024).named(
+                "socks_negotiations_of_a_pod",
+                "connections to port 15080 that have not said whom they want; one more is closed",
+                "look at the SOCKS clients of the pod",
+            ),
+            Self::SocksNegotiationDeadline => {
+                of_time(crate::socks::NEGOTIATION_DEADLINE).of(Of::Connection).named(
+                    "socks_negotiation_deadline",
+                    "time a SOCKS client has to say whom it wants; then it is disconnected",
+                    "look at the SOCKS client of the pod",
+                )
+            }
+            Self::DnsQueries => of_pod(1024).named(
+                "dns_queries_of_a_pod",
+                "queries that wait for other servers; one more is answered with SERVFAIL",
+                "look at what the pod asks for, and at its nameservers, which are slow or away",
+            ),
+            Self::DnsConnections => of_pod(256).named(
+                "dns_connections_of_a_pod",
+                "DNS connections over TCP; one more is closed",
+                "look at what the pod asks for over TCP",
+            ),
+            Self::DnsSockets => of_pod(256).named(
+                "dns_sockets_of_a_pod",
+                "different queries that other servers are asked at once; one more is answered with SERVFAIL",
+                "look at what the pod asks for, and at its nameservers, which are slow or away",
+            ),
+        }
+    }
+}
+
+const fn of_pod(most: u64) -> Facts {
+    Facts { name: "", of: Of::Pod, unit: Unit::Count, most: Some(most), setting: None, about: "", remedy: "" }
+}
+
+const fn of_time(time: Duration) -> Facts {
+    let most = Some(time.as_secs() * 1000 + time.subsec_millis() as u64);
+    Facts { unit: Unit::Milliseconds, most, ..of_pod(0) }
+}
+
+impl Facts {
+    const fn of(self, of: Of) -> Self {
+        Self { of, ..self }
+    }
+
+    const fn named(self, name: &'static str, about: &'static str, remedy: &'static str) -> Self {
+        Self { name, about, remedy, ..self }
+    }
+
+    /// Whether there is something that is held while it counts: not so for time, which only passes.
+    pub(crate) const fn is_held(&self) -> bool {
+        !matches!(self.unit, Unit::Milliseconds)
+    }
+}
