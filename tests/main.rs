@@ -86,6 +86,8 @@ mod node_http2_is_a_peer;
 #[cfg(test)]
 mod nothing_is_left_behind;
 #[cfg(test)]
+mod one_pod_cannot_starve_another;
+#[cfg(test)]
 mod only_the_allowed_get_in;
 #[cfg(test)]
 mod other_hbone_clients_are_served;

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod dns;
+pub mod fair;
 pub mod hbone;
 pub mod identity;
 pub mod intern;

@@ -221,8 +221,9 @@ impl Listener {
                     metrics::counter!("culvert_accept_errors_total").increment(1);
                     if limits::is_for_lack_of_descriptors(&error) {
                         hit(Limit::OpenFiles);
+                    } else {
+                        tracing::warn!(%error, "cannot accept connections; trying again");
                     }
-                    tracing::warn!(%error, "cannot accept connections; trying again");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             }

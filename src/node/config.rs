@@ -29,7 +29,7 @@ use crate::identity::{ca, spire};
 use crate::outcome::sampling::Sampling;
 use crate::outcome::{Labels, access};
 use crate::proxy::PodInfo;
-use crate::{admin, control_plane, crypto, stats};
+use crate::{admin, control_plane, crypto, limits, stats};
 
 /// Everything the environment says, by part. Not shown whole anywhere: it holds secrets.
 #[derive(Clone)]
@@ -45,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) socket: SocketConfig,
     pub(crate) tunnel: TunnelConfig,
     pub(crate) dns: DnsConfig,
+    pub(crate) limits: limits::Config,
     pub(crate) telling: Telling,
     pub(crate) stats: stats::Config,
     pub(crate) access: access::Config,
@@ -202,6 +203,7 @@ impl Config {
             socket,
             tunnel: read_tunnel(env)?,
             dns: dns::read(env, &proxy, !shared)?,
+            limits: read_limits(env)?,
             telling: read_telling(env),
             stats: read_stats(env)?,
             access: read_access(env)?,
@@ -270,6 +272,14 @@ fn read_policy(env: &Environment) -> Result<crypto::Policy, Error> {
         "pqc" => Ok(crypto::Policy::PostQuantum),
         _ => Err(env.invalid("COMPLIANCE_POLICY", "use `pqc`, or leave it out")),
     }
+}
+
+fn read_limits(env: &Environment) -> Result<limits::Config, Error> {
+    let most_connections = match env.filled("CULVERT_MOST_CONNECTIONS_PER_POD") {
+        Some(_) => Some(env.parse("CULVERT_MOST_CONNECTIONS_PER_POD", value::at_least_one)?),
+        None => None,
+    };
+    Ok(limits::Config { most_connections })
 }
 
 fn read_telling(env: &Environment) -> Telling {

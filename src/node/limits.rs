@@ -6,24 +6,37 @@
 
 mod counts;
 mod exceeded;
+mod place;
 mod pod;
+mod room;
 mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::proxy::PodInfo;
+use room::Room;
 
 pub(crate) use counts::{describe_metrics, hit, may_be_logged};
 pub(crate) use exceeded::Exceeded;
+pub(crate) use place::{By, Peer, Place};
 pub(crate) use pod::{Held, OfPod};
 pub(crate) use table::{Facts, Limit, Of, Unit};
 
 /// The limits of a node, and what its pods have. All handles see the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct OfNode(Arc<Node>);
 
-#[derive(Debug, Default)]
+/// What can be set.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Config {
+    /// Connections a pod may have, whatever others have.
+    pub(crate) most_connections: Option<u64>,
+}
+
+#[derive(Debug)]
 struct Node {
+    config: Config,
+    room: Room,
     pods: Mutex<Vec<Weak<OfPod>>>,
 }
 
@@ -41,10 +54,25 @@ pub(crate) struct Standing {
     pub(crate) hits: u64,
 }
 
+impl Default for OfNode {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
 impl OfNode {
+    /// Those of a process, which nobody uses yet.
+    pub(crate) fn new(config: Config) -> Self {
+        Self::within(config, room::open_files)
+    }
+
+    fn within(config: Config, open_files: fn() -> u64) -> Self {
+        Self(Arc::new(Node { config, room: Room::new(open_files), pods: Mutex::default() }))
+    }
+
     /// Begins to count what a pod has.
     pub(crate) fn begin(&self, pod: PodInfo) -> Arc<OfPod> {
-        let begun = Arc::new(OfPod::new(pod));
+        let begun = Arc::new(OfPod::new(pod, Arc::clone(&self.0)));
         let mut pods = self.lock();
         pods.retain(|pod| pod.strong_count() > 0);
         pods.push(Arc::downgrade(&begun));
@@ -57,10 +85,7 @@ impl OfNode {
         let standing = |limit: Limit| {
             let facts = limit.facts();
             let (highest, hits) = counts::of(limit);
-            let (most, in_use) = match limit {
-                Limit::OpenFiles => open_files(),
-                _ => (facts.most, pods.iter().map(|pod| pod.in_use(limit)).max().unwrap_or(0)),
-            };
+            let (most, in_use) = self.0.standing(limit, &pods);
             Standing {
                 facts,
                 most,
@@ -74,6 +99,20 @@ impl OfNode {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<OfPod>>> {
         self.0.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Node {
+    /// How much there may be of something, and how much whoever has most of it has.
+    fn standing(&self, limit: Limit, pods: &[Arc<OfPod>]) -> (Option<u64>, u64) {
+        match limit {
+            Limit::OpenFiles => open_files(),
+            Limit::Descriptors => (Some(self.room.all()), self.room.taken()),
+            _ => {
+                let of_pods = pods.iter().map(|pod| pod.standing(limit));
+                of_pods.max_by_key(|(_, in_use)| *in_use).unwrap_or((limit.facts().most, 0))
+            }
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use culvert_core::store::Locality;
 use culvert_core::xds::{Kind, Mode};
 use culvert_process::signal::Stop;
-use culvert_sys::limits;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
@@ -21,6 +20,7 @@ use crate::drain;
 use crate::identity::revocation::Revocation;
 use crate::identity::spire::Residents;
 use crate::identity::{Identities, Trust, ca, spire};
+use crate::limits;
 use crate::mesh::{self, Mesh};
 use crate::outcome::access;
 use crate::pods::Pods;
@@ -69,7 +69,7 @@ pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Erro
     let metrics = stats::start(config.stats.clone(), tokio::runtime::Handle::current().metrics())?;
     access::configure(config.access.clone());
     telemetry.show(&metrics);
-    let state = State::new(telemetry);
+    let state = State::new(telemetry, limits::OfNode::new(config.limits));
     state.task(PROXY);
     let background = Tasks::default();
     background.spawn(state.liveness().count());
@@ -242,15 +242,15 @@ async fn tell_when_complete(mut waits_for: watch::Receiver<Vec<Kind>>, state: St
 }
 
 fn check_privileges(config: &Config) -> Result<(), Error> {
-    match limits::raise_open_files() {
+    match culvert_sys::limits::raise_open_files() {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
     }
     if matches!(config.mode, Serves::Shared { .. }) {
-        limits::may_enter_namespaces().map_err(Error::Namespaces)?;
+        culvert_sys::limits::may_enter_namespaces().map_err(Error::Namespaces)?;
     }
     if let Some(mark) = config.socket.mark {
-        limits::may_mark_packets(mark).map_err(|source| Error::Mark { mark, source })?;
+        culvert_sys::limits::may_mark_packets(mark).map_err(|source| Error::Mark { mark, source })?;
     }
     Ok(())
 }

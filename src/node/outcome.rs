@@ -17,6 +17,7 @@ use culvert_metrics::Counters;
 
 use crate::capture;
 use crate::ledger::{Book, Direction, Facts, Record, Stage, Tried};
+use crate::limits::{By, OfPod, Place};
 use crate::stream::Moved;
 
 pub(crate) use dry_run::count_dry_run;
@@ -32,6 +33,8 @@ pub(crate) struct Report {
     record: Arc<Record>,
     /// What counts it, once the connection is made: looked up once, because its labels are many.
     counters: Option<Counters>,
+    /// What it holds of what its pod may have.
+    place: Option<Place>,
     is_given: bool,
 }
 
@@ -44,12 +47,24 @@ impl Report {
         destination: SocketAddr,
     ) -> Box<Self> {
         let record = book.begin(direction, client, destination);
-        Box::new(Self { book: Arc::clone(book), record, counters: None, is_given: false })
+        Box::new(Self { book: Arc::clone(book), record, counters: None, place: None, is_given: false })
     }
 
     /// Begins the report on a captured connection.
     pub(crate) fn of(book: &Arc<Book>, direction: Direction, captured: &capture::Captured) -> Box<Self> {
         Self::begin(book, direction, captured.client, captured.destination)
+    }
+
+    /// Takes the place of one more connection of its pod, until it is over.
+    pub(crate) fn hold(&mut self, limits: &Arc<OfPod>, by: By<'_>) -> Result<(), Failure> {
+        self.place = Some(limits.connect(by)?);
+        Ok(())
+    }
+
+    /// Sees to it that it has the descriptors it needs.
+    pub(crate) fn needs(&mut self, descriptors: u64) -> Result<(), Failure> {
+        let place = self.place.as_mut().map_or(Ok(()), |place| place.needs(descriptors));
+        place.map_err(Failure::from)
     }
 
     /// What is known of the connection.

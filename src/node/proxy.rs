@@ -156,6 +156,7 @@ fn assemble(shared: &Shared, whose: Whose, keep_client_address: bool) -> (Arc<Pr
         dialer: dialer.clone(),
         config: shared.tunnel,
         tunnels: ledger.book().tunnels.clone(),
+        limits: Arc::clone(&limits),
     };
     let proxy = Proxy {
         set_aside: shared.set_aside.begin(pod.clone()),

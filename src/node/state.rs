@@ -73,8 +73,8 @@ pub(crate) struct AgentState {
 
 impl State {
     /// That of a process that tells of connections that are over.
-    pub(crate) fn new(telemetry: Telemetry) -> Self {
-        Self { ledger: ledger::OfNode::new(telemetry), ..Self::default() }
+    pub(crate) fn new(telemetry: Telemetry, limits: limits::OfNode) -> Self {
+        Self { ledger: ledger::OfNode::new(telemetry), limits, ..Self::default() }
     }
 
     /// A start-up task must be done before the process is ready.

@@ -29,6 +29,7 @@ pub(crate) use driver::{Gauge, TunnelState};
 pub(crate) use handshake::Agreement;
 
 use crate::config::TunnelConfig;
+use crate::limits::Exceeded;
 use crate::stream::Early;
 use crate::waiting::Waiting;
 use crate::{deliver, identity};
@@ -101,6 +102,8 @@ pub(crate) enum Error {
     Gone { peer: SocketAddr },
     #[error("no pipe could be made for a tunnel inside a tunnel: {0}")]
     Pipe(String),
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
     #[error("whoever is behind gateway {gateway} was not reached")]
     Behind { gateway: SocketAddr, source: Box<Self> },
 }
@@ -124,6 +127,7 @@ impl Error {
             | Self::Status { .. }
             | Self::Broken { .. }
             | Self::Pipe(_)
+            | Self::Exceeded(_)
             | Self::Gone { .. } => Flag::Connect,
         }
     }
@@ -146,6 +150,7 @@ impl Error {
             | Self::OutOfPatience { .. }
             | Self::AnswerTimedOut { .. }
             | Self::Gone { .. }
+            | Self::Exceeded(_)
             | Self::Pipe(_) => None,
         }
     }
@@ -165,7 +170,10 @@ impl Error {
         }
         matches!(
             self,
-            Self::Identity { .. } | Self::Dial(deliver::dial::Error::Socket { .. }) | Self::Pipe(_)
+            Self::Identity { .. }
+                | Self::Dial(deliver::dial::Error::Socket { .. })
+                | Self::Pipe(_)
+                | Self::Exceeded(_)
         )
     }
 
@@ -175,6 +183,7 @@ impl Error {
             Self::Identity { .. }
             | Self::Dial(deliver::dial::Error::Socket { .. })
             | Self::Pipe(_)
+            | Self::Exceeded(_)
             | Self::ClientGone(_) => false,
             // What is said of somebody behind a gateway is nothing against the gateway; silence may be its own.
             Self::Behind { source, .. } => source.is_silence(),
@@ -229,6 +238,7 @@ impl Error {
             Self::Status { .. } => "refused_by_peer",
             Self::Gone { .. } => "tunnel_gone",
             Self::Pipe(_) => "no_pipe",
+            Self::Exceeded(exceeded) => exceeded.reason(),
             Self::Behind { source, .. } => source.reason(),
         }
     }

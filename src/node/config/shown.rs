@@ -31,6 +31,7 @@ impl Config {
             "frameSize": tunnel.frame_size,
             "poolMaxStreamsPerConn": tunnel.streams,
             "poolUnusedReleaseTimeout": duration(tunnel.idle),
+            "mostConnectionsPerPod": self.limits.most_connections,
             "enableEnhancedBaggage": tunnel.baggage,
             "localhostAppTunnel": tunnel.announce_on_loopback,
             "socks5Addr": self.socks.then_some(json!({ "Localhost": [self.socket.ipv6, 15080] })),

@@ -18,6 +18,12 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "not a whole number in range".into())
 }
 
+/// How many there may be of what cannot be none.
+pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
+    let most = number::<u64>(text)?;
+    if most > 0 { Ok(most) } else { Err("must be at least 1".into()) }
+}
+
 /// How many series a family of metrics may have.
 pub(super) fn most_series(text: &str) -> Result<usize, String> {
     let most = number::<usize>(text)?;

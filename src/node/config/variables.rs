@@ -236,6 +236,11 @@ const VARIABLES: &[Variable] = &[
         "how long a series of metrics is shown that does not change and that no open connection counts in; 0: for ever",
     ),
     row(
+        "CULVERT_MOST_CONNECTIONS_PER_POD",
+        "",
+        "connections a pod may have, those it makes and those others make to it; one more is reset; unset: as its share of the descriptors allows ([docs/limits.md](docs/limits.md#shares))",
+    ),
+    row(
         "CULVERT_METRICS_MOST_SERIES",
         "10000",
         "series of a family of metrics; what is beyond is counted in one that is labelled `overflow`",

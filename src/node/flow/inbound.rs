@@ -20,7 +20,7 @@ use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
 use crate::ledger::{Direction, Party, Stage, onward};
-use crate::limits::Limit;
+use crate::limits::{self, By, Limit};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stats;
@@ -30,8 +30,13 @@ use crate::tunnel::{Carried, server};
 pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
     let _open = stats::open::socket(Direction::Inbound);
     let Captured { stream, client, destination } = captured;
-    let accepted = match Box::pin(accept(&proxy, stream)).await {
-        Ok(accepted) => accepted,
+    let by = proxy.limits.peer(client.ip());
+    let begun = async {
+        let held = proxy.limits.descriptors(1, By::Peer(&by)).inspect_err(|_| turn_away(&stream))?;
+        Ok((held, accept(&proxy, stream).await?))
+    };
+    let (_held, accepted) = match Box::pin(begun).await {
+        Ok(begun) => begun,
         Err(failure) => {
             let report = Report::begin(proxy.ledger.book(), Direction::Inbound, client, destination);
             return report.end(Err(failure));
@@ -40,11 +45,17 @@ pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard:
     let peer = accepted.peer.clone();
     let each = |offer: server::Offer| {
         let caller = Peer { identity: Some(peer.clone()), source: client, destination };
-        inbound_stream(Arc::clone(&proxy), caller, offer, guard.clone())
+        inbound_stream((Arc::clone(&proxy), Arc::clone(&by)), caller, offer, guard.clone())
     };
     if let Err(error) = accepted.serve(guard.clone(), each).await {
         tracing::debug!(%client, %peer, error, "tunnel ended");
     }
+}
+
+/// Has a connection reset when it is dropped, so that nothing of it stays.
+fn turn_away(stream: &TcpStream) {
+    // Fails only for what is not a socket.
+    let _ = culvert_sys::tcp::reset_on_close(stream);
 }
 
 async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Failure> {
@@ -68,7 +79,7 @@ const MOST_AUTHORITY: usize = 300;
 
 /// Serves one CONNECT. `peer.destination` is where the tunnel arrived.
 fn inbound_stream(
-    proxy: Arc<Proxy>,
+    (proxy, by): (Arc<Proxy>, Arc<limits::Peer>),
     peer: Peer,
     offer: server::Offer,
     guard: Guard,
@@ -77,7 +88,7 @@ fn inbound_stream(
         let mut report =
             Report::begin(proxy.ledger.book(), Direction::Inbound, peer.source, peer.destination);
         read_about(&offer, &peer, &report);
-        let result = begin_stream(&proxy, peer, offer, &mut report).await;
+        let result = begin_stream((&proxy, &by), peer, offer, &mut report).await;
         (proxy, report, result)
     });
     async move {
@@ -112,7 +123,7 @@ struct Delivery {
 }
 
 async fn begin_stream(
-    proxy: &Proxy,
+    (proxy, by): (&Proxy, &Arc<limits::Peer>),
     peer: Peer,
     mut offer: server::Offer,
     report: &mut Report,
@@ -121,6 +132,10 @@ async fn begin_stream(
     let Forwarded { client, host } = forwarded(&offer);
     let client = client_address(client, peer.source);
     report.facts().from.workload = source(proxy, &offer, peer.source.ip());
+    // One for the workload's end.
+    if let Err(failure) = report.hold(&proxy.limits, By::Peer(by)) {
+        return Err(refuse(offer, failure));
+    }
     let wanted = match read_offer(&offer) {
         Ok(wanted) => wanted,
         Err(failure) => return Err(refuse(offer, failure)),

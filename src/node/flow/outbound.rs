@@ -21,6 +21,7 @@ use crate::capture::Captured;
 use crate::deliver::dial;
 use crate::drain::Guard;
 use crate::ledger::{Direction, Party, onward};
+use crate::limits::By;
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stats;
@@ -38,6 +39,9 @@ pub(crate) fn outbound(
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
         let mut report = Report::of(proxy.ledger.book(), Direction::Outbound, &captured);
+        if let Err(failure) = report.hold(&proxy.limits, By::Pod) {
+            return (report, Err(failure));
+        }
         let Captured { stream, client, destination } = captured;
         let (again, elsewhere, clock) = (false, false, &Clock::start());
         let wanted = Wanted { client, destination, again, elsewhere, clock, waiting: None };
@@ -239,6 +243,9 @@ impl Attempt<'_> {
         report: &mut Report,
     ) -> Result<Begun, Failed> {
         refuse_loop(self.proxy, to).map_err(Failed::for_good)?;
+        // Who waits to hear that it is connected has another one meanwhile.
+        let descriptors = 2 + u64::from(self.wanted.waiting.is_some());
+        report.needs(descriptors).map_err(Failed::for_good)?;
         let patience = self.attempts.patience();
         let dialled = tokio::time::timeout(patience, self.proxy.dialer.connect(to)).await;
         let mut server = match dialled.unwrap_or(Err(dial::Error::OutOfPatience { to, patience })) {

@@ -13,6 +13,7 @@ use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
 use crate::ledger::{Direction, Stage, onward};
+use crate::limits::By;
 use crate::outcome::{Failure, Report};
 use crate::proxy::{PodInfo, Proxy};
 use crate::stats;
@@ -21,7 +22,11 @@ use crate::stats;
 pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
     let _open = stats::open::socket(Direction::Inbound);
     let mut report = Report::of(proxy.ledger.book(), Direction::Inbound, &captured);
-    let result = Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await;
+    let by = proxy.limits.stranger(captured.client.ip());
+    let result = match report.hold(&proxy.limits, By::Peer(&by)) {
+        Ok(()) => Box::pin(carry_plain(&proxy, captured, &guard, &mut report)).await,
+        Err(failure) => Err(failure),
+    };
     report.end(result);
 }
 
@@ -55,6 +60,7 @@ async fn carry_plain(
         (facts.policy, facts.delivered) = (policy, Some(destination));
         facts.enter(Stage::Connecting);
     }
+    report.needs(2)?;
     // The client's own port is in use by the very connection that was captured.
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
     report.facts().onward = onward(&upstream, peer.destination);
@@ -77,6 +83,7 @@ async fn carry_probe(
         (facts.probe, facts.to.workload) = (true, workload);
         facts.enter(Stage::Connecting);
     }
+    report.needs(2)?;
     let upstream = dial_workload(proxy, peer, SocketAddr::new(peer.source.ip(), 0)).await?;
     report.facts().onward = onward(&upstream, peer.destination);
     report.opened();

@@ -13,6 +13,7 @@ use super::outbound::{Begun, begin, to_its_end};
 use crate::capture::Captured;
 use crate::drain::Guard;
 use crate::ledger::Direction;
+use crate::limits::By;
 use crate::outcome::{Failure, Report};
 use crate::proxy::Proxy;
 use crate::socks;
@@ -34,6 +35,9 @@ pub(crate) fn socks(
 
 /// Finds out what is wanted, and has it connected. A client that is not connected is told why.
 async fn hear(proxy: &Proxy, captured: Captured, report: &mut Report) -> Result<Begun, Failure> {
+    report.hold(&proxy.limits, By::Pod)?;
+    // What it is answered by is another one.
+    report.needs(2)?;
     let Captured { mut stream, client, .. } = captured;
     let asked = async {
         let target = socks::hear(&mut stream, &proxy.limits).await?;

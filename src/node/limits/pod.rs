@@ -1,16 +1,25 @@
 //! What one pod has of everything that is limited.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use culvert_core::fair;
+
+use super::place::{By, Peer, Place};
 use super::table::Limit;
-use super::{Exceeded, counts};
+use super::{Exceeded, Node, counts, room};
 use crate::proxy::PodInfo;
 
 /// What one pod has.
 #[derive(Debug)]
 pub(crate) struct OfPod {
     pod: PodInfo,
+    pub(super) node: Arc<Node>,
+    pub(super) connections: AtomicU64,
+    pub(super) descriptors: AtomicU64,
+    peers: Mutex<HashMap<IpAddr, Weak<Peer>>>,
     gauges: [AtomicU64; Limit::ALL.len()],
 }
 
@@ -19,11 +28,15 @@ pub(crate) struct OfPod {
 pub(crate) struct Held {
     of: Arc<OfPod>,
     limit: Limit,
+    _place: Option<Place>,
 }
 
 impl OfPod {
-    pub(super) fn new(pod: PodInfo) -> Self {
-        Self { pod, gauges: [const { AtomicU64::new(0) }; Limit::ALL.len()] }
+    pub(super) fn new(pod: PodInfo, node: Arc<Node>) -> Self {
+        node.room.take(room::OF_EACH_POD);
+        let gauges = [const { AtomicU64::new(0) }; Limit::ALL.len()];
+        let (connections, descriptors, peers) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
+        Self { pod, node, connections, descriptors, peers, gauges }
     }
 
     /// Takes one of so many places.
@@ -37,8 +50,12 @@ impl OfPod {
             gauge.fetch_sub(1, Ordering::Relaxed);
             return Err(self.refuse(limit));
         }
+        let mut held = Held { of: Arc::clone(self), limit, _place: None };
+        if limit.facts().is_descriptor {
+            held._place = Some(self.descriptors(1, By::Pod)?);
+        }
         counts::has(limit, has);
-        Ok(Held { of: Arc::clone(self), limit })
+        Ok(held)
     }
 
     /// Counts and tells of something that is not done because there is too much of it.
@@ -51,9 +68,31 @@ impl OfPod {
         exceeded
     }
 
-    /// How much it has of something.
-    pub(super) fn in_use(&self, limit: Limit) -> u64 {
-        self.gauges[limit as usize].load(Ordering::Relaxed)
+    /// How much it may have of something at the moment, and has.
+    pub(super) fn standing(&self, limit: Limit) -> (Option<u64>, u64) {
+        let has = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (own, free) = (has(&self.descriptors), self.node.room.free());
+        match limit {
+            Limit::ConnectionsOfPod => (self.node.config.most_connections, has(&self.connections)),
+            Limit::DescriptorsOfPod => (Some(fair::most(own, free)), own),
+            Limit::DescriptorsOfPeer => {
+                // Peers that nobody else holds any more go when the lock is not held.
+                let peers: Vec<_> = self.peers().values().filter_map(Weak::upgrade).collect();
+                let has = peers.iter().map(|peer| peer.has()).max().unwrap_or(0);
+                (Some(fair::most(has, fair::within(own, free))), has)
+            }
+            _ => (limit.facts().most, has(&self.gauges[limit as usize])),
+        }
+    }
+
+    pub(super) fn peers(&self) -> MutexGuard<'_, HashMap<IpAddr, Weak<Peer>>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for OfPod {
+    fn drop(&mut self) {
+        self.node.room.give_back(room::OF_EACH_POD);
     }
 }
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Limit {
     OpenFiles,
+    Descriptors,
+    DescriptorsOfPod,
+    DescriptorsOfPeer,
+    ConnectionsOfPod,
     AcceptDeadline,
     SocksNegotiations,
     SocksNegotiationDeadline,
@@ -19,6 +23,8 @@ pub(crate) enum Limit {
 pub(crate) enum Of {
     Process,
     Pod,
+    /// Who connects to a pod, by address.
+    Peer,
     /// A connection that is being made.
     Connection,
 }
@@ -41,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) most: Option<u64>,
     /// The variable that sets it.
     pub(crate) setting: Option<&'static str>,
+    /// Whether each takes a descriptor.
+    pub(super) is_descriptor: bool,
     /// What is bounded, and what becomes of one more.
     pub(crate) about: &'static str,
     /// What to do when it is reached.
@@ -49,8 +57,12 @@ pub(crate) struct Facts {
 
 impl Limit {
     /// All there are.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::OpenFiles,
+        Self::Descriptors,
+        Self::DescriptorsOfPod,
+        Self::DescriptorsOfPeer,
+        Self::ConnectionsOfPod,
         Self::AcceptDeadline,
         Self::SocksNegotiations,
         Self::SocksNegotiationDeadline,
@@ -72,6 +84,29 @@ impl Limit {
                 "descriptors the process may have; without one, accepting pauses for 0.1 s at a time",
                 "raise the limit on open files of the node program (LimitNOFILE, or the container's)",
             ),
+            Self::Descriptors => of_room(Of::Process).named(
+                "descriptors",
+                "descriptors of the process for all that pods do; another connection is reset",
+                MORE_DESCRIPTORS,
+            ),
+            Self::DescriptorsOfPod => of_room(Of::Pod).named(
+                "descriptors_of_a_pod",
+                "a pod may have as many descriptors as are left free for all others; its next connection is reset",
+                MORE_DESCRIPTORS,
+            ),
+            Self::DescriptorsOfPeer => of_room(Of::Peer).named(
+                "descriptors_of_a_peer",
+                "who connects to a pod may have as many descriptors as the pod has left for others; his next connection is reset, or refused with 503",
+                MORE_DESCRIPTORS,
+            ),
+            Self::ConnectionsOfPod => {
+                let setting = Some("CULVERT_MOST_CONNECTIONS_PER_POD");
+                Facts { setting, ..of_room(Of::Pod) }.named(
+                    "connections_of_a_pod",
+                    "connections of a pod, in both directions; another one is reset, or refused with 503",
+                    "look at who opens so many connections, or raise CULVERT_MOST_CONNECTIONS_PER_POD",
+                )
+            }
             Self::AcceptDeadline => of_time(crate::tunnel::server::ACCEPT_DEADLINE).of(Of::Connection).named(
                 "accept_deadline",
                 "time a peer has to prove who it is; then it is disconnected",
@@ -94,12 +129,12 @@ impl Limit {
                 "queries that wait for other servers; one more is answered with SERVFAIL",
                 "look at what the pod asks for, and at its nameservers, which are slow or away",
             ),
-            Self::DnsConnections => of_pod(256).named(
+            Self::DnsConnections => of_pod(256).of_descriptors().named(
                 "dns_connections_of_a_pod",
                 "DNS connections over TCP; one more is closed",
                 "look at what the pod asks for over TCP",
             ),
-            Self::DnsSockets => of_pod(256).named(
+            Self::DnsSockets => of_pod(256).of_descriptors().named(
                 "dns_sockets_of_a_pod",
                 "different queries that other servers are asked at once; one more is answered with SERVFAIL",
                 "look at what the pod asks for, and at its nameservers, which are slow or away",
@@ -108,8 +143,25 @@ impl Limit {
     }
 }
 
+/// What to do where descriptors are too few.
+const MORE_DESCRIPTORS: &str = "look at who opens so many connections, or raise the limit on open files of the node program (LimitNOFILE, or the container's)";
+
+/// How much there may be depends on what others have, or is set.
+const fn of_room(of: Of) -> Facts {
+    Facts { of, most: None, ..of_pod(0) }
+}
+
 const fn of_pod(most: u64) -> Facts {
-    Facts { name: "", of: Of::Pod, unit: Unit::Count, most: Some(most), setting: None, about: "", remedy: "" }
+    Facts {
+        name: "",
+        of: Of::Pod,
+        unit: Unit::Count,
+        most: Some(most),
+        setting: None,
+        is_descriptor: false,
+        about: "",
+        remedy: "",
+    }
 }
 
 const fn of_time(time: Duration) -> Facts {
@@ -120,6 +172,10 @@ const fn of_time(time: Duration) -> Facts {
 impl Facts {
     const fn of(self, of: Of) -> Self {
         Self { of, ..self }
+    }
+
+    const fn of_descriptors(self) -> Self {
+        Self { is_descriptor: true, ..self }
     }
 
     const fn named(self, name: &'static str, about: &'static str, remedy: &'static str) -> Self {

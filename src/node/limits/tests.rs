@@ -1,4 +1,8 @@
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
 use super::*;
 
@@ -60,6 +64,124 @@ fn a_pod_has_so_many_places_and_another_has_its_own() {
     assert_eq!(standing(&node, limit).in_use, Some(0), "what is over counts no more");
     drop(one.take(limit).unwrap());
     assert_eq!(standing(&node, limit).highest, most, "what was is remembered");
+}
+
+/// A process that may have so few files that tests come to it.
+fn small(config: Config) -> OfNode {
+    OfNode::within(config, || 400)
+}
+
+/// What there is for connections of that, beside so many pods.
+fn for_connections(pods: u64) -> u64 {
+    400 - 100 - pods * room::OF_EACH_POD
+}
+
+fn address(last: u8) -> IpAddr {
+    [10, 0, 0, last].into()
+}
+
+/// Takes all that somebody can get.
+fn greedy(mut take: impl FnMut() -> Result<Place, Exceeded>) -> (Vec<Place>, Exceeded) {
+    let mut places = Vec::new();
+    loop {
+        match take() {
+            Ok(place) => places.push(place),
+            Err(exceeded) => return (places, exceeded),
+        }
+    }
+}
+
+#[test]
+fn a_greedy_pod_gets_half_and_leaves_the_others_theirs() {
+    let node = small(Config::default());
+    let (attacker, victim) = (node.begin(pod()), node.begin(pod()));
+    let (taken, why) = greedy(|| attacker.connect(By::Pod));
+    assert_eq!((taken.len() as u64, why), (for_connections(2) / 2, Exceeded(Limit::DescriptorsOfPod)));
+    let honest: Vec<_> = (0..50).map(|_| victim.connect(By::Pod).unwrap()).collect();
+    assert!(attacker.connect(By::Pod).is_err(), "who has most gets nothing of what is left");
+    drop((taken, honest));
+    assert_eq!(standing(&node, Limit::Descriptors).in_use, Some(2 * room::OF_EACH_POD));
+    drop((attacker, victim));
+    assert_eq!(standing(&node, Limit::Descriptors).in_use, Some(0), "listeners are given back, too");
+}
+
+#[test]
+fn a_greedy_peer_leaves_its_pod_to_others() {
+    let node = small(Config::default());
+    let pod = node.begin(pod());
+    let (attacker, victim) = (pod.peer(address(1)), pod.peer(address(2)));
+    let (taken, why) = greedy(|| pod.connect(By::Peer(&attacker)));
+    let quarter = for_connections(1) / 4;
+    assert_eq!((taken.len() as u64, why), (quarter, Exceeded(Limit::DescriptorsOfPeer)));
+    let honest: Vec<_> = (0..30).map(|_| pod.connect(By::Peer(&victim)).unwrap()).collect();
+    let own: Vec<_> = (0..30).map(|_| pod.connect(By::Pod).unwrap()).collect();
+    assert_eq!(standing(&node, Limit::DescriptorsOfPeer).in_use, Some(quarter));
+    drop((taken, honest, own, attacker, victim));
+    assert!(pod.peers().is_empty(), "who has nothing is not remembered");
+}
+
+#[test]
+fn strangers_of_one_network_are_one() {
+    let pod = small(Config::default()).begin(pod());
+    let [one, same, other] =
+        ["fd00::1", "fd00::ffff:0:1", "fd00:0:0:1::1"].map(|address| pod.stranger(address.parse().unwrap()));
+    assert!(Arc::ptr_eq(&one, &same) && !Arc::ptr_eq(&one, &other));
+    assert!(Arc::ptr_eq(&pod.stranger(address(1)), &pod.peer(address(1))));
+    let proven = ["fd00::1", "fd00::2"].map(|address| pod.peer(address.parse().unwrap()));
+    assert!(!Arc::ptr_eq(&proven[0], &proven[1]), "who has proven who he is counts by himself");
+}
+
+#[test]
+fn a_pod_may_have_no_more_connections_than_are_set() {
+    let node = small(Config { most_connections: Some(3) });
+    let pod = node.begin(pod());
+    let (taken, why) = greedy(|| pod.connect(By::Pod));
+    assert_eq!((taken.len(), why), (3, Exceeded(Limit::ConnectionsOfPod)));
+    let tunnel = pod.descriptors(1, By::Pod).unwrap();
+    drop(taken);
+    assert_eq!(standing(&node, Limit::ConnectionsOfPod).in_use, Some(0));
+    assert_eq!(standing(&node, Limit::DescriptorsOfPod).in_use, Some(1), "a tunnel is no connection");
+    drop(tunnel);
+}
+
+/// Whatever is begun, widened, refused and ended, by however many at the same time: what is over counts no more.
+#[test]
+fn when_all_is_over_nothing_is_in_use() {
+    let node = small(Config { most_connections: Some(60) });
+    let pods: Vec<_> = (0..3).map(|_| node.begin(pod())).collect();
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let pods = &pods;
+            scope.spawn(move || live(pods, seed));
+        }
+    });
+    for pod in &pods {
+        assert!(pod.peers().is_empty());
+    }
+    for limit in
+        [Limit::ConnectionsOfPod, Limit::DescriptorsOfPod, Limit::DescriptorsOfPeer, Limit::DnsSockets]
+    {
+        assert_eq!(standing(&node, limit).in_use, Some(0), "{}", limit.name());
+    }
+    assert_eq!(standing(&node, Limit::Descriptors).in_use, Some(3 * room::OF_EACH_POD));
+}
+
+fn live(pods: &[Arc<OfPod>], seed: u64) {
+    let mut dice = SmallRng::seed_from_u64(seed);
+    let (mut places, mut held) = (Vec::new(), Vec::new());
+    for _ in 0..20_000 {
+        let pod = &pods[dice.random_range(0..pods.len())];
+        match dice.random_range(0..7) {
+            0 => places.extend(pod.connect(By::Pod)),
+            1 => places.extend(pod.connect(By::Peer(&pod.stranger(address(dice.random_range(0..4)))))),
+            2 => places.extend(pod.descriptors(2, By::Peer(&pod.peer(address(dice.random_range(0..4)))))),
+            3 => held.extend(pod.take(Limit::DnsSockets)),
+            // Whether there is room is not asked: both must be right.
+            4 => drop(places.last_mut().map(|place: &mut Place| place.needs(3))),
+            5 if !places.is_empty() => drop(places.swap_remove(dice.random_range(0..places.len()))),
+            _ => drop(held.pop()),
+        }
+    }
 }
 
 #[test]

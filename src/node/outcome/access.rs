@@ -71,7 +71,7 @@ pub(super) fn ended(record: &Record, ended: &Ended) -> bool {
         metrics::counter!(SAMPLED_OUT).increment(1);
         return false;
     }
-    if matches!(failure, Some(Failure::Exceeded(_))) && !limits::may_be_logged() {
+    if failure.is_some_and(|failure| failure.exceeded().is_some()) && !limits::may_be_logged() {
         return false;
     }
     let duration = ended.at.saturating_duration_since(record.began);

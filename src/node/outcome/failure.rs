@@ -58,6 +58,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The limit it was over.
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        let (Self::Exceeded(exceeded) | Self::Tunnel(tunnel::Error::Exceeded(exceeded))) = self else {
+            return None;
+        };
+        Some(*exceeded)
+    }
+
     /// Whether all that is known is that nobody has answered.
     pub(crate) fn is_silence(&self) -> bool {
         use dial::Error::{OutOfPatience, TimedOut};

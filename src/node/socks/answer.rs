@@ -112,6 +112,7 @@ fn of_tunnel(error: &tunnel::Error) -> Reply {
         | Error::ClientGone(_)
         | Error::Status { .. }
         | Error::Pipe(_)
+        | Error::Exceeded(_)
         | Error::Gone { .. } => Reply::Failure,
     }
 }

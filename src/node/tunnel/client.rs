@@ -15,12 +15,13 @@ use super::driver::{Driver, Gauge, Step};
 use super::handshake::{self, Agreement, Secured};
 use super::inbox::{Closed, Inbox, Opening, Order, Unopened, Why};
 use super::socket::Socket;
-use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits};
+use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits as allowed};
 use crate::config::TunnelConfig;
 use crate::deliver::dial::{self, Dialer};
 use crate::identity::{Certificate, Identities, Proof, Refused};
 use crate::ledger::Direction;
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
+use crate::limits::{self, By, OfPod};
 use crate::stats;
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
@@ -33,6 +34,8 @@ pub(crate) struct Establish {
     pub(crate) config: TunnelConfig,
     /// Where they are listed.
     pub(crate) tunnels: Tunnels,
+    /// What the pod may have only so much of.
+    pub(crate) limits: Arc<OfPod>,
 }
 
 /// A tunnel that is up, as those see it who want to use it.
@@ -73,6 +76,7 @@ impl Establish {
         certificate: &Certificate,
         connected: &(dyn Fn() + Sync),
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
+        let held = self.limits.descriptors(1, By::Pod)?;
         let reached = AtomicBool::new(false);
         let all = async {
             let tcp = self.dialer.connect(key.peer).await.map_err(Error::Dial)?;
@@ -88,7 +92,7 @@ impl Establish {
             false => Error::Dial(dial::Error::TimedOut { to: key.peer }),
         };
         let (secured, proof, way) = in_time(all, late).await?;
-        Ok(self.begin(key, secured, proof, way))
+        Ok(self.begin(key, (secured, proof), way, held))
     }
 
     /// The same on what `outer`, another tunnel, carries, for one stream.
@@ -98,24 +102,27 @@ impl Establish {
         certificate: &Certificate,
         (outer, carried): (u64, Socket),
     ) -> Result<(Arc<Tunnel>, impl Future<Output = ()> + use<>), Error> {
+        // Both ends of what the outer one carries.
+        let held = self.limits.descriptors(2, By::Pod)?;
         let late = || Error::EstablishTimedOut { peer: key.peer };
         let (secured, proof) = in_time(secure(key, certificate, carried), late).await?;
-        Ok(self.begin(key, secured, proof, Way::Through { gateway: key.peer, tunnel: outer }))
+        let way = Way::Through { gateway: key.peer, tunnel: outer };
+        Ok(self.begin(key, (secured, proof), way, held))
     }
 
     fn begin(
         &self,
         key: &Key,
-        secured: Secured,
-        proof: Proof,
+        (secured, proof): (Secured, Proof),
         way: Way,
+        held: limits::Place,
     ) -> (Arc<Tunnel>, impl Future<Output = ()> + use<>) {
         let life = match way {
             Way::Tcp { .. } => Life::Shared,
             Way::Through { .. } => Life::Single,
         };
         let tls = Agreement::of(&secured.agreed);
-        let begun = secured.begin(Role::Client, limits(Role::Client, &self.config));
+        let begun = secured.begin(Role::Client, allowed(Role::Client, &self.config));
         let inbox = Arc::new(Inbox::default());
         let driver = Driver::new(Role::Client, begun, Arc::clone(&inbox), Some(self.config.idle));
         let id = new_id();
@@ -139,7 +146,10 @@ impl Establish {
             life,
             closed: AtomicBool::new(false),
         });
-        (Arc::clone(&tunnel), drive(tunnel, driver, listed))
+        (Arc::clone(&tunnel), async move {
+            let _held = held;
+            drive(tunnel, driver, listed).await;
+        })
     }
 }
 

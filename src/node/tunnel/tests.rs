@@ -67,7 +67,13 @@ fn pool_of(identities: Identities, tunnel: TunnelConfig) -> Pool {
 
 fn pool_listed(identities: Identities, tunnel: TunnelConfig, tunnels: Tunnels) -> Pool {
     let socket = config(&[]).socket;
-    Pool::new(Establish { identities, dialer: Dialer::new(None, socket), config: tunnel, tunnels })
+    Pool::new(Establish {
+        identities,
+        dialer: Dialer::new(None, socket),
+        config: tunnel,
+        tunnels,
+        limits: crate::limits::tests::alone(),
+    })
 }
 
 fn key(server: &Server) -> Key {

@@ -22,6 +22,7 @@ fn shown(standing: &Standing) -> Limit {
         of: match facts.of {
             Of::Process => LimitOf::Process,
             Of::Pod => LimitOf::Pod,
+            Of::Peer => LimitOf::Peer,
             Of::Connection => LimitOf::Connection,
         },
         unit: match facts.unit {

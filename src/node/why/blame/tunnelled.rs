@@ -42,6 +42,7 @@ pub(super) fn of_tunnel(error: &tunnel::Error, seen: Seen) -> Blame {
             "see whether the mesh program on the other end's node was restarted or killed at that time",
         ),
         tunnel::Error::Pipe(_) => out_of_descriptors(),
+        tunnel::Error::Exceeded(exceeded) => blame(Culprit::Capacity, exceeded.remedy()),
         tunnel::Error::Behind { source, .. } => {
             of_tunnel(source, Seen { through: !matches!(**source, tunnel::Error::Status { .. }), ..seen })
         }

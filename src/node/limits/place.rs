@@ -1,0 +1,180 @@
+//! What a connection holds of what its pod may have: descriptors, and a place among the connections of the pod.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use culvert_core::fair;
+
+use super::pod::OfPod;
+use super::{Exceeded, Limit, counts};
+
+/// Who connects to a pod from elsewhere, by address; and what it has of what the pod may have.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    of: Arc<OfPod>,
+    address: IpAddr,
+    descriptors: AtomicU64,
+}
+
+/// Whose a descriptor is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By<'p> {
+    /// The pod's own connection.
+    Pod,
+    /// Somebody else's to the pod.
+    Peer(&'p Arc<Peer>),
+}
+
+/// What a connection holds. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Place {
+    of: Arc<OfPod>,
+    peer: Option<Arc<Peer>>,
+    descriptors: u64,
+    is_connection: bool,
+}
+
+/// Those of an address nobody has proven to have: of IPv6, whoever has one has the whole /64.
+pub(super) fn unproven(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+impl OfPod {
+    /// Takes the place of one more connection of the pod, with one descriptor.
+    ///
+    /// # Errors
+    /// When it has too many already, which is counted.
+    pub(crate) fn connect(self: &Arc<Self>, by: By<'_>) -> Result<Place, Exceeded> {
+        self.take_connection()?;
+        let mut place = self.nothing(by);
+        place.is_connection = true;
+        place.needs(1)?;
+        Ok(place)
+    }
+
+    /// Takes descriptors that are no connection by themselves: those of a tunnel.
+    ///
+    /// # Errors
+    /// When it has too many already, which is counted.
+    pub(crate) fn descriptors(self: &Arc<Self>, some: u64, by: By<'_>) -> Result<Place, Exceeded> {
+        let mut place = self.nothing(by);
+        place.needs(some)?;
+        Ok(place)
+    }
+
+    fn nothing(self: &Arc<Self>, by: By<'_>) -> Place {
+        let peer = match by {
+            By::Pod => None,
+            By::Peer(peer) => Some(Arc::clone(peer)),
+        };
+        Place { of: Arc::clone(self), peer, descriptors: 0, is_connection: false }
+    }
+
+    fn take_connection(&self) -> Result<(), Exceeded> {
+        let has = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.node.config.most_connections.is_some_and(|most| has > most) {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return Err(self.refuse(Limit::ConnectionsOfPod));
+        }
+        counts::has(Limit::ConnectionsOfPod, has);
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Sees to it that it has that many descriptors: whatever is dialled again has taken its own before.
+    ///
+    /// # Errors
+    /// When there are too few left for that, which is counted.
+    pub(crate) fn needs(&mut self, descriptors: u64) -> Result<(), Exceeded> {
+        let more = descriptors.saturating_sub(self.descriptors);
+        if more > 0 {
+            self.take(more)?;
+            self.descriptors += more;
+        }
+        Ok(())
+    }
+
+    /// What is taken is taken at once, and given back when it was too much: so many who come at the same moment do not come to more than
+    /// there is.
+    fn take(&self, more: u64) -> Result<(), Exceeded> {
+        let Self { of, peer, .. } = self;
+        let own = of.descriptors.fetch_add(more, Ordering::Relaxed);
+        let free = of.node.room.take(more);
+        let of_peer = peer.as_ref().map_or(0, |peer| peer.descriptors.fetch_add(more, Ordering::Relaxed));
+        let over = if free < more {
+            Some(Limit::Descriptors)
+        } else if !fair::admits(own, more, free) {
+            Some(Limit::DescriptorsOfPod)
+        } else if peer.is_some() && !fair::admits(of_peer, more, fair::within(own, free)) {
+            Some(Limit::DescriptorsOfPeer)
+        } else {
+            None
+        };
+        if let Some(limit) = over {
+            self.give_back(more);
+            return Err(of.refuse(limit));
+        }
+        counts::has(Limit::DescriptorsOfPod, own + more);
+        if peer.is_some() {
+            counts::has(Limit::DescriptorsOfPeer, of_peer + more);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, some: u64) {
+        if let Some(peer) = &self.peer {
+            peer.descriptors.fetch_sub(some, Ordering::Relaxed);
+        }
+        self.of.node.room.give_back(some);
+        self.of.descriptors.fetch_sub(some, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.give_back(self.descriptors);
+        if self.is_connection {
+            self.of.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl OfPod {
+    /// Who has proven to be somebody, by his address.
+    pub(crate) fn peer(self: &Arc<Self>, address: IpAddr) -> Arc<Peer> {
+        let mut peers = self.peers();
+        if let Some(peer) = peers.get(&address).and_then(std::sync::Weak::upgrade) {
+            return peer;
+        }
+        let peer = Peer { of: Arc::clone(self), address, descriptors: AtomicU64::new(0) };
+        let peer = Arc::new(peer);
+        peers.insert(address, Arc::downgrade(&peer));
+        peer
+    }
+
+    /// Who has proven nothing.
+    pub(crate) fn stranger(self: &Arc<Self>, address: IpAddr) -> Arc<Peer> {
+        self.peer(unproven(address))
+    }
+}
+
+impl Peer {
+    pub(super) fn has(&self) -> u64 {
+        self.descriptors.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let mut peers = self.of.peers();
+        // Somebody may have come from there again meanwhile.
+        if peers.get(&self.address).is_some_and(|peer| peer.strong_count() == 0) {
+            peers.remove(&self.address);
+        }
+    }
+}
