@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use culvert_confine::Switches;
 use culvert_process::exit::{self, Failure};
 use culvert_process::{log, signal};
 
@@ -22,6 +23,7 @@ mod board;
 mod cluster;
 mod cni;
 mod complaints;
+mod confinement;
 mod descriptors;
 mod durable;
 mod enrolment;
@@ -53,17 +55,26 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     if cni::is_meant() {
-        return cni::main();
+        return plug_in();
     }
     let args = Args::parse();
     match args.command {
-        Some(Command::Cni) => cni::main(),
+        Some(Command::Cni) => plug_in(),
         None => exit::code("culvert-agent", start(&args)),
     }
 }
 
+/// The runtime has no settings for us, and what the plugin says goes into the runtime's log alone.
+fn plug_in() -> ExitCode {
+    let _ = confinement::PLUGIN.enter(Switches::default());
+    cni::main()
+}
+
+/// Gives up what is not needed before there is any other thread: the log has one.
 fn start(args: &Args) -> Result<(), Failure> {
+    let confined = confinement::AGENT.enter(Switches::of_environment().map_err(Failure::usage)?);
     let _log = log::start_from_environment().map_err(Failure::usage)?;
+    confined.tell();
     let machine = Machine::look(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -21,13 +21,13 @@ use crate::{mesh, root};
 pub(crate) struct FileArgs {
     /// The mesh: a file, or a directory of *.yaml, *.yml and *.json files. Followed while running.
     #[arg(long, value_name = "PATH")]
-    mesh: PathBuf,
+    pub(crate) mesh: PathBuf,
     /// Where the root is: root-key.pem and root-cert.pem, both made at the first start. Followed while running.
     #[arg(long, value_name = "DIR")]
-    ca_dir: PathBuf,
+    pub(crate) ca_dir: PathBuf,
     /// Who may connect: a list of tokens, each for a node or for one identity. Followed while running.
     #[arg(long, value_name = "FILE")]
-    tokens: PathBuf,
+    pub(crate) tokens: PathBuf,
 }
 
 /// Serves until asked to stop.

@@ -8,6 +8,7 @@ mod budget;
 mod callers;
 mod catalog;
 mod cluster;
+mod confinement;
 mod csr;
 mod discovery;
 mod files;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use culvert_confine::{Profile, Switches};
 use culvert_process::exit::{self, Chain, Failure};
 use culvert_process::log;
 
@@ -77,8 +79,14 @@ fn main() -> ExitCode {
     let result = match (command, files) {
         (Some(Command::Check { mesh }), _) => check(&mesh).map_err(Failure::runtime),
         (Some(Command::Root(args)), _) => root_command::run(&args).map(say).map_err(Failure::runtime),
-        (Some(Command::Cluster(args)), _) => serve(&args.serving.clone(), || cluster::run(*args)),
-        (None, Some(files)) => serve(&serving.clone(), || from_files::run(files, serving)),
+        (Some(Command::Cluster(args)), _) => {
+            let profile = confinement::of_cluster(&args);
+            serve(&profile, &args.serving.clone(), || cluster::run(*args))
+        }
+        (None, Some(files)) => {
+            let profile = confinement::of_files(&files);
+            serve(&profile, &serving.clone(), || from_files::run(files, serving))
+        }
         (None, None) => Err(Failure::usage("nothing to do; --help says what there is")),
     };
     exit::code("culvert-control", result)
@@ -106,12 +114,15 @@ fn check(mesh: &Path) -> Result<(), Failed> {
     }
 }
 
-#[tokio::main]
-async fn serve<F>(serving: &ServingArgs, run: impl FnOnce() -> F) -> Result<(), Failure>
+/// Gives up what is not needed before there is any other thread: the log has one, and the runtime has some.
+fn serve<F>(profile: &Profile, serving: &ServingArgs, run: impl FnOnce() -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failed>>,
 {
+    let confined = profile.enter(Switches::of_environment().map_err(Failure::usage)?);
     let _log = log::start_from_environment().map_err(Failure::usage)?;
+    confined.tell();
     serving.lifetimes().map_err(Failure::usage)?;
-    run().await.map_err(Failure::runtime)
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::runtime)?;
+    runtime.block_on(run()).map_err(Failure::runtime)
 }

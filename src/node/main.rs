@@ -7,6 +7,7 @@ mod aside;
 mod buffers;
 mod capture;
 mod config;
+mod confinement;
 mod control_plane;
 mod crypto;
 mod deliver;
@@ -36,6 +37,7 @@ mod xds;
 
 use std::process::ExitCode;
 
+use culvert_confine::{Report, Switches};
 use culvert_process::exit::{self, Failure};
 use culvert_process::log;
 use culvert_sys::heap::Watched;
@@ -70,8 +72,12 @@ fn start() -> Result<(), Failure> {
 }
 
 fn run() -> Result<(), Failure> {
+    let confined = confine()?;
     let _log = log::start_from_environment().map_err(Failure::usage)?;
     let config = Config::read(&Environment::of_process()).map_err(Failure::usage)?;
+    if let Some(confined) = confined {
+        confined.tell();
+    }
     crypto::choose(config.policy);
     // What is not sent yet when the node ends has until this goes.
     let (telemetry, _exporting) = telemetry::start(config.telemetry.as_ref()).map_err(Failure::runtime)?;
@@ -82,4 +88,12 @@ fn run() -> Result<(), Failure> {
         .build()
         .map_err(Failure::runtime)?;
     runtime.block_on(node::run(config, telemetry)).map_err(Failure::runtime)
+}
+
+/// Gives up what is not needed, before there is any other thread: the log has one. Settings that cannot be used are reported by whoever
+/// reads them when somebody can hear it.
+fn confine() -> Result<Option<Report>, Failure> {
+    let switches = Switches::of_environment().map_err(Failure::usage)?;
+    let config = Config::read(&Environment::of_process()).ok();
+    Ok(config.map(|config| confinement::profile(&config).enter(switches)))
 }

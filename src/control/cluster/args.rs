@@ -28,7 +28,7 @@ pub(crate) struct ClusterArgs {
     pub(super) pod: String,
     /// How to reach the API server; in a pod of the cluster it is known
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
-    pub(super) kubeconfig: Option<PathBuf>,
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// The trust domain of all identities
     #[arg(long, value_name = "DOMAIN", env = "TRUST_DOMAIN", default_value = "cluster.local")]
     pub(super) trust_domain: String,

@@ -295,6 +295,12 @@ const VARIABLES: &[Variable] = &[
         "log filter: `LEVEL` and `TARGET=LEVEL`, separated by commas; `POST /logging` on the admin port changes it while the node runs",
     ),
     row("LOG_FORMAT", "plain", "`plain` or `json`"),
+    row(
+        "CULVERT_SECCOMP",
+        "enforce",
+        "system calls this program has no use for: `enforce`: refused; `log`: made, and written to the kernel's log; `off`",
+    ),
+    row("CULVERT_LANDLOCK", "enforce", "files this program has no use for: `enforce`: refused; `off`"),
 ];
 
 /// The README's table.
