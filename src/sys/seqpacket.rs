@@ -107,6 +107,14 @@ impl Channel {
         Ok(channel)
     }
 
+    /// The user who connected, or who listened, when it was done (`SO_PEERCRED`).
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn peer_user(&self) -> io::Result<u32> {
+        Ok(getsockopt(self.fd.get_ref(), sockopt::PeerCredentials)?.uid())
+    }
+
     /// A connected pair.
     ///
     /// # Errors

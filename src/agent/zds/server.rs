@@ -91,12 +91,16 @@ async fn run_session(node: u64, channel: Channel, common: Common) {
     }
 }
 
-/// Waits for a node. When cancelled, at most one pace is lost.
+/// Waits for a node: nodes are root's, and pods' networks are nobody else's business. When cancelled, at most one pace is lost.
 async fn accept(listener: &Listener, pace: &mut Interval) -> Channel {
     loop {
         pace.tick().await;
         match listener.accept().await {
-            Ok(channel) => return channel,
+            Ok(channel) => match channel.peer_user() {
+                Ok(0) => return channel,
+                Ok(uid) => warn!(uid, "somebody who is not root has called, and is not answered"),
+                Err(error) => warn!(%error, "somebody has called, and does not say who he is"),
+            },
             Err(error) => {
                 warn!(%error, "cannot accept a node, trying again");
                 sleep(ACCEPT_BACKOFF).await;
