@@ -2,13 +2,21 @@
 
 use std::fmt;
 
-/// A secret setting. Whoever needs the text says so with [`Self::reveal`].
+use zeroize::Zeroize as _;
+
+/// A secret setting. Whoever needs the text says so with [`Self::reveal`]. Wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
 impl Secret {
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
