@@ -24,15 +24,15 @@ pub fn header(source: SocketAddr, destination: SocketAddr, identity: Option<&Spi
     let (family, mut rest) = addresses(source, destination);
     if let Some(identity) = identity {
         let text = identity.to_string();
-        // An identity that does not fit is nobody's: names have far less than 64 kB.
-        if let Ok(length) = u16::try_from(text.len()) {
+        // An identity that does not fit is nobody's: names have far less than 64 kB. A part of it would be somebody else's.
+        let fits = rest.len() + 3 + text.len() <= usize::from(u16::MAX);
+        if let (true, Ok(length)) = (fits, u16::try_from(text.len())) {
             rest.push(IDENTITY);
             rest.extend(length.to_be_bytes());
             rest.extend(text.bytes());
         }
     }
-    let length = u16::try_from(rest.len()).unwrap_or(u16::MAX);
-    rest.truncate(length.into());
+    let length = u16::try_from(rest.len()).expect("values that do not fit are left out");
     let mut header = SIGNATURE.to_vec();
     header.extend([COMMAND, family]);
     header.extend(length.to_be_bytes());
@@ -86,6 +86,17 @@ mod tests {
         assert_eq!(header[14..16], [0, 12 + 3 + length]);
         assert_eq!(header[28..31], [0xd0, 0, length]);
         assert_eq!(&header[31..], id.as_bytes());
+    }
+
+    #[test]
+    fn an_identity_is_told_whole_or_not_at_all() {
+        let id = |length: usize| format!("spiffe://t/ns/{}/sa/a", "n".repeat(length - 19));
+        for (length, told) in [(65_520, true), (65_521, false), (65_535, false), (65_536, false)] {
+            assert_eq!(id(length).len(), length);
+            let header = of("10.0.0.1:1", "10.1.0.2:2", Some(&id(length)));
+            assert_eq!(header.len(), if told { 16 + 65_535 } else { 16 + 12 }, "{length}");
+            assert_eq!(usize::from(u16::from_be_bytes([header[14], header[15]])), header.len() - 16);
+        }
     }
 
     #[test]
