@@ -36,6 +36,18 @@ pub enum Resource {
     Policy(Policy),
 }
 
+/// One change of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all changes are insertions")]
+pub enum Change {
+    /// A resource is there, perhaps in the place of the one with its name.
+    Insert(Resource),
+    /// The workload with this uid, or else the service with this key, is gone.
+    RemoveAddress(Arc<str>),
+    /// The policy with this key is gone.
+    RemovePolicy(Arc<str>),
+}
+
 /// What has changed, as far as live connections and certificates care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Changes {
@@ -82,22 +94,43 @@ impl Store {
         std::mem::take(&mut self.changes)
     }
 
+    /// Makes one change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Insert(resource) => self.insert(resource),
+            Change::RemoveAddress(name) => self.remove_address(&name),
+            Change::RemovePolicy(key) => self.remove_policy(&key),
+        }
+    }
+
     /// Adds a resource, or puts it in the place of the one with its name.
     pub fn insert(&mut self, resource: Resource) {
         match resource {
-            Resource::Workload(workload) => self.insert_workload(workload),
-            Resource::Service(service) => self.insert_service(service),
+            Resource::Workload(workload) => {
+                // Names are shared: what was a service is none any more.
+                self.remove_service(&workload.uid);
+                self.insert_workload(workload);
+            }
+            Resource::Service(service) => {
+                self.remove_uid(&service.key());
+                self.insert_service(service);
+            }
             Resource::Policy(policy) => self.insert_policy(policy),
         }
     }
 
     /// Takes the workload with this uid, or else the service with this key, away; a name that is neither is fine.
     pub fn remove_address(&mut self, name: &str) {
-        if self.remove_workload(name) {
-            self.gone = self.gone.wrapping_add(1);
-        } else {
+        if !self.remove_uid(name) {
             self.remove_service(name);
         }
+    }
+
+    /// Takes the workload with this uid away for good.
+    fn remove_uid(&mut self, uid: &str) -> bool {
+        let was_there = self.remove_workload(uid);
+        self.gone = self.gone.wrapping_add(was_there.into());
+        was_there
     }
 
     /// Takes the policy with this key away, if there is one.

@@ -249,6 +249,22 @@ fn a_snapshot_stays_what_it_was() {
 }
 
 #[test]
+fn a_name_is_that_of_what_was_said_last() {
+    let mut store = store();
+    let key = service("web", &["10.1.0.1"], &[]).key();
+    for _ in 0..2 {
+        insert_workload(&mut store, workload(&key, &[]));
+        let mesh = store.snapshot();
+        assert!(mesh.workload(&key).is_some() && mesh.service(&key).is_none());
+        insert_service(&mut store, service("web", &["10.1.0.1"], &[]));
+        let mesh = store.snapshot();
+        assert!(mesh.workload(&key).is_none() && mesh.service(&key).is_some());
+    }
+    store.remove_address(&key);
+    assert_empty(&store);
+}
+
+#[test]
 fn who_comes_back_under_a_name_is_somebody_else_and_who_changes_is_not() {
     let mut store = Store::new(Locality::default());
     let workload = |capacity| Workload { uid: "n/web-0".into(), capacity, ..Workload::default() };
