@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::snapshot::Snapshot;
-use culvert_core::store::{Changes, Locality, Resource, Store};
+use culvert_core::store::{Changes, Locality, Store};
 use culvert_core::workload::Workload;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use culvert_core::store::Change;
 pub(crate) use demand::{Demand, Heard, Unanswered};
 
 /// How long a connection waits for the workload of its own pod to appear in the mesh state.
@@ -41,15 +42,6 @@ pub(crate) struct Mesh {
 /// A number for what policies apply to whom: while it is the same, so is every verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Revision(u64);
-
-/// One change of the mesh.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all changes are insertions")]
-pub(crate) enum Change {
-    Insert(Resource),
-    RemoveAddress(Arc<str>),
-    RemovePolicy(Arc<str>),
-}
 
 /// Where changes go in.
 #[derive(Debug, Clone)]
@@ -87,7 +79,7 @@ pub(crate) fn start(
     demands: Option<mpsc::Sender<Demand>>,
 ) -> (Mesh, Feed, Owner) {
     let mut store = Store::new(locality);
-    first.into_iter().for_each(|change| apply(&mut store, change));
+    first.into_iter().for_each(|change| store.apply(change));
     store.take_changes();
     let (feed, steps) = mpsc::channel(BATCHES);
     let (latest, snapshots) = watch::channel(Arc::new(store.snapshot()));
@@ -118,7 +110,7 @@ impl Owner {
         self.count_unusable();
         while let Some(step) = self.steps.recv().await {
             match step {
-                Step::Apply(changes) => changes.into_iter().for_each(|change| apply(&mut self.store, change)),
+                Step::Apply(changes) => changes.into_iter().for_each(|change| self.store.apply(change)),
                 Step::Publish(done) => {
                     self.publish();
                     // The other side may have gone meanwhile.
@@ -144,14 +136,6 @@ impl Owner {
         if local {
             self.local.send_replace(());
         }
-    }
-}
-
-fn apply(store: &mut Store, change: Change) {
-    match change {
-        Change::Insert(resource) => store.insert(resource),
-        Change::RemoveAddress(name) => store.remove_address(&name),
-        Change::RemovePolicy(key) => store.remove_policy(&key),
     }
 }
 

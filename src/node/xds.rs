@@ -11,7 +11,7 @@
 mod decode;
 mod message;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +21,7 @@ use culvert_core::xds::{self, Closed, Event, Handled, Kind, Outcome, Session, Wa
 use culvert_process::exit::Chain;
 use culvert_proto::xds as proto;
 use culvert_proto::xds::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use culvert_wire::Received;
 use tokio::sync::{mpsc, watch};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
@@ -290,12 +291,13 @@ impl Client {
     }
 
     async fn apply(&mut self, kind: Kind, resources: Vec<proto::Resource>, removed: Vec<String>) -> Handled {
-        let mut handled = Handled::default();
+        let removed = culvert_wire::removed(removed, &resources);
+        let mut handled = Handled { removed, ..Handled::default() };
         let mut changes = Vec::new();
         for resource in resources {
-            let decode::Decoded { change, verdict } = decode::resource(kind, &resource, &mut self.interner);
+            let Received { change, verdict } = decode::resource(kind, &resource, &mut self.interner);
             match verdict {
-                Ok(accepted) => handled.accepted.push(accepted),
+                Ok(accepted) => handled.accepted.extend(accepted),
                 Err(rejected) => handled.rejected.push(rejected),
             }
             changes.extend(change);
@@ -303,14 +305,7 @@ impl Client {
                 self.feed.apply(std::mem::take(&mut changes)).await;
             }
         }
-        // What is both there and removed is there.
-        let there: HashSet<&str> = match removed.is_empty() {
-            true => HashSet::new(),
-            false => handled.accepted.iter().map(|accepted| &*accepted.name).collect(),
-        };
-        let removed = removed.into_iter().filter(|name| !there.contains(name.as_str()));
-        handled.removed = removed.map(Arc::from).collect();
-        changes.extend(handled.removed.iter().cloned().map(|name| decode::removal(kind, name)));
+        changes.extend(handled.removed.iter().cloned().map(|name| culvert_wire::removal(kind, name)));
         self.feed.apply(changes).await;
         handled
     }

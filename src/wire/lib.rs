@@ -7,8 +7,8 @@
 //! [`unusable_policy`] gives what to enforce in its place. Fields nobody here knows are skipped, because control planes
 //! are newer than nodes; but not in the rules of a policy, where such a field may be a condition.
 //!
-//! Deliberately absent: the discovery session around the resources. A resource that comes without a payload is a
-//! heartbeat there, and none of its business here.
+//! [`receive`] is all that becomes of one resource of a response. Deliberately absent: the discovery session around them, which is
+//! [`culvert_core::xds`].
 
 use bytes::Bytes;
 use culvert_core::intern::Interner;
@@ -23,6 +23,7 @@ mod address;
 mod alias;
 mod invalid;
 mod policy;
+mod response;
 mod service;
 mod strict;
 mod unusable;
@@ -30,6 +31,7 @@ mod workload;
 
 pub use alias::{service_aliases, workload_aliases};
 pub use invalid::{Invalid, Problem};
+pub use response::{Received, receive, removal, removed};
 pub use unusable::unusable_policy;
 
 /// The type URL of workloads and services.

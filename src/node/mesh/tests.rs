@@ -1,3 +1,5 @@
+use culvert_core::store::Resource;
+
 use super::*;
 use crate::config::MeshSource;
 
