@@ -4,10 +4,12 @@
 //! - [`http2`]: what a peer sends on a connection, either role, and what an application does meanwhile
 //! - [`records`]: what a peer sends in records that it has sealed as it should
 //! - [`engine`]: two tunnel engines, the wire between them, and everything that can happen to both
-//! - [`hbone`]: authority and headers of a request
+//! - [`hbone`]: authority and headers of a request, and why one is refused
+//! - [`proxy_protocol`]: what an application is told of who called
 //! - [`mesh_file`]: the mesh in a file
 //! - [`cluster`]: objects of Kubernetes, one after the other
 //! - [`socks`]: what a SOCKS client says
+//! - [`xds`]: what a control plane says on a discovery stream
 //!
 //! The programs in `targets` give them to libFuzzer; the tests in `smoke` run each on its corpus and what is made of that.
 //!
@@ -21,8 +23,10 @@ pub mod hbone;
 pub mod hpack;
 pub mod http2;
 pub mod mesh_file;
+pub mod proxy_protocol;
 pub mod records;
 pub mod socks;
+pub mod xds;
 
 mod frames;
 mod input;
@@ -41,6 +45,8 @@ pub const TARGETS: &[Target] = &[
     ("http2_client", |data| http2::run(Role::Client, data)),
     ("http2_server", |data| http2::run(Role::Server, data)),
     ("mesh_file", mesh_file::run),
+    ("proxy_protocol", proxy_protocol::run),
     ("records", records::run),
     ("socks", socks::run),
+    ("xds", xds::run),
 ];

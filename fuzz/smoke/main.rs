@@ -37,8 +37,10 @@ smoke! {
     http2_client: 3_000,
     http2_server: 3_000,
     mesh_file: 1_000,
+    proxy_protocol: 5_000,
     records: 3_000,
     socks: 10_000,
+    xds: 3_000,
 }
 
 #[test]
