@@ -41,6 +41,7 @@ mod subject;
 mod time_wait;
 mod tool;
 mod topology;
+mod turns;
 pub(crate) mod watched;
 mod wire;
 

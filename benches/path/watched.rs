@@ -8,8 +8,6 @@ mod called;
 mod figures;
 mod reader;
 mod scene;
-mod steady;
-mod times;
 mod windows;
 
 use std::path::{Path, PathBuf};
@@ -18,12 +16,13 @@ use std::time::Duration;
 use super::error::Error;
 use super::interrupt::Interrupt;
 use super::topology;
+use super::turns::steady;
+use super::turns::windows::Plan;
 use crate::figures::Figures;
 use crate::{memory, mesh};
 use figures::Found;
 pub(super) use figures::{RATIO, RATIO_NEW};
 use scene::Scene;
-use windows::Plan;
 
 /// Other workloads that the client has called before: each has series of its own in the metrics.
 const CALLED: usize = 5000;
@@ -58,7 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         Some(given) => given.clone(),
         None => topology::own_program()?.parent().map(Path::to_owned).unwrap_or_default(),
     })?;
-    let plan = Plan::new(options.quick, options.pairs);
+    let plan = plan(options.quick, options.pairs);
     let figures = measure(&options.size, &plan, &programs, &interrupt)?;
     if options.json {
         println!("{}", figures.json());
@@ -70,7 +69,16 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
 
 /// Measures the programs of a directory, as carefully as there is time.
 pub(super) fn beside_others(quick: bool, programs: &Path, interrupt: &Interrupt) -> Result<Figures, Error> {
-    measure(&mesh::Size::default(), &Plan::new(quick, None), programs, interrupt)
+    measure(&mesh::Size::default(), &plan(quick, None), programs, interrupt)
+}
+
+fn plan(quick: bool, pairs: Option<usize>) -> Plan {
+    let (usual, length) = if quick { (3, 1500) } else { (10, 3000) };
+    Plan {
+        pairs: pairs.unwrap_or(usual),
+        length: Duration::from_millis(length),
+        settle: Duration::from_millis(500),
+    }
 }
 
 fn measure(size: &mesh::Size, plan: &Plan, programs: &Path, interrupt: &Interrupt) -> Result<Figures, Error> {
@@ -90,7 +98,7 @@ fn looked_at(scene: &Scene, plan: &Plan, interrupt: &Interrupt) -> Result<Found,
     let samples = scene.samples()?;
     let [before] = memory::settled([scene.looked_at().pid()], SETTLE);
     let alone = reader::each_once(scene.bed.nodes[0].netns())?;
-    let (taken, heard) = steady::beside(&scene.bed, || plan.take(scene, interrupt))?;
+    let (taken, heard) = steady::beside(&scene.bed, || windows::take(plan, scene, interrupt))?;
     let taken = taken?;
     let [after] = memory::settled([scene.looked_at().pid()], SETTLE);
     Ok(Found { samples, idle: IDLE, alone, taken, heard, resident: [before, after] })

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::reader::{Answer, Look};
-use super::steady::{Heard, Tally};
-use super::times::{SHARES, Times};
-use super::windows::{Kinds, Taken};
+use super::windows::Taken;
 use crate::figures::Figures;
 use crate::mesh;
 use crate::path::statistics::{median, percentile};
+use crate::path::turns::steady::{Heard, Tally};
+use crate::path::turns::times::{SHARES, Times};
+use crate::path::turns::windows::{Kinds, Usage, Window};
 
 /// The figure with a goal: of requests on connections that stay.
 pub(in crate::path) const RATIO: &str = "requests: p99, looked at / quiet";
@@ -44,8 +45,8 @@ impl Found {
     }
 
     fn add_times(&self, what: &str, (ratio, tally): (&'static str, &Tally), figures: &mut Figures) {
-        let times = Times::of(&tally.samples, &self.taken.pairs);
-        for (kind, all) in [("quiet", &times.all.quiet), ("looked at", &times.all.watched)] {
+        let times = Times::of(&tally.samples, self.taken.pairs.iter().map(Kinds::as_ref));
+        for (kind, all) in [("quiet", &times.all.quiet), ("looked at", &times.all.disturbed)] {
             figures.add(format!("{what}: counted, {kind}"), all.len() as f64, "");
             for (name, share) in SHARES {
                 let time = percentile(all, share).unwrap_or_default();
@@ -84,12 +85,14 @@ impl Found {
 
     fn add_usage(&self, figures: &mut Figures) {
         let pairs = &self.taken.pairs;
-        let cpu = |one: fn(&Kinds<_>) -> f64| {
-            median(&pairs.iter().map(one).collect::<Vec<_>>()).unwrap_or_default()
+        let cpu = |one: fn(&Kinds<Window>) -> &Window| {
+            let all: Vec<_> = pairs.iter().flat_map(|pair| &one(pair).usage).map(|usage| usage.cpu).collect();
+            median(&all).unwrap_or_default()
         };
-        figures.add("processor time of the node, quiet", cpu(|pair| pair.quiet.cpu), "s/s");
-        figures.add("processor time of the node, looked at", cpu(|pair| pair.watched.cpu), "s/s");
-        let most = pairs.iter().flat_map(|pair| [pair.quiet.resident, pair.watched.resident]);
+        figures.add("processor time of the node, quiet", cpu(|pair| &pair.quiet), "s/s");
+        figures.add("processor time of the node, looked at", cpu(|pair| &pair.disturbed), "s/s");
+        let most = pairs.iter().flat_map(|pair| [&pair.quiet, &pair.disturbed]).flat_map(|one| &one.usage);
+        let most = most.map(|usage: &Usage| usage.resident);
         let [before, after] = self.resident;
         figures.add("resident memory of the node, before", before, "MB");
         figures.add("resident memory of the node, at most", most.fold(0.0, f64::max), "MB");

@@ -14,8 +14,8 @@ use culvert_sys::netns::Netns;
 use culvert_sys::priority;
 
 use super::scene::METRICS;
-use super::steady::Ends;
 use crate::path::error::{Doing as _, Error};
+use crate::path::turns::steady::Ends;
 
 const ADMIN: u16 = 15000;
 /// What each of the two reads, in turn.

@@ -22,28 +22,28 @@ const NEW: Duration = Duration::from_millis(20);
 
 /// One request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
-    pub(super) began: Instant,
-    pub(super) took: Duration,
+pub(in crate::path) struct Sample {
+    pub(in crate::path) began: Instant,
+    pub(in crate::path) took: Duration,
 }
 
 /// What one kind of requests came to.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) samples: Vec<Sample>,
-    pub(super) failures: u64,
-    pub(super) first_failure: Option<String>,
+pub(in crate::path) struct Tally {
+    pub(in crate::path) samples: Vec<Sample>,
+    pub(in crate::path) failures: u64,
+    pub(in crate::path) first_failure: Option<String>,
 }
 
 /// Both kinds.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
-    pub(super) staying: Tally,
-    pub(super) new: Tally,
+pub(in crate::path) struct Heard {
+    pub(in crate::path) staying: Tally,
+    pub(in crate::path) new: Tally,
 }
 
 /// Keeps the pace from the client's pod while something else is done.
-pub(super) fn beside<T>(bed: &Bed, work: impl FnOnce() -> T) -> Result<(T, Heard), Error> {
+pub(in crate::path) fn beside<T>(bed: &Bed, work: impl FnOnce() -> T) -> Result<(T, Heard), Error> {
     let (client, over) = (bed.client.netns(), AtomicBool::new(false));
     let server = IpAddr::V4(bed.server.ip4());
     thread::scope(|scope| {
@@ -71,7 +71,7 @@ pub(super) fn beside<T>(bed: &Bed, work: impl FnOnce() -> T) -> Result<(T, Heard
 }
 
 /// Ends the workers, whatever happens to who waits for them.
-pub(super) struct Ends<'o>(pub(super) &'o AtomicBool);
+pub(in crate::path) struct Ends<'o>(pub(in crate::path) &'o AtomicBool);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {

@@ -5,44 +5,45 @@ use super::windows::{Kinds, Window};
 use crate::path::statistics::{median, percentile};
 
 /// The shares of requests that are told of.
-pub(super) const SHARES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
+pub(in crate::path) const SHARES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// Microseconds, sorted: of all windows of a kind, and of each pair.
 #[derive(Debug)]
-pub(super) struct Times {
-    pub(super) all: Kinds<Vec<f64>>,
+pub(in crate::path) struct Times {
+    pub(in crate::path) all: Kinds<Vec<f64>>,
     pairs: Vec<Kinds<Vec<f64>>>,
 }
 
 impl Times {
     /// Sorts requests by the windows they began in; those that began in none do not count.
-    pub(super) fn of(samples: &[Sample], pairs: &[Kinds<Window>]) -> Self {
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|pair| Kinds {
-                quiet: within(samples, &pair.quiet),
-                watched: within(samples, &pair.watched),
-            })
-            .collect();
+    pub(in crate::path) fn of<'w>(
+        samples: &[Sample],
+        pairs: impl IntoIterator<Item = Kinds<&'w Window>>,
+    ) -> Self {
+        let of = |pair: Kinds<&Window>| Kinds {
+            quiet: within(samples, pair.quiet),
+            disturbed: within(samples, pair.disturbed),
+        };
+        let pairs: Vec<_> = pairs.into_iter().map(of).collect();
         let all =
             |one: fn(&Kinds<Vec<f64>>) -> &Vec<f64>| sorted(pairs.iter().flat_map(one).copied().collect());
-        Self { all: Kinds { quiet: all(|pair| &pair.quiet), watched: all(|pair| &pair.watched) }, pairs }
+        Self { all: Kinds { quiet: all(|pair| &pair.quiet), disturbed: all(|pair| &pair.disturbed) }, pairs }
     }
 
-    /// The time of a share of all requests, where somebody looked, in relation to where nobody did.
-    pub(super) fn ratio(&self, share: f64) -> Option<f64> {
+    /// The time of a share of all requests, where it was disturbed, in relation to where it was not.
+    pub(in crate::path) fn ratio(&self, share: f64) -> Option<f64> {
         ratio(&self.all, share)
     }
 
     /// The same of each pair of windows, and of these the one in the middle.
-    pub(super) fn usual_ratio(&self, share: f64) -> Option<f64> {
+    pub(in crate::path) fn usual_ratio(&self, share: f64) -> Option<f64> {
         let ratios: Vec<_> = self.pairs.iter().filter_map(|pair| ratio(pair, share)).collect();
         median(&ratios)
     }
 }
 
 fn ratio(times: &Kinds<Vec<f64>>, share: f64) -> Option<f64> {
-    Some(percentile(&times.watched, share)? / percentile(&times.quiet, share)?)
+    Some(percentile(&times.disturbed, share)? / percentile(&times.quiet, share)?)
 }
 
 fn within(samples: &[Sample], window: &Window) -> Vec<f64> {
@@ -66,10 +67,9 @@ mod tests {
         let window = |second: u64| Window {
             from: start + Duration::from_secs(after + second),
             until: start + Duration::from_secs(after + second + 1),
-            cpu: 0.0,
-            resident: 0.0,
+            usage: Vec::new(),
         };
-        Kinds { quiet: window(1), watched: window(3) }
+        Kinds { quiet: window(1), disturbed: window(3) }
     }
 
     fn sample(start: Instant, at: u64, took: u64) -> Sample {
@@ -81,8 +81,8 @@ mod tests {
         let start = Instant::now();
         let samples = [(999, 5), (1000, 10), (1999, 5000), (2000, 7), (3500, 20)];
         let samples = samples.map(|(at, took)| sample(start, at, took));
-        let times = Times::of(&samples, &[pair(start, 0)]);
-        assert_eq!(times.all, Kinds { quiet: vec![10_000.0, 5_000_000.0], watched: vec![20_000.0] });
+        let times = Times::of(&samples, [pair(start, 0).as_ref()]);
+        assert_eq!(times.all, Kinds { quiet: vec![10_000.0, 5_000_000.0], disturbed: vec![20_000.0] });
     }
 
     #[test]
@@ -90,8 +90,9 @@ mod tests {
         let start = Instant::now();
         let samples = [(1, 10), (3, 11), (11, 10), (13, 90), (21, 10), (23, 12)];
         let samples = samples.map(|(second, took)| sample(start, second * 1000, took));
-        let times = Times::of(&samples, &[0, 10, 20].map(|after| pair(start, after)));
+        let pairs = [0, 10, 20].map(|after| pair(start, after));
+        let times = Times::of(&samples, pairs.iter().map(Kinds::as_ref));
         assert_eq!((times.ratio(0.99), times.usual_ratio(0.99)), (Some(9.0), Some(1.2)));
-        assert_eq!(Times::of(&[], &[pair(start, 0)]).ratio(0.99), None);
+        assert_eq!(Times::of(&[], [pair(start, 0).as_ref()]).ratio(0.99), None);
     }
 }
