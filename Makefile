@@ -1,7 +1,7 @@
 # make demo    build, then show the whole thing on this machine (root; nothing is left behind)
 # make test    build, then every test (root)
 # make lint    clippy, rustfmt, cargo-deny
-# make bench   build for speed, then measure everything (root, about half an hour); prints figures, passes or fails nothing
+# make bench   build for speed, then measure everything (root, about forty minutes); prints figures, passes or fails nothing
 # make bench-quick   rough figures of the data path (root, 3 minutes)
 # make manifests   render the Helm chart into deploy/manifests
 # make fuzz    build the fuzz targets, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
@@ -40,7 +40,7 @@ lint: setup-lint
 # BENCH_FLAGS: see target/release/culvert-bench path --help.
 bench bench-quick: setup setup-test
 	$(BUILD) --release -p culvert-bench
-	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh --watched --push,--quick) \
+	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh --watched --attacked --push,--quick) \
 		--json target/$@.json --markdown target/$@.md $(BENCH_FLAGS)
 
 manifests: setup-test

@@ -27,6 +27,8 @@ enum What {
     Path(path::Options),
     /// What the data path notices of somebody who looks at a node: latencies with and without.
     Watched(path::watched::Options),
+    /// What a workload notices of somebody who attacks its node: latencies and rates with and without.
+    Attacked(path::attacked::Options),
     /// The mesh state: memory and time of a large mesh, updates, lookups.
     Mesh(Mesh),
     /// The control plane under many nodes: changes until all have them, memory, everybody at once.
@@ -37,6 +39,15 @@ enum What {
     /// The server of the load generator, started by `path`.
     #[command(hide = true)]
     Serve,
+    /// An attacker, started by `attacked`.
+    #[command(hide = true)]
+    Attack {
+        /// The job as JSON.
+        job: String,
+    },
+    /// Who helps an attacker, started by `attacked`.
+    #[command(hide = true)]
+    HelpAttack,
     /// The client of the load generator, started by `path`.
     #[command(hide = true)]
     Drive {
@@ -58,10 +69,13 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().what {
         What::Path(options) => path::measure(&options).map_err(Failure::runtime),
         What::Watched(options) => path::watched::run(&options).map_err(Failure::runtime),
+        What::Attacked(options) => path::attacked::run(&options).map_err(Failure::runtime),
         What::Mesh(mesh) => measure_mesh(&mesh).map_err(Failure::runtime),
         What::Push(options) => push::run(&options).map_err(Failure::runtime),
         What::Relay(options) => path::relay::run(options).map_err(Failure::runtime),
         What::Serve => path::load::server::run().map_err(Failure::runtime),
+        What::Attack { job } => path::attacked::attack::run(&job).map_err(Failure::runtime),
+        What::HelpAttack => path::attacked::help().map_err(Failure::runtime),
         What::Drive { job } => drive(&job),
     };
     exit::code("culvert-bench", result)

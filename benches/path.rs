@@ -22,6 +22,7 @@ use self::subject::{Kind, Places, Subject};
 use crate::figures::Figures;
 use crate::{mesh, push};
 
+pub(crate) mod attacked;
 mod certificates;
 pub(crate) mod cpu;
 pub(crate) mod error;
@@ -72,6 +73,9 @@ pub(crate) struct Options {
     /// Measure what the data path notices of somebody who looks at a node as well
     #[arg(long)]
     watched: bool,
+    /// Measure what a workload notices of somebody who attacks its node as well
+    #[arg(long)]
+    attacked: bool,
     /// Measure the control plane under many nodes as well
     #[arg(long)]
     push: bool,
@@ -151,10 +155,12 @@ fn publish(report: &Report<'_>, options: &Options) -> Result<(), Error> {
 fn more(options: &Options, places: &Places, interrupt: &Interrupt) -> Result<More, Error> {
     let watch = || watched::beside_others(options.quick, &places.programs, interrupt);
     let watched = options.watched.then(watch).transpose()?;
+    let attack = || attacked::beside_others(options.quick, &places.programs, interrupt);
+    let attacked = options.attacked.then(attack).transpose()?;
     let mesh = options.mesh.then(|| mesh_state(places)).transpose()?;
     interrupt.check()?;
     let push = options.push.then(|| pushes(places)).transpose()?;
-    Ok(More { watched, mesh, push })
+    Ok(More { watched, attacked, mesh, push })
 }
 
 fn mesh_state(places: &Places) -> Result<Figures, Error> {

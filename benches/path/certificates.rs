@@ -3,7 +3,7 @@
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 
 use super::error::Error;
@@ -38,15 +38,24 @@ impl Authority {
     }
 
     pub(super) fn issue(&self, identity: &str) -> Result<Certificate, Error> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.subject_alt_names = vec![
-            SanType::URI(Ia5String::try_from(identity)?),
-            SanType::DnsName(Ia5String::try_from(SERVER_NAME)?),
-        ];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate()?;
-        Ok(Certificate { signed: params.signed_by(&key, &self.0)?, key })
+        sign(identity, &self.0)
     }
+}
+
+/// Issues as somebody whose certificate and key these are, as PEM.
+pub(super) fn issue_as(certificate: &str, key: &str, identity: &str) -> Result<Certificate, Error> {
+    sign(identity, &Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?)
+}
+
+fn sign(identity: &str, issuer: &Issuer<'_, KeyPair>) -> Result<Certificate, Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.subject_alt_names = vec![
+        SanType::URI(Ia5String::try_from(identity)?),
+        SanType::DnsName(Ia5String::try_from(SERVER_NAME)?),
+    ];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate()?;
+    Ok(Certificate { signed: params.signed_by(&key, issuer)?, key })
 }

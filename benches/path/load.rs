@@ -57,8 +57,8 @@ pub(crate) struct Job {
 /// The kinds of load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Work {
-    /// As many bytes as possible.
-    Bulk { direction: Direction, streams: usize },
+    /// As many bytes as possible, or as each stream may carry.
+    Bulk { direction: Direction, streams: usize, speed: Speed },
     /// Requests and answers of one size on connections that stay.
     Echo { connections: usize, size: usize },
     /// A connection for each request, closed by the client.
@@ -146,8 +146,8 @@ pub(crate) fn drive(job: &Job) -> std::io::Result<Outcome> {
     let to = |port| SocketAddr::new(job.server, port);
     let window = Window::after(job.warm, job.length);
     let parts = match job.work {
-        Work::Bulk { direction, streams: count } => {
-            let streams = bulk::Streams { direction, count, speed: Speed::ANY };
+        Work::Bulk { direction, streams: count, speed } => {
+            let streams = bulk::Streams { direction, count, speed };
             vec![bulk::run(job.server, streams, &window)?.part(PartName::Bulk, &window)]
         }
         Work::Echo { connections, size } => {

@@ -40,7 +40,7 @@ impl Load {
 }
 
 const fn bulk(name: &'static str, title: &'static str, direction: Direction, streams: usize) -> Load {
-    Load { name, title, what: What::Work(Work::Bulk { direction, streams }) }
+    Load { name, title, what: What::Work(Work::Bulk { direction, streams, speed: Speed::ANY }) }
 }
 
 const fn echo(name: &'static str, title: &'static str, connections: usize, size: usize) -> Load {

@@ -39,6 +39,13 @@ and `/v1/connections`. They are on the same machine and give way to others, as t
 percentile is of all requests that began in the windows of a kind; the ratio has a goal, and beside it is the median of \
 the ratios of single pairs of windows, which a disturbance from elsewhere does not move.\n\n";
 
+const ATTACKED: &str = "\
+Two pods on two nodes, the victim: 2,000 requests a second of 1 byte on 8 connections that stay and 50 a second on new ones, and then \
+4 streams of 50 MB/s beside them. Windows in which nobody else does anything take turns with windows in which somebody attacks, from \
+their beginning on: `hold` and `churn` from a pod beside the client, `silent`, `streams` and `resets` from outside of the mesh's pods \
+against the server's node. Attackers, and who answers them, are on the same machine and give way to others. Each attack meets nodes \
+that have just been started.\n\n";
+
 const PUSH: &str = "\
 `culvert-control` with 100,000 workloads, 10,000 services and a policy for each of 500 namespaces, and 1,000 simulated nodes \
 connected to it over loopback with TLS, which answer everything and look at nothing; they are in another process, and share the \
@@ -52,6 +59,8 @@ pub(super) struct More {
     pub(super) mesh: Option<Figures>,
     /// With and without somebody who looks, if that was measured.
     pub(super) watched: Option<Figures>,
+    /// With and without somebody who attacks, if that was measured.
+    pub(super) attacked: Option<Figures>,
     /// Of the control plane, if it was measured.
     pub(super) push: Option<Figures>,
 }
@@ -61,6 +70,7 @@ impl More {
     fn sections(&self) -> impl Iterator<Item = (&'static str, &'static str, &Figures)> {
         let all = [
             ("While somebody looks", WATCHED, &self.watched),
+            ("While somebody attacks", ATTACKED, &self.attacked),
             ("Mesh state", "", &self.mesh),
             ("The control plane under many nodes", PUSH, &self.push),
         ];
@@ -127,6 +137,7 @@ impl Report<'_> {
             "path": self.results,
             "mesh": self.more.mesh,
             "watched": self.more.watched,
+            "attacked": self.more.attacked,
             "push": self.more.push,
             "notes": self.results.notes().collect::<Vec<_>>(),
         });

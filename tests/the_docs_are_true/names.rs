@@ -33,7 +33,7 @@ const OF_OTHERS: [&str; 10] = [
     "IP_BIND_ADDRESS_NO_PORT",
 ];
 /// Options of others, `culvert-bench` among them, that are written without their program.
-const OPTIONS_OF_OTHERS: [&str; 10] = [
+const OPTIONS_OF_OTHERS: [&str; 11] = [
     "--nocapture",
     "--set",
     "--quick",
@@ -44,6 +44,7 @@ const OPTIONS_OF_OTHERS: [&str; 10] = [
     "--returning",
     "--rounds",
     "--on-demand",
+    "--attacks",
 ];
 const PROGRAMS: [&str; 4] = ["culvert", "culvert-agent", "culvert-control", "culvert-node"];
 /// What ends a command among words.

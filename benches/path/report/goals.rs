@@ -8,7 +8,7 @@ use crate::path::results::Measure::{
     CpuClient, CpuServer, FirstByte, IdleClient, IdleServer, NewClient, NewServer, P50, P99, Rate,
 };
 use crate::path::results::{Results, Series};
-use crate::path::watched::{RATIO, RATIO_NEW};
+use crate::path::{attacked, watched};
 
 /// Those who shall reach the goals; the others are shown for comparison.
 const JUDGED: [&str; 2] = ["culvert", "subject"];
@@ -86,7 +86,7 @@ const NEW: Value = Value::Most(NewClient, NewServer);
 const COLD: Value = Value::Ratio(FirstByte, HANDSHAKE);
 
 /// The goals, in the order of the table.
-const GOALS: [Goal; 30] = [
+const GOALS: [Goal; 34] = [
     Goal::at_least("1 stream up, rate / relay", 0.70, ("up-1", Bulk), OF_RELAY),
     Goal::at_least("1 stream down, rate / relay", 0.70, ("down-1", Bulk), OF_RELAY),
     Goal::at_least("8 streams up, rate / relay", 0.75, ("up-8", Bulk), OF_RELAY),
@@ -143,8 +143,16 @@ const GOALS: [Goal; 30] = [
         Value::Of(IdleServer),
     ),
     Goal::at_most("first byte through a cold tunnel / bare handshake", 1.5, ("cold", Connect), COLD),
-    Goal::alone("1-byte requests while a node is looked at, p99 / quiet", 1.10, RATIO),
-    Goal::alone("new connections while a node is looked at, p99 / quiet", 1.10, RATIO_NEW),
+    Goal::alone("1-byte requests while a node is looked at, p99 / quiet", 1.10, watched::RATIO),
+    Goal::alone("new connections while a node is looked at, p99 / quiet", 1.10, watched::RATIO_NEW),
+    Goal::alone("1-byte requests beside an attacker, p99 / solo", 1.20, attacked::RATIO),
+    Goal::alone("new connections beside an attacker, p99 / solo", 1.20, attacked::RATIO_NEW),
+    Goal {
+        title: "4 streams of 50 MB/s beside an attacker, rate / solo",
+        bound: Bound::AtLeast(0.80),
+        source: Source::Alone(attacked::RATE),
+    },
+    Goal::alone("failures beside an attacker", 0.0, attacked::FAILED),
     Goal::alone("100,000 workloads, 10,000 services: memory, MB", 60.0, "node: resident memory, full mesh"),
     Goal::alone(
         "100,000 workloads, 10,000 services: time to ready, s",
@@ -201,8 +209,8 @@ mod tests {
     #[test]
     fn what_only_we_have_is_asked_of_nobody_else() {
         let mut figures = Figures::default();
-        figures.add(RATIO, 1.2, "");
-        let more = More { watched: Some(figures), mesh: None, push: None };
+        figures.add(watched::RATIO, 1.2, "");
+        let more = More { watched: Some(figures), ..More::default() };
         let text = table(&Results::default(), &more, &["relay", "culvert"]).to_string();
         let line = text.lines().find(|line| line.contains("looked at")).unwrap();
         let cells: Vec<_> = line.split_whitespace().rev().take(5).collect();

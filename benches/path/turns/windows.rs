@@ -1,5 +1,6 @@
 //! The windows, in pairs of one of each kind, and what processes use in them.
 
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use crate::path::cpu::Cpu;
 use crate::path::error::Error;
 use crate::path::interrupt::Interrupt;
 
-/// How often memory is looked at.
+/// How often memory and descriptors are looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// How many windows there are, and how long they are.
@@ -50,6 +51,8 @@ pub(in crate::path) struct Usage {
     pub(in crate::path) cpu: f64,
     /// The most memory it held, in MB.
     pub(in crate::path) resident: f64,
+    /// The most descriptors it had.
+    pub(in crate::path) descriptors: u64,
 }
 
 impl<T> Kinds<T> {
@@ -97,10 +100,23 @@ impl Plan {
     }
 }
 
+impl Window {
+    /// Looks at the same processes again, after the window.
+    pub(in crate::path) fn glance(&mut self, processes: &[u32]) {
+        processes.iter().zip(&mut self.usage).for_each(|(process, usage)| usage.glance(*process));
+    }
+}
+
 impl Usage {
     fn glance(&mut self, process: u32) {
         self.resident = self.resident.max(memory::resident(&process.to_string()));
+        self.descriptors = self.descriptors.max(descriptors(process));
     }
+}
+
+/// How many descriptors a process has; none when it has gone, or on a kernel before 6.2, which does not tell (`proc_pid_fd(5)`).
+pub(in crate::path) fn descriptors(process: u32) -> u64 {
+    fs::metadata(format!("/proc/{process}/fd")).map_or(0, |directory| directory.len())
 }
 
 #[cfg(test)]
@@ -127,5 +143,6 @@ mod tests {
         let window = plan.pass(&[std::process::id(), u32::MAX]);
         assert!(window.until - window.from >= plan.length);
         assert!(window.usage[0].resident > 0.5 && window.usage[1].resident < 0.1);
+        assert!(window.usage[0].descriptors >= 3 && window.usage[1].descriptors == 0);
     }
 }
