@@ -3,12 +3,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use culvert_lab::{Node, Pod};
+use culvert_lab::{Node, Pod, wait_until};
 use serde_json::Value;
 
+use crate::harness::certificates::Authority;
 use crate::harness::cluster::{Cluster, ECHO};
+use crate::harness::frames::{End, Rogue};
 use crate::harness::kernel::limit_open_files;
 use crate::harness::metrics::counter;
 use crate::harness::talk::{SOON, assert_alive, assert_echo};
@@ -48,14 +50,17 @@ fn flood(from: &Pod, to: SocketAddr) -> Vec<TcpStream> {
             }
         }
     };
-    (0..FLOOD).filter_map(|_| served(from.connect(to, SOON).unwrap())).collect()
+    // The reset may be there before it is known that there is a connection.
+    (0..FLOOD).filter_map(|_| from.connect(to, SOON).ok().and_then(served)).collect()
 }
 
-/// Waits until nothing of the connections of any pod is counted any more.
+/// Waits until nothing of the connections of any pod is counted any more, and only a few tunnels are kept.
 fn assert_nothing_stays(cluster: &Cluster, node: &Node) {
-    for name in ["connections_of_a_pod", "descriptors_of_a_peer"] {
-        let is_over = || limit(node, name)["inUse"] == 0;
-        cluster.lab.wait_until(SOON, &format!("nothing of {name} is in use"), is_over).unwrap();
+    for (name, most) in
+        [("connections_of_a_pod", 0), ("descriptors_of_a_pod", 6), ("descriptors_of_a_peer", 3)]
+    {
+        let is_over = || limit(node, name)["inUse"].as_u64() <= Some(most);
+        cluster.lab.wait_until(SOON, &format!("no more than {most} of {name} are in use"), is_over).unwrap();
     }
 }
 
@@ -143,4 +148,58 @@ fn a_pod_has_no_more_connections_than_are_set() {
     drop(held);
     assert_nothing_stays(&cluster, two);
     assert_echo(neighbour, to, b"after");
+}
+
+/// More than anybody may begin at a time.
+const SILENT: usize = 300;
+
+#[test]
+fn who_says_nothing_makes_room_and_keeps_nobody_out() {
+    const OF_A_SOURCE: u64 = 64;
+    let cluster = Cluster::start("starve-silent").unwrap();
+    let Cluster { lab, two, client, neighbour, server, outsider: attacker, .. } = &cluster;
+    let to = (server.ip4(), ECHO);
+    assert_echo(client, to, b"before");
+    let port = (server.ip4(), 15008);
+    let mut silent: Vec<_> = (0..SILENT).map(|_| attacker.connect(port, SOON).unwrap()).collect();
+    // This one has no tunnel yet.
+    assert_echo(neighbour, to, b"first of all");
+    let beyond = SILENT as u64 - OF_A_SOURCE;
+    let counted = || hits(two, "handshakes_of_a_source") >= beyond;
+    lab.wait_until(SOON, "those that were too many are counted", counted).unwrap();
+    assert!(limit(two, "handshakes_of_a_source")["inUse"].as_u64() <= Some(OF_A_SOURCE));
+    silent[0].set_read_timeout(Some(SOON)).unwrap();
+    let end = silent[0].read(&mut [0]).map_err(|error| error.kind());
+    assert!(matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "the oldest goes: {end:?}");
+    drop(silent);
+    let is_over = || limit(two, "handshakes_of_a_pod")["inUse"] == 0;
+    lab.wait_until(SOON, "no handshake is under way", is_over).unwrap();
+    assert_nothing_stays(&cluster, two);
+}
+
+#[test]
+fn a_tunnel_nobody_uses_is_ended_in_order() {
+    const DEADLINE: Duration = Duration::from_secs(30);
+    let cluster = Cluster::start("starve-unused").unwrap();
+    let Cluster { lab, two, client, server, outsider, .. } = &cluster;
+    let certificate =
+        Authority::of_control(lab).issue(lab.directory(), "spiffe://cluster.local/ns/default/sa/idle");
+    let guest = || {
+        let mut guest = Rogue::enter(outsider, (server.ip4(), 15008), &certificate);
+        guest.begin();
+        guest
+    };
+    let (begun, mut unused, mut used) = (Instant::now(), guest(), guest());
+    used.open(1, (server.ip4(), ECHO).into());
+    // It is there, and only asks for nothing.
+    let guests_are_there = || {
+        [&mut unused, &mut used].into_iter().for_each(Rogue::assert_alive);
+        assert_echo(client, (server.ip4(), ECHO), b"undisturbed");
+        begun.elapsed() > DEADLINE.mul_f32(0.8)
+    };
+    wait_until(DEADLINE, "the deadline is near", guests_are_there).unwrap();
+    assert_eq!(unused.end(DEADLINE), End::GoAway(0));
+    assert!(begun.elapsed() > DEADLINE.mul_f32(0.9), "{:?}", begun.elapsed());
+    used.assert_alive();
+    assert_eq!(hits(two, "first_request_deadline"), 1);
 }

@@ -2,8 +2,10 @@
 //!
 //! In go how much somebody has and how much nobody has; out comes whether he may have more. It is the dynamic threshold of Choudhury and
 //! Hahne (Dynamic queue length thresholds for shared-memory packet switches, 1998), with their α as 1. One who takes all he can get
-//! comes to half of it, two to a third each, and *n* to one part in *n* + 1: so there is always as much left for who comes next as each of
-//! them has, and nobody has to give anything back for him. Nothing has to be set, and nobody is held to a share that others do not want.
+//! comes to half of it, two at a time to a third each, and *n* to one part in *n* + 1; who comes later, to half of what they have left.
+//! So whoever takes something leaves as much as he has, there is room for who comes next, and nobody has to give anything back for him:
+//! with *n* greedy ones at least one part in 2ⁿ, in whatever order they came and went. Nothing has to be set, and nobody is held to a
+//! share that others do not want.
 //!
 //! Deliberately absent: who has what. That is counted where it is taken.
 

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_serving::Limits;
+use culvert_serving::guests::{Full, Guests, Pulse};
 use culvert_sys::limits;
 use culvert_sys::netns::Netns;
 use culvert_sys::tcp::{self, Listen, Transparent};
@@ -15,7 +17,7 @@ use tokio::net::TcpStream;
 use crate::config::SocketConfig;
 use crate::deliver::dial::prepare;
 use crate::drain::Guard;
-use crate::limits::{Limit, hit};
+use crate::limits::{HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, OfPod, hit};
 use crate::tasks::Tasks;
 
 /// Outbound connections of the pod arrive here, redirected.
@@ -214,18 +216,7 @@ impl Listener {
                         tasks.spawn(serve(captured, guard.clone()));
                     }
                 }
-                Err(error) if is_of_one_connection(&error) => {
-                    tracing::debug!(%error, "a connection was gone before it was accepted");
-                }
-                Err(error) => {
-                    metrics::counter!("culvert_accept_errors_total").increment(1);
-                    if limits::is_for_lack_of_descriptors(&error) {
-                        hit(Limit::OpenFiles);
-                    } else {
-                        tracing::warn!(%error, "cannot accept connections; trying again");
-                    }
-                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
-                }
+                Err(error) => pause(&error).await,
             }
         }
         for captured in self.last() {
@@ -233,6 +224,43 @@ impl Listener {
         }
         tokio::select! {
             () = tasks.finished() => {}
+            () = guard.cut() => {}
+        }
+    }
+
+    /// Likewise from peers who have to prove who they are: as long as they have not, they make room for one another.
+    pub(crate) async fn each_unproven<F>(
+        self,
+        guard: Guard,
+        limits: &OfPod,
+        serve: impl Fn(Captured, Arc<Pulse>, Guard) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut peers = Guests::new(UNPROVEN);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept(), if peers.has_room() => accepted,
+                () = peers.gone() => continue,
+                () = guard.draining() => break,
+            };
+            match accepted {
+                Ok((stream, client)) => {
+                    let Some(captured) = self.captured(stream, client) else { continue };
+                    let from = Some(captured.client.ip());
+                    let full = peers.admit(from, |pulse| serve(captured, pulse, guard.clone()));
+                    if let Some(full) = full {
+                        limits.refuse(limit_of(full));
+                    }
+                }
+                Err(error) => pause(&error).await,
+            }
+        }
+        for captured in self.last() {
+            peers.admit(Some(captured.client.ip()), |pulse| serve(captured, pulse, guard.clone()));
+        }
+        tokio::select! {
+            () = peers.all_gone() => {}
             () = guard.cut() => {}
         }
     }
@@ -253,6 +281,31 @@ impl Listener {
         }
         last
     }
+}
+
+/// How many peers that have not proven who they are there may be.
+const UNPROVEN: Limits = Limits::Replace { most: HANDSHAKES, per_source: HANDSHAKES_OF_SOURCE };
+
+fn limit_of(full: Full) -> Limit {
+    match full {
+        Full::Source => Limit::HandshakesOfSource,
+        Full::All => Limit::HandshakesOfPod,
+    }
+}
+
+/// Waits as long as an accept that has failed asks for.
+async fn pause(error: &io::Error) {
+    if is_of_one_connection(error) {
+        tracing::debug!(%error, "a connection was gone before it was accepted");
+        return;
+    }
+    metrics::counter!("culvert_accept_errors_total").increment(1);
+    if limits::is_for_lack_of_descriptors(error) {
+        hit(Limit::OpenFiles);
+    } else {
+        tracing::warn!(%error, "cannot accept connections; trying again");
+    }
+    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
 }
 
 /// Finds out whom an accepted connection wanted; `None` when it is gone already.

@@ -75,6 +75,11 @@ impl Guard {
         self.reached(Phase::Cut).await;
     }
 
+    /// Whether everything shall end.
+    pub(crate) fn is_cut(&self) -> bool {
+        *self.phase.borrow() == Phase::Cut
+    }
+
     async fn reached(&self, phase: Phase) {
         let mut seen = self.phase.clone();
         if seen.wait_for(|now| *now >= phase).await.is_err() {

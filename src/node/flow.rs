@@ -27,6 +27,7 @@ mod inbound;
 mod outbound;
 mod plain;
 mod socks;
+mod unproven;
 
 pub(crate) use inbound::inbound_tunnel;
 pub(crate) use outbound::outbound;

@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::proxy::PodInfo;
 use room::Room;
 
-pub(crate) use counts::{describe_metrics, hit, may_be_logged};
+pub(crate) use counts::{describe_metrics, has, hit, may_be_logged};
 pub(crate) use exceeded::Exceeded;
-pub(crate) use place::{By, Peer, Place};
+pub(crate) use place::{By, OfPeer, Peer, Place};
 pub(crate) use pod::{Held, OfPod};
-pub(crate) use table::{Facts, Limit, Of, Unit};
+pub(crate) use table::{Facts, HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, Of, Unit};
 
 /// The limits of a node, and what its pods have. All handles see the same.
 #[derive(Debug, Clone)]
@@ -105,13 +105,13 @@ impl OfNode {
 impl Node {
     /// How much there may be of something, and how much whoever has most of it has.
     fn standing(&self, limit: Limit, pods: &[Arc<OfPod>]) -> (Option<u64>, u64) {
-        match limit {
-            Limit::OpenFiles => open_files(),
-            Limit::Descriptors => (Some(self.room.all()), self.room.taken()),
-            _ => {
-                let of_pods = pods.iter().map(|pod| pod.standing(limit));
-                of_pods.max_by_key(|(_, in_use)| *in_use).unwrap_or((limit.facts().most, 0))
-            }
+        if limit == Limit::OpenFiles {
+            open_files()
+        } else if limit == Limit::Descriptors {
+            (Some(self.room.all()), self.room.taken())
+        } else {
+            let of_pods = pods.iter().map(|pod| pod.standing(limit));
+            of_pods.max_by_key(|(_, in_use)| *in_use).unwrap_or((limit.facts().most, 0))
         }
     }
 }
@@ -119,7 +119,7 @@ impl Node {
 /// How many descriptors the process may have, and has.
 fn open_files() -> (Option<u64>, u64) {
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64);
-    counts::has(Limit::OpenFiles, open);
+    has(Limit::OpenFiles, open);
     (culvert_sys::limits::open_files().ok(), open)
 }
 

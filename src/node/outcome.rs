@@ -62,7 +62,7 @@ impl Report {
     }
 
     /// Sees to it that it has the descriptors it needs.
-    pub(crate) fn needs(&mut self, descriptors: u64) -> Result<(), Failure> {
+    pub(crate) fn needs(&mut self, descriptors: u32) -> Result<(), Failure> {
         let place = self.place.as_mut().map_or(Ok(()), |place| place.needs(descriptors));
         place.map_err(Failure::from)
     }

@@ -136,9 +136,11 @@ pub(crate) fn start_own(
     let (proxy, _) = assemble(shared, whose, false);
     Ok(async move {
         let serving = Arc::clone(&proxy);
-        let serve = move |captured, guard| flow::inbound_tunnel(Arc::clone(&serving), captured, guard);
+        let serve = move |captured, pulse, guard| {
+            flow::inbound_tunnel(Arc::clone(&serving), (captured, pulse), guard)
+        };
         tokio::select! {
-            () = listener.each(guard, serve) => {}
+            () = listener.each_unproven(guard, &proxy.limits, serve) => {}
             () = proxy.gate.follow() => {}
         }
     })
@@ -208,9 +210,13 @@ async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<Socks>)
             listeners.inbound_plain.each(guard.clone(), move |captured, guard| {
                 flow::inbound_plain(Arc::clone(&plain), captured, guard)
             }),
-            listeners.inbound_tunnel.each(guard.clone(), move |captured, guard| {
-                flow::inbound_tunnel(Arc::clone(&tunnel), captured, guard)
-            }),
+            listeners.inbound_tunnel.each_unproven(
+                guard.clone(),
+                &proxy.limits,
+                move |captured, pulse, guard| {
+                    flow::inbound_tunnel(Arc::clone(&tunnel), (captured, pulse), guard)
+                }
+            ),
             serve_socks(&proxy, socks, &guard),
         )
     };

@@ -250,13 +250,16 @@ fn in_words(said: Option<&Said>) -> String {
 }
 
 /// Streams a peer may have open on one tunnel to us.
-const MOST_STREAMS: u32 = 200;
+pub(crate) const MOST_STREAMS: u32 = 200;
+
+/// Octets of the fields of a request.
+pub(crate) const MOST_FIELDS: u32 = 64 * 1024;
 
 /// What the peer of a tunnel may do.
 fn limits(role: Role, config: &TunnelConfig) -> Limits {
     let (streams, fields) = match role {
         Role::Client => (u32::try_from(config.streams).unwrap_or(u32::MAX), 16 * 1024),
-        Role::Server => (MOST_STREAMS, 64 * 1024),
+        Role::Server => (MOST_STREAMS, MOST_FIELDS),
     };
     Limits {
         streams,

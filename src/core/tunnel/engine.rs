@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
-use super::http2::{Code, Connection, Event, Fields, Limits, Role, StreamId, Unopened};
+use super::http2::{Code, Connection, Event, Fields, Limits, Overruns, Role, StreamId, Unopened};
 use super::outbox::{Outbox, Sealing, Slots};
 use super::record::{Ahead, Alert, Direction, Incoming, Keys, Layer, Opened, Outgoing, Secret};
 
@@ -203,6 +203,11 @@ impl Engine {
             let head = self.http2.data(stream, 0, true);
             self.http2.control().extend_from_slice(&head);
         }
+    }
+
+    /// What the peer wanted beyond the limits, and did not get, since this was asked last.
+    pub fn take_overruns(&mut self) -> Overruns {
+        self.http2.take_overruns()
     }
 
     /// Takes no new streams; those there go on.

@@ -77,6 +77,15 @@ impl Limits {
     }
 }
 
+/// How often a peer wanted more than [`Limits`] allow, and was refused a stream for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overruns {
+    /// One stream more.
+    pub streams: u32,
+    /// Larger fields of a request.
+    pub fields: u32,
+}
+
 /// What happened on a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {

@@ -12,9 +12,11 @@ use culvert_core::refusal::Refusal;
 use culvert_core::route;
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
+use culvert_serving::guests::Pulse;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::unproven::Unproven;
 use super::{carry, cut};
 use crate::admission;
 use crate::capture::Captured;
@@ -27,21 +29,30 @@ use crate::stats;
 use crate::tunnel::{Carried, server};
 
 /// Accepts a tunnel to the pod and serves what its peer asks for.
-pub(crate) async fn inbound_tunnel(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
+///
+/// Until the peer has proven who it is, it may have to go for another one: then this is not run any more.
+pub(crate) async fn inbound_tunnel(
+    proxy: Arc<Proxy>,
+    (captured, pulse): (Captured, Arc<Pulse>),
+    guard: Guard,
+) {
     let _open = stats::open::socket(Direction::Inbound);
     let Captured { stream, client, destination } = captured;
-    let by = proxy.limits.peer(client.ip());
+    let stranger = proxy.limits.stranger(client.ip());
+    let unproven = Unproven::new(&proxy, &stranger, (client, destination), &guard);
     let begun = async {
-        let held = proxy.limits.descriptors(1, By::Peer(&by)).inspect_err(|_| turn_away(&stream))?;
-        Ok((held, accept(&proxy, stream).await?))
+        let held = proxy.limits.descriptors(1, By::Peer(&stranger)).inspect_err(|_| turn_away(&stream))?;
+        let accepted = accept(&proxy, stream).await?;
+        let by = proxy.limits.peer(client.ip());
+        let place = by.take(Limit::TunnelsOfPeer)?;
+        Ok((accepted, by, (held, place)))
     };
-    let (_held, accepted) = match Box::pin(begun).await {
+    let (accepted, by, _held) = match Box::pin(begun).await {
         Ok(begun) => begun,
-        Err(failure) => {
-            let report = Report::begin(proxy.ledger.book(), Direction::Inbound, client, destination);
-            return report.end(Err(failure));
-        }
+        Err(failure) => return unproven.fails(failure),
     };
+    unproven.proves();
+    pulse.stays();
     let peer = accepted.peer.clone();
     let each = |offer: server::Offer| {
         let caller = Peer { identity: Some(peer.clone()), source: client, destination };

@@ -244,7 +244,7 @@ impl Attempt<'_> {
     ) -> Result<Begun, Failed> {
         refuse_loop(self.proxy, to).map_err(Failed::for_good)?;
         // Who waits to hear that it is connected has another one meanwhile.
-        let descriptors = 2 + u64::from(self.wanted.waiting.is_some());
+        let descriptors = 2 + u32::from(self.wanted.waiting.is_some());
         report.needs(descriptors).map_err(Failed::for_good)?;
         let patience = self.attempts.patience();
         let dialled = tokio::time::timeout(patience, self.proxy.dialer.connect(to)).await;

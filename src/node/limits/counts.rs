@@ -57,7 +57,7 @@ pub(super) fn hit_by(limit: Limit, say: impl FnOnce(super::Facts, Option<u64>)) 
 }
 
 /// Notes that somebody has so much.
-pub(super) fn has(limit: Limit, much: u64) {
+pub(crate) fn has(limit: Limit, much: u64) {
     let highest = &COUNTS[limit as usize].highest;
     // Mostly it was as much before, and then nothing is written that others read.
     if highest.load(Ordering::Relaxed) < much {

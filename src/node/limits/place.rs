@@ -15,6 +15,15 @@ pub(crate) struct Peer {
     of: Arc<OfPod>,
     address: IpAddr,
     descriptors: AtomicU64,
+    handshakes: AtomicU64,
+    tunnels: AtomicU64,
+}
+
+/// Something a peer has; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct OfPeer {
+    peer: Arc<Peer>,
+    limit: Limit,
 }
 
 /// Whose a descriptor is.
@@ -31,7 +40,7 @@ pub(crate) enum By<'p> {
 pub(crate) struct Place {
     of: Arc<OfPod>,
     peer: Option<Arc<Peer>>,
-    descriptors: u64,
+    descriptors: u32,
     is_connection: bool,
 }
 
@@ -60,7 +69,7 @@ impl OfPod {
     ///
     /// # Errors
     /// When it has too many already, which is counted.
-    pub(crate) fn descriptors(self: &Arc<Self>, some: u64, by: By<'_>) -> Result<Place, Exceeded> {
+    pub(crate) fn descriptors(self: &Arc<Self>, some: u32, by: By<'_>) -> Result<Place, Exceeded> {
         let mut place = self.nothing(by);
         place.needs(some)?;
         Ok(place)
@@ -90,10 +99,10 @@ impl Place {
     ///
     /// # Errors
     /// When there are too few left for that, which is counted.
-    pub(crate) fn needs(&mut self, descriptors: u64) -> Result<(), Exceeded> {
+    pub(crate) fn needs(&mut self, descriptors: u32) -> Result<(), Exceeded> {
         let more = descriptors.saturating_sub(self.descriptors);
         if more > 0 {
-            self.take(more)?;
+            self.take(more.into())?;
             self.descriptors += more;
         }
         Ok(())
@@ -137,7 +146,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.give_back(self.descriptors);
+        self.give_back(self.descriptors.into());
         if self.is_connection {
             self.of.connections.fetch_sub(1, Ordering::Relaxed);
         }
@@ -151,7 +160,8 @@ impl OfPod {
         if let Some(peer) = peers.get(&address).and_then(std::sync::Weak::upgrade) {
             return peer;
         }
-        let peer = Peer { of: Arc::clone(self), address, descriptors: AtomicU64::new(0) };
+        let [descriptors, handshakes, tunnels] = [const { AtomicU64::new(0) }; 3];
+        let peer = Peer { of: Arc::clone(self), address, descriptors, handshakes, tunnels };
         let peer = Arc::new(peer);
         peers.insert(address, Arc::downgrade(&peer));
         peer
@@ -164,8 +174,43 @@ impl OfPod {
 }
 
 impl Peer {
-    pub(super) fn has(&self) -> u64 {
-        self.descriptors.load(Ordering::Relaxed)
+    /// Takes one of so many.
+    ///
+    /// # Errors
+    /// When it has all it may have, which is counted.
+    pub(crate) fn take(self: &Arc<Self>, limit: Limit) -> Result<OfPeer, Exceeded> {
+        let held = self.note(limit);
+        if limit.facts().most.is_some_and(|most| self.has(limit) > most) {
+            return Err(self.of.refuse(limit));
+        }
+        Ok(held)
+    }
+
+    /// Notes one more, where who has to go for it is for others to say.
+    pub(crate) fn note(self: &Arc<Self>, limit: Limit) -> OfPeer {
+        let has = self.count(limit).fetch_add(1, Ordering::Relaxed) + 1;
+        counts::has(limit, limit.facts().most.map_or(has, |most| has.min(most)));
+        OfPeer { peer: Arc::clone(self), limit }
+    }
+
+    pub(super) fn has(&self, limit: Limit) -> u64 {
+        self.count(limit).load(Ordering::Relaxed)
+    }
+
+    fn count(&self, limit: Limit) -> &AtomicU64 {
+        if limit == Limit::HandshakesOfSource {
+            &self.handshakes
+        } else if limit == Limit::TunnelsOfPeer {
+            &self.tunnels
+        } else {
+            &self.descriptors
+        }
+    }
+}
+
+impl Drop for OfPeer {
+    fn drop(&mut self) {
+        self.peer.count(self.limit).fetch_sub(1, Ordering::Relaxed);
     }
 }
 

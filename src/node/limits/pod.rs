@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use culvert_core::fair;
 
 use super::place::{By, Peer, Place};
-use super::table::Limit;
+use super::table::{Limit, Of};
 use super::{Exceeded, Node, counts, room};
 use crate::proxy::PodInfo;
 
@@ -58,6 +58,13 @@ impl OfPod {
         Ok(held)
     }
 
+    /// Notes one more, where who has to go for it is for others to say.
+    pub(crate) fn note(self: &Arc<Self>, limit: Limit) -> Held {
+        let has = self.gauges[limit as usize].fetch_add(1, Ordering::Relaxed) + 1;
+        counts::has(limit, limit.facts().most.map_or(has, |most| has.min(most)));
+        Held { of: Arc::clone(self), limit, _place: None }
+    }
+
     /// Counts and tells of something that is not done because there is too much of it.
     pub(crate) fn refuse(&self, limit: Limit) -> Exceeded {
         let exceeded = Exceeded(limit);
@@ -72,17 +79,25 @@ impl OfPod {
     pub(super) fn standing(&self, limit: Limit) -> (Option<u64>, u64) {
         let has = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let (own, free) = (has(&self.descriptors), self.node.room.free());
-        match limit {
-            Limit::ConnectionsOfPod => (self.node.config.most_connections, has(&self.connections)),
-            Limit::DescriptorsOfPod => (Some(fair::most(own, free)), own),
-            Limit::DescriptorsOfPeer => {
-                // Peers that nobody else holds any more go when the lock is not held.
-                let peers: Vec<_> = self.peers().values().filter_map(Weak::upgrade).collect();
-                let has = peers.iter().map(|peer| peer.has()).max().unwrap_or(0);
-                (Some(fair::most(has, fair::within(own, free))), has)
-            }
-            _ => (limit.facts().most, has(&self.gauges[limit as usize])),
+        if limit == Limit::ConnectionsOfPod {
+            (self.node.config.most_connections, has(&self.connections))
+        } else if limit == Limit::DescriptorsOfPod {
+            (Some(fair::most(own, free)), own)
+        } else if limit == Limit::DescriptorsOfPeer {
+            let has = self.most_of_peers(limit);
+            (Some(fair::most(has, fair::within(own, free))), has)
+        } else if matches!(limit.facts().of, Of::Peer | Of::Source) {
+            (limit.facts().most, self.most_of_peers(limit))
+        } else {
+            (limit.facts().most, has(&self.gauges[limit as usize]))
         }
+    }
+
+    /// What the peer has that has most.
+    fn most_of_peers(&self, limit: Limit) -> u64 {
+        // Peers that nobody else holds any more go when the lock is not held.
+        let peers: Vec<_> = self.peers().values().filter_map(Weak::upgrade).collect();
+        peers.iter().map(|peer| peer.has(limit)).max().unwrap_or(0)
     }
 
     pub(super) fn peers(&self) -> MutexGuard<'_, HashMap<IpAddr, Weak<Peer>>> {

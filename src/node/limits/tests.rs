@@ -20,6 +20,26 @@ fn pod() -> PodInfo {
     PodInfo { name: "web-1".into(), namespace: "shop".into(), service_account: "web".into() }
 }
 
+#[test]
+fn a_peer_has_so_many_tunnels_and_strangers_are_noted() {
+    let node = OfNode::default();
+    let pod = node.begin(pod());
+    let (peer, other) = (pod.peer(address(1)), pod.peer(address(2)));
+    let most = Limit::TunnelsOfPeer.facts().most.unwrap();
+    let tunnels: Vec<_> = (0..most).map(|_| peer.take(Limit::TunnelsOfPeer).unwrap()).collect();
+    assert_eq!(peer.take(Limit::TunnelsOfPeer).unwrap_err(), Exceeded(Limit::TunnelsOfPeer));
+    assert_eq!(standing(&node, Limit::TunnelsOfPeer).in_use, Some(most), "who was refused has none");
+    drop(other.take(Limit::TunnelsOfPeer).unwrap());
+    let unproven = (pod.note(Limit::HandshakesOfPod), other.note(Limit::HandshakesOfSource));
+    for limit in [Limit::HandshakesOfPod, Limit::HandshakesOfSource] {
+        assert_eq!(standing(&node, limit).in_use, Some(1), "{}", limit.name());
+    }
+    drop((tunnels, unproven, peer, other));
+    for limit in [Limit::TunnelsOfPeer, Limit::HandshakesOfPod, Limit::HandshakesOfSource] {
+        assert_eq!(standing(&node, limit).in_use, Some(0), "{}", limit.name());
+    }
+}
+
 fn standing(node: &OfNode, limit: Limit) -> Standing {
     node.look().into_iter().find(|standing| standing.facts.name == limit.name()).unwrap()
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use culvert_core::tunnel::http2::{Event, Request, Role, StreamId};
+use culvert_core::tunnel::http2::{Event, Overruns, Request, Role, StreamId};
 use culvert_core::tunnel::{Engine, Fault};
 use tokio::time::Sleep;
 
@@ -35,6 +35,7 @@ use super::MOST_STREAMS;
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::socket::Socket;
 use crate::ledger::Direction;
+use crate::limits::{Limit, hit};
 use crate::stats::{self, open::Open};
 use crate::stream::Loss;
 use crate::tasks::Tasks;
@@ -104,7 +105,8 @@ pub(super) enum Over {
 const ROUNDS: usize = 16;
 
 impl Driver {
-    /// `rest` is what has been read behind the handshake. A client's tunnel ends when no stream was open for `idle`.
+    /// `rest` is what has been read behind the handshake. A client's tunnel ends when no stream was open for `idle`, a
+    /// server's when none was asked for in that time at all.
     pub(super) fn new(
         role: Role,
         (socket, engine, rest): (Socket, Engine, Vec<u8>),
@@ -171,6 +173,7 @@ impl Driver {
     /// Does what can be done at once; says whether there may be more.
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         let mut progress = self.read_wire(cx)?;
+        self.count_overruns();
         progress |= self.take_orders(cx)?;
         progress |= self.take_turns()?;
         self.look_at_the_clock(cx)?;
@@ -180,6 +183,12 @@ impl Driver {
             return Err(Over::Done);
         }
         Ok(progress)
+    }
+
+    fn count_overruns(&mut self) {
+        let Overruns { streams, fields } = self.engine.take_overruns();
+        (0..streams).for_each(|_| hit(Limit::StreamsOfTunnel));
+        (0..fields).for_each(|_| hit(Limit::FieldsOfRequest));
     }
 
     /// Nothing is to be done: lets go of what was borrowed.
@@ -245,6 +254,11 @@ impl Timer {
             sleep.as_mut().reset(due.into());
         }
         Poll::Pending
+    }
+
+    /// From now on it does not matter whether it is used.
+    fn is_used(&mut self) {
+        self.idle = None;
     }
 
     fn unused_at(&self) -> Option<Instant> {

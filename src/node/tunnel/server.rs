@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use culvert_core::hbone::ProxyStatus;
 use culvert_core::identity::SpiffeId;
+use culvert_core::tunnel::Fault;
 use culvert_core::tunnel::http2::{Fields, Request, Role, StreamId};
 use culvert_tls::Handshake;
 use tokio::net::TcpStream;
@@ -21,11 +22,15 @@ use crate::drain::Guard;
 use crate::identity::{Certificate, Proof, Refused};
 use crate::ledger::Direction;
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
+use crate::limits::{Limit, hit};
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
 
 /// How long a peer may take to prove who it is.
 pub(crate) const ACCEPT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a peer that has proven who it is may take to ask for its first stream: a tunnel is opened because somebody wants one.
+pub(crate) const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a peer that was told to take its streams elsewhere may go on opening them here, if it does not say that it knows.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(20);
@@ -86,7 +91,7 @@ pub(crate) async fn accept(
     let inbox = Arc::new(Inbox::default());
     let tls = Agreement::of(&secured.agreed);
     let begun = secured.begin(Role::Server, limits(Role::Server, config));
-    let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), None));
+    let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), Some(FIRST_REQUEST_DEADLINE)));
     let (id, peer_identity) = (new_id(), proof.id().clone());
     let listed = tunnels.begin(New {
         id,
@@ -126,6 +131,11 @@ impl Accepted {
             }
         };
         drop((watch, listed));
+        match over {
+            Over::Unused => hit(Limit::FirstRequestDeadline),
+            Over::Fault(Fault::NoPreface) => hit(Limit::PrefaceDeadline),
+            Over::Done | Over::Cut | Over::Revoked | Over::Lost(_) | Over::Fault(_) => {}
+        }
         if matches!(over, Over::Cut) {
             drop(streams);
             driver.part(&over).await;

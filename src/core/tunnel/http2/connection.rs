@@ -12,7 +12,7 @@ use super::liveness::Liveness;
 use super::settings::{self, Settings};
 use super::stream::{Stream, Streams};
 use super::window::{Sending, Share, Whole};
-use super::{Code, Event, Fields, Limits, Role, StreamId};
+use super::{Code, Event, Fields, Limits, Overruns, Role, StreamId};
 use crate::tunnel::{Fault, hpack};
 
 /// One HTTP/2 connection.
@@ -39,6 +39,8 @@ pub struct Connection {
     pub(super) leaving: Leaving,
     /// The GOAWAY of the peer.
     pub(super) told: Option<Code>,
+    /// What the peer wanted beyond the limits, since somebody asked.
+    pub(super) overruns: Overruns,
     /// Whether a header block was sent.
     spoken: bool,
     /// Whether the peer goes by our settings: it has acknowledged them.
@@ -105,6 +107,7 @@ impl Connection {
             liveness: Liveness::new(now),
             leaving: Leaving::No,
             told: None,
+            overruns: Overruns::default(),
             spoken: false,
             settled: false,
         }
@@ -113,6 +116,11 @@ impl Connection {
     /// Goes on with a connection that comes from another process.
     pub(in crate::tunnel) fn resume(&mut self, now: Instant) {
         self.liveness.resume(now);
+    }
+
+    /// What the peer wanted beyond the limits, and did not get, since this was asked last.
+    pub fn take_overruns(&mut self) -> Overruns {
+        std::mem::take(&mut self.overruns)
     }
 
     /// Frames to be sent; the caller takes them out.

@@ -10,6 +10,7 @@ use super::evidence::near;
 use super::leg::{Carried, Leg};
 use super::{Driver, Over, Wish, attempt};
 use crate::buffers;
+use crate::limits::{self, Limit};
 use crate::stream::{Broken, Count, Early, Moved};
 use crate::tunnel::inbox::{self, Why};
 
@@ -224,6 +225,8 @@ impl Driver {
             Event::Request { stream, request } => {
                 let (inbox, (offered, withdrawn)) = (&self.inbox, inbox::offered());
                 self.legs.insert(|slot| Leg::offered(*stream, inbox.waker(slot), offered));
+                self.timer.is_used();
+                limits::has(Limit::StreamsOfTunnel, self.legs.count() as u64);
                 self.offers.push(Wish { stream: *stream, request: std::mem::take(request), withdrawn });
             }
             Event::Answer { stream, answer } => self.answered(*stream, std::mem::take(answer)),

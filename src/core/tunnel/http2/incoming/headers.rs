@@ -102,6 +102,7 @@ impl Cursor<'_> {
             return self.pointless();
         }
         if connection.streams.open() >= connection.limits.streams {
+            connection.overruns.streams += 1;
             connection.floods.gave_up(DEFAULT_WINDOW);
             frame::put_reset(&mut connection.control, id, Code::REFUSED_STREAM);
             return self.pointless();
@@ -114,6 +115,7 @@ impl Cursor<'_> {
         let stream = StreamId(id);
         match reader.request() {
             _ if too_large => {
+                self.connection.overruns.fields += 1;
                 if end {
                     self.connection.streams.received_all(id);
                 }

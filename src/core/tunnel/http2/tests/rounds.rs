@@ -166,6 +166,9 @@ fn a_server_refuses_more_streams_than_it_allows() {
         server.gets(connect(2 * n + 1));
     }
     server.forget().gets(connect(33)).tells(&[]).sends(&["RST_STREAM 33 REFUSED_STREAM"]);
+    let counted = Overruns { streams: 1, fields: 0 };
+    assert_eq!(server.does(Connection::take_overruns), counted);
+    assert_eq!(server.does(Connection::take_overruns), Overruns::default(), "each is told of once");
     // Half closed is open still (RFC 9113 §5.1.2).
     server.answers(1, 200).gets(data_end(1, b"")).forget();
     server.gets(connect(35)).tells(&[]).sends(&["RST_STREAM 35 REFUSED_STREAM"]);
