@@ -260,9 +260,12 @@ const GO_ON: c_int = 0;
 const ENOUGH: c_int = 5;
 
 extern "C" fn note(frame: *mut c_void, trace: *mut c_void) -> c_int {
-    // SAFETY: called with the frame of the unwinder, and with the pointer that `stack` has passed, which nobody else has.
+    // SAFETY: called with the frame of the unwinder.
     #[expect(unsafe_code, reason = "called by a C library")]
-    let (address, trace) = unsafe { (_Unwind_GetIP(frame), &mut *trace.cast::<Trace>()) };
+    let address = unsafe { _Unwind_GetIP(frame) };
+    // SAFETY: called with the pointer that `stack` has passed, which is to a `Trace` that nobody else has meanwhile.
+    #[expect(unsafe_code, reason = "called by a C library")]
+    let trace = unsafe { &mut *trace.cast::<Trace>() };
     let Some(place) = trace.addresses.get_mut(trace.length) else { return ENOUGH };
     *place = address as u64;
     trace.length += 1;

@@ -157,13 +157,16 @@ impl Places {
     /// Zeroed memory costs nothing until it is used, and would be too large for a stack.
     fn new() -> Box<Self> {
         let layout = Layout::new::<Self>();
-        // SAFETY: the layout is not of size zero. All zeroes is a value of it: atomics and integers, and `FREE` is zero.
+        // SAFETY: the layout is not of size zero.
+        #[expect(unsafe_code, reason = "made in place")]
+        let places = unsafe { alloc_zeroed(layout) }.cast::<Self>();
+        if places.is_null() {
+            handle_alloc_error(layout);
+        }
+        // SAFETY: allocated with the layout of `Self`, and nobody else has it. All zeroes is a value of it: atomics and integers, and
+        // `FREE` is zero.
         #[expect(unsafe_code, reason = "made in place")]
         unsafe {
-            let places = alloc_zeroed(layout).cast::<Self>();
-            if places.is_null() {
-                handle_alloc_error(layout);
-            }
             Box::from_raw(places)
         }
     }
@@ -232,12 +235,11 @@ fn copy_stack(from: u64, into: &mut [u8; STACK]) -> usize {
         left -= length;
     }
     let whole = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: STACK };
+    let own = nix::unistd::getpid().as_raw();
     // SAFETY: the kernel writes into `into` alone, no more than its length. What it reads is an address to it, not a reference to us: what
-    // is not there is an error. Both are plain system calls.
+    // is not there is an error.
     #[expect(unsafe_code, reason = "asking the kernel for a copy of memory that may not be there")]
-    let copied = unsafe {
-        libc::process_vm_readv(libc::getpid(), &raw const whole, 1, pieces.as_ptr(), PIECES as _, 0)
-    };
+    let copied = unsafe { libc::process_vm_readv(own, &raw const whole, 1, pieces.as_ptr(), PIECES as _, 0) };
     usize::try_from(copied).unwrap_or(0)
 }
 
@@ -246,13 +248,14 @@ extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut l
     let errno = Errno::last_raw();
     INSIDE.fetch_add(1, Ordering::SeqCst);
     let places = PLACE.load(Ordering::SeqCst);
-    // SAFETY: places that are seen while inside are freed by nobody. The kernel hands a handler with SA_SIGINFO the interrupted context.
-    #[expect(unsafe_code, reason = "both are pointers")]
-    unsafe {
-        if let (Some(places), Some(context)) = (places.as_ref(), context.cast::<libc::ucontext_t>().as_ref())
-        {
-            places.keep(context);
-        }
+    // SAFETY: places that are seen while inside are freed by nobody.
+    #[expect(unsafe_code, reason = "a pointer")]
+    let places = unsafe { places.as_ref() };
+    // SAFETY: the kernel hands a handler with SA_SIGINFO the interrupted context, which is there until it returns.
+    #[expect(unsafe_code, reason = "a pointer")]
+    let context = unsafe { context.cast::<libc::ucontext_t>().as_ref() };
+    if let (Some(places), Some(context)) = (places, context) {
+        places.keep(context);
     }
     INSIDE.fetch_sub(1, Ordering::SeqCst);
     Errno::set_raw(errno);
