@@ -1,9 +1,13 @@
-//! `COMPLIANCE_POLICY=pqc`: peers that offer no hybrid post-quantum key exchange are refused; ours offer it unasked.
+//! Between programs of ours key exchange is post-quantum unasked. `COMPLIANCE_POLICY=pqc`: peers that offer none are refused.
 
-use culvert_lab::{Launch, Pod, Program};
+use culvert_lab::{Capture, Launch, Pod, Program, Wire};
 
 use crate::harness::cluster::{Cluster, ECHO};
-use crate::harness::talk::{SOON, assert_echo};
+use crate::harness::talk::{SOON, assert_alive, assert_echo};
+use crate::harness::v1::{list, of};
+
+/// The codepoint of X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem §7).
+const X25519MLKEM768: u16 = 0x11ec;
 
 fn start(name: &str, policy: &str) -> Cluster {
     let cluster = Cluster::without_mesh(name).unwrap();
@@ -33,6 +37,53 @@ fn openssl_client(cluster: &Cluster, to: &Pod, options: &[&str]) -> Program {
     let client = cluster.lab.start(options.iter().fold(launch, Launch::arg)).unwrap();
     client.wait_for_exit(SOON).unwrap();
     client
+}
+
+/// The groups that servers have chosen, as the wire has them.
+fn chosen(capture: &Capture) -> Vec<u16> {
+    capture.packets().iter().filter_map(|packet| group(&packet.payload)).collect()
+}
+
+/// The group of the key share in a segment that begins with a `ServerHello` (RFC 8446 §4.1.3).
+fn group(segment: &[u8]) -> Option<u16> {
+    const KEY_SHARE: u16 = 51;
+    let [22, 3, _, _, _, 2, _, _, _, hello @ ..] = segment else { return None };
+    // Version and random; session id; suite and compression; length of the extensions.
+    let (_, rest) = hello.split_at_checked(34)?;
+    let mut extensions = rest.get(1 + usize::from(*rest.first()?) + 3 + 2..)?;
+    while let [k1, k0, l1, l0, body @ ..] = extensions {
+        if u16::from_be_bytes([*k1, *k0]) == KEY_SHARE {
+            return Some(u16::from_be_bytes(*body.first_chunk()?));
+        }
+        extensions = body.get(usize::from(u16::from_be_bytes([*l1, *l0]))..)?;
+    }
+    None
+}
+
+#[test]
+fn by_default_tunnels_and_calls_to_the_control_plane_are_post_quantum() {
+    let cluster = Cluster::without_mesh("pq-default").unwrap();
+    let to_control = Wire::open(cluster.one.netns(), "to-control").unwrap();
+    let between = cluster.lab.wire(&cluster.one, &cluster.two).unwrap();
+    cluster.start_mesh().unwrap();
+    let mut open = cluster.client.connect((cluster.server.ip4(), ECHO), SOON).unwrap();
+    assert_alive(&mut open, b"in a tunnel");
+    for (wire, least, what) in [(between, 1, "tunnels"), (to_control, 2, "mesh state and certificates")] {
+        let groups = chosen(&wire.stop().unwrap());
+        assert!(
+            groups.len() >= least && groups.iter().all(|it| *it == X25519MLKEM768),
+            "{what}: {groups:x?}"
+        );
+    }
+    for (node, pod) in [(&cluster.one, &cluster.client), (&cluster.two, &cluster.server)] {
+        let [connection] = &list(node, &format!("connections?{}", of(pod)))[..] else {
+            panic!("one connection")
+        };
+        let tunnels = list(node, &format!("tunnels?{}", of(pod)));
+        let tunnel =
+            tunnels.iter().find(|it| it["id"] == connection["tunnel"]).expect("its tunnel is listed");
+        assert_eq!(tunnel["tls"]["group"], "X25519MLKEM768", "{tunnel}");
+    }
 }
 
 #[test]

@@ -74,6 +74,8 @@ mod it_serves_without_its_control_plane;
 #[cfg(test)]
 mod key_exchange_can_be_post_quantum_only;
 #[cfg(test)]
+mod keys_are_in_memory_only;
+#[cfg(test)]
 mod kubelet_probes_come_in;
 #[cfg(test)]
 mod labelled_pods_are_in;
@@ -85,6 +87,8 @@ mod nghttp2_servers_are_peers;
 mod node_http2_is_a_peer;
 #[cfg(test)]
 mod nothing_is_left_behind;
+#[cfg(test)]
+mod nothing_listens_but_what_is_said;
 #[cfg(test)]
 mod one_pod_cannot_starve_another;
 #[cfg(test)]
@@ -114,6 +118,8 @@ mod revoked_peers_are_cut_off;
 #[cfg(test)]
 mod rolling_restarts_lose_nothing;
 #[cfg(test)]
+mod sessions_stay_with_their_identity;
+#[cfg(test)]
 mod socks_clients_are_served;
 #[cfg(test)]
 mod spans_reach_a_collector;
@@ -140,6 +146,8 @@ mod the_page_shows_it;
 #[cfg(test)]
 mod the_source_of_the_mesh_makes_no_difference;
 #[cfg(test)]
+mod the_supply_chain_is_known;
+#[cfg(test)]
 mod the_way_in_is_as_written;
 #[cfg(test)]
 mod the_wire_is_ciphertext;
@@ -149,5 +157,7 @@ mod tls_1_2_is_opt_in;
 mod traffic_flows_both_ways;
 #[cfg(test)]
 mod waypoints_are_gone_through;
+#[cfg(test)]
+mod what_peers_say_of_themselves_decides_nothing;
 #[cfg(test)]
 mod wrong_policies_are_refused_at_admission;

@@ -249,6 +249,8 @@ pub(crate) fn status(answer: &Frame) -> u32 {
         [0x08 | 0x18 | 0x48, 3, a, b, c, ..] => {
             [a, b, c].iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))
         }
+        // The same, and 401 in Huffman's code (RFC 7541, appendix B).
+        [0x08 | 0x18 | 0x48, 0x82, 0x68, 0x01, ..] => 401,
         ref other => panic!("no status is in {other:?}"),
     }
 }

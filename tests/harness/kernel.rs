@@ -1,8 +1,8 @@
 //! What the kernel says about a pod: its packet rules, its routing, its sockets; and about a program: what it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use culvert_lab::{Node, Pod, Program};
@@ -165,6 +165,28 @@ fn connection(line: &str) -> Option<Connection> {
         _ => State::Other,
     };
     Some(Connection { own: port(local)?, remote: port(remote)?, state })
+}
+
+/// Where a network namespace listens for TCP.
+#[track_caller]
+pub(crate) fn listeners(netns: &Netns) -> BTreeSet<SocketAddr> {
+    const LISTENS: &str = "0A";
+    let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
+    let tables = netns.run(|| ["tcp", "tcp6"].map(read)).unwrap();
+    let lines = tables.iter().flat_map(|table| table.as_ref().unwrap().lines());
+    let words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    words.filter(|words| words[3] == LISTENS).filter_map(|words| address(words[1])).collect()
+}
+
+/// Reads an address as `/proc/net/tcp` has it: words of four bytes, each in the order of the machine.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let words = ip.as_bytes().chunks(8).map(|word| u32::from_str_radix(str::from_utf8(word).ok()?, 16).ok());
+    let bytes: Vec<u8> = words.collect::<Option<Vec<_>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
+    let ip = <[u8; 4]>::try_from(&bytes[..])
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(&bytes[..]).map(IpAddr::from));
+    Some((ip.ok()?, u16::from_str_radix(port, 16).ok()?).into())
 }
 
 /// How many established connections a pod has that end at one of its own ports.

@@ -16,7 +16,7 @@ use super::pki::Owned;
 use super::talk::SOON;
 
 /// How HTTP/2 begins (RFC 9113, section 3.4), with empty settings.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A tunnel that was let in.
 pub(crate) struct Tunnel(StreamOwned<ClientConnection, TcpStream>);
@@ -42,7 +42,7 @@ pub(crate) fn knock(
 }
 
 /// As a client that shows a certificate and takes anybody's.
-pub(super) fn client_config(
+pub(crate) fn client_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     groups: Groups,
@@ -60,7 +60,7 @@ pub(super) fn client_config(
 }
 
 /// Nobody looks at it, but there must be one.
-pub(super) fn peer_name() -> ServerName<'static> {
+pub(crate) fn peer_name() -> ServerName<'static> {
     ServerName::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST))
 }
 
