@@ -5,13 +5,15 @@
 # make bench-quick   rough figures of the data path (root, 3 minutes)
 # make manifests   render the Helm chart into deploy/manifests
 # make fuzz    build the fuzz targets, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
+# make advisories   known vulnerabilities of what the programs are built of (needs the network)
+# make fips    build the programs with the module that is validated for FIPS 140-3, into target/fips, and test what uses it
 #
 # Each target installs what it needs when it is missing (Debian or Ubuntu with a Rust toolchain).
 
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint bench bench-quick fuzz manifests setup setup-fuzz setup-lint setup-test
+.PHONY: all build demo test lint bench bench-quick fuzz manifests advisories fips setup setup-fuzz setup-lint setup-test setup-fips
 
 all: build
 
@@ -49,6 +51,17 @@ manifests: setup-test
 fuzz: setup setup-fuzz
 	./fuzz/run.sh $(TARGET) $(if $(TARGET),$(SECONDS))
 
+advisories: setup-lint
+	cargo deny --locked check advisories
+
+# Programs first: one that is not validated is of no use, whatever its tests say.
+FIPS := --locked --target-dir target/fips --features fips -p culvert-node -p culvert-control -p culvert-agent
+fips: setup setup-fips
+	cargo build --release $(FIPS)
+	cargo test --locked --target-dir target/fips --features fips -p culvert-tls
+	cargo test $(FIPS) crypto
+	./target/fips/release/culvert-node version | grep -F '(aws-lc-fips)'
+
 setup:
 	@./setup.sh packages
 
@@ -60,3 +73,6 @@ setup-fuzz:
 
 setup-lint:
 	@./setup.sh cargo-deny
+
+setup-fips:
+	@./setup.sh fips

@@ -36,6 +36,7 @@ use clap::{Parser, Subcommand};
 use culvert_confine::{Profile, Switches};
 use culvert_process::exit::{self, Chain, Failure};
 use culvert_process::log;
+use culvert_tls::fips;
 
 use crate::cluster::ClusterArgs;
 use crate::from_files::FileArgs;
@@ -123,6 +124,7 @@ where
     let _log = log::start_from_environment().map_err(Failure::usage)?;
     confined.tell();
     serving.lifetimes().map_err(Failure::usage)?;
+    fips::check().map_err(Failure::runtime)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::runtime)?;
     runtime.block_on(run()).map_err(Failure::runtime)
 }

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use culvert_tls::fips;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
@@ -39,6 +40,9 @@ pub enum Error {
         "a client for the API server cannot be made; correct the address and certificates in its configuration"
     )]
     Client(#[source] Box<kube::Error>),
+    /// The program keeps to a module that is not there.
+    #[error("no connection to the API server is made")]
+    NotApproved(#[from] fips::NotApproved),
 }
 
 /// Makes a client: with a kubeconfig as that says, without one as a pod of the cluster. Nothing is asked yet, so it need not be possible
@@ -68,6 +72,7 @@ pub fn at(address: http::Uri) -> Result<Client, Error> {
 
 /// A client whose waits all have an end. Watches have their own, earlier one; this is for what is below them.
 fn client(mut config: Config) -> Result<Client, Error> {
+    fips::check()?;
     // Somebody may have chosen one already; there is only this one in our programs.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let pace = Pace::default();

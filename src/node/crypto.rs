@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use culvert_tls::fips;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 
@@ -46,7 +47,12 @@ fn make(policy: Policy) -> CryptoProvider {
         Policy::Default => ALL_GROUPS.to_vec(),
         Policy::PostQuantum => ALL_GROUPS[..1].to_vec(),
     };
-    CryptoProvider { cipher_suites, kx_groups, ..aws_lc_rs::default_provider() }
+    let mut provider = CryptoProvider { cipher_suites, kx_groups, ..aws_lc_rs::default_provider() };
+    if fips::BUILT {
+        provider.cipher_suites.retain(|suite| suite.fips() && suite.version() == &rustls::version::TLS13);
+        provider.kx_groups.retain(|group| group.fips());
+    }
+    provider
 }
 
 #[cfg(test)]
@@ -59,7 +65,16 @@ mod tests {
     fn post_quantum_is_offered_first_and_can_be_required() {
         let groups = |policy| make(policy).kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>();
         assert_eq!(groups(Policy::Default)[0], NamedGroup::X25519MLKEM768);
-        assert_eq!(groups(Policy::Default).len(), 4);
+        // X25519 alone is not approved.
+        assert_eq!(groups(Policy::Default).len(), if fips::BUILT { 3 } else { 4 });
         assert_eq!(groups(Policy::PostQuantum), [NamedGroup::X25519MLKEM768]);
+    }
+
+    #[test]
+    fn where_cryptography_is_validated_nothing_else_is_offered() {
+        for policy in [Policy::Default, Policy::PostQuantum] {
+            assert_eq!(make(policy).fips(), fips::BUILT);
+            assert_eq!(make(policy).cipher_suites.len(), if fips::BUILT { 2 } else { 6 });
+        }
     }
 }

@@ -41,6 +41,7 @@ use culvert_confine::{Report, Switches};
 use culvert_process::exit::{self, Failure};
 use culvert_process::log;
 use culvert_sys::heap::Watched;
+use culvert_tls::fips;
 
 use crate::config::{Config, Environment};
 
@@ -60,7 +61,7 @@ fn start() -> Result<(), Failure> {
     match std::env::args().nth(1).as_deref() {
         None | Some("proxy") => run(),
         Some("version") => {
-            println!("culvert-node {}", version::VERSION);
+            println!("culvert-node {} ({})", version::VERSION, fips::MODULE);
             Ok(())
         }
         Some("help" | "--help" | "-h") => {
@@ -78,6 +79,7 @@ fn run() -> Result<(), Failure> {
     if let Some(confined) = confined {
         confined.tell();
     }
+    fips::check().map_err(Failure::runtime)?;
     crypto::choose(config.policy);
     // What is not sent yet when the node ends has until this goes.
     let (telemetry, _exporting) = telemetry::start(config.telemetry.as_ref()).map_err(Failure::runtime)?;

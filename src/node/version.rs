@@ -15,6 +15,6 @@ pub(crate) fn shown(istio: &str) -> Value {
         "buildProfile": if cfg!(debug_assertions) { "debug" } else { "release" },
         "buildStatus": told(option_env!("CULVERT_BUILD_STATUS")),
         "istioVersion": istio,
-        "cryptoProvider": "aws-lc",
+        "cryptoProvider": culvert_tls::fips::MODULE,
     })
 }

@@ -8,8 +8,10 @@
 //! - [`Handshake`]: from the first byte to [`Established`]
 //! - [`TrafficKeys`]: the keys of a connection, for as long as this process has it
 //! - [`InheritedKeys`]: the keys of a connection that another process has set up
+//! - [`fips`]: whether cryptography is that of a validated module
 
 mod aead;
+pub mod fips;
 mod handshake;
 mod keys;
 

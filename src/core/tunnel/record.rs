@@ -83,6 +83,12 @@ impl Secret {
     pub fn key(&self) -> &[u8] {
         &self.key[..self.suite.key_length()]
     }
+
+    /// The nonce of the key's first record under TLS 1.3 (RFC 8446 §5.3).
+    #[must_use]
+    pub fn first_nonce(&self) -> [u8; 12] {
+        self.iv
+    }
 }
 
 impl fmt::Debug for Secret {
