@@ -11,6 +11,7 @@ mod markdown;
 mod names;
 mod objects;
 mod programs;
+mod promises;
 
 use std::path::{Path, PathBuf};
 
@@ -80,4 +81,14 @@ fn names_are_those_of_the_programs() {
     let pages = Page::all();
     let known = names::Known::gather();
     assert_none(&pages.iter().flat_map(|page| known.unknown_in(page)).collect());
+}
+
+#[test]
+fn every_promise_is_kept_by_tests() {
+    assert_none(&promises::broken());
+}
+
+#[test]
+fn every_module_of_tests_is_named() {
+    assert_none(&promises::modules_left_out());
 }

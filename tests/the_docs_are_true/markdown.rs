@@ -42,7 +42,7 @@ impl Page {
     /// All there are.
     pub(super) fn all() -> Vec<Self> {
         let mut paths = files("docs", "md");
-        paths.push("README.md".to_owned());
+        paths.extend(["README.md", "SECURITY.md"].map(str::to_owned));
         assert!(paths.len() > 15, "pages are found: {paths:?}");
         paths.iter().map(|path| Self::at(path)).collect()
     }

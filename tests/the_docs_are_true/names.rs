@@ -33,7 +33,8 @@ const OF_OTHERS: [&str; 10] = [
     "IP_BIND_ADDRESS_NO_PORT",
 ];
 /// Options of others, `culvert-bench` among them, that are written without their program.
-const OPTIONS_OF_OTHERS: [&str; 11] = [
+const OPTIONS_OF_OTHERS: [&str; 12] = [
+    "--features",
     "--nocapture",
     "--set",
     "--quick",
