@@ -3,6 +3,7 @@
 //! Every function makes its socket in the namespace of the calling thread: wrap calls in [`crate::netns::Netns::run`].
 
 mod info;
+mod ports;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,6 +14,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 pub use info::{Info, info};
+pub use ports::{Ports, Window, look_within};
 
 /// How hard to try for `IP_TRANSPARENT`, which lets a socket use addresses that are not its host's (`ip(7)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_sys::netns::Netns;
-use culvert_sys::tcp;
+use culvert_sys::tcp::{self, Ports, Window};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::config::SocketConfig;
@@ -14,12 +14,19 @@ use crate::config::SocketConfig;
 /// How long a connection attempt may take.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Among how many ports the kernel looks for a free one, and among how many then if there was none. A thread that serves all pods
+/// does nothing else meanwhile: what one pod has used up shall cost the others little. Where 99 of 100 ports are taken, the second
+/// window is used for every other connection and the third for none; where all are, it is not long until that is known.
+const WIDTHS: [u16; 3] = [64, 1024, 4096];
+
 /// Makes connections in one network namespace.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialer {
     /// `None`: the namespace of this process.
     netns: Option<Arc<Netns>>,
     socket: SocketConfig,
+    /// What connections are made from there, if the kernel tells.
+    ports: Option<Ports>,
 }
 
 /// Why a connection did not come about.
@@ -49,7 +56,11 @@ impl Error {
 
 impl Dialer {
     pub(crate) fn new(netns: Option<Arc<Netns>>, socket: SocketConfig) -> Self {
-        Self { netns, socket }
+        let ports = match &netns {
+            Some(netns) => netns.run(Ports::of_this_namespace).and_then(|ports| ports),
+            None => Ports::of_this_namespace(),
+        };
+        Self { netns, socket, ports: ports.ok() }
     }
 
     /// Connects with the pod's own address.
@@ -73,19 +84,47 @@ impl Dialer {
     }
 
     async fn attempt(&self, to: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Error> {
-        let socket = self.socket(to, source).map_err(|e| Error::Socket { to, source: Arc::new(e) })?;
+        let is_chosen = source.is_some_and(|source| source.port() != 0);
+        let Some(ports) = self.ports.filter(|_| !is_chosen) else { return self.once(to, source, None).await };
+        let [first, wider @ ..] = WIDTHS.map(|width| ports.window(width, rand::random()));
+        let mut connected = self.once(to, source, Some(first)).await;
+        for window in wider {
+            match connected {
+                Err(error) if error.port_is_taken() => connected = self.once(to, source, Some(window)).await,
+                settled => return settled,
+            }
+        }
+        connected
+    }
+
+    async fn once(
+        &self,
+        to: SocketAddr,
+        source: Option<SocketAddr>,
+        window: Option<Window>,
+    ) -> Result<TcpStream, Error> {
+        let socket =
+            self.socket(to, source, window).map_err(|e| Error::Socket { to, source: Arc::new(e) })?;
         let connecting = TcpSocket::from_std_stream(socket).connect(to);
         let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
         let connected = connected.map_err(|_| Error::TimedOut { to })?;
         connected.map_err(|e| Error::Refused { to, source: Arc::new(e) })
     }
 
-    fn socket(&self, to: SocketAddr, source: Option<SocketAddr>) -> io::Result<std::net::TcpStream> {
+    fn socket(
+        &self,
+        to: SocketAddr,
+        source: Option<SocketAddr>,
+        window: Option<Window>,
+    ) -> io::Result<std::net::TcpStream> {
         let how = tcp::Dial { mark: self.socket.mark, source };
         let socket = match &self.netns {
             Some(netns) => netns.run(|| tcp::dial(to, &how))??,
             None => tcp::dial(to, &how)?,
         };
+        if let Some(window) = window {
+            tcp::look_within(&socket, window)?;
+        }
         prepare(&socket, &self.socket)?;
         Ok(socket)
     }
@@ -100,4 +139,43 @@ pub(crate) fn prepare(socket: &impl std::os::fd::AsFd, config: &SocketConfig) ->
         tcp::user_timeout(socket, timeout)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::TcpListener;
+    use std::process::Command;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    fn config() -> Config {
+        let set = [("LOCAL_XDS", "{}"), ("CA_ADDRESS", "unused:1"), ("PACKET_MARK", "0")];
+        Config::read(&Environment::of(set.into_iter())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_last_port_is_found_and_then_there_is_none() {
+        const PORTS: u16 = 200;
+        let netns = Arc::new(Netns::create().unwrap());
+        let listener = netns.run(|| {
+            assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+            let range = format!("40000 {}", 40_000 + PORTS - 1);
+            fs::write("/proc/sys/net/ipv4/ip_local_port_range", range).unwrap();
+            TcpListener::bind("127.0.0.1:7070").unwrap()
+        });
+        let listener = listener.unwrap();
+        let dialer = Dialer::new(Some(netns), config().socket);
+        let to = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        for _ in 0..PORTS {
+            let connected = dialer.connect(to).await.unwrap();
+            held.push((connected, listener.accept().unwrap()));
+        }
+        let mut ports: Vec<_> = held.iter().map(|(one, _)| one.local_addr().unwrap().port()).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, (40_000..40_000 + PORTS).collect::<Vec<_>>());
+        assert!(dialer.connect(to).await.unwrap_err().port_is_taken());
+    }
 }
