@@ -21,6 +21,7 @@ mod refused;
 mod resets;
 mod revoked;
 mod sharing;
+mod taken_back;
 mod waiting;
 mod wakeups;
 

@@ -30,6 +30,7 @@ impl Driver {
         let complete = leg.peer_ended;
         let Some(carried) = &mut leg.carried else {
             self.legs.remove(slot);
+            self.take_back(stream);
             return;
         };
         if carried.asked.is_some() {
@@ -50,6 +51,14 @@ impl Driver {
             By::Us => Reset::Fault(code),
         };
         self.part_with(slot, Some(Broken::Reset(reset)));
+    }
+
+    /// A stream that was taken back before anybody has heard of it is nobody's business: it costs no task, no report and no line in
+    /// the log. The engine counts it, and ends a tunnel with too many of them.
+    fn take_back(&mut self, stream: StreamId) {
+        if let Some(nth) = self.offers.iter().rposition(|wish| wish.stream == stream) {
+            self.offers.remove(nth);
+        }
     }
 
     /// A stream that was asked for will not be.

@@ -157,7 +157,7 @@ async fn an_application_that_goes_before_the_answer_takes_its_stream_back() {
 }
 
 /// Hands the offers of a server to a test, which answers them when it likes.
-fn offers() -> (impl far::Responds, mpsc::UnboundedReceiver<Offer>) {
+pub(super) fn offers() -> (impl far::Responds, mpsc::UnboundedReceiver<Offer>) {
     let (asking, asked) = mpsc::unbounded_channel();
     let respond = move |offer| {
         // The test may be over.
