@@ -184,6 +184,10 @@ fn is_plain(port: u16) -> bool {
     port != INBOUND_TUNNEL
 }
 
+/// Connections accepted before all other tasks that are ready have had their turn. Each is a task with much to do at first: as many as
+/// wait at a listener would be in front of everybody else's bytes.
+const MOST_IN_A_ROW: u32 = 8;
+
 /// Time to wait when the process is out of descriptors: accepting again at once would fail again at once.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
@@ -205,6 +209,7 @@ impl Listener {
         F: Future<Output = ()> + Send + 'static,
     {
         let tasks = Arc::new(Tasks::default());
+        let mut in_a_row = 0;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -214,6 +219,11 @@ impl Listener {
                 Ok((stream, client)) => {
                     if let Some(captured) = self.captured(stream, client) {
                         tasks.spawn(serve(captured, guard.clone()));
+                    }
+                    in_a_row += 1;
+                    if in_a_row == MOST_IN_A_ROW {
+                        in_a_row = 0;
+                        tokio::task::yield_now().await;
                     }
                 }
                 Err(error) => pause(&error).await,
@@ -329,3 +339,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
+
+#[cfg(test)]
+mod tests;
