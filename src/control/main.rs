@@ -9,7 +9,6 @@ mod callers;
 mod catalog;
 mod cluster;
 mod confinement;
-mod csr;
 mod discovery;
 mod files;
 mod from_files;

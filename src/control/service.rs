@@ -18,7 +18,7 @@ use crate::callers::Caller;
 use crate::grant::{self, Refusal, Residents};
 use crate::lifetimes::{Lifetimes, TooLong};
 use crate::server::Admitted;
-use crate::{authority, csr, metered, refused};
+use crate::{authority, metered, refused};
 
 /// The metadata field that names the wanted identity.
 const IMPERSONATED: &str = "ImpersonatedIdentity";
@@ -41,7 +41,7 @@ enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
-    Csr(#[from] csr::Error),
+    Csr(#[from] culvert_csr::Error),
     #[error(transparent)]
     Life(#[from] TooLong),
     #[error("the certificate authority cannot sign")]
@@ -56,7 +56,7 @@ impl Service {
     ) -> Result<(SpiffeId, Leaf), Error> {
         let wanted = wanted(request)?;
         let id = grant::decide(caller, wanted, &*self.residents).await?;
-        let key = csr::public_key(&request.csr)?;
+        let key = culvert_csr::public_key(&request.csr)?;
         let life = self.lifetimes.of(request.validity_duration)?;
         let leaf = self.authority.sign_workload(&id, &key, life, SystemTime::now())?;
         Ok((id, leaf))

@@ -1,7 +1,7 @@
 //! DNS of a pod: its queries, redirected to 15053 over UDP and TCP, are answered by the mesh or else by whom they were for.
 //!
-//! In go messages, out come messages. What the mesh says about a name is decided by [`culvert_core::dns`]; what others say is
-//! passed on as it is. Search lists and retries stay the business of the client. A name the snapshot lacks is waited for on demand
+//! In go messages, out come messages, which [`culvert_dns`] reads and writes. What the mesh says about a name is decided by
+//! [`culvert_core::dns`]; what others say is passed on as it is. Search lists and retries stay the business of the client. A name the snapshot lacks is waited for on demand
 //! alone, and briefly: others are asked.
 //!
 //! | module | question |
@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::dns::Settings;
+use culvert_dns::{message, own, wire};
 use culvert_process::exit::Chain;
 use culvert_sys::conntrack::Conntrack;
 use culvert_sys::netns::Netns;
@@ -44,14 +45,11 @@ mod demand;
 mod flights;
 mod handler;
 pub(crate) mod hosts;
-mod message;
 mod others;
-mod own;
 mod resolv_conf;
 mod status;
 mod tcp;
 mod udp;
-mod wire;
 
 use ask::Messenger;
 use demand::{Demands, Patience};

@@ -189,15 +189,6 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-impl Transport {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
 /// Numbers without a name are one label: a client could ask for all of them.
 fn kind_label(kind: RecordType) -> String {
     if let RecordType::Unknown(_) = kind { UNKNOWN.to_owned() } else { kind.to_string().to_ascii_lowercase() }

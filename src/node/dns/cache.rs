@@ -14,7 +14,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::time::Instant;
 
-use super::message::Query;
+use super::message::{self, Query};
 use super::wire;
 
 /// Memory of a pod for answers and what they are found by: some 600 answers of usual length.
@@ -93,7 +93,7 @@ impl Cache {
         if answer.len() > LONGEST || wire::is_truncated(answer) {
             return;
         }
-        let life = Message::from_vec(answer).ok().and_then(|answer| life(&answer));
+        let life = message::read(answer).and_then(|answer| life(&answer));
         let Some((life, times)) = life.zip(wire::times(answer)) else { return };
         let since = Instant::now();
         let until = since + Duration::from_secs(life.into());

@@ -110,7 +110,7 @@ impl Handler {
 
     /// What the mesh says.
     fn known(&self, local: Option<&Workload>, query: &Query) -> Option<Message> {
-        own::answer(&self.mesh.snapshot(), local?, &self.settings, query)
+        own::answer(&self.mesh.snapshot(), local?, &self.settings, query, rand::random())
     }
 
     /// What is to be asked for before it is known what the mesh says: nothing, where snapshots are complete.

@@ -13,7 +13,7 @@ use super::answer::{self, Told};
 use super::{Error, Found};
 use crate::dns::ask::{self, Upstream};
 use crate::dns::handler::Handler;
-use crate::dns::message::Query;
+use crate::dns::message::{self, Query};
 use crate::dns::others::Usual;
 use crate::dns::own;
 
@@ -150,7 +150,7 @@ impl Host<'_> {
                 asked.map_err(|error| unanswered(self.name, error))?
             }
         };
-        Message::from_vec(&answer).map_err(|_| unanswered(self.name, ask::Error::Unreadable))
+        message::read(&answer).ok_or_else(|| unanswered(self.name, ask::Error::Unreadable))
     }
 
     /// Puts together what was said of the families.

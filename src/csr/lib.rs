@@ -14,19 +14,26 @@ const LONGEST: usize = 16 * 1024;
 
 /// What is wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
+    /// More text than any request has.
     #[error("the certificate request is longer than {LONGEST} bytes")]
     TooLong,
+    /// Something else, or a part of one.
     #[error("the certificate request is not PKCS#10 in PEM")]
     Malformed,
+    /// The caller does not hold the private key.
     #[error("the certificate request is not signed by the key in it")]
     Signature,
+    /// A key nobody here can use.
     #[error("the kind of key in the certificate request is not supported; use ECDSA P-256")]
     Key,
 }
 
 /// Gives the public key of a request.
-pub(crate) fn public_key(pem: &str) -> Result<SubjectPublicKeyInfo, Error> {
+///
+/// # Errors
+/// When the text is no such request, or nothing in it proves that the caller holds the private key.
+pub fn public_key(pem: &str) -> Result<SubjectPublicKeyInfo, Error> {
     if pem.len() > LONGEST {
         return Err(Error::TooLong);
     }

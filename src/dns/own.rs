@@ -12,22 +12,24 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{CNAME, SOA, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::message::Query;
+use crate::message::Query;
 
 /// Times of the SOA record that only servers of the same zone would use, in seconds.
 const REFRESH: i32 = 7200;
 const RETRY: i32 = 1800;
 const EXPIRE: i32 = 86_400;
 
-/// Asks the mesh; `None` when others are to be asked.
-pub(super) fn answer(
+/// Asks the mesh; `None` when others are to be asked. `entropy` decides the order of the records.
+#[must_use]
+pub fn answer(
     snapshot: &Snapshot,
     client: &Workload,
     settings: &Settings,
     query: &Query,
+    entropy: u64,
 ) -> Option<Message> {
     let question = Question { name: query.mesh_name()?, kind: kind(query.kind()) };
-    match culvert_core::dns::answer(snapshot, client, settings, question, rand::random()) {
+    match culvert_core::dns::answer(snapshot, client, settings, question, entropy) {
         Answer::Records(said) => Some(records(query, &said)),
         Answer::Nothing => Some(nothing(query, settings)),
         Answer::NotOurs => None,
@@ -36,7 +38,8 @@ pub(super) fn answer(
 
 /// Says that there is such a name, if the mesh has it: to be asked when others say that there is none. They would be believed
 /// for all kinds of records.
-pub(super) fn existence(
+#[must_use]
+pub fn existence(
     snapshot: &Snapshot,
     client: &Workload,
     settings: &Settings,
@@ -50,12 +53,8 @@ pub(super) fn existence(
 }
 
 /// The resources that could change the answer and that the snapshot lacks.
-pub(super) fn lacking(
-    snapshot: &Snapshot,
-    client: &Workload,
-    settings: &Settings,
-    query: &Query,
-) -> Vec<Arc<str>> {
+#[must_use]
+pub fn lacking(snapshot: &Snapshot, client: &Workload, settings: &Settings, query: &Query) -> Vec<Arc<str>> {
     let question = query.mesh_name().map(|name| Question { name, kind: kind(query.kind()) });
     question.map_or(Vec::new(), |question| culvert_core::dns::lacking(snapshot, client, settings, question))
 }
@@ -120,6 +119,7 @@ fn name_as_asked(query: &Query, text: &str) -> Option<Name> {
 }
 
 /// Reads a name: labels joined by dots. `None` when it cannot be one.
-pub(super) fn name(text: &str) -> Option<Name> {
+#[must_use]
+pub fn name(text: &str) -> Option<Name> {
     Name::from_labels(text.split('.').map(str::as_bytes)).ok()
 }

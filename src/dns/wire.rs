@@ -6,24 +6,27 @@ const HEADER: usize = 12;
 const NAME_ERROR: u8 = 3;
 
 /// Gives a message another number.
-pub(super) fn set_id(message: &mut [u8], id: u16) {
+pub fn set_id(message: &mut [u8], id: u16) {
     if let Some(place) = message.get_mut(..2) {
         place.copy_from_slice(&id.to_be_bytes());
     }
 }
 
 /// Whether an answer says that it was cut.
-pub(super) fn is_truncated(answer: &[u8]) -> bool {
+#[must_use]
+pub fn is_truncated(answer: &[u8]) -> bool {
     answer.get(2).is_some_and(|flags| flags & 0x02 != 0)
 }
 
 /// Whether an answer says that there is no such name.
-pub(super) fn is_name_error(answer: &[u8]) -> bool {
+#[must_use]
+pub fn is_name_error(answer: &[u8]) -> bool {
     code(answer) == Some(NAME_ERROR)
 }
 
 /// Whether an answer says something about the question, rather than about the server: others need not be asked.
-pub(super) fn is_settled(answer: &[u8]) -> bool {
+#[must_use]
+pub fn is_settled(answer: &[u8]) -> bool {
     matches!(code(answer), Some(0 | NAME_ERROR))
 }
 
@@ -33,7 +36,8 @@ fn code(message: &[u8]) -> Option<u8> {
 
 /// Whether a message is an answer to `query`: its number, its operation and its question are the same. The letters of the
 /// name may be other ones. A server that has not understood the question need not repeat it.
-pub(super) fn answers(message: &[u8], query: &[u8]) -> bool {
+#[must_use]
+pub fn answers(message: &[u8], query: &[u8]) -> bool {
     let (Some(said), Some(asked)) = (message.get(..HEADER), query.get(..HEADER)) else { return false };
     let operation = |header: &[u8]| header[2] & 0x78;
     let is_answer = said[2] & 0x80 != 0;
@@ -49,7 +53,7 @@ pub(super) fn answers(message: &[u8], query: &[u8]) -> bool {
 
 /// The question of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'m> {
+pub struct Question<'m> {
     name: &'m [u8],
     /// Type and class.
     kind: &'m [u8],
@@ -61,18 +65,21 @@ impl Question<'_> {
     }
 
     /// The name as it was written, and the kind.
-    pub(super) fn as_written(&self) -> Box<[u8]> {
+    #[must_use]
+    pub fn as_written(&self) -> Box<[u8]> {
         [self.name, self.kind].concat().into()
     }
 
     /// The same for all ways to write the name.
-    pub(super) fn key(&self) -> Box<[u8]> {
+    #[must_use]
+    pub fn key(&self) -> Box<[u8]> {
         [&self.name.to_ascii_lowercase(), self.kind].concat().into()
     }
 }
 
 /// The question of a message that has one.
-pub(super) fn question(message: &[u8]) -> Option<Question<'_>> {
+#[must_use]
+pub fn question(message: &[u8]) -> Option<Question<'_>> {
     if message.get(4..6)? != [0, 1] {
         return None;
     }
@@ -90,7 +97,7 @@ pub(super) fn question(message: &[u8]) -> Option<Question<'_>> {
 }
 
 /// Gives a message the name of another one's question, which is the same but for its letters.
-pub(super) fn set_name(message: &mut [u8], other: &[u8]) {
+pub fn set_name(message: &mut [u8], other: &[u8]) {
     let name = question(other).map_or(&[][..], |question| question.name);
     if let Some(place) = message.get_mut(HEADER..HEADER + name.len()) {
         place.copy_from_slice(name);
@@ -98,14 +105,14 @@ pub(super) fn set_name(message: &mut [u8], other: &[u8]) {
 }
 
 /// Takes away from an answer that it was given with authority.
-pub(super) fn set_no_authority(answer: &mut [u8]) {
+pub fn set_no_authority(answer: &mut [u8]) {
     if let Some(flags) = answer.get_mut(2) {
         *flags &= !0x04;
     }
 }
 
 /// Changes how long each record of a message holds.
-pub(super) fn change_times(message: &mut [u8], places: &[u16], change: impl Fn(u32) -> u32) {
+pub fn change_times(message: &mut [u8], places: &[u16], change: impl Fn(u32) -> u32) {
     for place in places.iter().copied().map(usize::from) {
         if let Some(Ok(time)) = message.get_mut(place..place + 4).map(<&mut [u8; 4]>::try_from) {
             *time = change(u32::from_be_bytes(*time)).to_be_bytes();
@@ -117,7 +124,8 @@ pub(super) fn change_times(message: &mut [u8], places: &[u16], change: impl Fn(u
 const OPT: u16 = 41;
 
 /// Where in a message the records say how long they hold; `None` when it cannot be read to its end, or is very long.
-pub(super) fn times(message: &[u8]) -> Option<Box<[u16]>> {
+#[must_use]
+pub fn times(message: &[u8]) -> Option<Box<[u16]>> {
     let number = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
     let mut at = HEADER;
     for _ in 0..number(4)? {

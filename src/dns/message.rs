@@ -9,18 +9,31 @@ use hickory_proto::op::{
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder};
 
-use super::wire;
+use crate::wire;
 
 /// How a message came, and how its answer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Transport {
+pub enum Transport {
+    /// A datagram.
     Udp,
+    /// One of many on a connection.
     Tcp,
+}
+
+impl Transport {
+    /// As metrics name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 /// A message of a client.
 #[derive(Debug)]
-pub(super) enum Received {
+pub enum Received {
     /// Too short to be answered, or an answer itself.
     Nothing,
     /// Not in order; this is what to say.
@@ -33,15 +46,17 @@ pub(super) enum Received {
 
 /// A message that is passed on unread.
 #[derive(Debug)]
-pub(super) struct Operation {
-    pub(super) wire: Vec<u8>,
+pub struct Operation {
+    /// The message as it came.
+    pub wire: Vec<u8>,
     asked: Metadata,
 }
 
 /// A message with one question.
 #[derive(Debug)]
-pub(super) struct Query {
-    pub(super) wire: Vec<u8>,
+pub struct Query {
+    /// The message as it came.
+    pub wire: Vec<u8>,
     message: Message,
     /// The name in lower case, labels joined by dots; `None` for one that cannot be written so.
     text: Option<String>,
@@ -60,7 +75,8 @@ const LONGEST_DATAGRAM: u16 = 4096;
 const LONGEST: usize = u16::MAX as usize;
 
 /// Reads a message of a client.
-pub(super) fn receive(wire: Vec<u8>, transport: Transport) -> Received {
+#[must_use]
+pub fn receive(wire: Vec<u8>, transport: Transport) -> Received {
     let Ok(header) = Header::read(&mut BinDecoder::new(&wire)) else { return Received::Nothing };
     if header.message_type == MessageType::Response {
         return Received::Nothing;
@@ -86,20 +102,33 @@ pub(super) fn receive(wire: Vec<u8>, transport: Transport) -> Received {
     Received::Query(query)
 }
 
+/// Reads what somebody else has answered; `None` when it cannot be read.
+///
+/// It is looked through to its end first: room is made for as many questions as an answer says it repeats, which may be all there
+/// can be of them.
+#[must_use]
+pub fn read(answer: &[u8]) -> Option<Message> {
+    wire::times(answer)?;
+    Message::from_vec(answer).ok()
+}
+
 impl Operation {
     /// Says that it cannot be done.
-    pub(super) fn not_implemented(&self) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn not_implemented(&self) -> Option<Vec<u8>> {
         bare(&self.asked, ResponseCode::NotImp)
     }
 
     /// Passes on what was answered to a copy of it.
-    pub(super) fn pass_on(&self, mut answer: Vec<u8>) -> Vec<u8> {
+    #[must_use]
+    pub fn pass_on(&self, mut answer: Vec<u8>) -> Vec<u8> {
         wire::set_id(&mut answer, self.asked.id);
         answer
     }
 
     /// Says that whom it is for did not answer.
-    pub(super) fn failed(&self) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn failed(&self) -> Option<Vec<u8>> {
         bare(&self.asked, ResponseCode::ServFail)
     }
 }
@@ -115,7 +144,8 @@ impl Query {
     }
 
     /// A query of our own, for a record of a name.
-    pub(super) fn for_record(name: &Name, kind: RecordType) -> Option<Self> {
+    #[must_use]
+    pub fn for_record(name: &Name, kind: RecordType) -> Option<Self> {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(Question::query(name.clone(), kind));
@@ -123,24 +153,28 @@ impl Query {
     }
 
     /// The name as it was written.
-    pub(super) fn name(&self) -> &Name {
+    #[must_use]
+    pub fn name(&self) -> &Name {
         let question = self.message.queries.first();
         &question.expect("a query has one question").name
     }
 
     /// What is asked for.
-    pub(super) fn kind(&self) -> RecordType {
+    #[must_use]
+    pub fn kind(&self) -> RecordType {
         self.message.queries.first().map_or(RecordType::ZERO, |question| question.query_type)
     }
 
     /// The name as names of the mesh are written; `None` when it can be none of them.
-    pub(super) fn mesh_name(&self) -> Option<&str> {
+    #[must_use]
+    pub fn mesh_name(&self) -> Option<&str> {
         let question = self.message.queries.first()?;
         self.text.as_deref().filter(|_| question.query_class == DNSClass::IN)
     }
 
     /// Whether the same question would be answered the same, whoever asks.
-    pub(super) fn is_plain(&self) -> bool {
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
         let Message { answers, authorities, additionals, signature, edns, .. } = &self.message;
         let has_options = edns.as_ref().is_some_and(|edns| !edns.options().as_ref().is_empty());
         let records = [answers, authorities, additionals];
@@ -148,14 +182,16 @@ impl Query {
     }
 
     /// What besides the question makes a difference to the answer: the flags, and whether there is EDNS and DO.
-    pub(super) fn manner(&self) -> (bool, bool, bool, Option<bool>) {
+    #[must_use]
+    pub fn manner(&self) -> (bool, bool, bool, Option<bool>) {
         let asked = &self.message.metadata;
         let edns = self.message.edns.as_ref().map(|edns| edns.flags().dnssec_ok);
         (asked.recursion_desired, asked.authentic_data, asked.checking_disabled, edns)
     }
 
     /// Begins an answer of our own.
-    pub(super) fn answer(&self, code: ResponseCode) -> Message {
+    #[must_use]
+    pub fn answer(&self, code: ResponseCode) -> Message {
         let mut answer = Message::response(self.message.metadata.id, OpCode::Query);
         answer.metadata = Metadata::response_from_request(&self.message.metadata);
         answer.metadata.recursion_available = true;
@@ -171,7 +207,8 @@ impl Query {
     }
 
     /// Writes an answer of our own.
-    pub(super) fn write(&self, answer: Message) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn write(&self, answer: Message) -> Option<Vec<u8>> {
         fit(answer, self.limit)
     }
 
@@ -183,9 +220,10 @@ impl Query {
     }
 
     /// Passes on what was answered to a copy of this query, as it is unless it is too long.
-    pub(super) fn pass_on(&self, mut answer: Vec<u8>) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn pass_on(&self, mut answer: Vec<u8>) -> Option<Vec<u8>> {
         if answer.len() > self.limit {
-            let read = (answer.len() <= LONGEST_CUT).then(|| Message::from_vec(&answer).ok()).flatten();
+            let read = if answer.len() <= LONGEST_CUT { read(&answer) } else { None };
             return match read {
                 Some(answer) => self.adopt(answer),
                 None => {

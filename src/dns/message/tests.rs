@@ -1,7 +1,10 @@
-use hickory_proto::rr::Record;
+use hickory_proto::rr::{RData, Record};
 
-use super::super::tests::upstream::a;
 use super::*;
+
+fn a(octets: [u8; 4]) -> RData {
+    RData::A(std::net::Ipv4Addr::from(octets).into())
+}
 
 fn ask(name: &str, kind: RecordType) -> Message {
     let mut message = Message::query();
@@ -26,7 +29,7 @@ fn query(message: &Message, transport: Transport) -> Query {
 #[track_caller]
 fn refused(bytes: Vec<u8>) -> Message {
     let Received::Wrong(answer) = receive(bytes, Transport::Udp) else { panic!("it was taken") };
-    read(answer)
+    written(answer)
 }
 
 /// An answer with as many addresses as asked for.
@@ -37,7 +40,7 @@ fn addresses(query: &Query, count: u8) -> Message {
     answer
 }
 
-fn read(bytes: Option<Vec<u8>>) -> Message {
+fn written(bytes: Option<Vec<u8>>) -> Message {
     Message::from_vec(&bytes.unwrap()).unwrap()
 }
 
@@ -83,7 +86,7 @@ fn another_operation_is_passed_on_unread() {
     bytes[2] = 5 << 3;
     let Received::Operation(operation) = receive(bytes.clone(), Transport::Udp) else { panic!() };
     assert_eq!(operation.wire, bytes);
-    let answer = read(operation.not_implemented());
+    let answer = written(operation.not_implemented());
     assert_eq!(
         (answer.metadata.response_code, answer.metadata.op_code),
         (ResponseCode::NotImp, OpCode::Update)
@@ -98,7 +101,7 @@ fn flags_and_edns_come_back_as_they_should() {
     asked.metadata.authentic_data = true;
     let query = query(&asked, Transport::Udp);
     assert_eq!((query.mesh_name(), query.kind()), (Some("web.example"), RecordType::AAAA));
-    let answer = read(query.write(query.answer(ResponseCode::NoError)));
+    let answer = written(query.write(query.answer(ResponseCode::NoError)));
     let flags = answer.metadata;
     assert!(flags.recursion_desired && flags.recursion_available && flags.checking_disabled);
     assert!(!flags.authentic_data && !flags.truncation);
@@ -153,7 +156,7 @@ fn what_is_merely_helpful_goes_before_anything_is_called_cut() {
     let query = query(&ask("web.", RecordType::A), Transport::Udp);
     let mut answer = addresses(&query, 20);
     answer.additionals = addresses(&query, 20).answers;
-    let answer = read(query.write(answer));
+    let answer = written(query.write(answer));
     assert_eq!((answer.answers.len(), answer.additionals.len()), (20, 0));
     assert!(!answer.metadata.truncation);
 }
@@ -166,9 +169,9 @@ fn answers_of_others_are_not_changed_unless_they_are_too_long() {
     let passed = query.pass_on(odd.clone()).unwrap();
     assert_eq!((&passed[..2], &passed[2..]), (&query.wire[..2], &odd[2..]));
     let long = addresses(&query, 100).to_vec().unwrap();
-    let passed = read(query.pass_on(long));
+    let passed = written(query.pass_on(long));
     assert!(passed.metadata.truncation && !passed.answers.is_empty());
-    let unreadable = read(query.pass_on(vec![0xee; 1000]));
+    let unreadable = written(query.pass_on(vec![0xee; 1000]));
     assert!(unreadable.metadata.truncation && unreadable.answers.is_empty());
     assert_eq!(unreadable.queries, query.message.queries);
 }
@@ -231,4 +234,13 @@ fn an_answer_that_is_far_too_long_is_cut_unread() {
     answer.resize(60_000, 0);
     let cut = asked.pass_on(answer).unwrap();
     assert!(wire::is_truncated(&cut) && cut.len() <= 512);
+}
+
+#[test]
+fn an_answer_is_read_when_it_has_the_questions_it_counts() {
+    let asked = query(&ask("web.example.", RecordType::A), Transport::Tcp);
+    let mut answer = addresses(&asked, 3).to_vec().unwrap();
+    assert_eq!(super::read(&answer).unwrap().answers.len(), 3);
+    answer[4..6].fill(0xff);
+    assert!(super::read(&answer).is_none());
 }
