@@ -4,7 +4,7 @@
 # make bench   build for speed, then measure everything (root, about forty minutes); prints figures, passes or fails nothing
 # make bench-quick   rough figures of the data path (root, 3 minutes)
 # make manifests   render the Helm chart into deploy/manifests
-# make fuzz    build the fuzz targets, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
+# make fuzz    build the fuzz targets for libFuzzer, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
 # make advisories   known vulnerabilities of what the programs are built of (needs the network)
 # make fips    build the programs with the module that is validated for FIPS 140-3, into target/fips, and test what uses it
 #

@@ -8,6 +8,8 @@
 //! - [`proxy_protocol`]: what an application is told of who called
 //! - [`mesh_file`]: the mesh in a file
 //! - [`cluster`]: objects of Kubernetes, one after the other
+//! - [`csr`]: requests for certificates
+//! - [`dns`]: what a pod asks, and what others answer
 //! - [`socks`]: what a SOCKS client says
 //! - [`xds`]: what a control plane says on a discovery stream
 //!
@@ -18,6 +20,8 @@
 use culvert_core::tunnel::http2::Role;
 
 pub mod cluster;
+pub mod csr;
+pub mod dns;
 pub mod engine;
 pub mod hbone;
 pub mod hpack;
@@ -39,6 +43,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const TARGETS: &[Target] = &[
     ("cluster", cluster::run),
+    ("csr", csr::run),
+    ("dns", dns::run),
     ("engine", engine::run),
     ("hbone", hbone::run),
     ("hpack", hpack::run),

@@ -73,7 +73,7 @@ fn ends<const N: usize>(rest: &[u8], ip: fn([u8; N]) -> IpAddr) -> Option<(Optio
 fn address(input: &mut Input<'_>) -> SocketAddr {
     let kind = input.byte();
     let mut octets = [0; 16];
-    let taken = input.take(if kind % 3 == 0 { 16 } else { 4 });
+    let taken = input.take(if kind.is_multiple_of(3) { 16 } else { 4 });
     octets[..taken.len()].copy_from_slice(taken);
     let v4 = Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3]);
     let ip = match kind % 3 {

@@ -72,7 +72,10 @@ impl Model {
             let said = culvert_wire::encode_policy(policy);
             let again = culvert_wire::decode_policy(name, &said, &mut Interner::default());
             // One without a name that says nothing comes to no bytes, which nobody takes for a policy.
-            assert!(again.as_ref() == Ok(policy) || said.is_empty(), "{policy:?} is not what is said of it: {again:?}");
+            assert!(
+                again.as_ref() == Ok(policy) || said.is_empty(),
+                "{policy:?} is not what is said of it: {again:?}"
+            );
         }
         let is_valid = policy.is_some();
         // Nobody could ever take away what has no name.
