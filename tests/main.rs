@@ -108,6 +108,8 @@ mod pods_live_and_die_at_random;
 #[cfg(test)]
 mod profiles_can_be_taken;
 #[cfg(test)]
+mod programs_have_little_power;
+#[cfg(test)]
 mod prometheus_scrapes_it;
 #[cfg(test)]
 mod replaced_servers_are_not_mixed_up;
@@ -117,6 +119,8 @@ mod restarts_do_not_hurt;
 mod revoked_peers_are_cut_off;
 #[cfg(test)]
 mod rolling_restarts_lose_nothing;
+#[cfg(test)]
+mod secrets_stay_secret;
 #[cfg(test)]
 mod sessions_stay_with_their_identity;
 #[cfg(test)]
