@@ -84,10 +84,10 @@ impl Secret {
         &self.key[..self.suite.key_length()]
     }
 
-    /// The nonce of the key's first record under TLS 1.3 (RFC 8446 §5.3).
+    /// The nonce of the key's first record under TLS 1.3 (RFC 8446 §5.3), if that has been sent already.
     #[must_use]
-    pub fn first_nonce(&self) -> [u8; 12] {
-        self.iv
+    pub fn spent_nonce(&self) -> Option<[u8; 12]> {
+        (self.sequence > 0).then_some(self.iv)
     }
 }
 

@@ -23,11 +23,13 @@ impl AesGcm {
         };
         let mut sealing =
             TlsRecordSealingKey::new(algorithm, TlsProtocolId::TLS13, secret.key()).expect(LENGTH);
-        // The module takes the first nonce it sees for that of record 0, and the handshake may have sent some records already. So it is shown that
+        // The module takes the first nonce it sees for that of record 0, and the handshake may have sent some records already. Then it is shown that
         // nonce first. What comes out of it is nothing, sealed, and goes nowhere.
-        let first = Nonce::assume_unique_for_key(secret.first_nonce());
-        let shown = sealing.seal_in_place_separate_tag(first, Aad::empty(), &mut []);
-        shown.expect("nothing is shorter than what AES-GCM can seal");
+        if let Some(nonce) = secret.spent_nonce() {
+            let first = Nonce::assume_unique_for_key(nonce);
+            let shown = sealing.seal_in_place_separate_tag(first, Aad::empty(), &mut []);
+            shown.expect("nothing is shorter than what AES-GCM can seal");
+        }
         let opening = TlsRecordOpeningKey::new(algorithm, TlsProtocolId::TLS13, secret.key()).expect(LENGTH);
         Self { sealing: RefCell::new(sealing), opening }
     }
