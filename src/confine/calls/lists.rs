@@ -16,8 +16,8 @@ impl Calls {
     pub(super) fn calls(self) -> impl Iterator<Item = Call> {
         let (plain, some): (&[&[c_long]], &[&[Call]]) = match self {
             Self::DataPlane => (
-                &[RUNTIME, OF_THE_ARCHITECTURE, FILES, NETWORK, MAKING_SOCKET_FILES, SAMPLING],
-                &[SOME, THREADS, CONTROLS, ENDPOINTS, OWN_LIMITS, ENTERING],
+                &[RUNTIME, OF_THE_ARCHITECTURE, FILES, NETWORK, MAKING_SOCKET_FILES],
+                &[SOME, THREADS, CONTROLS, ENDPOINTS, OWN_LIMITS, ENTERING, SAMPLING],
             ),
             Self::Server => (
                 &[RUNTIME, OF_THE_ARCHITECTURE, FILES, NETWORK, KEEPING_FILES],
@@ -38,7 +38,14 @@ impl Calls {
             ),
         };
         let plain = plain.iter().copied().flatten().map(|&number| Call { number, when: When::Always });
-        plain.chain(some.iter().copied().flatten().copied())
+        plain.chain(some.iter().copied().flatten().copied()).chain(self.on_itself())
+    }
+
+    /// What a program does to itself alone: it is known by its number.
+    fn on_itself(self) -> Option<Call> {
+        let own = i32::try_from(std::process::id()).ok()?;
+        // A profile copies stacks, for which a hole is an error.
+        (self == Self::DataPlane).then(|| when(libc::SYS_process_vm_readv, is(0, own)))
     }
 }
 
@@ -216,10 +223,6 @@ const KEEPING_FILES: &[c_long] = &[
     libc::SYS_unlinkat,
 ];
 
-/// The timers of a CPU profile.
-const SAMPLING: &[c_long] =
-    &[libc::SYS_timer_create, libc::SYS_timer_delete, libc::SYS_timer_getoverrun, libc::SYS_timer_settime];
-
 /// Starting packet tools, what these do besides, and ending them.
 const CHILDREN: &[c_long] = &[
     libc::SYS_copy_file_range,
@@ -286,6 +289,9 @@ const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
 
 /// Entering a network, and no other kind of namespace.
 const ENTERING: &[Call] = &[when(libc::SYS_setns, is(1, libc::CLONE_NEWNET))];
+
+/// The timer of a CPU profile.
+const SAMPLING: &[Call] = &[when(libc::SYS_setitimer, is(0, libc::ITIMER_PROF))];
 
 /// Making one, to try out the packet tools.
 const MAKING: &[Call] = &[when(libc::SYS_unshare, is(0, libc::CLONE_NEWNET))];
