@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use culvert_lab::{Pod, wait_until};
 
 use crate::harness::cluster::{Cluster, ECHO, Family, shared};
-use crate::harness::kernel::{
-    Connection, State, connections, established_at, limit_open_files, open_files, send_to,
-};
+use crate::harness::kernel::{Connection, State, connections, established_at, limit_open_files, send_to};
 use crate::harness::metrics::counter;
 use crate::harness::talk::{Ending, SOON, assert_echo, exchange, read_to_end};
 
@@ -158,7 +156,7 @@ fn a_node_without_descriptors_waits_for_some_and_goes_on() {
     assert_echo(client, to, b"before");
     let proxy = lab.proxy(two).unwrap();
     // Not even what is kept for refusals is left.
-    limit_open_files(&proxy, open_files(&proxy));
+    limit_open_files(&proxy, 5);
     let position = proxy.log_position();
     let waiting: Vec<_> = (0..CALLS).map(|_| outsider.connect(to, SOON).unwrap()).collect();
     let begun = Instant::now();

@@ -152,7 +152,7 @@ fn clients_that_never_ask_use_up_their_own_places_only() {
     let cluster = &rig.cluster;
     let silent: Vec<_> =
         (0..MANY).map(|_| cluster.client.connect((PLACES[0], SOCKS), SOON).unwrap()).collect();
-    rig.proxy.wait_for_log("another one is not heard", SOON).unwrap();
+    rig.proxy.wait_for_log("limit socks_negotiations_of_a_pod reached", SOON).unwrap();
     let request = to_address((cluster.server.ip4(), ECHO));
     let (code, mut other) = ask(&cluster.neighbour, PLACES[0], &request).unwrap();
     assert_eq!(code, 0);

@@ -44,6 +44,15 @@ pub(crate) struct Place {
     is_connection: bool,
 }
 
+/// A peer may have so many times what its pod has left: a pod mostly has a few peers that want much, and one alone gets four fifths.
+const OF_WHAT_IS_LEFT: u64 = 4;
+
+/// The most a peer that has so many can come to, where its pod has so many left.
+pub(super) const fn most_of_peer(has: u64, left: u64) -> u64 {
+    let most = ((has + left) * OF_WHAT_IS_LEFT).div_ceil(OF_WHAT_IS_LEFT + 1);
+    if most > has { most } else { has }
+}
+
 /// Those of an address nobody has proven to have: of IPv6, whoever has one has the whole /64.
 pub(super) fn unproven(address: IpAddr) -> IpAddr {
     match address {
@@ -119,7 +128,7 @@ impl Place {
             Some(Limit::Descriptors)
         } else if !fair::admits(own, more, free) {
             Some(Limit::DescriptorsOfPod)
-        } else if peer.is_some() && !fair::admits(of_peer, more, fair::within(own, free)) {
+        } else if peer.is_some() && !fair::admits(of_peer, more, OF_WHAT_IS_LEFT * fair::within(own, free)) {
             Some(Limit::DescriptorsOfPeer)
         } else {
             None

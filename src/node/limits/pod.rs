@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use culvert_core::fair;
 
-use super::place::{By, Peer, Place};
+use super::place::{By, Peer, Place, most_of_peer};
 use super::table::{Limit, Of};
 use super::{Exceeded, Node, counts, room};
 use crate::proxy::PodInfo;
@@ -85,7 +85,7 @@ impl OfPod {
             (Some(fair::most(own, free)), own)
         } else if limit == Limit::DescriptorsOfPeer {
             let has = self.most_of_peers(limit);
-            (Some(fair::most(has, fair::within(own, free))), has)
+            (Some(most_of_peer(has, fair::within(own, free))), has)
         } else if matches!(limit.facts().of, Of::Peer | Of::Source) {
             (limit.facts().most, self.most_of_peers(limit))
         } else {

@@ -119,7 +119,7 @@ static TABLE: [(Limit, Facts); 18] = [
         Limit::DescriptorsOfPeer,
         of_room(Of::Peer).named(
             "descriptors_of_a_peer",
-            "who connects to a pod may have as many descriptors as the pod has left for others; his next connection is reset, or refused with 503",
+            "who connects to a pod may have four times as many descriptors as the pod has left for others; his next connection is reset, or refused with 503",
             MORE_DESCRIPTORS,
         ),
     ),
