@@ -134,8 +134,8 @@ fn a_greedy_peer_leaves_its_pod_to_others() {
     let most = (for_connections(1) / 2 * 4).div_ceil(5);
     assert_eq!((taken.len() as u64, why), (most, Exceeded(Limit::DescriptorsOfPeer)));
     assert_eq!(standing(&node, Limit::DescriptorsOfPeer).most, Some(most));
-    let honest: Vec<_> = (0..20).map(|_| pod.connect(By::Peer(&victim)).unwrap()).collect();
-    let own: Vec<_> = (0..20).map(|_| pod.connect(By::Pod).unwrap()).collect();
+    let honest: Vec<_> = (0..10).map(|_| pod.connect(By::Peer(&victim)).unwrap()).collect();
+    let own: Vec<_> = (0..10).map(|_| pod.connect(By::Pod).unwrap()).collect();
     assert_eq!(standing(&node, Limit::DescriptorsOfPeer).in_use, Some(most));
     drop((taken, honest, own, attacker, victim));
     assert!(pod.peers().is_empty(), "who has nothing is not remembered");
