@@ -29,6 +29,24 @@ pub(crate) struct Dialer {
     ports: Option<Ports>,
 }
 
+/// Who is at the other end of a connection, and so what they make of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FarEnd {
+    /// Takes FIN for the end of what was said to it: unless that is said, it is told of a break, also by the kernel when this process
+    /// is killed.
+    Application,
+    /// Knows by other means whether all has come.
+    Protocol,
+}
+
+/// What a connection is made from, and to whom.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    to: SocketAddr,
+    far: FarEnd,
+    source: Option<SocketAddr>,
+}
+
 /// Why a connection did not come about.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
@@ -63,60 +81,58 @@ impl Dialer {
         Self { netns, socket, ports: ports.ok() }
     }
 
-    /// Connects with the pod's own address.
+    /// Connects with the pod's own address to something that knows by itself what is whole: a peer, or a nameserver.
     pub(crate) async fn connect(&self, to: SocketAddr) -> Result<TcpStream, Error> {
-        self.attempt(to, None).await
+        self.attempt(Attempt { to, far: FarEnd::Protocol, source: None }).await
     }
 
-    /// Connects with the address of `client`, and with its port too when that is given (not 0) and free.
+    /// Connects with the pod's own address to an application. Until its end is said, giving it up resets it.
+    pub(crate) async fn connect_to_application(&self, to: SocketAddr) -> Result<TcpStream, Error> {
+        self.attempt(Attempt { to, far: FarEnd::Application, source: None }).await
+    }
+
+    /// Connects to an application with the address of `client`, and with its port too when that is given (not 0) and free.
     ///
     /// A client at the destination's own address is not imitated: the kernel would talk to itself.
     pub(crate) async fn connect_as(&self, to: SocketAddr, client: SocketAddr) -> Result<TcpStream, Error> {
         if client.ip() == to.ip() {
-            return self.connect(to).await;
+            return self.connect_to_application(to).await;
         }
-        match self.attempt(to, Some(client)).await {
+        let far = FarEnd::Application;
+        match self.attempt(Attempt { to, far, source: Some(client) }).await {
             Err(error) if client.port() != 0 && error.port_is_taken() => {
-                self.attempt(to, Some(SocketAddr::new(client.ip(), 0))).await
+                let source = Some(SocketAddr::new(client.ip(), 0));
+                self.attempt(Attempt { to, far, source }).await
             }
             settled => settled,
         }
     }
 
-    async fn attempt(&self, to: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Error> {
-        let is_chosen = source.is_some_and(|source| source.port() != 0);
-        let Some(ports) = self.ports.filter(|_| !is_chosen) else { return self.once(to, source, None).await };
+    async fn attempt(&self, attempt: Attempt) -> Result<TcpStream, Error> {
+        let is_chosen = attempt.source.is_some_and(|source| source.port() != 0);
+        let Some(ports) = self.ports.filter(|_| !is_chosen) else { return self.once(attempt, None).await };
         let [first, wider @ ..] = WIDTHS.map(|width| ports.window(width, rand::random()));
-        let mut connected = self.once(to, source, Some(first)).await;
+        let mut connected = self.once(attempt, Some(first)).await;
         for window in wider {
             match connected {
-                Err(error) if error.port_is_taken() => connected = self.once(to, source, Some(window)).await,
+                Err(error) if error.port_is_taken() => connected = self.once(attempt, Some(window)).await,
                 settled => return settled,
             }
         }
         connected
     }
 
-    async fn once(
-        &self,
-        to: SocketAddr,
-        source: Option<SocketAddr>,
-        window: Option<Window>,
-    ) -> Result<TcpStream, Error> {
-        let socket =
-            self.socket(to, source, window).map_err(|e| Error::Socket { to, source: Arc::new(e) })?;
+    async fn once(&self, attempt: Attempt, window: Option<Window>) -> Result<TcpStream, Error> {
+        let to = attempt.to;
+        let socket = self.socket(attempt, window).map_err(|e| Error::Socket { to, source: Arc::new(e) })?;
         let connecting = TcpSocket::from_std_stream(socket).connect(to);
         let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
         let connected = connected.map_err(|_| Error::TimedOut { to })?;
         connected.map_err(|e| Error::Refused { to, source: Arc::new(e) })
     }
 
-    fn socket(
-        &self,
-        to: SocketAddr,
-        source: Option<SocketAddr>,
-        window: Option<Window>,
-    ) -> io::Result<std::net::TcpStream> {
+    fn socket(&self, attempt: Attempt, window: Option<Window>) -> io::Result<std::net::TcpStream> {
+        let Attempt { to, far, source } = attempt;
         let how = tcp::Dial { mark: self.socket.mark, source };
         let socket = match &self.netns {
             Some(netns) => netns.run(|| tcp::dial(to, &how))??,
@@ -126,6 +142,9 @@ impl Dialer {
             tcp::look_within(&socket, window)?;
         }
         prepare(&socket, &self.socket)?;
+        if far == FarEnd::Application {
+            tcp::reset_on_close(&socket)?;
+        }
         Ok(socket)
     }
 }
@@ -177,5 +196,30 @@ mod tests {
         ports.sort_unstable();
         assert_eq!(ports, (40_000..40_000 + PORTS).collect::<Vec<_>>());
         assert!(dialer.connect(to).await.unwrap_err().port_is_taken());
+    }
+
+    /// What an application reads at the end of a connection that was given up.
+    fn read_by(application: &TcpListener) -> io::Result<usize> {
+        use std::io::Read as _;
+        let (mut stream, _) = application.accept()?;
+        stream.set_read_timeout(Some(CONNECT_DEADLINE))?;
+        stream.read(&mut [0; 1])
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_is_no_end_for_an_application() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (to, client) = (listener.local_addr().unwrap(), "127.0.0.2:0".parse().unwrap());
+        let dialer = Dialer::new(None, config().socket);
+        drop(dialer.connect(to).await.unwrap());
+        assert_eq!(read_by(&listener).unwrap(), 0);
+        drop(dialer.connect_to_application(to).await.unwrap());
+        assert_eq!(read_by(&listener).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        drop(dialer.connect_as(to, client).await.unwrap());
+        assert_eq!(read_by(&listener).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        let ended = dialer.connect_to_application(to).await.unwrap();
+        tcp::end_sending(&ended).unwrap();
+        drop(ended);
+        assert_eq!(read_by(&listener).unwrap(), 0);
     }
 }

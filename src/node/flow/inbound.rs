@@ -303,7 +303,7 @@ pub(super) async fn dial_workload(
     if proxy.keep_client_address {
         return Ok(proxy.dialer.connect_as(peer.destination, client).await?);
     }
-    Ok(proxy.dialer.connect(peer.destination).await?)
+    Ok(proxy.dialer.connect_to_application(peer.destination).await?)
 }
 
 /// Connects to a workload that is told of its caller in front of the caller's bytes: who it is, and that it called `asked`.
@@ -319,7 +319,7 @@ async fn dial_announcing(
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
         let to = SocketAddr::new(loopback, peer.destination.port());
-        (proxy.dialer.connect(to).await?, to)
+        (proxy.dialer.connect_to_application(to).await?, to)
     } else {
         (dial_workload(proxy, peer, client).await?, peer.destination)
     };

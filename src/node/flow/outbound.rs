@@ -247,7 +247,7 @@ impl Attempt<'_> {
         let descriptors = 2 + u32::from(self.wanted.waiting.is_some());
         report.needs(descriptors).map_err(Failed::for_good)?;
         let patience = self.attempts.patience();
-        let dialled = tokio::time::timeout(patience, self.proxy.dialer.connect(to)).await;
+        let dialled = tokio::time::timeout(patience, self.proxy.dialer.connect_to_application(to)).await;
         let mut server = match dialled.unwrap_or(Err(dial::Error::OutOfPatience { to, patience })) {
             Ok(server) => server,
             Err(error @ dial::Error::Socket { .. }) => return Err(Failed::for_good(error.into())),
