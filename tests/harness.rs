@@ -4,6 +4,8 @@
 //! runtime, [`one_node`] is all a test needs; a [`pair`] of nodes is a [`standalone`] mesh, whose control plane is asked for certificates as
 //! a [`signer`]; its [`api`] is the lab's own API server or a real [`kube_apiserver`].
 //!
+//! What happens at random follows from a [`seed`]; [`traffic`] proves itself whatever happens to it.
+//!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
 //! certificates of a [`pki`]; in place of the authority there may be [`spire`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
 //! tunnel what no client would.
@@ -41,12 +43,14 @@ pub(crate) mod pprof;
 pub(crate) mod prometheus;
 pub(crate) mod proxied;
 pub(crate) mod scripted;
+pub(crate) mod seed;
 pub(crate) mod shared;
 pub(crate) mod signer;
 pub(crate) mod socks;
 pub(crate) mod spire;
 pub(crate) mod standalone;
 pub(crate) mod talk;
+pub(crate) mod traffic;
 pub(crate) mod tunnel;
 pub(crate) mod v1;
 pub(crate) mod zds;

@@ -14,6 +14,8 @@ mod a_cluster_is_a_mesh;
 #[cfg(test)]
 mod a_dead_proxy_fails_closed;
 #[cfg(test)]
+mod a_long_run_leaves_nothing;
+#[cfg(test)]
 mod a_moved_pod_is_found;
 #[cfg(test)]
 mod a_slow_lossy_wire_loses_nothing;
@@ -159,6 +161,8 @@ mod the_wire_is_ciphertext;
 mod tls_1_2_is_opt_in;
 #[cfg(test)]
 mod traffic_flows_both_ways;
+#[cfg(test)]
+mod traffic_survives_chaos;
 #[cfg(test)]
 mod waypoints_are_gone_through;
 #[cfg(test)]

@@ -13,18 +13,16 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::harness::cluster::ECHO;
 use crate::harness::kubernetes::Kubernetes;
 use crate::harness::one_node::{OneNode, PATIENCE};
+use crate::harness::seed::seed;
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, read_to_end};
 
 const AMBIENT: Option<&str> = Some("ambient");
 /// How often cleanup is killed.
 const TIMES: u32 = 10;
 
-/// What happens follows from a seed, which is printed; `CULVERT_CHAOS_SEED` has it happen again.
+/// What happens follows from a seed.
 fn random() -> StdRng {
-    let seed =
-        std::env::var("CULVERT_CHAOS_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("CULVERT_CHAOS_SEED={seed}");
-    StdRng::seed_from_u64(seed)
+    StdRng::seed_from_u64(seed())
 }
 
 /// With all it can put anywhere.

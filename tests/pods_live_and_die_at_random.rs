@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use culvert_lab::{Containers, Lab, Node};
 
 use crate::harness::cluster::lab;
+use crate::harness::seed::{seed, setting};
 
 mod chance;
 mod checks;
@@ -31,12 +32,6 @@ const KUBELETS: usize = 3;
 /// How long things happen, in seconds, unless the environment says otherwise.
 const SHORT: u64 = 10;
 const LONG: u64 = 30;
-
-/// A number from the environment.
-fn setting(name: &str, otherwise: u64) -> u64 {
-    let Ok(text) = std::env::var(name) else { return otherwise };
-    text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"))
-}
 
 /// An agent that follows a file does not know which pods left while it was dead: here none does, but some end.
 #[test]
@@ -64,10 +59,9 @@ fn run<C: Cluster + 'static>(
     cluster: fn(&Lab, &Node, &Containers) -> C,
     is_allowed: impl Fn(&Model, Step) -> bool,
 ) {
-    let seed = setting("CULVERT_CHAOS_SEED", rand::random());
+    let seed = seed();
     let length = Duration::from_secs(setting("CULVERT_CHAOS_SECONDS", seconds));
     let pods = setting("CULVERT_CHAOS_PODS", 60).try_into().unwrap();
-    println!("CULVERT_CHAOS_SEED={seed}");
     let world = World::new(lab(name).unwrap(), cluster);
     let mut chance = Chance::new(seed, pods);
     let next = |model: &Model| {

@@ -82,6 +82,12 @@ impl Wire {
         look(&lock(&self.capture))
     }
 
+    /// Takes out what was recorded so far, for recordings that would become too large.
+    #[must_use]
+    pub fn take(&self) -> Capture {
+        std::mem::take(&mut lock(&self.capture))
+    }
+
     /// Ends the recording, after everything that was sent before has been seen.
     ///
     /// # Errors

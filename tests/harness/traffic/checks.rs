@@ -1,0 +1,84 @@
+//! Whether everything works, and whether nothing has grown.
+
+use std::time::{Duration, Instant};
+
+use culvert_lab::wait_until;
+
+use super::callers::{AIMS, Callers, is_sensible};
+use super::dialogue::Outcome;
+use super::footprint::Footprint;
+use super::town::{Aim, RESIDENTS, Town, Welcome};
+
+/// How long a town takes until it works.
+pub(crate) const STARTING: Duration = Duration::from_secs(60);
+/// How long it may take until what programs and kernel hold is as before.
+pub(crate) const SETTLING: Duration = Duration::from_secs(60);
+/// How long a single exchange may take, when everything works.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// A client, whom it wants, and in which family.
+type Way = (&'static str, Aim, usize);
+
+/// Waits until who may speak to whom can, and who may not cannot; says what is left.
+pub(crate) fn works(town: &Town, callers: &Callers<'_>, within: Duration) -> Result<(), String> {
+    let end = Instant::now() + within;
+    let mut left = ways();
+    let mut last = Vec::new();
+    loop {
+        last.clear();
+        left.retain(|way| match misses(town, callers, *way) {
+            None => false,
+            Some(why) => {
+                last.push(format!("{way:?}: {why}"));
+                Instant::now() < end
+            }
+        });
+        if last.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            return Err(last.join("; "));
+        }
+    }
+}
+
+fn ways() -> Vec<Way> {
+    let of = |client: &'static str| {
+        let sensible = AIMS.into_iter().filter(move |aim| is_sensible(client, *aim));
+        sensible.flat_map(move |aim| [(client, aim, 0), (client, aim, 1)])
+    };
+    RESIDENTS.into_iter().flat_map(of).collect()
+}
+
+/// Why a way is not as it should be, if it is not.
+fn misses(town: &Town, callers: &Callers<'_>, (client, aim, family): Way) -> Option<String> {
+    if client == "bob" && !town.is_decided() {
+        return Some("the last decision is not in force".to_owned());
+    }
+    let is_served = match (client, aim, town.decision().welcome) {
+        (client, Aim::Resident("vault"), _) => client == "alice",
+        // The service has servers that are not in the shop.
+        ("bob", Aim::Inn, Welcome::Denied) => return None,
+        ("bob", Aim::Shop | Aim::Resident("shop-0" | "shop-1"), welcome) => welcome == Welcome::Allowed,
+        _ => true,
+    };
+    match callers.try_once(client, aim, family, AT_ONCE) {
+        Outcome::AsPlanned(_) if is_served => None,
+        Outcome::Unanswered(_) if !is_served => None,
+        other => Some(format!("{other:?}")),
+    }
+}
+
+/// Waits until nothing is under way and nothing has grown; gives what there is then, or else what has grown.
+pub(crate) fn settle(town: &Town, before: Option<&Footprint>) -> Result<Footprint, String> {
+    let (mut now, mut grown) = (Footprint::default(), Vec::new());
+    let nothing = Footprint::default();
+    let is_quiet = || {
+        now = Footprint::of(town);
+        grown = now.busy_beside(before.unwrap_or(&nothing));
+        grown.extend(before.map(|before| now.growth_since(before)).unwrap_or_default());
+        grown.is_empty()
+    };
+    let waited = wait_until(SETTLING, "nothing has grown", is_quiet);
+    if waited.is_ok() { Ok(now) } else { Err(grown.join(", ")) }
+}
