@@ -3,6 +3,8 @@
 # make lint    clippy, rustfmt, cargo-deny
 # make bench   build for speed, then measure everything (root, about forty minutes); prints figures, passes or fails nothing
 # make bench-quick   rough figures of the data path (root, 3 minutes)
+# make chaos   everything broken at random, beneath traffic that proves itself (root); make chaos SEEDS=100 SEED=1 (20 s a seed)
+# make soak    mixed traffic for half an hour, and what is held before and after (root); make soak SECONDS=180
 # make manifests   render the Helm chart into deploy/manifests
 # make fuzz    build the fuzz targets for libFuzzer, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
 # make advisories   known vulnerabilities of what the programs are built of (needs the network)
@@ -13,7 +15,7 @@
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint bench bench-quick fuzz manifests advisories fips setup setup-fuzz setup-lint setup-test setup-fips
+.PHONY: all build demo test lint bench bench-quick chaos soak fuzz manifests advisories fips setup setup-fuzz setup-lint setup-test setup-fips
 
 all: build
 
@@ -44,6 +46,15 @@ bench bench-quick: setup setup-test
 	$(BUILD) --release -p culvert-bench
 	./target/release/culvert-bench path $(if $(filter bench,$@),--mesh --watched --attacked --push,--quick) \
 		--json target/$@.json --markdown target/$@.md $(BENCH_FLAGS)
+
+chaos: setup setup-test
+	$(BUILD)
+	CULVERT_CHAOS_SEEDS=$(or $(SEEDS),100) $(if $(SEED),CULVERT_CHAOS_SEED=$(SEED)) $(if $(SECONDS),CULVERT_CHAOS_SECONDS=$(SECONDS)) \
+		cargo test --locked --workspace --test conformance traffic_survives_chaos:: -- --nocapture
+
+soak: setup setup-test
+	$(BUILD)
+	CULVERT_SOAK_SECONDS=$(or $(SECONDS),1800) cargo test --locked --workspace --test conformance a_long_run_leaves_nothing:: -- --nocapture
 
 manifests: setup-test
 	echo '{"chart": "deploy/helm/culvert"}' | target/charts/bin/python tests/peers/chart.py manifest > deploy/manifests/culvert.yaml

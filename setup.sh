@@ -51,7 +51,7 @@ packages)
 peers)
     need_commands python3:python3 node:nodejs nghttpx:nghttp2-proxy dnsmasq:dnsmasq-base dig:bind9-dnsutils \
         kdig:knot-dnsutils dnsperf:dnsperf podman:podman conmon:conmon runc:runc busybox:busybox-static nft:nftables \
-        ipset:ipset prometheus:prometheus promtool:prometheus curl:curl chromium:chromium
+        ipset:ipset prometheus:prometheus promtool:prometheus curl:curl chromium:chromium faketime:faketime
     # What the API server keeps everything in that is named by it; the tests' own one needs none.
     [ -z "${KUBE_APISERVER:-}" ] || need_commands etcd:etcd-server
     [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || install_packages containernetworking-plugins
