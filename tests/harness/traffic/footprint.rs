@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Memory,
     /// TCP connections in a pod's network.
     Sockets,
-    /// Entries of connection tracking in a pod's network or a node's.
+    /// Connections that are tracked as going on in a pod's network or a node's.
     Tracked,
     /// Live connections in a node's books.
     Booked,
@@ -119,26 +119,12 @@ impl fmt::Display for Footprint {
     }
 }
 
-/// How many connections the kernel tracks in a namespace; none where it tracks nothing.
+/// How many connections the kernel tracks in a namespace as going on: those that have ended are forgotten after two minutes, and
+/// must not be sooner, for one of which the end was sent twice counts as ended while the other side may have more to say.
 fn tracked(netns: &Netns) -> u64 {
-    let read = || fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count");
-    let text = netns.run(read).and_then(|text| text).unwrap_or_default();
-    text.trim().parse().unwrap_or_default()
-}
-
-/// Has connections that have ended be forgotten soon in a network, so that those that have not can be told.
-#[track_caller]
-pub(crate) fn forget_soon(netns: &Netns) {
-    // None of those that a connection may still be in while one of its ends has more to say.
-    for state in ["time_wait", "close"] {
-        let path = format!("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{state}");
-        // There is nothing to forget where nothing is tracked.
-        let _ = netns.run(|| fs::write(&path, "3"));
-    }
-    for protocol in ["udp", "icmp", "icmpv6", "generic"] {
-        let path = format!("/proc/sys/net/netfilter/nf_conntrack_{protocol}_timeout");
-        let _ = netns.run(|| fs::write(&path, "3"));
-    }
+    let text = netns.run(|| fs::read_to_string("/proc/thread-self/net/nf_conntrack"));
+    let text = text.and_then(|text| text).unwrap_or_default();
+    text.lines().filter(|line| line.contains(" ESTABLISHED ")).count() as u64
 }
 
 #[test]

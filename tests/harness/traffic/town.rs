@@ -20,7 +20,6 @@ use std::time::Instant;
 use culvert_lab::{Lab, Launch, Node, Pod, PodSpec, Program, Section, Service, ServiceSpec};
 
 use super::echo::{Echo, Flaw, PORT};
-use super::footprint::forget_soon;
 use super::journal::Journal;
 use super::pattern::Privacy;
 use crate::harness::cluster::lab;
@@ -104,7 +103,6 @@ impl Town {
     pub(crate) fn without_programs(name: &str, settings: fn(&Self, Part, Launch) -> Launch) -> Self {
         let lab = lab(name).unwrap();
         let nodes = [lab.node("one").unwrap(), lab.node("two").unwrap()];
-        nodes.iter().for_each(|node| forget_soon(node.netns()));
         let journal = Arc::new(Journal::new());
         let mut residents = BTreeMap::new();
         for name in RESIDENTS {
@@ -112,7 +110,6 @@ impl Town {
             let namespace = name.split('-').next().expect("a text has a first part");
             let spec = PodSpec::new(name).namespace(namespace).service_account(namespace);
             let pod = lab.pod(node, spec).unwrap();
-            forget_soon(pod.netns());
             let welcome = (name == "vault").then(|| vec!["alice"]);
             Echo::start(&pod, &journal, welcome, Flaw::None);
             residents.insert(name, pod);
@@ -278,7 +275,6 @@ impl Town {
         };
         let pod = pod.unwrap();
         let echo = Echo::start(&pod, &self.journal, None, Flaw::None);
-        forget_soon(pod.netns());
         lock(&self.tenants).push(Tenant { pod: pod.clone(), echo, until: None });
         self.lab.enrol(&pod).unwrap();
         if number % 2 == 0 {
