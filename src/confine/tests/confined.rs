@@ -1,5 +1,7 @@
 //! What is given up is gone: each test gives it up in a process of its own, and then tries.
 
+#![cfg(test)]
+
 use std::env;
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -243,14 +245,18 @@ fn files_that_are_replaced_stay_in_sight() {
         let script = format!("read go; cd {}; ln -s ..2 new; mv -T new ..data; echo done", volume.display());
         let mut kubelet = Command::new("sh");
         kubelet.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let kubelet = kubelet.spawn().unwrap();
-        enter(&data_plane(Files::Of(Places::common().file(volume.join("token")))));
+        let mut kubelet = kubelet.spawn().unwrap();
+        // A data plane could not wait for it.
+        let switches = Switches { calls: Switch::Off, files: Switch::Enforce };
+        let report = data_plane(Files::Of(Places::common().file(volume.join("token")))).enter(switches);
+        assert_eq!(report.lacks(), <[String; 0]>::default());
 
         let read = || fs::read_to_string(volume.join("token")).unwrap();
         assert_eq!(read(), "first");
-        kubelet.stdin.unwrap().write_all(b"go\n").unwrap();
+        kubelet.stdin.take().unwrap().write_all(b"go\n").unwrap();
         let mut said = String::new();
-        kubelet.stdout.unwrap().read_to_string(&mut said).unwrap();
+        kubelet.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(kubelet.wait().unwrap().success());
         assert_eq!((said.as_str(), read().as_str()), ("done\n", "second"));
     });
 }
