@@ -238,6 +238,12 @@ pub struct Traffic {
     pub protocol: Protocol,
     /// Connections that are open.
     pub open: u64,
+    /// Those of them of which one direction has ended and the other goes on.
+    #[serde(default)]
+    pub half_closed: u64,
+    /// For how long that has been so of the oldest of them, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_half_closed_milliseconds: Option<u64>,
     /// All there were since this pair was first seen.
     pub connections: u64,
     /// Those that were never made.

@@ -29,6 +29,7 @@ use crate::identity::{ca, spire};
 use crate::outcome::sampling::Sampling;
 use crate::outcome::{Labels, access};
 use crate::proxy::PodInfo;
+use crate::stream::quiet::Limits;
 use crate::{admin, control_plane, crypto, limits, stats};
 
 /// Everything the environment says, by part. Not shown whole anywhere: it holds secrets.
@@ -53,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: Option<crate::telemetry::Config>,
     /// Whether pods' applications can ask for connections by SOCKS.
     pub(crate) socks: bool,
+    /// For how long nothing may move on a connection.
+    pub(crate) quiet: Limits,
     /// The pod this process runs in, if that is known and others are served besides.
     pub(crate) own_pod: Option<PodInfo>,
     /// How long connections may go on after the process was asked to stop.
@@ -130,6 +133,8 @@ pub(crate) struct SocketConfig {
     pub(crate) ipv6: bool,
     pub(crate) keepalive: Option<Keepalive>,
     pub(crate) user_timeout: Option<Duration>,
+    /// How often a connection is probed of which one direction has ended; never when there is none.
+    pub(crate) half_closed_probe: Option<Duration>,
 }
 
 /// Limits of the tunnels.
@@ -142,6 +147,8 @@ pub(crate) struct TunnelConfig {
     pub(crate) streams: usize,
     /// How long a tunnel without streams is kept.
     pub(crate) idle: Duration,
+    /// As in [`SocketConfig`], for the applications' connections.
+    pub(crate) half_closed_probe: Option<Duration>,
     /// Whether to describe ourselves in the CONNECT response, and to believe what the peer says of itself.
     pub(crate) baggage: bool,
     /// Whether workloads that want a PROXY protocol header get their connections on the loopback address.
@@ -209,6 +216,7 @@ impl Config {
             access: read_access(env)?,
             telemetry: telemetry::read(env, mark)?,
             socks: env.parse("UNSTABLE_ENABLE_SOCKS5", value::boolean)?,
+            quiet: read_quiet(env)?,
             own_pod: if shared { read_own_pod(env) } else { None },
             drain_deadline: read_drain_deadline(env)?,
             worker_threads: value::worker_threads(env, proxy.concurrency)?,
@@ -327,6 +335,14 @@ fn read_socket(env: &Environment, shared: bool) -> Result<SocketConfig, Error> {
         ipv6: env.parse("IPV6_ENABLED", value::boolean)?,
         keepalive: env.parse("KEEPALIVE_ENABLED", value::boolean)?.then_some(keepalive),
         user_timeout: env.parse("USER_TIMEOUT_ENABLED", value::boolean)?.then_some(dead_after),
+        half_closed_probe: env.parse("CULVERT_HALF_CLOSED_PROBE", value::probe)?,
+    })
+}
+
+fn read_quiet(env: &Environment) -> Result<Limits, Error> {
+    Ok(Limits {
+        half_closed: env.parse("CULVERT_HALF_CLOSED_IDLE", value::interval)?,
+        open: env.parse("CULVERT_IDLE_TIMEOUT", value::interval)?,
     })
 }
 
@@ -337,6 +353,7 @@ fn read_tunnel(env: &Environment) -> Result<TunnelConfig, Error> {
         frame_size: env.parse("HTTP2_FRAME_SIZE", value::frame_size)?,
         streams: usize::from(env.parse("POOL_MAX_STREAMS_PER_CONNECTION", value::number::<u16>)?.max(1)),
         idle: env.parse("POOL_UNUSED_RELEASE_TIMEOUT", value::duration)?,
+        half_closed_probe: env.parse("CULVERT_HALF_CLOSED_PROBE", value::probe)?,
         baggage: env.parse("ENABLE_RESPONSE_BAGGAGE", value::boolean)?,
         announce_on_loopback: env.parse("LOCALHOST_APP_TUNNEL", value::boolean)?,
     })

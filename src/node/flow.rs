@@ -10,15 +10,16 @@
 //! accepted by the kernel is then reset, never closed as if all were well.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::deliver::splice::{Ended, spliced_until};
+use crate::deliver::splice::{Ended, Plain, spliced_until};
 use crate::deliver::tcp;
 use crate::drain::Guard;
 use crate::ledger::Direction;
 use crate::outcome::{Failure, Report};
-use crate::stream::{Broken, Early, Side};
+use crate::stream::{Broken, Early, Moved, Side};
 use crate::tunnel::Carried;
 
 mod attempts;
@@ -42,20 +43,22 @@ async fn cut(guard: &Guard) -> Failure {
 /// Waits for the end of a connection on a tunnel; one that is stopped is broken.
 async fn carry(
     carried: Carried,
+    moved: &Moved,
     stop: Pin<&mut (impl Future<Output = Failure> + Send)>,
 ) -> Result<(), Failure> {
     tokio::select! {
         biased;
         ended = carried => ended.map_err(Failure::Broken),
         failure = stop => Err(failure),
+        quiet = moved.too_quiet() => Err(Failure::Quiet(quiet)),
     }
 }
 
 /// Carries a connection as it is.
 async fn relay(
-    client: TcpStream,
-    server: TcpStream,
+    (client, server): (TcpStream, TcpStream),
     report: &Report,
+    half_closed_probe: Option<Duration>,
     stop: impl Future<Output = Failure> + Send,
 ) -> Result<(), Failure> {
     let near = match report.record().direction {
@@ -63,7 +66,14 @@ async fn relay(
         Direction::Inbound => Side::Server,
     };
     let (client, server, moved) = (tcp::split(client), tcp::split(server), report.moved());
-    match spliced_until(client, server, (&moved, near), stop).await {
+    let stop = async {
+        tokio::select! {
+            failure = stop => failure,
+            quiet = moved.too_quiet() => Failure::Quiet(quiet),
+        }
+    };
+    let plain = Plain { moved: &moved, near, half_closed_probe };
+    match spliced_until(client, server, plain, stop).await {
         Ok(()) => Ok(()),
         Err(Ended::Early(early)) => Err(Failure::Broken(early)),
         Err(Ended::Stopped(failure)) => Err(failure),

@@ -22,6 +22,7 @@ mod node;
 mod outcome;
 mod pods;
 mod proxy;
+mod quiet;
 mod set_aside;
 mod socks;
 mod state;

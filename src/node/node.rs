@@ -25,6 +25,7 @@ use crate::mesh::{self, Mesh};
 use crate::outcome::access;
 use crate::pods::Pods;
 use crate::proxy::{self, PodInfo, Shared, Whose};
+use crate::quiet;
 use crate::state::State;
 use crate::stats;
 use crate::tasks::Tasks;
@@ -78,6 +79,7 @@ pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Erro
     let identities = certify(&config.issuer, trust, &residents, &state, &background)?;
     let mesh = follow_mesh(&config, &state, &background)?;
     stats::watch_certificates(&metrics, identities.clone());
+    quiet::watch(&metrics, state.ledger());
     let sources = admin::Sources {
         state: state.clone(),
         identities: identities.clone(),
@@ -92,6 +94,7 @@ pub(crate) async fn run(config: Config, telemetry: Telemetry) -> Result<(), Erro
     let admin = Admin::open(&config.admin, sources)?;
     let shared = share(&config, &state, mesh, (identities, residents));
     background.spawn(access::tell_of_long_ones(state.ledger()));
+    background.spawn(quiet::end_quiet_ones(state.ledger(), config.quiet));
     let asked = async {
         tokio::select! {
             signal = stop.asked() => signal,

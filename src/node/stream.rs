@@ -5,6 +5,7 @@
 
 mod broken;
 mod ends;
+pub(crate) mod quiet;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use culvert_sys::tcp::Info;
 
 pub(crate) use broken::{Broken, Early, Loss, Reset};
 pub(crate) use ends::{Closer, Ends, Side};
+use quiet::{Ended, Limits, Moment, Quiet};
 
 /// How long the last bytes of a side that broke may take to reach the other side.
 pub(crate) const LAST_BYTES: Duration = Duration::from_secs(1);
@@ -26,12 +28,18 @@ pub(crate) struct Moved {
     /// Back.
     pub(crate) back: Count,
     noted: ends::Noted,
+    watched: quiet::Watched,
 }
 
 impl Moved {
     /// The same numbers, for who looks when all is over: they hold no metric.
     pub(crate) fn settled(&self) -> Self {
-        Self { forth: self.forth.settled(), back: self.back.settled(), noted: self.noted.settled() }
+        Self {
+            forth: self.forth.settled(),
+            back: self.back.settled(),
+            noted: self.noted.settled(),
+            watched: quiet::Watched::default(),
+        }
     }
 }
 
@@ -48,6 +56,27 @@ impl Moved {
     /// A side has said all it had to say, or broke. The first one counts.
     pub(crate) fn closed(&self, side: Side) {
         self.noted.close(side);
+        self.watched.end(side);
+    }
+
+    /// Which sides have.
+    pub(crate) fn ended(&self) -> Ended {
+        self.watched.ended()
+    }
+
+    /// Since when one has.
+    pub(crate) fn half_closed_since(&self) -> Option<Moment> {
+        self.watched.half_closed_since()
+    }
+
+    /// Looks whether anything has moved since the last look. What is quiet for too long is told to end.
+    pub(crate) fn look(&self, limits: &Limits, now: Moment) {
+        self.watched.look(self.forth.bytes() + self.back.bytes(), limits, now);
+    }
+
+    /// Resolves when nothing has moved for too long. Whoever carries the connection waits for it. Cancel safe.
+    pub(crate) async fn too_quiet(&self) -> Quiet {
+        self.watched.told().await
     }
 
     /// It begins on a tunnel on which so much was sent again already.

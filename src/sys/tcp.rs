@@ -157,6 +157,15 @@ pub fn keep_alive(socket: &impl AsFd, keepalive: Keepalive) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&params)
 }
 
+/// Probes an idle connection this often, whether or not keepalive was on, and however often it is answered. How many probes may go
+/// without an answer stays as it is.
+///
+/// # Errors
+/// When the kernel refuses the value, or the descriptor is not a TCP socket.
+pub fn probe_every(socket: &impl AsFd, pause: Duration) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(pause).with_interval(pause))
+}
+
 /// Gives a connection up when sent data stays unacknowledged this long (`TCP_USER_TIMEOUT`).
 ///
 /// # Errors

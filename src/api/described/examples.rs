@@ -107,6 +107,8 @@ fn traffic() -> Traffic {
         destination: end(),
         protocol: Protocol::Tcp,
         open: 1,
+        half_closed: 1,
+        oldest_half_closed_milliseconds: Some(1),
         connections: 1,
         refused: 1,
         broken: 1,
@@ -283,6 +285,7 @@ fn about_the_node() -> Vec<Shape> {
 }
 
 fn about_connections() -> Vec<Shape> {
+    let bare_traffic = Traffic { last_reason: None, oldest_half_closed_milliseconds: None, ..traffic() };
     let bare = Outcome { closed_by: None, reason: None, how: None, error: None, flag: None, ..outcome() };
     vec![
         shape("Connection", &connection(), &bare_connection()),
@@ -290,7 +293,7 @@ fn about_connections() -> Vec<Shape> {
         shape("Attempt", &attempt(), &attempt()),
         shape("Outcome", &outcome(), &bare),
         shape("Socket", &Socket::default(), &Socket::default()),
-        shape("Traffic", &traffic(), &Traffic { last_reason: None, ..traffic() }),
+        shape("Traffic", &traffic(), &bare_traffic),
     ]
 }
 

@@ -44,6 +44,8 @@ impl Config {
             "inpodPortReuse": self.socket.reuse_port,
             "ipv6Enabled": self.socket.ipv6,
             "socketConfig": self.socket_shown(),
+            "idleTimeout": self.quiet.open.map(duration),
+            "halfClosedIdle": self.quiet.half_closed.map(duration),
             "dnsProxy": self.dns.capture.is_some(),
             "dnsProxyAddr": self.dns.capture.map(dns_address),
         })
@@ -57,6 +59,7 @@ impl Config {
             "keepaliveRetries": keepalive.map(|it| it.retries),
             "keepaliveEnabled": keepalive.is_some(),
             "userTimeoutEnabled": self.socket.user_timeout.is_some(),
+            "halfClosedProbe": self.socket.half_closed_probe.map(duration),
         })
     }
 

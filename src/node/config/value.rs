@@ -64,6 +64,14 @@ pub(super) fn keepalive_retries(text: &str) -> Result<u32, String> {
     if (1..=127).contains(&retries) { Ok(retries) } else { Err("must be between 1 and 127".into()) }
 }
 
+/// How often a connection is probed (`TCP_KEEPIDLE`); never when it is zero.
+pub(super) fn probe(text: &str) -> Result<Option<Duration>, String> {
+    if duration(text)?.is_zero() {
+        return Ok(None);
+    }
+    keepalive_time(text).map(Some).map_err(|error| format!("{error}, or 0 for never"))
+}
+
 /// How often something is done; never when it is zero.
 pub(super) fn interval(text: &str) -> Result<Option<Duration>, String> {
     match duration(text)? {

@@ -166,6 +166,21 @@ const VARIABLES: &[Variable] = &[
     row("KEEPALIVE_RETRIES", "9", "keepalive probes before a connection is given up"),
     row("USER_TIMEOUT_ENABLED", "false", "TCP_USER_TIMEOUT of time + interval × retries"),
     row(
+        "CULVERT_HALF_CLOSED_IDLE",
+        "1h",
+        "how long nothing may move on a connection of which one direction has ended, before it is reset; 0: for ever",
+    ),
+    row(
+        "CULVERT_IDLE_TIMEOUT",
+        "0",
+        "how long nothing may move on any connection, before it is reset; 0: for ever",
+    ),
+    row(
+        "CULVERT_HALF_CLOSED_PROBE",
+        "20s",
+        "how often a connection of which one direction has ended is probed while nothing moves, so that the kernel does not forget where it leads; 0: as any other",
+    ),
+    row(
         "HTTP2_STREAM_WINDOW_SIZE",
         "4194304",
         "what the receive window of a tunnelled connection grows to while its reader keeps up, bytes",

@@ -81,6 +81,11 @@ impl Dialer {
         Self { netns, socket, ports: ports.ok() }
     }
 
+    /// How often a connection is probed of which one direction has ended.
+    pub(crate) fn half_closed_probe(&self) -> Option<Duration> {
+        self.socket.half_closed_probe
+    }
+
     /// Connects with the pod's own address to something that knows by itself what is whole: a peer, or a nameserver.
     pub(crate) async fn connect(&self, to: SocketAddr) -> Result<TcpStream, Error> {
         self.attempt(Attempt { to, far: FarEnd::Protocol, source: None }).await

@@ -5,9 +5,11 @@
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::tcp::{TcpSink, TcpSource};
 use crate::buffers::Borrowed;
+use crate::stream::quiet;
 use crate::stream::{Broken, Count, Early, LAST_BYTES, Moved, Reset, Side};
 
 /// Moves bytes between the connecting side (`client`) and the accepting side (`server`).
@@ -17,17 +19,18 @@ use crate::stream::{Broken, Count, Early, LAST_BYTES, Moved, Reset, Side};
 async fn splice(
     client: &mut (TcpSource, TcpSink),
     server: &mut (TcpSource, TcpSink),
-    moved: &Moved,
+    Plain { moved, half_closed_probe, .. }: Plain<'_>,
 ) -> Result<(), Early> {
     let (from_client, to_client) = client;
     let (from_server, to_server) = server;
     let broken = AtomicBool::new(false);
     let result = {
-        let forth = Direction { from: Side::Client, count: &moved.forth, moved, broken: &broken };
+        let (count, broken) = (&moved.forth, &broken);
+        let forth = Direction { from: Side::Client, count, moved, half_closed_probe, broken };
         let back = Direction { from: Side::Server, count: &moved.back, ..forth };
         let forth = pin!(pump(from_client, to_server, forth));
         let back = pin!(pump(from_server, to_client, back));
-        select(forth, back, &broken).await
+        select(forth, back, broken).await
     };
     // A side that answers and then breaks has still answered.
     let last = match &result {
@@ -76,18 +79,29 @@ async fn bring_last(end: &End, other: Pin<&mut impl Future<Output = Result<(), E
     }
 }
 
-/// As [`splice`], but `stop` may end it early with a break on both sides. `near` is the side of this node's own pod.
+/// A connection that is carried as it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    pub(crate) moved: &'a Moved,
+    /// The side of this node's own pod.
+    pub(crate) near: Side,
+    /// How often both sides are probed once one direction has ended.
+    pub(crate) half_closed_probe: Option<Duration>,
+}
+
+/// As [`splice`], but `stop` may end it early with a break on both sides.
 pub(crate) async fn spliced_until<E>(
     mut client: (TcpSource, TcpSink),
     mut server: (TcpSource, TcpSink),
-    (moved, near): (&Moved, Side),
+    plain: Plain<'_>,
     stop: impl Future<Output = E> + Send,
 ) -> Result<(), Ended<E>> {
     let result = tokio::select! {
         biased;
-        result = splice(&mut client, &mut server, moved) => result.map_err(Ended::Early),
+        result = splice(&mut client, &mut server, plain) => result.map_err(Ended::Early),
         reason = stop => Err(Ended::Stopped(reason)),
     };
+    let Plain { moved, near, .. } = plain;
     match near {
         Side::Client => moved.part(client.1.info(), server.1.info()),
         Side::Server => moved.part(server.1.info(), client.1.info()),
@@ -129,19 +143,27 @@ struct Direction<'a> {
     from: Side,
     count: &'a Count,
     moved: &'a Moved,
+    half_closed_probe: Option<Duration>,
     broken: &'a AtomicBool,
 }
 
 /// Moves one direction until its end.
 async fn pump(source: &mut TcpSource, sink: &mut TcpSink, it: Direction<'_>) -> Result<(), End> {
-    let ended = move_all(source, sink, it.count).await;
-    it.moved.closed(if matches!(ended, Err(End::Sink(_))) { it.from.other() } else { it.from });
-    ended?;
+    let result = move_all(source, sink, it.count).await;
+    it.moved.closed(if matches!(result, Err(End::Sink(_))) { it.from.other() } else { it.from });
+    result?;
     if it.broken.load(Ordering::Relaxed) {
         // The source's break was told to the other direction; what looks like an end here is not one.
         return Err(End::Source(Broken::Reset(Reset::Socket)));
     }
-    sink.finish().map_err(End::Sink)
+    sink.finish().map_err(End::Sink)?;
+    // Connection tracking forgets a half-closed connection within a minute in which nothing moves, and with it where the rest would
+    // have to go.
+    if let (Some(pause), quiet::Ended::Only(_)) = (it.half_closed_probe, it.moved.ended()) {
+        source.probe_every(pause);
+        sink.probe_every(pause);
+    }
+    Ok(())
 }
 
 async fn move_all(source: &mut TcpSource, sink: &mut TcpSink, moved: &Count) -> Result<(), End> {

@@ -65,6 +65,11 @@ impl TcpSource {
     }
 }
 
+fn probe_every(stream: &TcpStream, pause: Duration) {
+    // Fails only for what is not a TCP socket.
+    let _ = culvert_sys::tcp::probe_every(stream, pause);
+}
+
 /// Resolves when the other side has reset the connection. Cancel safe.
 async fn reset_of(stream: &TcpStream) -> Broken {
     loop {
@@ -82,6 +87,11 @@ async fn reset_of(stream: &TcpStream) -> Broken {
 }
 
 impl TcpSource {
+    /// Has the other side asked this often whether it is there.
+    pub(crate) fn probe_every(&self, pause: Duration) {
+        probe_every(&self.stream, pause);
+    }
+
     fn adapt(&mut self, read: usize) {
         if read == self.want {
             self.want = (self.want * 2).min(LARGEST_READ);
@@ -113,6 +123,11 @@ impl TcpSink {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(Broken::of(&error)),
             _ => Ok(()),
         }
+    }
+
+    /// Has the other side asked this often whether it is there.
+    pub(crate) fn probe_every(&self, pause: Duration) {
+        probe_every(&self.stream, pause);
     }
 
     /// Breaks the stream, both directions, so that the other side cannot take what it has for complete.

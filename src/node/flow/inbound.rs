@@ -106,7 +106,7 @@ fn inbound_stream(
         let (proxy, report, result) = begun.await;
         let result = match result {
             Ok(Delivery { local, peer, carried }) => {
-                carry(carried, pin!(stop(&proxy, &local, &peer, &guard))).await
+                carry(carried, &report.moved(), pin!(stop(&proxy, &local, &peer, &guard))).await
             }
             Err(failure) => Err(failure),
         };

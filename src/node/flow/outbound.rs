@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use culvert_core::hbone::{Authority, baggage::Baggage, forwarded::Forwarded, traceparent::TraceParent};
 use culvert_core::identity::SpiffeId;
@@ -61,11 +62,13 @@ pub(super) async fn to_its_end(
     let (report, result) = begun.await;
     let result = match result {
         Ok(Begun::Tunnel(Opened { carried, place })) => {
-            let result = carry(carried, pin!(cut(&guard))).await;
+            let result = carry(carried, &report.moved(), pin!(cut(&guard))).await;
             drop(place);
             result
         }
-        Ok(Begun::Plain { client, server }) => Box::pin(relay(client, server, &report, cut(&guard))).await,
+        Ok(Begun::Plain { sockets, half_closed_probe }) => {
+            Box::pin(relay(sockets, &report, half_closed_probe, cut(&guard))).await
+        }
         Err(failure) => Err(failure),
     };
     report.end(result);
@@ -74,7 +77,11 @@ pub(super) async fn to_its_end(
 /// A connection to where it goes.
 pub(super) enum Begun {
     Tunnel(Opened),
-    Plain { client: TcpStream, server: TcpStream },
+    /// The client's socket and the server's, and how often they are probed once one direction has ended.
+    Plain {
+        sockets: (TcpStream, TcpStream),
+        half_closed_probe: Option<Duration>,
+    },
 }
 
 /// Finds a way and goes it. When that fails before anybody has acted on what the application said, another endpoint is tried.
@@ -276,7 +283,8 @@ impl Attempt<'_> {
             return Err(Failed::for_good(Failure::Broken(Early::Client(Broken::of(&error)))));
         }
         report.opened();
-        Ok(Begun::Plain { client, server })
+        let half_closed_probe = self.proxy.dialer.half_closed_probe();
+        Ok(Begun::Plain { sockets: (client, server), half_closed_probe })
     }
 }
 

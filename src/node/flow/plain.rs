@@ -65,7 +65,8 @@ async fn carry_plain(
     let upstream = dial_workload(proxy, &peer, SocketAddr::new(client.ip(), 0)).await?;
     report.facts().onward = onward(&upstream, peer.destination);
     report.opened();
-    relay(stream, upstream, report, stop(proxy, &local, &peer, guard)).await
+    let probe = proxy.dialer.half_closed_probe();
+    relay((stream, upstream), report, probe, stop(proxy, &local, &peer, guard)).await
 }
 
 /// Carries what kubelet asks of the pod. The mesh state is not waited for: no pod shall seem ill because a control plane is away.
@@ -87,7 +88,8 @@ async fn carry_probe(
     let upstream = dial_workload(proxy, peer, SocketAddr::new(peer.source.ip(), 0)).await?;
     report.facts().onward = onward(&upstream, peer.destination);
     report.opened();
-    relay(stream, upstream, report, stop_probe(proxy, peer, guard)).await
+    let half_closed_probe = proxy.dialer.half_closed_probe();
+    relay((stream, upstream), report, half_closed_probe, stop_probe(proxy, peer, guard)).await
 }
 
 /// Resolves when a probe must end early: it was cut, or it is no probe any more and the policies do not let it in.

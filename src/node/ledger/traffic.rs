@@ -9,6 +9,7 @@ use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 
 use super::record::{Direction, Ended, Facts, Stage};
+use crate::stream::quiet::Moment;
 
 /// Pairs that are kept for each pod, of which each direction may keep half. Who calls many is seen by the ones called lately.
 const MOST: usize = 256;
@@ -27,6 +28,10 @@ pub(crate) struct Pair {
     pub(crate) tunnelled: bool,
     pub(crate) nested: bool,
     pub(crate) open: u64,
+    /// Of those, the ones of which one direction has ended.
+    pub(crate) half_closed: u64,
+    /// Since when that is so of the oldest of them.
+    pub(crate) half_closed_since: Option<Moment>,
     pub(crate) connections: u64,
     pub(crate) refused: u64,
     pub(crate) broken: u64,
@@ -90,7 +95,11 @@ impl Pairs {
         let now = Instant::now();
         let pair = self.pair(direction, facts, now);
         pair.connections += 1;
-        pair.open += u64::from(facts.stage == Stage::Open);
+        if facts.stage == Stage::Open {
+            pair.open += 1;
+            let since = facts.moved.half_closed_since();
+            pair.add_half_closed(since.is_some().into(), since);
+        }
         pair.to_server += facts.moved.forth.bytes();
         pair.to_client += facts.moved.back.bytes();
     }
@@ -124,6 +133,12 @@ impl Pairs {
 }
 
 impl Pair {
+    /// Adds half-closed connections, the oldest of which has been so since then.
+    pub(crate) fn add_half_closed(&mut self, count: u64, since: Option<Moment>) {
+        self.half_closed += count;
+        self.half_closed_since = self.half_closed_since.into_iter().chain(since).min();
+    }
+
     fn new(key: &Key, facts: &Facts, now: Instant) -> Self {
         Self {
             direction: key.direction,
@@ -136,6 +151,8 @@ impl Pair {
             tunnelled: key.tunnelled,
             nested: facts.nested,
             open: 0,
+            half_closed: 0,
+            half_closed_since: None,
             connections: 0,
             refused: 0,
             broken: 0,

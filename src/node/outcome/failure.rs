@@ -15,6 +15,7 @@ use crate::deliver::dial;
 use crate::dns::hosts;
 use crate::identity::Refused;
 use crate::limits::Exceeded;
+use crate::stream::quiet::{Ended, Quiet};
 use crate::stream::{Broken, Closer, Early, Loss, Reset};
 use crate::{mesh, socks, tunnel};
 
@@ -53,6 +54,8 @@ pub(crate) enum Failure {
     Dial(#[from] dial::Error),
     #[error("{}", broken(.0))]
     Broken(Early),
+    #[error("{0}")]
+    Quiet(Quiet),
     #[error("connection closed due to connection drain")]
     Drained,
 }
@@ -124,7 +127,7 @@ impl Failure {
             | Self::PeerGone
             | Self::NotOurAddress(_) => Flag::Connect,
             // The connection was made and used; how it ended is in the log.
-            Self::Broken(_) | Self::Drained => Flag::None,
+            Self::Broken(_) | Self::Quiet(_) | Self::Drained => Flag::None,
             // Nobody was asked to connect.
             Self::Socks(_) => Flag::None,
         }
@@ -157,6 +160,8 @@ impl Failure {
             Self::Dial(_) => "workload_refused",
             Self::Broken(Early::Client(_)) => "client_broke",
             Self::Broken(Early::Server(_)) => "server_broke",
+            Self::Quiet(quiet) if quiet.ended == Ended::Neither => "idle",
+            Self::Quiet(_) => "half_closed_idle",
             Self::Drained => "drained",
         }
     }
@@ -192,6 +197,7 @@ impl Failure {
             | Self::NotOurAddress(_)
             | Self::Dial(_)
             | Self::Broken(_)
+            | Self::Quiet(_)
             | Self::Drained => Some(Closer::Proxy),
         }
     }
@@ -215,6 +221,7 @@ impl Failure {
             | Self::NotOurAddress(_)
             | Self::Dial(_)
             | Self::Broken(_)
+            | Self::Quiet(_)
             | Self::Drained => 503,
         }
     }
@@ -228,7 +235,7 @@ impl Failure {
             Self::NotOurAddress(_) => Kind::DestinationNotFound,
             Self::Host(_) => Kind::DnsError,
             Self::Dial(error) => of_dial(error),
-            Self::Broken(_) => Kind::ConnectionTerminated,
+            Self::Broken(_) | Self::Quiet(_) => Kind::ConnectionTerminated,
             Self::Drained => Kind::DestinationUnavailable,
             Self::Exceeded(_) => Kind::ConnectionLimitReached,
             Self::NoWorkload { .. }

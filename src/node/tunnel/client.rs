@@ -124,7 +124,8 @@ impl Establish {
         let tls = Agreement::of(&secured.agreed);
         let begun = secured.begin(Role::Client, allowed(Role::Client, &self.config));
         let inbox = Arc::new(Inbox::default());
-        let driver = Driver::new(Role::Client, begun, Arc::clone(&inbox), Some(self.config.idle));
+        let probe = self.config.half_closed_probe;
+        let driver = Driver::new(Role::Client, begun, Arc::clone(&inbox), Some(self.config.idle), probe);
         let id = new_id();
         let listed = self.tunnels.begin(New {
             id,

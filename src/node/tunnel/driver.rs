@@ -13,6 +13,7 @@
 mod attempt;
 mod evidence;
 mod gauge;
+mod half_closed;
 mod leg;
 mod legs;
 mod orders;
@@ -63,6 +64,8 @@ pub(super) struct Driver {
     over: Option<Over>,
     /// Legs that end, and bring what is left.
     parting: Tasks,
+    /// How often connections are probed of which one direction has ended.
+    half_closed_probe: Option<Duration>,
     _open: Open,
 }
 
@@ -112,6 +115,7 @@ impl Driver {
         (socket, engine, rest): (Socket, Engine, Vec<u8>),
         inbox: Arc<Inbox>,
         idle: Option<Duration>,
+        half_closed_probe: Option<Duration>,
     ) -> Self {
         let direction = match role {
             Role::Client => Direction::Outbound,
@@ -134,6 +138,7 @@ impl Driver {
             offers: Vec::new(),
             over: None,
             parting: Tasks::default(),
+            half_closed_probe,
         };
         driver.show_capacity();
         driver

@@ -91,7 +91,9 @@ pub(crate) async fn accept(
     let inbox = Arc::new(Inbox::default());
     let tls = Agreement::of(&secured.agreed);
     let begun = secured.begin(Role::Server, limits(Role::Server, config));
-    let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), Some(FIRST_REQUEST_DEADLINE)));
+    let idle = Some(FIRST_REQUEST_DEADLINE);
+    let probe = config.half_closed_probe;
+    let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), idle, probe));
     let (id, peer_identity) = (new_id(), proof.id().clone());
     let listed = tunnels.begin(New {
         id,

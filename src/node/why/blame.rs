@@ -13,7 +13,8 @@ use crate::deliver::dial;
 use crate::identity::{self, Refused};
 use crate::ledger::Direction;
 use crate::outcome::Failure;
-use crate::stream::{Broken, Early, Loss, Reset};
+use crate::stream::quiet::{Ended, Quiet};
+use crate::stream::{Broken, Early, Loss, Reset, Side};
 use crate::{socks, tunnel};
 
 mod tunnelled;
@@ -78,9 +79,31 @@ pub(super) fn of(failure: &Failure, seen: Seen) -> Blame {
         ),
         Failure::Dial(error) => of_dial(error, seen),
         Failure::Broken(early) => of_break(early, seen),
+        Failure::Quiet(quiet) => of_quiet(*quiet),
         Failure::Drained => blame(
             Culprit::NodeMissing,
             "nothing, if this node program was to be replaced or the pod was to go; else raise the drain deadline",
+        ),
+    }
+}
+
+fn of_quiet(quiet: Quiet) -> Blame {
+    match quiet.ended {
+        Ended::Neither => blame(
+            Culprit::Config,
+            "nothing, if idle connections are to be ended; else raise CULVERT_IDLE_TIMEOUT of both nodes, or have the application send something now and then",
+        ),
+        Ended::Only(Side::Client) => blame(
+            Culprit::Server,
+            "see why the server's application neither answers nor closes when its client has sent all; for longer answers raise CULVERT_HALF_CLOSED_IDLE of both nodes",
+        ),
+        Ended::Only(Side::Server) => blame(
+            Culprit::Client,
+            "see why the client's application neither sends nor closes when its server has sent all; for longer requests raise CULVERT_HALF_CLOSED_IDLE of both nodes",
+        ),
+        Ended::Both => blame(
+            Culprit::Client,
+            "see which of the applications does not read what it was sent; the bytes that are open at either end tell",
         ),
     }
 }

@@ -12,6 +12,7 @@ use super::problem::Refusal;
 use super::query::Query;
 use super::{Sources, json, page};
 use crate::ledger::{Pair, owner_of};
+use crate::stream::quiet::Moment;
 
 /// `/v1/traffic`.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
@@ -44,6 +45,7 @@ fn key(pair: &Pair) -> String {
 
 fn add(sum: &mut Pair, pair: Pair) {
     sum.open += pair.open;
+    sum.add_half_closed(pair.half_closed, pair.half_closed_since);
     sum.connections += pair.connections;
     sum.refused += pair.refused;
     sum.broken += pair.broken;
@@ -68,6 +70,11 @@ fn same_or_none(known: &mut Option<SpiffeId>, other: Option<SpiffeId>) {
     }
 }
 
+/// How long ago, in milliseconds.
+fn since(moment: Moment) -> u64 {
+    u64::try_from(moment.until(Moment::now()).as_millis()).unwrap_or(u64::MAX)
+}
+
 fn traffic(pair: &Pair, now: Now) -> Traffic {
     let address = pair.address.map(|address| address.to_string()).unwrap_or_default();
     let service = pair.service.as_ref().map(|service| service.hostname.to_string());
@@ -77,6 +84,8 @@ fn traffic(pair: &Pair, now: Now) -> Traffic {
         destination: End { address, service, ..end(pair.to.as_deref(), pair.to_identity.as_ref()) },
         protocol: shape::protocol(pair.tunnelled, pair.nested),
         open: pair.open,
+        half_closed: pair.half_closed,
+        oldest_half_closed_milliseconds: pair.half_closed_since.map(since),
         connections: pair.connections,
         refused: pair.refused,
         broken: pair.broken,

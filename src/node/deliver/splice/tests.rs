@@ -17,14 +17,20 @@ async fn pair() -> (TcpStream, TcpStream) {
     (dialled.unwrap(), accepted.unwrap().0)
 }
 
+/// How often both sides are probed once one direction has ended.
+const PROBE: Duration = Duration::from_secs(20);
+
+fn plain(moved: &Moved) -> Plain<'_> {
+    Plain { moved, near: Side::Client, half_closed_probe: Some(PROBE) }
+}
+
 /// The client's end, the server's end, and the splice between them.
 async fn relay() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Result<(), Ended<()>>>, Arc<Moved>) {
     let ((client, near), (far, server)) = (pair().await, pair().await);
     let moved = Arc::new(Moved::default());
     let count = Arc::clone(&moved);
     let task = tokio::spawn(async move {
-        let noted = (&*count, Side::Client);
-        spliced_until(tcp::split(near), tcp::split(far), noted, std::future::pending()).await
+        spliced_until(tcp::split(near), tcp::split(far), plain(&count), std::future::pending()).await
     });
     (client, server, task, moved)
 }
@@ -47,6 +53,35 @@ async fn half_close_passes_and_the_answer_still_comes() {
     assert_eq!((question.as_str(), answer.as_str()), ("question", "the answer"));
     assert!(soon(task).await.unwrap().is_ok());
     assert_eq!((moved.forth.bytes(), moved.back.bytes()), (8, 10));
+}
+
+/// What the kernel does with them shows on a second descriptor of each.
+#[tokio::test]
+async fn both_sides_are_probed_once_one_direction_has_ended() {
+    let ((mut client, near), (far, _server)) = (pair().await, pair().await);
+    let (near, far) = (near.into_std().unwrap(), far.into_std().unwrap());
+    let seen = [&near, &far].map(|socket| socket.try_clone().unwrap());
+    let probed = || {
+        let every = |socket: &std::net::TcpStream| {
+            let socket = socket2::SockRef::from(socket);
+            (socket.keepalive().unwrap(), socket.tcp_keepalive_time().unwrap())
+        };
+        seen.iter().filter(|socket| every(socket) == (true, PROBE)).count()
+    };
+    let (near, far) = (TcpStream::from_std(near).unwrap(), TcpStream::from_std(far).unwrap());
+    let _task = tokio::spawn(async move {
+        let moved = Moved::default();
+        spliced_until(tcp::split(near), tcp::split(far), plain(&moved), std::future::pending::<()>()).await
+    });
+    client.write_all(b"question").await.unwrap();
+    assert_eq!(probed(), 0);
+    client.shutdown().await.unwrap();
+    soon(async {
+        while probed() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -102,13 +137,9 @@ async fn large_data_arrives_whole_through_a_slow_reader() {
 #[tokio::test]
 async fn stopping_it_is_a_break_for_both() {
     let ((client, near), (far, server)) = (pair().await, pair().await);
-    let result = spliced_until(
-        tcp::split(near),
-        tcp::split(far),
-        (&Moved::default(), Side::Client),
-        std::future::ready(7),
-    )
-    .await;
+    let result =
+        spliced_until(tcp::split(near), tcp::split(far), plain(&Moved::default()), std::future::ready(7))
+            .await;
     assert!(matches!(result, Err(Ended::Stopped(7))));
     for mut side in [client, server] {
         let error = soon(side.read(&mut [0; 1])).await.unwrap_err();

@@ -217,6 +217,7 @@ impl Driver {
         self.engine.finish(stream);
         self.look_for_a_break(slot);
         self.settle_when_over(slot);
+        self.probe_when_half_closed(slot);
         Turn::Moved
     }
 
@@ -373,7 +374,10 @@ impl Driver {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => {
                 self.takes_no_more(slot, Broken::of(&error));
             }
-            _ => self.settle_when_over(slot),
+            _ => {
+                self.settle_when_over(slot);
+                self.probe_when_half_closed(slot);
+            }
         }
     }
 

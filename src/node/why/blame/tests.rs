@@ -157,6 +157,14 @@ fn a_decision_is_told_by_who_has_made_it() {
     check(Failure::PolicyChanged(Denial::NoneAllowed), THERE, Culprit::Policy);
     check(Failure::PeerGone, THERE, Culprit::Client);
     check(Failure::Drained, HERE, Culprit::NodeMissing);
+    for (ended, expected) in [
+        (Ended::Neither, Culprit::Config),
+        (Ended::Only(Side::Client), Culprit::Server),
+        (Ended::Only(Side::Server), Culprit::Client),
+        (Ended::Both, Culprit::Client),
+    ] {
+        check(Failure::Quiet(Quiet { ended, time: Duration::from_secs(3600) }), HERE, expected);
+    }
     check(Failure::NotOurAddress(destination), THERE, Culprit::Client);
     check(Failure::NoCertificate(identity::Error::TimedOut), HERE, Culprit::Certificate);
     check(Failure::NoCertificate(identity::Error::Forgotten), HERE, Culprit::NodeMissing);
