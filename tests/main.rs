@@ -50,6 +50,8 @@ mod control_planes_stand_in_for_each_other;
 #[cfg(test)]
 mod dashboards_and_alerts_hold;
 #[cfg(test)]
+mod dead_peers_are_found_out;
+#[cfg(test)]
 mod dedicated_mode_serves_one_pod;
 #[cfg(test)]
 mod dns_is_answered_and_forwarded;

@@ -24,7 +24,7 @@ fn run(pod: &Pod, words: &[&str]) -> (bool, String) {
 }
 
 #[track_caller]
-fn run_in(netns: &Netns, words: &[&str]) -> (bool, String) {
+pub(crate) fn run_in(netns: &Netns, words: &[&str]) -> (bool, String) {
     let output = output_in(netns, words);
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -103,6 +103,13 @@ pub(crate) fn send_to(node: &Node, address: Ipv4Addr, pod: &Pod) {
     let (address, via) = (address.to_string(), pod.ip4().to_string());
     let (success, _) = run_in(node.netns(), &["ip", "route", "add", &address, "via", &via]);
     assert!(success, "ip failed in {}", node.name());
+}
+
+/// Sets a variable of a pod's kernel, as `name=value`.
+#[track_caller]
+pub(crate) fn set(pod: &Pod, variable: &str) {
+    let (success, said) = run(pod, &["sysctl", "-w", variable]);
+    assert!(success, "sysctl -w {variable} failed in {}: {said}", pod.name());
 }
 
 /// How many files a program has open.
