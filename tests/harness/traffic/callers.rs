@@ -83,7 +83,7 @@ impl<'t> Callers<'t> {
             let aim = *AIMS.choose(&mut random).expect("there are some");
             let (family, plan) = (random.random_range(0..2), self.plan(client, aim, &mut random));
             if is_sensible(client, aim) {
-                self.call(client, aim, family, &plan, DEADLINE);
+                self.call(client, (aim, family), &plan, DEADLINE);
             }
             let pause = self.pace.pause.as_secs_f64() * random.random_range(0.0..1.0);
             // What makes the pace: nothing is waited for here.
@@ -123,10 +123,10 @@ impl<'t> Callers<'t> {
     /// Whether a short exchange goes as it should, within a time.
     pub(crate) fn try_once(&self, client: &str, aim: Aim, family: usize, within: Duration) -> Outcome {
         let plan = self.planned(client, aim, (300, 300), (Manner::AtOnce, None));
-        self.call(client, aim, family, &plan, within)
+        self.call(client, (aim, family), &plan, within)
     }
 
-    fn call(&self, client: &str, aim: Aim, family: usize, plan: &Plan, within: Duration) -> Outcome {
+    fn call(&self, client: &str, (aim, family): (Aim, usize), plan: &Plan, within: Duration) -> Outcome {
         let (begun, decided, journal) = (Instant::now(), self.town.decision(), &self.town.journal);
         let pod: &Pod = self.town.resident(client);
         let to = self.town.addresses(aim)[family];

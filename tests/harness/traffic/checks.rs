@@ -62,11 +62,13 @@ fn misses(town: &Town, callers: &Callers<'_>, (client, aim, family): Way) -> Opt
         ("bob", Aim::Shop | Aim::Resident("shop-0" | "shop-1"), welcome) => welcome == Welcome::Allowed,
         _ => true,
     };
-    match callers.try_once(client, aim, family, AT_ONCE) {
-        Outcome::AsPlanned(_) if is_served => None,
-        Outcome::Unanswered(_) if !is_served => None,
-        other => Some(format!("{other:?}")),
-    }
+    let outcome = callers.try_once(client, aim, family, AT_ONCE);
+    let is_right = if is_served {
+        matches!(outcome, Outcome::AsPlanned(_))
+    } else {
+        matches!(outcome, Outcome::Unanswered(_))
+    };
+    (!is_right).then(|| format!("{outcome:?}"))
 }
 
 /// Waits until nothing is under way and nothing has grown; gives what there is then, or else what has grown.

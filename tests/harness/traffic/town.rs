@@ -86,7 +86,7 @@ pub(crate) struct Town {
     tenants: Mutex<Vec<Tenant>>,
     decision: Mutex<Decision>,
     programs: Mutex<BTreeMap<Part, Program>>,
-    settings: fn(&Town, Part, Launch) -> Launch,
+    settings: fn(&Self, Part, Launch) -> Launch,
 }
 
 impl Town {
@@ -277,7 +277,7 @@ impl Town {
         let echo = Echo::start(&pod, &self.journal, None, Flaw::None);
         lock(&self.tenants).push(Tenant { pod: pod.clone(), echo, until: None });
         self.lab.enrol(&pod).unwrap();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             self.lab.set_endpoints(&self.inn, &[self.resident("shop-1"), &pod]).unwrap();
         }
     }
