@@ -20,12 +20,15 @@ pub(super) struct Known {
 }
 
 /// Variables and constants of others, or of this repository's tools.
-const OF_OTHERS: [&str; 10] = [
+const OF_OTHERS: [&str; 13] = [
     "NO_COLOR",
     "CULVERT_NODE",
     "DEMO_FLAGS",
     "CULVERT_CHAOS_SECONDS",
     "CULVERT_CHAOS_PODS",
+    "CULVERT_CHAOS_SEED",
+    "CULVERT_CHAOS_SEEDS",
+    "CULVERT_SOAK_SECONDS",
     "NETWORK_POLICY_ENFORCING_MODE",
     "CONNECT_ERROR",
     "SO_ORIGINAL_DST",
