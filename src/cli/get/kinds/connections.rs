@@ -160,6 +160,10 @@ impl Listed for Traffic {
         Column::right("TO SERVER", |it, _| size(it.bytes.to_server)),
         Column::right("TO CLIENT", |it, _| size(it.bytes.to_client)),
         Column::right("LAST SEEN", |it, now| since(&it.last_seen, now)),
+        Column::wide_right("HALF-CLOSED", |it, _| Cell::number(it.half_closed)),
+        Column::wide_right("FOR", |it, _| {
+            it.oldest_half_closed_milliseconds.map_or_else(Cell::nothing, milliseconds)
+        }),
         Column::wide("SOURCE IDENTITY", |it, _| Cell::maybe(it.source.identity.as_ref())),
         Column::wide("DESTINATION IDENTITY", |it, _| Cell::maybe(it.destination.identity.as_ref())),
         Column::wide("SERVICE", |it, _| Cell::maybe(it.destination.service.as_ref())),
