@@ -34,6 +34,18 @@ fn an_uncaptured_client_reaches_a_captured_server_through_its_proxy() {
     assert_eq!(capture.tcp_ports(), [ECHO]);
 }
 
+/// A delivery under its client's address is from another port than any the client itself calls from: in the pod's namespace connection
+/// tracking would take the two for one, and neither would come through.
+#[test]
+fn hundreds_of_connections_of_one_uncaptured_client_do_not_get_into_each_others_way() {
+    let cluster = shared();
+    for pod in [&cluster.server, &cluster.client] {
+        let to = (pod.ip4(), ECHO);
+        let mut held: Vec<_> = (0..800).map(|_| cluster.outsider.connect(to, SOON).unwrap()).collect();
+        held.iter_mut().for_each(|stream| assert_alive(stream, b"one of many"));
+    }
+}
+
 #[test]
 fn the_address_of_an_uncaptured_client_survives() {
     let cluster = shared();

@@ -20,7 +20,7 @@ pub(super) struct Known {
 }
 
 /// Variables and constants of others, or of this repository's tools.
-const OF_OTHERS: [&str; 13] = [
+const OF_OTHERS: [&str; 14] = [
     "NO_COLOR",
     "CULVERT_NODE",
     "DEMO_FLAGS",
@@ -32,6 +32,7 @@ const OF_OTHERS: [&str; 13] = [
     "NETWORK_POLICY_ENFORCING_MODE",
     "CONNECT_ERROR",
     "SO_ORIGINAL_DST",
+    "SO_PEERCRED",
     "SCHED_IDLE",
     "IP_BIND_ADDRESS_NO_PORT",
 ];

@@ -1,7 +1,7 @@
 //! Dials TCP connections from inside a pod's network namespace, as the pod or as the client it speaks for.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// does nothing else meanwhile: what one pod has used up shall cost the others little. Where 99 of 100 ports are taken, the second
 /// window is used for every other connection and the third for none; where all are, it is not long until that is known.
 const WIDTHS: [u16; 3] = [64, 1024, 4096];
+
+/// How often a port beside those of clients is tried before the kernel chooses.
+const BESIDE: usize = 4;
 
 /// Makes connections in one network namespace.
 #[derive(Debug, Clone)]
@@ -114,8 +117,30 @@ impl Dialer {
     }
 
     async fn attempt(&self, attempt: Attempt) -> Result<TcpStream, Error> {
-        let is_chosen = attempt.source.is_some_and(|source| source.port() != 0);
-        let Some(ports) = self.ports.filter(|_| !is_chosen) else { return self.once(attempt, None).await };
+        match attempt.source {
+            None => self.within(attempt).await,
+            Some(source) if source.port() == 0 => self.beside(attempt, source.ip()).await,
+            Some(_) => self.once(attempt, None).await,
+        }
+    }
+
+    /// From a client's address, and a port that the client would not choose. What it calls this pod from itself is in the same network
+    /// namespace: with the same port, connection tracking takes both for one, and redirects ours or lets the client's pass.
+    async fn beside(&self, attempt: Attempt, client: IpAddr) -> Result<TcpStream, Error> {
+        for _ in 0..BESIDE {
+            let Some(port) = self.ports.and_then(|ports| ports.beside(rand::random())) else { break };
+            let source = Some(SocketAddr::new(client, port));
+            match self.once(Attempt { source, ..attempt }, None).await {
+                Err(error) if error.port_is_taken() => {}
+                settled => return settled,
+            }
+        }
+        self.within(attempt).await
+    }
+
+    /// From a port the kernel chooses, in one window after the other.
+    async fn within(&self, attempt: Attempt) -> Result<TcpStream, Error> {
+        let Some(ports) = self.ports else { return self.once(attempt, None).await };
         let [first, wider @ ..] = WIDTHS.map(|width| ports.window(width, rand::random()));
         let mut connected = self.once(attempt, Some(first)).await;
         for window in wider {
@@ -201,6 +226,20 @@ mod tests {
         ports.sort_unstable();
         assert_eq!(ports, (40_000..40_000 + PORTS).collect::<Vec<_>>());
         assert!(dialer.connect(to).await.unwrap_err().port_is_taken());
+    }
+
+    #[tokio::test]
+    async fn the_port_of_who_is_imitated_is_none_it_would_choose_itself() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (to, client) = (listener.local_addr().unwrap(), "127.0.0.2:0".parse().unwrap());
+        let dialer = Dialer::new(None, config().socket);
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let first: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+        for _ in 0..20 {
+            let connected = dialer.connect_as(to, client).await.unwrap();
+            let from = connected.local_addr().unwrap();
+            assert!(from.ip() == client.ip() && (1024..first).contains(&from.port()), "{from}");
+        }
     }
 
     /// What an application reads at the end of a connection that was given up.

@@ -45,6 +45,15 @@ impl Ports {
         (0 < first && first <= last).then_some(Self { first, last })
     }
 
+    /// A port beside them, which `entropy` chooses: no program has it that leaves the choice to the kernel. None when there are too few
+    /// to choose from.
+    #[must_use]
+    pub fn beside(self, entropy: u32) -> Option<u16> {
+        let below = FIRST_UNPRIVILEGED..self.first;
+        let count = u32::try_from(below.len()).ok().filter(|count| *count >= FEWEST_BESIDE)?;
+        u16::try_from(u32::from(below.start) + entropy % count).ok()
+    }
+
     /// So many of them, or all if there are no more, at a place that `entropy` chooses.
     #[must_use]
     pub fn window(self, width: u16, entropy: u32) -> Window {
@@ -55,6 +64,12 @@ impl Ports {
         Window { first: port(first), last: port(first + width - 1) }
     }
 }
+
+/// The first port that programs may have without a privilege.
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
+/// With fewer ports to choose from, most would be taken soon.
+const FEWEST_BESIDE: u32 = 4096;
 
 /// Has connect(2) look for a port in a window alone; it says `AddrNotAvailable` when none of them is free. Ports that are not the
 /// namespace's are no bound. A kernel before 6.3 looks among all (`ENOPROTOOPT`).
@@ -94,6 +109,16 @@ mod tests {
         let all = Ports::of_range("1 65535").unwrap();
         assert_eq!(all.window(u16::MAX, u32::MAX), Window { first: 1, last: 65535 });
         assert_eq!(["2 1", "0 9", "1", "", "a b"].map(Ports::of_range), [None; 5]);
+    }
+
+    #[test]
+    fn ports_beside_them_are_none_of_them() {
+        let ports = Ports::of_range("32768 60999").unwrap();
+        assert_eq!(ports.beside(0), Some(1024));
+        assert_eq!(ports.beside(31_743), Some(32_767));
+        assert_eq!(ports.beside(31_744), Some(1024));
+        assert_eq!(Ports::of_range("5000 60999").unwrap().beside(7), None);
+        assert_eq!(Ports::of_range("1 65535").unwrap().beside(7), None);
     }
 
     #[test]
