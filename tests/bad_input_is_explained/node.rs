@@ -1,6 +1,7 @@
 //! The node program.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 
 use culvert_lab::{Lab, Launch, Node, PodSpec};
 
@@ -123,6 +124,15 @@ fn not_being_root_is_explained() {
     let launch =
         launch.env("LOCAL_XDS", "{}").env("CA_ADDRESS", "https://localhost:15012").env("CA_ROOT_CA", root);
     assert_fails(&lab, launch, 1, &["as root"]);
+}
+
+#[test]
+fn an_admin_socket_somebody_else_has_is_named() {
+    let (lab, node) = lab_with_control("node-socket");
+    let path = lab.directory().join("taken.sock");
+    let _somebody = UnixListener::bind(&path).unwrap();
+    let launch = good(&lab, &node).env("CULVERT_ADMIN_SOCKET", path.display());
+    assert_fails(&lab, launch, 1, &["CULVERT_ADMIN_SOCKET", "another program is listening on", "taken.sock"]);
 }
 
 #[test]
