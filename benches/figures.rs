@@ -36,6 +36,15 @@ impl Figures {
         self.0.iter().find(|figure| figure.name == name).map(|figure| figure.value)
     }
 
+    /// Prints them: as a table, or as JSON if that is wanted.
+    pub(crate) fn print(&self, as_json: bool) {
+        if as_json {
+            println!("{}", self.json());
+        } else {
+            print!("{}", self.table());
+        }
+    }
+
     pub(crate) fn table(&self) -> String {
         let width = self.0.iter().map(|figure| figure.name.len()).max().unwrap_or_default();
         let mut table = String::new();

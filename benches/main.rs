@@ -84,11 +84,7 @@ fn main() -> ExitCode {
 fn measure_mesh(mesh: &Mesh) -> Result<(), culvert_lab::Error> {
     let programs = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
     let figures = mesh::measure(&mesh.size, &programs.unwrap_or_default())?;
-    if mesh.json {
-        println!("{}", figures.json());
-    } else {
-        print!("{}", figures.table());
-    }
+    figures.print(mesh.json);
     Ok(())
 }
 

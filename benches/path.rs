@@ -174,13 +174,24 @@ fn pushes(places: &Places) -> Result<Figures, Error> {
 }
 
 fn places(options: &Options) -> Result<Places, Error> {
-    let own = topology::own_program()?;
-    let beside = own.parent().map(PathBuf::from).unwrap_or_default();
     Ok(Places {
-        envoy: absolute(options.envoy.clone().unwrap_or(beside.join("../peers/bin/envoy")))?,
-        programs: absolute(options.programs.clone().unwrap_or(beside))?,
+        envoy: absolute(options.envoy.clone().unwrap_or(beside_own()?.join("../peers/bin/envoy")))?,
+        programs: programs(options.programs.clone())?,
         subject: std::env::var_os("SUBJECT").map(|path| absolute(path.into())).transpose()?,
     })
+}
+
+/// The directory of the programs that was given, or the one this program is in.
+fn programs(given: Option<PathBuf>) -> Result<PathBuf, Error> {
+    absolute(match given {
+        Some(given) => given,
+        None => beside_own()?,
+    })
+}
+
+/// The directory this program is in.
+fn beside_own() -> Result<PathBuf, Error> {
+    Ok(topology::own_program()?.parent().map(PathBuf::from).unwrap_or_default())
 }
 
 /// Programs run in a directory of their own, where a relative path means something else.

@@ -86,11 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         on_demand: *on_demand,
     };
     let figures = measure(&plan, &programs)?;
-    if options.json {
-        println!("{}", figures.json());
-    } else {
-        print!("{}", figures.table());
-    }
+    figures.print(options.json);
     Ok(())
 }
 

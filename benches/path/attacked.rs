@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::interrupt::Interrupt;
-use super::topology;
 use super::turns::steady;
 use super::turns::windows::Plan;
 use crate::figures::Figures;
@@ -49,17 +48,10 @@ pub(crate) struct Options {
 /// Measures and prints.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let interrupt = Interrupt::listen()?;
-    let programs = super::absolute(match &options.programs {
-        Some(given) => given.clone(),
-        None => topology::own_program()?.parent().map(Path::to_owned).unwrap_or_default(),
-    })?;
+    let programs = super::programs(options.programs.clone())?;
     let attacks = if options.attacks.is_empty() { Attack::all() } else { &options.attacks };
     let figures = measure(attacks, &plan(options.quick, options.pairs), &programs, &interrupt)?;
-    if options.json {
-        println!("{}", figures.json());
-    } else {
-        print!("{}", figures.table());
-    }
+    figures.print(options.json);
     Ok(())
 }
 

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::interrupt::Interrupt;
-use super::topology;
 use super::turns::steady;
 use super::turns::windows::Plan;
 use crate::figures::Figures;
@@ -53,17 +52,10 @@ pub(crate) struct Options {
 /// Measures and prints.
 pub(crate) fn run(options: &Options) -> Result<(), Error> {
     let interrupt = Interrupt::listen()?;
-    let programs = super::absolute(match &options.programs {
-        Some(given) => given.clone(),
-        None => topology::own_program()?.parent().map(Path::to_owned).unwrap_or_default(),
-    })?;
+    let programs = super::programs(options.programs.clone())?;
     let plan = plan(options.quick, options.pairs);
     let figures = measure(&options.size, &plan, &programs, &interrupt)?;
-    if options.json {
-        println!("{}", figures.json());
-    } else {
-        print!("{}", figures.table());
-    }
+    figures.print(options.json);
     Ok(())
 }
 
