@@ -2,7 +2,8 @@
 //!
 //! Looks at the file's metadata a few times a second instead of using inotify: a node can run out of inotify
 //! instances, and inotify misses bind mounts that are replaced as a whole. A change counts once the file has kept
-//! still for one look, so that a half-written file is not taken for a short one. It does not parse.
+//! still for one look, so that a half-written file is not taken for a short one; one that cannot be read then, for want
+//! of descriptors perhaps, is read again until it can. It does not parse.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,11 +13,16 @@ use std::time::Duration;
 /// Time between two looks; a change is reported one to two looks after it happened.
 const LOOK: Duration = Duration::from_millis(150);
 
+/// When a file is read again that could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// A file being followed.
 #[derive(Debug)]
 pub struct Follower {
     path: PathBuf,
     reported: Fingerprint,
+    /// Why what was reported could not be read.
+    unread: Option<io::ErrorKind>,
 }
 
 /// What changes when a file's content is replaced or rewritten. `Err` keeps the kind of error of a missing file.
@@ -30,13 +36,13 @@ impl Follower {
     pub fn open(path: &Path) -> io::Result<(Self, String)> {
         let reported = fingerprint(path);
         let text = std::fs::read_to_string(path)?;
-        Ok((Self { path: path.to_owned(), reported }, text))
+        Ok((Self { path: path.to_owned(), reported, unread: None }, text))
     }
 
     /// Starts to follow a file that need not exist, nor be text. What it has now is for the caller to read.
     #[must_use]
     pub fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), reported: fingerprint(path) }
+        Self { path: path.to_owned(), reported: fingerprint(path), unread: None }
     }
 
     /// The file being followed.
@@ -50,8 +56,27 @@ impl Follower {
     /// # Errors
     /// When it has become unreadable; reported once, until that changes again.
     pub async fn changed(&mut self) -> io::Result<String> {
-        self.settled().await;
-        std::fs::read_to_string(&self.path)
+        self.changed_by(|path| std::fs::read_to_string(path)).await
+    }
+
+    async fn changed_by(&mut self, read: impl Fn(&Path) -> io::Result<String>) -> io::Result<String> {
+        loop {
+            match self.unread {
+                // It may be changed meanwhile, or not.
+                Some(_) => drop(tokio::time::timeout(AGAIN, self.settled()).await),
+                None => self.settled().await,
+            }
+            let known = self.unread.take();
+            match read(&self.path) {
+                Err(error) if may_pass(error.kind()) => {
+                    self.unread = Some(error.kind());
+                    if known != self.unread {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Waits until the file has changed, appeared or disappeared, and leaves it to the caller to read it. Cancel safe.
@@ -67,6 +92,11 @@ impl Follower {
             previous = now;
         }
     }
+}
+
+/// Whether a file that could not be read can be without being changed.
+fn may_pass(error: io::ErrorKind) -> bool {
+    !matches!(error, io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
 }
 
 fn fingerprint(path: &Path) -> Fingerprint {
@@ -108,6 +138,27 @@ mod tests {
 
         std::fs::write(&path, "four").unwrap();
         assert_eq!(next(&mut follower).await.unwrap(), "four");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_cannot_be_read_is_reported_once_and_read_when_it_can_be() {
+        let path = file("unread");
+        std::fs::write(&path, "one").unwrap();
+        let (mut follower, _) = Follower::open(&path).unwrap();
+        std::fs::write(&path, "two!").unwrap();
+        let attempts = std::cell::Cell::new(0);
+        let read = |path: &Path| {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() < 4 {
+                return Err(io::Error::from_raw_os_error(24));
+            }
+            std::fs::read_to_string(path)
+        };
+        follower.changed_by(read).await.unwrap_err();
+        assert_eq!((attempts.get(), follower.changed_by(read).await.unwrap().as_str()), (1, "two!"));
+        let none = tokio::time::timeout(AGAIN * 10, follower.changed_by(read)).await;
+        assert!(none.is_err(), "it has not changed since");
         std::fs::remove_file(&path).unwrap();
     }
 

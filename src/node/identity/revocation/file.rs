@@ -2,7 +2,8 @@
 //!
 //! The file is PEM with any number of lists, other blocks skipped, or one list in DER. Without a list nothing is
 //! revoked. A file that is missing, or that cannot be understood whole, changes nothing: what was in force stays in
-//! force, and the file is looked at again when it changes. An unusable one is complained about once a minute.
+//! force, and the file is looked at again when it changes; or soon, when it could not be read, for want of descriptors
+//! perhaps. An unusable one is complained about once a minute.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use super::{Lists, Revocation, Status};
 
 /// Time between two complaints.
 const REMINDER: Duration = Duration::from_secs(60);
+/// When a file is read again that could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a file does not count.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,8 @@ pub(crate) struct Follow {
     follower: Follower,
     publish: watch::Sender<Arc<Lists>>,
     revocation: Revocation,
+    /// Whether the file has something that could not be read.
+    unread: bool,
 }
 
 impl Revocation {
@@ -46,7 +51,7 @@ impl Revocation {
         let follower = Follower::of(path);
         let (publish, lists) = watch::channel(Arc::default());
         let revocation = Self::of(lists, Status::Missing);
-        let follow = Follow { follower, publish, revocation: revocation.clone() };
+        let mut follow = Follow { follower, publish, revocation: revocation.clone(), unread: false };
         follow.take(read(path));
         (revocation, follow)
     }
@@ -55,21 +60,33 @@ impl Revocation {
 impl Follow {
     /// Runs for ever.
     pub(crate) async fn run(mut self) {
+        let mut reminder = tokio::time::interval(REMINDER);
         loop {
-            self.report();
             tokio::select! {
                 () = self.follower.settled() => {
-                    let path = self.path();
-                    // A long list takes a while, and this thread serves connections.
-                    let content = tokio::task::spawn_blocking(move || read(&path)).await;
-                    self.take(content.expect("reading does not panic"));
+                    self.read().await;
+                    self.report();
                 }
-                () = tokio::time::sleep(REMINDER) => {}
+                () = tokio::time::sleep(AGAIN), if self.unread => {
+                    self.read().await;
+                    if !self.unread {
+                        self.report();
+                    }
+                }
+                _ = reminder.tick() => self.report(),
             }
         }
     }
 
-    fn take(&self, content: Result<Option<Lists>, Error>) {
+    async fn read(&mut self) {
+        let path = self.path();
+        // A long list takes a while, and this thread serves connections.
+        let content = tokio::task::spawn_blocking(move || read(&path)).await;
+        self.take(content.expect("reading does not panic"));
+    }
+
+    fn take(&mut self, content: Result<Option<Lists>, Error>) {
+        self.unread = matches!(content, Err(Error::Unreadable(_)));
         let path = self.follower.path().display();
         let status = match content {
             Ok(Some(lists)) => {
