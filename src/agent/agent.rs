@@ -12,7 +12,6 @@ use culvert_process::exit::Failure;
 use culvert_serving::liveness::Liveness;
 use culvert_sys::limits;
 use culvert_sys::netns::Netns;
-use culvert_sys::seqpacket::Listener;
 use ebpf_free_iptables::{Iptables, PACKET_MARK};
 use tokio::sync::watch;
 use tracing::info;
@@ -70,7 +69,7 @@ impl Machine {
 
 /// An agent that is about to run. Nodes may connect already; they wait for their snapshot until the pods have been programmed.
 pub(crate) struct Agent {
-    listener: Listener,
+    socket: nodes::Socket,
     tools: Tools,
     namespaces: Namespaces,
     outlets: Outlets,
@@ -83,8 +82,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// Takes the place of the agent of this node: there is one that nodes can connect to.
     pub(crate) fn open(args: &Args, machine: Machine, kubelet: Kubelet) -> Result<(Self, Told), Failure> {
-        let listener = nodes::bind(&args.socket).map_err(Failure::runtime)?;
-        info!(socket = %args.socket.display(), "listening for nodes");
+        let socket = nodes::bind(&args.socket).map_err(Failure::runtime)?;
         let handed = Handed::default();
         let rules = IptablesRules { iptables: machine.iptables, unheard: Unheard::default() };
         let tools = Tools {
@@ -98,7 +96,7 @@ impl Agent {
         let (show, boards) = watch::channel(Arc::default());
         let (tell, occurrences) = board::telling();
         let agent = Self {
-            listener,
+            socket,
             tools,
             namespaces: Namespaces::new(args.proc.clone(), handed),
             outlets: Outlets { table, board: show, tell },
@@ -137,7 +135,7 @@ impl Agent {
         adopted: Vec<(PodSpec, Arc<Netns>)>,
         exit: impl Future<Output = Exit>,
     ) -> Result<(), Failure> {
-        let nodes = tokio::spawn(nodes::serve(self.listener, self.table, self.tools.served.clone()));
+        let nodes = tokio::spawn(nodes::serve(self.socket, self.table, self.tools.served.clone()));
         let mut enrolment = Enrolment::new(self.tools, self.namespaces, self.outlets);
         enrolment.adopt(adopted);
         let result = self.liveness.main("enrolment").beside(enrolment.run(wishes, exit)).await;

@@ -1,4 +1,6 @@
 //! The socket nodes connect to: binds it, accepts, and runs one session per node.
+//!
+//! Where the disk has no room for its file, room is waited for, while pods are looked after as ever.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -9,7 +11,7 @@ use culvert_process::exit::Chain;
 use culvert_sys::seqpacket::{Channel, Listener};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::seats::Seats;
 use super::session::{self, Common};
@@ -28,6 +30,9 @@ const ACCEPT_PACE: Duration = Duration::from_millis(200);
 /// Time after a failed accept: descriptors run out for seconds, not for moments.
 const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether there is room on the disk.
+const ROOM: Duration = Duration::from_secs(1);
+
 /// How long sessions may take to tell their nodes the last changes.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -42,8 +47,31 @@ pub(crate) enum Error {
     Listen { path: PathBuf, source: io::Error },
 }
 
-/// Opens the socket, and creates its directory if there is none.
-pub(crate) fn bind(path: &Path) -> Result<Listener, Error> {
+/// The socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    path: PathBuf,
+    /// None while there is no room for its file.
+    listener: Option<Listener>,
+}
+
+/// Opens the socket, and creates its directory if there is none. When the disk is full no node can connect until there is room.
+pub(crate) fn bind(path: &Path) -> Result<Socket, Error> {
+    let listener = match open(path) {
+        Ok(listener) => {
+            info!(socket = %path.display(), "listening for nodes");
+            Some(listener)
+        }
+        Err(error) if error.is_want_of_room() => {
+            warn!(socket = %path.display(), error = %Chain(&error), "no node can connect until there is room on the disk");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Socket { path: path.to_owned(), listener })
+}
+
+fn open(path: &Path) -> Result<Listener, Error> {
     let named = || path.to_owned();
     if let Some(directory) = path.parent() {
         std::fs::DirBuilder::new()
@@ -61,8 +89,40 @@ pub(crate) fn bind(path: &Path) -> Result<Listener, Error> {
     })
 }
 
+impl Error {
+    /// Whether it passes when somebody clears away.
+    fn is_want_of_room(&self) -> bool {
+        match self {
+            Self::InUse { .. } => false,
+            Self::Directory { source, .. } | Self::Listen { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// What accepts, once there is room for its file. Cancel safe.
+    async fn listener(&mut self) -> &Listener {
+        while self.listener.is_none() {
+            match open(&self.path) {
+                Ok(listener) => {
+                    info!(socket = %self.path.display(), "there is room on the disk, listening for nodes");
+                    self.listener = Some(listener);
+                }
+                Err(error) if error.is_want_of_room() => sleep(ROOM).await,
+                Err(error) => {
+                    warn!(error = %Chain(&error), "cannot listen for nodes, trying again");
+                    sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+        self.listener.as_ref().expect("it was opened above")
+    }
+}
+
 /// Serves nodes until the table ends, and notes what they say of the pods.
-pub(crate) async fn serve(listener: Listener, table: Subscriber, served: Served) {
+pub(crate) async fn serve(mut socket: Socket, table: Subscriber, served: Served) {
     let mut watched = table.clone();
     let common = Common { table, seats: Seats::default(), served };
     let mut sessions = JoinSet::new();
@@ -71,7 +131,7 @@ pub(crate) async fn serve(listener: Listener, table: Subscriber, served: Served)
     let mut nodes = 0;
     loop {
         tokio::select! {
-            channel = accept(&listener, &mut pace), if sessions.len() < MAX_NODES => {
+            channel = accept(&mut socket, &mut pace), if sessions.len() < MAX_NODES => {
                 nodes += 1;
                 sessions.spawn(run_session(nodes, channel, common.clone()));
             }
@@ -92,7 +152,8 @@ async fn run_session(node: u64, channel: Channel, common: Common) {
 }
 
 /// Waits for a node: nodes are root's, and pods' networks are nobody else's business. When cancelled, at most one pace is lost.
-async fn accept(listener: &Listener, pace: &mut Interval) -> Channel {
+async fn accept(socket: &mut Socket, pace: &mut Interval) -> Channel {
+    let listener = socket.listener().await;
     loop {
         pace.tick().await;
         match listener.accept().await {

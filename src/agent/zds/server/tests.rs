@@ -24,7 +24,7 @@ impl Drop for Scratch {
     }
 }
 
-fn sentence(result: Result<Listener, Error>) -> String {
+fn sentence(result: Result<Socket, Error>) -> String {
     Chain(&result.expect_err("the socket cannot be opened")).to_string()
 }
 
