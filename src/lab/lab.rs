@@ -17,7 +17,7 @@ use crate::error::check_name;
 use crate::host::{self, End, Forwarding};
 use crate::launch::Launch;
 use crate::mesh::Additions;
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::pod::Pod;
 use crate::program::{Program, with_evidence};
 use crate::programs::Programs;
@@ -135,6 +135,7 @@ impl Lab {
         let mut state = self.state();
         let index = state.nodes.len();
         let directory = self.directory.subdirectory(name)?;
+        self.directory.subdirectory(&format!("{name}/{}", node::SOCKETS))?;
         let netns = host::create(name, Forwarding::On)?;
         let node = Node::new(name, index, netns, address::node(index)?, directory);
         self.wire_to_control(&node)?;

@@ -60,6 +60,7 @@ mod belongings;
 pub mod bulk;
 mod containers;
 mod directory;
+mod disk;
 mod error;
 mod fault;
 mod host;
@@ -84,6 +85,7 @@ mod wire;
 
 pub use belongings::Belongings;
 pub use containers::{Container, Containers, Plugin, new_uid};
+pub use disk::SmallDisk;
 pub use error::Error;
 pub use fault::{Fate, Fault};
 pub use lab::Lab;

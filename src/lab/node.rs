@@ -9,6 +9,9 @@ use culvert_sys::netns::Netns;
 
 use crate::address::Both;
 
+/// Where its agent's socket is, below its directory.
+pub(crate) const SOCKETS: &str = "run";
+
 /// A node. Cheap to clone; it lives until its last handle and its lab are gone.
 #[derive(Debug, Clone)]
 pub struct Node(Arc<Inner>);
@@ -66,7 +69,7 @@ impl Node {
     /// The socket on which the agent hands pods to the node's proxy.
     #[must_use]
     pub fn agent_socket(&self) -> PathBuf {
-        self.0.directory.join("agent.sock")
+        self.0.directory.join(SOCKETS).join("agent.sock")
     }
 
     /// The list of enrolled pods that the agent follows.
