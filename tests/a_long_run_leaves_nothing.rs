@@ -10,7 +10,7 @@ use culvert_lab::Launch;
 
 use crate::harness::seed::{seed, setting};
 use crate::harness::traffic::callers::{Callers, Pace};
-use crate::harness::traffic::checks::{STARTING, settle, works};
+use crate::harness::traffic::checks::{SETTLING, STARTING, settle, works};
 use crate::harness::traffic::footprint::Footprint;
 use crate::harness::traffic::names;
 use crate::harness::traffic::town::{Part, Town, Welcome};
@@ -28,7 +28,7 @@ const PACE: Pace = Pace { pause: Duration::from_millis(500), most: 2_000_000, re
 fn settings(_: &Town, part: Part, launch: Launch) -> Launch {
     match part {
         Part::Node(_) => launch.env("POOL_UNUSED_RELEASE_TIMEOUT", "2s").env("SECRET_TTL", "60s"),
-        Part::Agent(_) | Part::Control => launch,
+        Part::Agent(_) | Part::Control | Part::Waypoint => launch,
     }
 }
 
@@ -40,11 +40,11 @@ fn what_was_held_for_traffic_is_given_back() {
     works(&town, &callers, STARTING)
         .unwrap_or_else(|left| panic!("it does not begin to work: {left}{}", town.lab.evidence()));
     churn(&town, &callers, seed, WARMING_UP);
-    let before = settle(&town, None).expect("nothing is asked of the first look");
+    let before = settle(&town, None, SETTLING).expect("nothing is asked of the first look");
     println!("before:{before}");
     churn(&town, &Callers::new(&town, PACE), !seed, length);
     let ended = Instant::now();
-    let settled = settle(&town, Some(&before));
+    let settled = settle(&town, Some(&before), SETTLING);
     println!("after {:.1} s:{}", ended.elapsed().as_secs_f64(), Footprint::of(&town));
     println!("{:?}, the slowest took {:?}", town.journal.counts(), town.journal.slowest());
     if let Err(grown) = settled {

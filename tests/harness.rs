@@ -7,7 +7,7 @@
 //! What happens at random follows from a [`seed`]; [`traffic`] proves itself whatever happens to it.
 //!
 //! For a control plane that the test plays itself there are [`ads`] and [`authority`], which serve at an [`endpoint`] with
-//! certificates of a [`pki`]; in place of the authority there may be [`spire`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
+//! certificates of a [`pki`] (of the mesh's own there are [`revocation`] lists); in place of the authority there may be [`spire`]; [`scripted`] puts a node between them, and [`tunnel`] knocks at its pods. [`frames`] does to a
 //! tunnel what no client would.
 //!
 //! Programs nobody here wrote are peers: [`envoy`], [`h2_waypoint`], [`node_http2`] and [`nghttpx`]; some have to be
@@ -42,6 +42,7 @@ pub(crate) mod pki;
 pub(crate) mod pprof;
 pub(crate) mod prometheus;
 pub(crate) mod proxied;
+pub(crate) mod revocation;
 pub(crate) mod scripted;
 pub(crate) mod seed;
 pub(crate) mod shared;

@@ -3,48 +3,24 @@
 use std::fs;
 
 use culvert_lab::http;
-use rcgen::{
-    CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
-    date_time_ymd,
-};
+use rcgen::SerialNumber;
 use serde_json::Value;
 
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::metrics;
+use crate::harness::revocation;
 use crate::harness::talk::{Ending, SOON, assert_alive, assert_echo, assert_reset, exchange, read_to_end};
 
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
 
 /// The serial number of the certificate the second node holds for an identity.
-pub(crate) fn serial(cluster: &Cluster, identity: &str) -> u128 {
+pub(crate) fn serial(cluster: &Cluster, identity: &str) -> SerialNumber {
     let answer = http::get(cluster.two.netns(), ADMIN, "/config_dump").unwrap();
     let dump: Value = serde_json::from_slice(&answer.body).unwrap();
     let all = dump["certificates"].as_array().unwrap();
     let one = all.iter().find(|it| it["identity"] == identity).unwrap();
-    one["certChain"][0]["serialNumber"].as_str().unwrap().parse().unwrap()
-}
-
-/// A list of the mesh's own authority.
-pub(crate) fn revocation_list(cluster: &Cluster, serials: &[u128]) -> String {
-    let ca = cluster.lab.directory().join("ca");
-    let key = KeyPair::from_pem(&fs::read_to_string(ca.join("root-key.pem")).unwrap()).unwrap();
-    let root = fs::read_to_string(cluster.lab.root_certificate()).unwrap();
-    let issuer = Issuer::from_ca_cert_pem(&root, key).unwrap();
-    let revoked = |serial: &u128| RevokedCertParams {
-        serial_number: SerialNumber::from_slice(&serial.to_be_bytes()),
-        revocation_time: date_time_ymd(2024, 1, 1),
-        reason_code: None,
-        invalidity_date: None,
-    };
-    let params = CertificateRevocationListParams {
-        this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2124, 1, 1),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: serials.iter().map(revoked).collect(),
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    params.signed_by(&issuer).unwrap().pem().unwrap()
+    let number: u128 = one["certChain"][0]["serialNumber"].as_str().unwrap().parse().unwrap();
+    SerialNumber::from_slice(&number.to_be_bytes())
 }
 
 #[test]
@@ -69,7 +45,7 @@ fn a_revoked_server_is_cut_off_and_let_back_in() {
     }
 
     let identity = cluster.server.identity().to_string();
-    fs::write(&list, revocation_list(&cluster, &[serial(&cluster, &identity)])).unwrap();
+    fs::write(&list, revocation::list(lab, &[serial(&cluster, &identity)])).unwrap();
     assert_eq!(read_to_end(&mut out), Ending::Reset, "as client of the revoked one");
     assert_eq!(read_to_end(&mut back), Ending::Reset, "as server of the revoked one");
     assert_alive(&mut near, b"not our business");

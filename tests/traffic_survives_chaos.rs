@@ -7,10 +7,12 @@
 //! what became of each to `target/chaos.md` and `target/chaos.json`.
 
 mod chance;
+mod clock;
 mod faults;
 mod mutants;
 mod report;
 mod run;
+mod single;
 
 use std::time::Duration;
 

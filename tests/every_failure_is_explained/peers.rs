@@ -11,8 +11,9 @@ use super::starting;
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::node_http2::{self, Client};
+use crate::harness::revocation;
 use crate::harness::talk::{Ending, assert_alive, read_to_end};
-use crate::revoked_peers_are_cut_off::{revocation_list, serial};
+use crate::revoked_peers_are_cut_off::serial;
 
 struct Stage {
     cluster: Cluster,
@@ -58,7 +59,7 @@ impl Stage {
     /// Has the nodes know that the server's certificate does not count.
     fn revoke(&self) {
         let Cluster { lab, server, .. } = &self.cluster;
-        let list = revocation_list(&self.cluster, &[serial(&self.cluster, &server.identity())]);
+        let list = revocation::list(&self.cluster.lab, &[serial(&self.cluster, &server.identity())]);
         fs::write(lab.directory().join("crl.pem"), list).unwrap();
     }
 }

@@ -14,6 +14,18 @@ pub(crate) struct Certificate {
     pub(crate) key: PathBuf,
 }
 
+impl Certificate {
+    /// Its serial number, the highest byte first.
+    #[track_caller]
+    pub(crate) fn serial(&self) -> Vec<u8> {
+        let output = openssl(&["x509", "-noout", "-serial", "-in"]).arg(&self.chain).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let digits = said.trim().strip_prefix("serial=").unwrap_or_else(|| panic!("{output:?}"));
+        let digits = digits.as_bytes().chunks(2).map(|two| str::from_utf8(two).unwrap());
+        digits.map(|two| u8::from_str_radix(two, 16).unwrap()).collect()
+    }
+}
+
 /// Somebody who can sign certificates.
 pub(crate) struct Authority(Certificate);
 

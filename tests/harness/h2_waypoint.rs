@@ -27,6 +27,21 @@ impl Way {
     }
 }
 
+/// How a waypoint is started.
+#[track_caller]
+pub(crate) fn launch(lab: &Lab, pod: &Pod, certificate: &Certificate, ways: &[Way]) -> Launch {
+    let route = |way: &Way| (way.asked.clone(), way.route.clone());
+    let wish = json!({
+        "port": 15008,
+        "ca": lab.root_certificate(),
+        "cert": certificate.chain,
+        "key": certificate.key,
+        "routes": ways.iter().map(route).collect::<Map<_, _>>(),
+    });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/h2_waypoint.py");
+    Launch::new(pod.name(), installed("python"), pod.netns()).arg(script).arg(wish)
+}
+
 /// The waypoint.
 pub(crate) struct Waypoint {
     pub(crate) pod: Pod,
@@ -36,17 +51,7 @@ pub(crate) struct Waypoint {
 impl Waypoint {
     #[track_caller]
     pub(crate) fn start(lab: &Lab, pod: Pod, certificate: &Certificate, ways: &[Way]) -> Self {
-        let route = |way: &Way| (way.asked.clone(), way.route.clone());
-        let wish = json!({
-            "port": 15008,
-            "ca": lab.root_certificate(),
-            "cert": certificate.chain,
-            "key": certificate.key,
-            "routes": ways.iter().map(route).collect::<Map<_, _>>(),
-        });
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/h2_waypoint.py");
-        let launch = Launch::new(pod.name(), installed("python"), pod.netns()).arg(script).arg(wish);
-        let program = lab.start(launch).unwrap();
+        let program = lab.start(launch(lab, &pod, certificate, ways)).unwrap();
         lab.wait_until(SOON, "the waypoint listens", || pod.listens(15008).unwrap()).unwrap();
         Self { pod, program }
     }

@@ -36,6 +36,10 @@ from h2.exceptions import ProtocolError
 # How long anything of another program's may take.
 PATIENCE = 10
 
+# A peer that is gone without a word is found out: when it has been silent for so long, what it is asked, and when what was sent to it
+# is not taken (milliseconds).
+SILENT, AGAIN, TIMES, UNTAKEN = 5, 5, 3, 20_000
+
 # What is told of a CONNECT, and what of that is passed on.
 TOLD = ("authority", "baggage", "forwarded", "traceparent", "x-forwarded-network")
 PASSED_ON = ("baggage", "forwarded", "traceparent")
@@ -128,9 +132,17 @@ class Tunnel:
         checks = {"validate_inbound_headers": False, "validate_outbound_headers": False}
         self.h2 = H2Connection(H2Configuration(client_side=client_side, header_encoding="utf-8", **checks))
         self.reader, self.writer, self.over = reader, writer, False
+        self.ask_for_life(writer.get_extra_info("socket"))
         self.streams, self.waiting, self.draining = {}, asyncio.Event(), asyncio.Lock()
         self.h2.initiate_connection()
         self.flush()
+
+    def ask_for_life(self, tcp):
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, AGAIN)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, TIMES)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN)
 
     def peer(self):
         names = (self.writer.get_extra_info("peercert") or {}).get("subjectAltName", ())

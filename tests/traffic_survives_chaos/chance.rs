@@ -1,12 +1,13 @@
 //! What happens when, at random. The same seed gives the same plan: how long anything takes has no part in it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::harness::traffic::town::{PARTS, Part, Welcome};
+use crate::harness::traffic::town::{OURS, PARTS, Part, Welcome};
 
 /// A node: the first or the second.
 pub(super) type Side = usize;
@@ -32,10 +33,14 @@ pub(super) enum Fault {
     FewFiles(Side, u32),
     /// The node's proxy may have so few kilobytes more, and is started again at the end if that has ended it.
     LittleMemory(Side, u32),
-    /// The clock of the node's proxy is wrong by so many hours.
-    Clock(Side, i32),
+    /// The clock of a program of ours is wrong by so many hours.
+    Clock(Part, i32),
     /// The node's proxy is started anew, and the disk its log goes to is full.
     FullDisk(Side),
+    /// A program of ours is started anew, and the disk it keeps its files on is full.
+    NoRoom(Part),
+    /// The waypoint's certificate is revoked.
+    Revoked,
 }
 
 /// One thing that happens.
@@ -69,7 +74,10 @@ pub(super) fn plan(seed: u64, length: Duration) -> Plan {
             1 => {
                 Step::Decide(*[Welcome::Allowed, Welcome::Denied].choose(&mut random).expect("there are two"))
             }
-            _ => Step::Break(any_fault(&mut random), Duration::from_millis(random.random_range(100..3000))),
+            _ => {
+                let fault = any_fault(&mut random);
+                Step::Break(fault, Duration::from_millis(random.random_range(fault.lengths())))
+            }
         };
         if let Step::Break(fault, duration) = step {
             if broken.len() >= AT_ONCE || broken.iter().any(|(_, other)| other.subject() == fault.subject()) {
@@ -84,7 +92,8 @@ pub(super) fn plan(seed: u64, length: Duration) -> Plan {
 fn any_fault(random: &mut StdRng) -> Fault {
     let side = random.random_range(0..2);
     let part = |random: &mut StdRng| *PARTS.choose(random).expect("there are some");
-    match random.random_range(0..24) {
+    let of_ours = |random: &mut StdRng| *OURS.choose(random).expect("there are some");
+    match random.random_range(0..29) {
         0..4 => Fault::Kill(part(random)),
         4..7 => Fault::Pause(part(random)),
         7..9 => Fault::Lossy(side, random.random_range(1..30)),
@@ -95,21 +104,47 @@ fn any_fault(random: &mut StdRng) -> Fault {
         17..19 => Fault::SmallPackets(random.random_range(1280..1500)),
         19..21 => Fault::FewFiles(side, random.random_range(0..16)),
         21 => Fault::LittleMemory(side, random.random_range(0..4096)),
-        22 => Fault::Clock(side, random.random_range(-72..72)),
-        _ => Fault::FullDisk(side),
+        22..24 => Fault::Clock(of_ours(random), wrong_by(random)),
+        24 => Fault::FullDisk(side),
+        25..27 => Fault::NoRoom(of_ours(random)),
+        _ => Fault::Revoked,
     }
+}
+
+/// Hours, at least one.
+fn wrong_by(random: &mut StdRng) -> i32 {
+    let hours = random.random_range(1..72);
+    if random.random_bool(0.5) { hours } else { -hours }
 }
 
 /// What is broken: one fault at a time has to do with it.
 #[derive(Debug, PartialEq, Eq)]
 enum Subject {
     Program(Part),
-    Clock(Side),
+    Clock(Part),
+    Certificate,
     Wire(Side),
     WholeWire,
 }
 
 impl Fault {
+    /// How long it lasts, in milliseconds: no shorter than it takes until programs can have noticed.
+    fn lengths(self) -> Range<u64> {
+        match self {
+            Self::Clock(..) | Self::NoRoom(_) | Self::Revoked => 2000..5000,
+            Self::Kill(_)
+            | Self::Pause(_)
+            | Self::Lossy(..)
+            | Self::Doubled(..)
+            | Self::Narrow(..)
+            | Self::Unplugged(_)
+            | Self::SmallPackets(_)
+            | Self::FewFiles(..)
+            | Self::LittleMemory(..)
+            | Self::FullDisk(_) => 100..3000,
+        }
+    }
+
     /// What it is called in tables.
     pub(super) fn kind(self) -> &'static str {
         match self {
@@ -124,17 +159,20 @@ impl Fault {
             Self::FewFiles(..) => "descriptors",
             Self::LittleMemory(..) => "memory",
             Self::Clock(..) => "clock",
-            Self::FullDisk(_) => "disk full",
+            Self::FullDisk(_) => "log disk full",
+            Self::NoRoom(_) => "state disk full",
+            Self::Revoked => "revoked",
         }
     }
 
     fn subject(self) -> Subject {
         match self {
-            Self::Kill(part) | Self::Pause(part) => Subject::Program(part),
+            Self::Kill(part) | Self::Pause(part) | Self::NoRoom(part) => Subject::Program(part),
             Self::FewFiles(side, _) | Self::LittleMemory(side, _) | Self::FullDisk(side) => {
                 Subject::Program(Part::Node(side))
             }
-            Self::Clock(side, _) => Subject::Clock(side),
+            Self::Clock(part, _) => Subject::Clock(part),
+            Self::Revoked => Subject::Certificate,
             Self::Lossy(side, _) | Self::Doubled(side, _) | Self::Narrow(side, _) => Subject::Wire(side),
             Self::Unplugged(_) | Self::SmallPackets(_) => Subject::WholeWire,
         }
@@ -158,5 +196,5 @@ fn the_same_seed_gives_the_same_plan_and_all_kinds_happen() {
     assert_eq!(plan(1, minutes), plan(1, minutes));
     assert_ne!(plan(1, minutes), plan(2, minutes));
     let kinds: std::collections::BTreeSet<_> = plan(1, minutes).iter().map(|(_, step)| step.kind()).collect();
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(kinds.len(), 16, "{kinds:?}");
 }

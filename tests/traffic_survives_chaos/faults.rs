@@ -1,7 +1,6 @@
 //! Breaks things, and mends them again.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::harness::command::run_in;
 use crate::harness::traffic::town::{Part, Town};
 
 use super::chance::{Fault, Side};
+use super::clock::{self, Wrong};
 
 /// What is broken. It is mended by [`mend`](Self::mend).
 pub(super) enum Broken {
@@ -22,40 +22,31 @@ pub(super) enum Broken {
     SmallPackets,
     Unplugged(Side, Vec<String>),
     Limited(Side),
-    Clock(Side),
+    Clock(Wrong),
+    NoRoom(Part),
+    Revoked,
 }
 
 /// The largest packet of a link that nobody has said anything about.
 const USUAL: u32 = 1500;
 /// A limit nobody reaches.
 const UNLIMITED: &str = "unlimited";
-/// What lets a program see another time than it is (Debian: faketime).
-const FAKE_TIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// How long a wire takes to be usable again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How programs of a town that may be broken are started: with a clock that can be put wrong, where there is one, certificates and
-/// tunnels that do not live long.
+/// How programs of a town that may be broken are started: with a clock that can be put wrong, certificates and tunnels that do not live
+/// long, and a list of what is revoked.
 pub(super) fn settings(town: &Town, part: Part, launch: Launch) -> Launch {
-    let Part::Node(side) = part else { return launch };
-    let launch = launch.env("POOL_UNUSED_RELEASE_TIMEOUT", "2s").env("SECRET_TTL", "60s");
-    if !Path::new(FAKE_TIME).exists() {
-        return launch;
-    }
-    let clock = clock(town, side);
-    if !clock.exists() {
-        fs::write(&clock, "+0").unwrap();
-    }
-    launch
-        .env("LD_PRELOAD", FAKE_TIME)
-        .env("FAKETIME_TIMESTAMP_FILE", clock.display())
-        .env("FAKETIME_CACHE_DURATION", 1)
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", 1)
-}
-
-/// Says how wrong a node's clock is.
-fn clock(town: &Town, side: Side) -> PathBuf {
-    town.nodes[side].directory().join("clock")
+    let launch = match part {
+        Part::Node(side) => launch
+            .env("POOL_UNUSED_RELEASE_TIMEOUT", "2s")
+            .env("SECRET_TTL", "60s")
+            .env("CRL_PATH", Town::revocation_file(&town.nodes[side]).display())
+            .env("CULVERT_ADMIN_SOCKET", town.written_by(part).display()),
+        Part::Control | Part::Agent(_) => launch,
+        Part::Waypoint => return launch,
+    };
+    clock::settable(town, part, launch)
 }
 
 impl Broken {
@@ -97,9 +88,14 @@ impl Broken {
                 limit(town, side, &format!("--as={}:", (size(town, side) + u64::from(more)) * 1024));
                 Self::Limited(side)
             }
-            Fault::Clock(side, hours) => {
-                fs::write(clock(town, side), format!("{hours:+}h")).unwrap();
-                Self::Clock(side)
+            Fault::Clock(part, hours) => Self::Clock(Wrong::by(town, part, hours)),
+            Fault::NoRoom(part) => {
+                no_room(town, part);
+                Self::NoRoom(part)
+            }
+            Fault::Revoked => {
+                town.revoke(true);
+                Self::Revoked
             }
         }
     }
@@ -122,7 +118,15 @@ impl Broken {
                 limit(town, side, "--nofile=20000:");
                 limit(town, side, &format!("--as={UNLIMITED}:"));
             }
-            Self::Clock(side) => fs::write(clock(town, side), "+0").unwrap(),
+            Self::Clock(wrong) => wrong.put_right(town),
+            Self::NoRoom(part) => {
+                if !town.program(part).is_running() {
+                    town.journal.violated(format!("{part:?} ended because there was no room on its disk"));
+                }
+                town.disk(part).clear().unwrap();
+                town.run(part);
+            }
+            Self::Revoked => town.revoke(false),
         }
     }
 }
@@ -220,6 +224,18 @@ fn size(town: &Town, side: Side) -> u64 {
     let status = fs::read_to_string(path).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+}
+
+/// Starts a program anew, as after a boot: what it writes is not there, and there is no room for it.
+#[track_caller]
+fn no_room(town: &Town, part: Part) {
+    let (disk, written) = (town.disk(part), town.written_by(part));
+    town.program(part).kill_hard().unwrap();
+    if written.exists() {
+        fs::remove_file(&written).unwrap();
+    }
+    disk.fill().unwrap();
+    town.run(part);
 }
 
 /// Limits a node's proxy, if it runs.

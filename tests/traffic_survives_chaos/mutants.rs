@@ -1,22 +1,28 @@
 //! What is checked is found: each thing that must not happen is made to happen once, without a mesh.
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use culvert_lab::{Lab, Node, Pod, PodSpec};
+use culvert_sys::tcp;
 
 use crate::harness::talk::SOON;
+use crate::harness::traffic::callers::Callers;
+use crate::harness::traffic::checks::{SETTLING, STARTING, is_as_before, recovers, settle, works};
 use crate::harness::traffic::dialogue::{Manner, Outcome, Plan, speak};
 use crate::harness::traffic::echo::{Echo, Flaw, PORT};
 use crate::harness::traffic::journal::Journal;
 use crate::harness::traffic::line::Line;
 use crate::harness::traffic::pattern::Privacy;
-use crate::harness::traffic::town::{Aim, Town, Welcome};
+use crate::harness::traffic::town::{Aim, Begun, Part, Town, Welcome};
 use crate::harness::traffic::witness;
-use crate::harness::traffic::words::Header;
+use crate::harness::traffic::words::{Header, LINE};
 
-use super::faults::settings;
+use super::chance::Fault;
+use super::faults::{Broken, settings};
+use super::run::{PACE, RECOVERY};
 
 /// Two pods on two nodes, a server in the second.
 struct Pair {
@@ -45,7 +51,6 @@ impl Pair {
 
     /// Says something that is not in order, and waits until the server has said what it thinks of it.
     fn say(&self, bytes: &[u8], found: &str) {
-        use std::io::{Read as _, Write as _};
         let mut stream = self.client.connect((self.server.ip4(), PORT), SOON).unwrap();
         stream.write_all(bytes).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
@@ -117,7 +122,7 @@ fn what_is_readable_on_the_wire_is_found() {
 fn an_answer_of_somebody_else_is_found() {
     let town = Town::without_programs("judge", settings);
     town.change_tenant();
-    let begun = (Instant::now(), town.decision());
+    let begun = town.begin();
     let judged = |client, aim, name| town.may_answer(client, aim, begun, name).is_ok();
     assert!(
         judged("alice", Aim::Resident("vault"), "vault") && !judged("bob", Aim::Resident("vault"), "vault")
@@ -127,10 +132,71 @@ fn an_answer_of_somebody_else_is_found() {
     assert!(judged("alice", Aim::Tenant, "tenant-1") && !judged("alice", Aim::Tenant, "tenant-0"));
     assert!(!judged("alice", Aim::Inn, "tenant-1") && !judged("alice", Aim::Inn, "tenant-0"));
     town.decide(Welcome::Denied);
-    assert!(town.may_answer("bob", Aim::Shop, (begun.0, town.decision()), "shop-1").is_ok());
+    let later = || Begun { at: begun.at, ..town.begin() };
+    assert!(town.may_answer("bob", Aim::Shop, later(), "shop-1").is_ok());
     town.in_force();
-    assert!(town.may_answer("bob", Aim::Shop, (begun.0, town.decision()), "shop-1").is_err());
+    assert!(town.may_answer("bob", Aim::Shop, later(), "shop-1").is_err());
     assert!(town.may_answer("bob", Aim::Shop, begun, "shop-1").is_ok());
+}
+
+#[test]
+fn an_answer_from_behind_a_waypoint_that_is_gone_around_or_revoked_is_found() {
+    let town = Town::without_programs("judge-mill", settings);
+    town.run(Part::Control);
+    let judged = |aim, begun| town.may_answer("alice", aim, begun, "mill").is_ok();
+    let begun = town.begin();
+    assert!(judged(Aim::Mill, begun) && !judged(Aim::Resident("mill"), begun));
+    town.revoke(true);
+    assert!(judged(Aim::Mill, town.begin()), "nobody goes by it yet");
+    town.revocation_in_force();
+    assert!(judged(Aim::Mill, begun), "it was not revoked when this began");
+    assert!(!judged(Aim::Mill, town.begin()));
+    let revoked = town.begin();
+    town.revoke(false);
+    assert!(judged(Aim::Mill, revoked) && judged(Aim::Mill, town.begin()), "it may be let in again");
+}
+
+/// What is broken here is not mended, and what is held is not let go of, for so long.
+const SHORT: Duration = Duration::from_secs(4);
+
+#[test]
+fn what_does_not_recover_and_what_a_blackhole_leaves_behind_is_found() {
+    let town = Town::start("mutants", settings);
+    let callers = Callers::new(&town, PACE);
+    works(&town, &callers, STARTING).unwrap();
+    let before = settle(&town, None, SETTLING).unwrap();
+    let found = |what: &str| {
+        let violations = town.journal.violations();
+        assert!(violations.last().is_some_and(|last| last.contains(what)), "{what}: {violations:?}");
+    };
+
+    let node = town.program(Part::Node(1));
+    node.pause().unwrap();
+    assert_eq!(recovers(&town, &callers, SHORT), SHORT);
+    found("it does not work after 4s");
+    found("it hung beyond its deadline");
+    node.resume().unwrap();
+    assert!(recovers(&town, &callers, RECOVERY) < RECOVERY, "{:?}", town.journal.violations());
+
+    // Somebody is connected, and lets nothing go when the wire has been dead for a while.
+    let vault = Aim::Resident("vault");
+    let held = town.resident("alice").connect(town.addresses(vault)[0], SOON).unwrap();
+    tcp::reset_on_close(&held).unwrap();
+    (&held).write_all(&plan("alice").header.line()).unwrap();
+    (&held).read_exact(&mut [0; LINE]).unwrap();
+    let broken = Broken::new(&town, Fault::Lossy(0, 100));
+    let outcome = callers.try_once("alice", vault, 0, Duration::from_secs(1));
+    assert!(!matches!(outcome, Outcome::AsPlanned(_)), "{outcome:?}");
+    broken.mend(&town);
+    let known = town.journal.violations().len();
+    is_as_before(&town, &before, SHORT);
+    found("not as before after 4s");
+    for part in ["Booked of one", "Sockets of alice", "Tunnels of one"] {
+        found(part);
+    }
+    drop(held);
+    is_as_before(&town, &before, SETTLING);
+    assert_eq!(town.journal.violations().len(), known + 1, "{:?}", town.journal.violations());
 }
 
 /// A connection that nobody waits for any more ends.
@@ -140,7 +206,7 @@ fn a_killed_server_resets_who_is_connected() {
     let echo = Echo::start(&pair.client, &pair.journal, None, Flaw::Hangs);
     let stream = pair.server.connect((pair.client.ip4(), PORT), SOON).unwrap();
     Line::tick(&stream).unwrap();
-    std::io::Write::write_all(&mut &stream, &plan("server").header.line()).unwrap();
+    (&stream).write_all(&plan("server").header.line()).unwrap();
     echo.kill();
     let outcome = speak(&stream, &plan("server"), Instant::now() + Duration::from_secs(2));
     assert!(matches!(outcome, Outcome::Unanswered(_)), "{outcome:?}");

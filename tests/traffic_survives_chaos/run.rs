@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use culvert_lab::wait_until;
 
 use crate::harness::traffic::callers::{Callers, Pace};
-use crate::harness::traffic::checks::{SETTLING, STARTING, settle, works};
+use crate::harness::traffic::checks::{SETTLING, STARTING, is_as_before, recovers, settle, works};
 use crate::harness::traffic::footprint::Footprint;
 use crate::harness::traffic::town::{PARTS, Town};
 use crate::harness::traffic::witness;
@@ -18,7 +18,7 @@ use super::faults::{Broken, settings};
 use super::report::Report;
 
 /// How soon after the last fault is mended everything has to work: what has a pause between two attempts has it for 15 s at most.
-const RECOVERY: Duration = Duration::from_secs(40);
+pub(super) const RECOVERY: Duration = Duration::from_secs(40);
 /// How much is said.
 pub(super) const PACE: Pace =
     Pace { pause: Duration::from_millis(120), most: 2_000_000, rest: Duration::from_millis(1500) };
@@ -33,23 +33,14 @@ pub(super) fn of_seed(seed: u64, length: Duration) -> Report {
         town.lab.keep_directory();
         panic!("the town did not begin to work: {left}{}", town.lab.evidence());
     }
-    let before = settle(&town, None).expect("nothing is asked of the first look");
+    let before = settle(&town, None, SETTLING).expect("nothing is asked of the first look");
     let (seen, recovery) = witness::watch(&town.nodes, &town.journal, || {
         callers.meanwhile(seed, || {
             happen(&town, &plan);
-            let mended = Instant::now();
-            match works(&town, &callers, RECOVERY) {
-                Ok(()) => mended.elapsed(),
-                Err(left) => {
-                    town.journal.violated(format!("it does not work after {RECOVERY:?}: {left}"));
-                    RECOVERY
-                }
-            }
+            recovers(&town, &callers, RECOVERY)
         })
     });
-    if let Err(grown) = settle(&town, Some(&before)) {
-        town.journal.violated(format!("not as before after {SETTLING:?}: {grown}"));
-    }
+    is_as_before(&town, &before, SETTLING);
     if seen.readable.load(Ordering::Relaxed) == 0 {
         town.journal.violated("the witness has seen nothing of what may be read");
     }
@@ -81,6 +72,7 @@ fn happen(town: &Town, plan: &Plan) {
             while !over.load(Ordering::Relaxed) {
                 // Whether it is in force is known only to who looks.
                 let _ = wait_until(Duration::from_millis(200), "it is in force", || town.is_decided());
+                town.is_revoked();
                 thread::sleep(Duration::from_millis(20));
             }
         });

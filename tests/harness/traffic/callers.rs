@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use culvert_lab::Pod;
 use rand::rngs::StdRng;
@@ -18,9 +18,10 @@ use super::words::Header;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(45);
 
 /// Whom everybody may want.
-pub(crate) const AIMS: [Aim; 9] = [
+pub(crate) const AIMS: [Aim; 11] = [
     Aim::Shop,
     Aim::Inn,
+    Aim::Mill,
     Aim::Tenant,
     Aim::Resident("alice"),
     Aim::Resident("shop-0"),
@@ -28,6 +29,7 @@ pub(crate) const AIMS: [Aim; 9] = [
     Aim::Resident("vault"),
     Aim::Resident("street"),
     Aim::Resident("mallory"),
+    Aim::Resident("mill"),
 ];
 
 /// Those who call, as often as they are named here.
@@ -39,6 +41,7 @@ pub(crate) fn is_sensible(client: &str, aim: Aim) -> bool {
         Aim::Resident(name) => name != client,
         Aim::Tenant => true,
         Aim::Shop | Aim::Inn => client != "street" && !client.starts_with("shop"),
+        Aim::Mill => client != "street" && client != "mill",
     }
 }
 
@@ -127,21 +130,21 @@ impl<'t> Callers<'t> {
     }
 
     fn call(&self, client: &str, (aim, family): (Aim, usize), plan: &Plan, within: Duration) -> Outcome {
-        let (begun, decided, journal) = (Instant::now(), self.town.decision(), &self.town.journal);
+        let (begun, journal) = (self.town.begin(), &self.town.journal);
         let pod: &Pod = self.town.resident(client);
         let to = self.town.addresses(aim)[family];
         let outcome = match pod.connect(to, within) {
-            Ok(stream) => speak(&stream, plan, begun + within),
+            Ok(stream) => speak(&stream, plan, begun.at + within),
             Err(error) => Outcome::Unanswered(super::line::End::Broken(error.kind())),
         };
         let name = match &outcome {
             Outcome::AsPlanned(name) | Outcome::Broken(name, _) | Outcome::Wrong(Some(name), _) => Some(name),
             Outcome::Wrong(None, _) | Outcome::Unanswered(_) => None,
         };
-        let told = || format!("{client} to {aim:?} at {to}, {plan:?}, begun {:?} ago", begun.elapsed());
+        let told = || format!("{client} to {aim:?} at {to}, {plan:?}, begun {:?} ago", begun.at.elapsed());
         // One that left at once was answered by nobody.
         if let Some(name) = name.filter(|name| !name.is_empty())
-            && let Err(why) = self.town.may_answer(client, aim, (begun, decided), name)
+            && let Err(why) = self.town.may_answer(client, aim, begun, name)
         {
             journal.violated(format!("{}: {why}", told()));
         }
@@ -153,7 +156,7 @@ impl<'t> Callers<'t> {
         {
             journal.violated(format!("{}: {what}", told()));
         }
-        journal.took(begun.elapsed());
+        journal.took(begun.at.elapsed());
         journal.count(|counts| {
             counts.made += 1;
             match &outcome {

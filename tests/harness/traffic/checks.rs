@@ -16,28 +16,45 @@ pub(crate) const SETTLING: Duration = Duration::from_secs(60);
 /// How long a single exchange may take, when everything works.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
+/// Of so many ways it is told why they are not as they should be.
+const TOLD: usize = 10;
+
 /// A client, whom it wants, and in which family.
 type Way = (&'static str, Aim, usize);
 
 /// Waits until who may speak to whom can, and who may not cannot; says what is left.
 pub(crate) fn works(town: &Town, callers: &Callers<'_>, within: Duration) -> Result<(), String> {
     let end = Instant::now() + within;
-    let mut left = ways();
-    let mut last = Vec::new();
-    loop {
-        last.clear();
-        left.retain(|way| match misses(town, callers, *way) {
-            None => false,
-            Some(why) => {
-                last.push(format!("{way:?}: {why}"));
-                Instant::now() < end
+    let mut left: Vec<_> =
+        ways().into_iter().map(|way| (way, "there was no time for it".to_owned())).collect();
+    while !left.is_empty() && Instant::now() < end {
+        left.retain_mut(|(way, why)| {
+            let time = end.saturating_duration_since(Instant::now());
+            if time.is_zero() {
+                return true;
             }
+            let missed = misses(town, callers, *way, time.min(AT_ONCE));
+            if let Some(missed) = &missed {
+                why.clone_from(missed);
+            }
+            missed.is_some()
         });
-        if last.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() >= end {
-            return Err(last.join("; "));
+    }
+    let told: Vec<_> = left.iter().take(TOLD).map(|(way, why)| format!("{way:?}: {why}")).collect();
+    match left.len() {
+        0 => Ok(()),
+        all => Err(format!("{all} ways, {}", told.join("; "))),
+    }
+}
+
+/// Notes it if not everything works within a time, and says how long it took.
+pub(crate) fn recovers(town: &Town, callers: &Callers<'_>, within: Duration) -> Duration {
+    let begun = Instant::now();
+    match works(town, callers, within) {
+        Ok(()) => begun.elapsed(),
+        Err(left) => {
+            town.journal.violated(format!("it does not work after {within:?}: {left}"));
+            within
         }
     }
 }
@@ -51,18 +68,24 @@ fn ways() -> Vec<Way> {
 }
 
 /// Why a way is not as it should be, if it is not.
-fn misses(town: &Town, callers: &Callers<'_>, (client, aim, family): Way) -> Option<String> {
+fn misses(
+    town: &Town,
+    callers: &Callers<'_>,
+    (client, aim, family): Way,
+    within: Duration,
+) -> Option<String> {
     if client == "bob" && !town.is_decided() {
         return Some("the last decision is not in force".to_owned());
     }
     let is_served = match (client, aim, town.decision().welcome) {
         (client, Aim::Resident("vault"), _) => client == "alice",
+        (_, Aim::Resident("mill"), _) => false,
         // The service has servers that are not in the shop.
         ("bob", Aim::Inn, Welcome::Denied) => return None,
         ("bob", Aim::Shop | Aim::Resident("shop-0" | "shop-1"), welcome) => welcome == Welcome::Allowed,
         _ => true,
     };
-    let outcome = callers.try_once(client, aim, family, AT_ONCE);
+    let outcome = callers.try_once(client, aim, family, within);
     let is_right = if is_served {
         matches!(outcome, Outcome::AsPlanned(_))
     } else {
@@ -72,7 +95,7 @@ fn misses(town: &Town, callers: &Callers<'_>, (client, aim, family): Way) -> Opt
 }
 
 /// Waits until nothing is under way and nothing has grown; gives what there is then, or else what has grown.
-pub(crate) fn settle(town: &Town, before: Option<&Footprint>) -> Result<Footprint, String> {
+pub(crate) fn settle(town: &Town, before: Option<&Footprint>, within: Duration) -> Result<Footprint, String> {
     let (mut now, mut grown) = (Footprint::default(), Vec::new());
     let nothing = Footprint::default();
     let is_quiet = || {
@@ -81,6 +104,13 @@ pub(crate) fn settle(town: &Town, before: Option<&Footprint>) -> Result<Footprin
         grown.extend(before.map(|before| now.growth_since(before)).unwrap_or_default());
         grown.is_empty()
     };
-    let waited = wait_until(SETTLING, "nothing has grown", is_quiet);
+    let waited = wait_until(within, "nothing has grown", is_quiet);
     if waited.is_ok() { Ok(now) } else { Err(grown.join(", ")) }
+}
+
+/// Notes it if something has grown, and does not shrink within a time.
+pub(crate) fn is_as_before(town: &Town, before: &Footprint, within: Duration) {
+    if let Err(grown) = settle(town, Some(before), within) {
+        town.journal.violated(format!("not as before after {within:?}: {grown}"));
+    }
 }

@@ -9,7 +9,7 @@ use culvert_lab::Program;
 use culvert_sys::netns::Netns;
 use culvert_sys::sockets::connections;
 
-use super::town::{PARTS, Part, Town};
+use super::town::{OURS, Part, Town};
 use crate::harness::kernel::belongings;
 use crate::harness::v1;
 
@@ -51,7 +51,7 @@ impl Footprint {
     #[track_caller]
     pub(crate) fn of(town: &Town) -> Self {
         let mut all = Self::default();
-        for part in PARTS {
+        for part in OURS {
             all.look_at(&town.program(part));
             if let Part::Node(index) = part {
                 let node = &town.nodes[index];

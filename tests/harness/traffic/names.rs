@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Has every pod in the mesh ask for the service `shop`: its address has to be in the answer.
 pub(crate) fn ask(town: &Town) {
-    for pod in town.pods().iter().filter(|pod| pod.name() != "street" && !pod.name().starts_with("tenant")) {
+    for pod in town.members().iter().filter(|pod| !pod.name().starts_with("tenant")) {
         let asked = (|| {
             let socket = pod.udp(SERVER, SOON)?;
             socket.send(&query("shop.shop.svc.cluster.local"))?;

@@ -1,4 +1,4 @@
-//! Two nodes with pods that speak to each other: who there is, who may speak to whom, and the programs that see to it.
+//! Two nodes with pods that speak to each other: who there is, who may speak to whom ([`judge`]), and the [`programs`] that see to it.
 //!
 //! | node | pod | |
 //! |---|---|---|
@@ -6,40 +6,45 @@
 //! | one | `bob` | is let into the shop and put out again |
 //! | one | `mallory` | not in the vault |
 //! | one | `street` | is not in the mesh |
+//! | one | `gate` | the waypoint of the service `mill` ([`gate`]) |
 //! | one, two | `shop-0`, `shop-1` | the service `shop` |
 //! | two | `vault` | lets in `alice` alone |
+//! | two | `mill` | the service `mill`; lets in `gate` alone |
 //! | two | `tenant-N` | one after the other at one address; those with an even number are in the service `inn`, as is `shop-1` |
 //!
 //! What changes the mesh is written, and waited for by nobody here: programs may be away.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use culvert_lab::{Lab, Launch, Node, Pod, PodSpec, Program, Section, Service, ServiceSpec};
+use culvert_lab::{Lab, Launch, Node, Pod, PodSpec, Program, Service, ServiceSpec};
 
 use super::echo::{Echo, Flaw, PORT};
 use super::journal::Journal;
 use super::pattern::Privacy;
+use crate::harness::certificates::Certificate;
 use crate::harness::cluster::lab;
-use crate::harness::v1;
+
+mod gate;
+mod judge;
+mod programs;
+
+pub(crate) use judge::{Begun, Decision, Revocation, Welcome};
+pub(crate) use programs::{OURS, PARTS, Part};
+
+use gate::GATE;
+use programs::Disks;
 
 /// The port of the services.
 pub(crate) const SERVICE_PORT: u16 = 70;
-/// Pods that stay.
-pub(crate) const RESIDENTS: [&str; 7] = ["alice", "bob", "mallory", "street", "shop-0", "shop-1", "vault"];
+/// Pods that stay, and have a server.
+pub(crate) const RESIDENTS: [&str; 8] =
+    ["alice", "bob", "mallory", "street", "shop-0", "shop-1", "vault", "mill"];
 
-/// A program of the mesh: of the first node, or the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
-    Control,
-    Agent(usize),
-    Node(usize),
-}
-
-pub(crate) const PARTS: [Part; 5] =
-    [Part::Control, Part::Agent(0), Part::Agent(1), Part::Node(0), Part::Node(1)];
+/// How programs of a town are started, if otherwise than usual.
+pub(crate) type Settings = fn(&Town, Part, Launch) -> Launch;
 
 /// Whom a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,21 +55,8 @@ pub(crate) enum Aim {
     /// The services.
     Shop,
     Inn,
-}
-
-/// Whether Bob is welcome in the shop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Welcome {
-    Allowed,
-    Denied,
-}
-
-/// What is known of it: the number of the decision, and whether the node of `shop-1` is known to go by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Decision {
-    pub(crate) number: u32,
-    pub(crate) welcome: Welcome,
-    pub(crate) in_force: bool,
+    /// The one behind a waypoint.
+    Mill,
 }
 
 /// A tenant, and until when there was one of that name.
@@ -77,22 +69,28 @@ struct Tenant {
 
 /// A town.
 pub(crate) struct Town {
+    // Taken away before the lab takes away the directory they are in.
+    disks: Disks,
     pub(crate) lab: Lab,
     pub(crate) nodes: [Node; 2],
     pub(crate) journal: Arc<Journal>,
     residents: BTreeMap<&'static str, Pod>,
+    gate: Pod,
+    certificate: OnceLock<Certificate>,
     shop: Service,
     inn: Service,
+    mill: Service,
     tenants: Mutex<Vec<Tenant>>,
     decision: Mutex<Decision>,
+    revocation: Mutex<Revocation>,
     programs: Mutex<BTreeMap<Part, Program>>,
-    settings: fn(&Self, Part, Launch) -> Launch,
+    settings: Settings,
 }
 
 impl Town {
     /// Makes it and starts all programs, and waits for none of them.
     #[track_caller]
-    pub(crate) fn start(name: &str, settings: fn(&Self, Part, Launch) -> Launch) -> Self {
+    pub(crate) fn start(name: &str, settings: Settings) -> Self {
         let town = Self::without_programs(name, settings);
         PARTS.into_iter().for_each(|part| town.run(part));
         town
@@ -100,13 +98,14 @@ impl Town {
 
     /// Makes it.
     #[track_caller]
-    pub(crate) fn without_programs(name: &str, settings: fn(&Self, Part, Launch) -> Launch) -> Self {
+    pub(crate) fn without_programs(name: &str, settings: Settings) -> Self {
         let lab = lab(name).unwrap();
         let nodes = [lab.node("one").unwrap(), lab.node("two").unwrap()];
+        let disks = Disks::of(&lab, &nodes);
         let journal = Arc::new(Journal::new());
         let mut residents = BTreeMap::new();
         for name in RESIDENTS {
-            let node = &nodes[usize::from(matches!(name, "shop-1" | "vault"))];
+            let node = &nodes[usize::from(matches!(name, "shop-1" | "vault" | "mill"))];
             let namespace = name.split('-').next().expect("a text has a first part");
             let spec = PodSpec::new(name).namespace(namespace).service_account(namespace);
             let pod = lab.pod(node, spec).unwrap();
@@ -114,19 +113,29 @@ impl Town {
             Echo::start(&pod, &journal, welcome, Flaw::None);
             residents.insert(name, pod);
         }
+        let gate = PodSpec::new(GATE).namespace(GATE).service_account(GATE).takes_tunnels();
+        let gate = lab.pod(&nodes[0], gate).unwrap();
+        let gates = ServiceSpec::new(GATE).namespace(GATE).port(gate::PORT, gate::PORT);
+        let gates = lab.service(gates, &[&gate]).unwrap();
         let spec = |name: &str| ServiceSpec::new(name).namespace(name).port(SERVICE_PORT, PORT);
         let shop = lab.service(spec("shop"), &[&residents["shop-0"], &residents["shop-1"]]).unwrap();
         let inn = lab.service(spec("inn"), &[&residents["shop-1"]]).unwrap();
-        let decision = Decision { number: 0, welcome: Welcome::Allowed, in_force: false };
+        let mill = spec("mill").mesh_keys(&gate::behind(&gates));
+        let mill = lab.service(mill, &[&residents["mill"]]).unwrap();
         let town = Self {
+            disks,
             lab,
             nodes,
             journal,
             residents,
+            gate,
+            certificate: OnceLock::new(),
             shop,
             inn,
+            mill,
             tenants: Mutex::default(),
-            decision: Mutex::new(decision),
+            decision: Mutex::new(Decision::FIRST),
+            revocation: Mutex::new(Revocation::FIRST),
             programs: Mutex::default(),
             settings,
         };
@@ -144,9 +153,17 @@ impl Town {
 
     /// Every pod there is.
     pub(crate) fn pods(&self) -> Vec<Pod> {
+        let mut pods = self.members();
+        pods.extend([self.resident("street").clone(), self.gate.clone()]);
+        pods
+    }
+
+    /// Every pod that is in the mesh.
+    pub(crate) fn members(&self) -> Vec<Pod> {
         let tenants = lock(&self.tenants);
         let tenant = tenants.iter().filter(|tenant| tenant.until.is_none()).map(|tenant| tenant.pod.clone());
-        self.residents.values().cloned().chain(tenant).collect()
+        let residents = self.residents.values().filter(|pod| pod.name() != "street");
+        residents.cloned().chain(tenant).collect()
     }
 
     /// Where a client finds whom it wants: of IPv4, or of IPv6.
@@ -159,6 +176,7 @@ impl Town {
             }
             Aim::Shop => (self.shop.ips(), SERVICE_PORT),
             Aim::Inn => (self.inn.ips(), SERVICE_PORT),
+            Aim::Mill => (self.mill.ips(), SERVICE_PORT),
         };
         ips.map(|ip| (ip, port).into())
     }
@@ -175,83 +193,6 @@ impl Town {
         } else {
             Privacy::Confidential
         }
-    }
-
-    /// Whether a connection that began then may be answered by this one now; if not, why not.
-    pub(crate) fn may_answer(
-        &self,
-        client: &str,
-        aim: Aim,
-        (begun, decided): (Instant, Decision),
-        name: &str,
-    ) -> Result<(), String> {
-        let is_tenant = |inn_only: bool| {
-            let (number, tenants) = (name.strip_prefix("tenant-"), lock(&self.tenants));
-            let is_in_inn =
-                number.and_then(|number| number.parse::<u32>().ok()).is_some_and(|it| it % 2 == 0);
-            (is_in_inn || !inn_only)
-                && tenants
-                    .iter()
-                    .any(|it| it.pod.name() == name && it.until.is_none_or(|until| until > begun))
-        };
-        let is_wanted = match aim {
-            Aim::Resident(wanted) => name == wanted,
-            Aim::Tenant => is_tenant(false),
-            Aim::Shop => name == "shop-0" || name == "shop-1",
-            Aim::Inn => name == "shop-1" || is_tenant(true),
-        };
-        if !is_wanted {
-            return Err(format!("{name} answered, whom nobody asked for"));
-        }
-        if name == "vault" && client != "alice" {
-            return Err("the vault answered".to_owned());
-        }
-        // Judged where the shop is on another node than Bob; the node that was asked last is the one that has the rule.
-        let denied = decided.in_force && decided.welcome == Welcome::Denied && self.decision() == decided;
-        if client == "bob" && name == "shop-1" && denied {
-            return Err(format!("{name} answered, decision {} denies it", decided.number));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn decision(&self) -> Decision {
-        *lock(&self.decision)
-    }
-
-    /// Writes down whether Bob is welcome in the shop.
-    #[track_caller]
-    pub(crate) fn decide(&self, welcome: Welcome) {
-        let number = {
-            let mut decision = lock(&self.decision);
-            *decision = Decision { number: decision.number + 1, welcome, in_force: false };
-            decision.number
-        };
-        let whom = if welcome == Welcome::Denied { "bob" } else { "nobody" };
-        let policies = format!(
-            "- {{name: decision-{number}, namespace: shop, scope: Namespace, action: Deny, \
-             rules: [[[{{principals: [!Exact cluster.local/ns/{whom}/sa/{whom}]}}]]]}}\n\
-             - {{name: alice-only, namespace: vault, scope: Namespace, action: Allow, \
-             rules: [[[{{principals: [!Exact cluster.local/ns/alice/sa/alice]}}]]]}}\n"
-        );
-        self.lab.set(Section::Policies, &policies).unwrap();
-    }
-
-    /// Whether the node of `shop-1` goes by what was decided last; it is in force from then on.
-    pub(crate) fn is_decided(&self) -> bool {
-        let decision = self.decision();
-        let Ok(answer) = culvert_lab::http::get(self.nodes[1].netns(), v1::ADMIN, "/v1/policies") else {
-            return false;
-        };
-        let is_it = answer.text().contains(&format!("\"decision-{}\"", decision.number));
-        if is_it && decision == self.decision() {
-            self.in_force();
-        }
-        is_it
-    }
-
-    /// What was decided last counts.
-    pub(crate) fn in_force(&self) {
-        lock(&self.decision).in_force = true;
     }
 
     /// Ends the tenant, if there is one, and gives its address to another one.
@@ -289,34 +230,6 @@ impl Town {
 
     fn tenant_before(&self) -> Option<Pod> {
         lock(&self.tenants).last().map(|tenant| tenant.pod.clone())
-    }
-
-    /// Starts a program unless it runs, and does not wait until it is ready.
-    #[track_caller]
-    pub(crate) fn run(&self, part: Part) {
-        self.run_with(part, |launch| launch);
-    }
-
-    /// The same, of a program that is started in another way.
-    #[track_caller]
-    pub(crate) fn run_with(&self, part: Part, change: impl FnOnce(Launch) -> Launch) {
-        let mut programs = lock(&self.programs);
-        if programs.get(&part).is_some_and(Program::is_running) {
-            return;
-        }
-        let launch = match part {
-            Part::Control => self.lab.control_launch(),
-            Part::Agent(index) => self.lab.agent_launch(&self.nodes[index]),
-            Part::Node(index) => self.lab.node_launch(&self.nodes[index]),
-        };
-        let launch = (self.settings)(self, part, launch.unwrap());
-        programs.insert(part, self.lab.start(change(launch)).unwrap());
-    }
-
-    /// A program, which may have ended.
-    #[track_caller]
-    pub(crate) fn program(&self, part: Part) -> Program {
-        lock(&self.programs)[&part].clone()
     }
 }
 
