@@ -148,8 +148,10 @@ impl<'t> Callers<'t> {
         {
             journal.violated(format!("{}: {why}", told()));
         }
-        // What goes to an address while it is nobody's goes without a tunnel, and nothing asks whether the other end is still there.
-        let may_hang = aim == Aim::Tenant && !matches!(outcome, Outcome::Wrong(Some(_), _));
+        // Where there is no tunnel, nothing asks whether the other end is still there: on the way to an address that is nobody's for a
+        // while, and for who is outside of the mesh. A reset that is lost is not sent again (RFC 9293), and a pod that is gone says nothing.
+        let may_hang =
+            client == "street" || aim == Aim::Tenant && !matches!(outcome, Outcome::Wrong(Some(_), _));
         if let Outcome::Wrong(_, what) = &outcome
             && within >= DEADLINE
             && !(may_hang && what.contains("hung"))

@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use culvert_lab::{Lab, Launch, Node, Pod, PodSpec, Program, Service, ServiceSpec};
+use culvert_lab::{Lab, Launch, Node, PATIENCE, Pod, PodSpec, Program, Service, ServiceSpec, wait_until};
 
 use super::echo::{Echo, Flaw, PORT};
 use super::journal::Journal;
@@ -88,11 +88,15 @@ pub(crate) struct Town {
 }
 
 impl Town {
-    /// Makes it and starts all programs, and waits for none of them.
+    /// Makes it and starts all programs, and waits until nobody who is to be in the mesh is outside.
     #[track_caller]
     pub(crate) fn start(name: &str, settings: Settings) -> Self {
         let town = Self::without_programs(name, settings);
         PARTS.into_iter().for_each(|part| town.run(part));
+        wait_until(PATIENCE, "all members are enrolled", || {
+            town.members().iter().all(|pod| town.has_enrolled(pod))
+        })
+        .unwrap();
         town
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use culvert_lab::{Lab, Launch, Node, Program, SmallDisk};
+use culvert_lab::{Lab, Launch, Node, Pod, Program, SmallDisk};
 
 use super::{Town, lock};
 
@@ -52,6 +52,12 @@ impl Town {
             Part::Agent(_) => "agent.sock",
             Part::Node(_) | Part::Waypoint => "admin.sock",
         })
+    }
+
+    /// Whether an agent says that it has enrolled a pod. What comes before is in clear, and anybody's.
+    pub(super) fn has_enrolled(&self, pod: &Pod) -> bool {
+        let line = format!("pod enrolled\tpod={}/{} ", pod.namespace(), pod.name());
+        [0, 1].into_iter().any(|index| self.program(Part::Agent(index)).log_text().contains(&line))
     }
 
     /// Starts a program unless it runs, and does not wait until it is ready.
