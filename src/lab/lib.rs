@@ -49,7 +49,8 @@
 //!
 //! Nothing outlives a lab. Namespaces have no names and are held by this process only; programs are killed with it, by
 //! the kernel if need be. The directory with the logs is removed with the lab, unless the test panics, a wait of the lab
-//! fails, or `CULVERT_LAB_KEEP` is set; then its path is printed. Only after `SIGKILL` it stays without notice.
+//! fails, or `CULVERT_LAB_KEEP` is set; then its path is printed. Only after a signal it stays without notice, and a [`SmallDisk`] in it
+//! stays mounted.
 //!
 //! Labs are private to each other: any number of them can run at once, in one process or in many, all with the same
 //! addresses. They need root, and `ip` and `iptables`.
