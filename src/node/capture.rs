@@ -184,10 +184,6 @@ fn is_plain(port: u16) -> bool {
     port != INBOUND_TUNNEL
 }
 
-/// Connections accepted before all other tasks that are ready have had their turn. Each is a task with much to do at first: as many as
-/// wait at a listener would be in front of everybody else's bytes.
-const MOST_IN_A_ROW: u32 = 8;
-
 /// Time to wait when the process is out of descriptors: accepting again at once would fail again at once.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
@@ -204,12 +200,11 @@ impl Listener {
 
     /// Accepts until a drain begins, each connection in a task of its own; then waits for those tasks, or ends them
     /// when cut.
-    pub(crate) async fn each<F>(self, guard: Guard, serve: impl Fn(Captured, Guard) -> F)
+    pub(crate) async fn each<F>(self, guard: Guard, limits: Arc<OfPod>, serve: impl Fn(Captured, Guard) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let tasks = Arc::new(Tasks::default());
-        let mut in_a_row = 0;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -220,11 +215,7 @@ impl Listener {
                     if let Some(captured) = self.captured(stream, client) {
                         tasks.spawn(serve(captured, guard.clone()));
                     }
-                    in_a_row += 1;
-                    if in_a_row == MOST_IN_A_ROW {
-                        in_a_row = 0;
-                        tokio::task::yield_now().await;
-                    }
+                    limits.turnstile.pass().await;
                 }
                 Err(error) => pause(&error).await,
             }
@@ -262,6 +253,7 @@ impl Listener {
                     if let Some(full) = full {
                         limits.refuse(limit_of(full));
                     }
+                    limits.turnstile.pass().await;
                 }
                 Err(error) => pause(&error).await,
             }

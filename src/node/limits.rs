@@ -10,6 +10,7 @@ mod place;
 mod pod;
 mod room;
 mod table;
+mod turnstile;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -21,6 +22,7 @@ pub(crate) use exceeded::Exceeded;
 pub(crate) use place::{By, OfPeer, Peer, Place};
 pub(crate) use pod::{Held, OfPod};
 pub(crate) use table::{Facts, HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, Of, Unit};
+pub(crate) use turnstile::Turnstile;
 
 /// The limits of a node, and what its pods have. All handles see the same.
 #[derive(Debug, Clone)]

@@ -42,6 +42,7 @@ use culvert_confine::{Report, Switches};
 use culvert_process::exit::{self, Failure};
 use culvert_process::log;
 use culvert_sys::heap::Watched;
+use culvert_sys::priority;
 use culvert_tls::fips;
 
 use crate::config::{Config, Environment};
@@ -87,10 +88,18 @@ fn run() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("culvert")
+        .on_thread_start(take_short_turns)
         .enable_all()
         .build()
         .map_err(Failure::runtime)?;
     runtime.block_on(node::run(config, telemetry)).map_err(Failure::runtime)
+}
+
+/// Has whoever wakes up on this processor, the client of a connection or its server, wait for little.
+fn take_short_turns() {
+    if let Err(error) = priority::take_short_turns() {
+        tracing::debug!(%error, "threads keep the processor for as long as they are let");
+    }
 }
 
 /// Gives up what is not needed, before there is any other thread: the log has one. Settings that cannot be used are reported by whoever

@@ -13,6 +13,7 @@ use culvert_core::route;
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 use culvert_serving::guests::Pulse;
+use culvert_sys::priority::let_others_run;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -36,6 +37,7 @@ pub(crate) async fn inbound_tunnel(
     (captured, pulse): (Captured, Arc<Pulse>),
     guard: Guard,
 ) {
+    let_others_run();
     let _open = stats::open::socket(Direction::Inbound);
     let Captured { stream, client, destination } = captured;
     let stranger = proxy.limits.stranger(client.ip());
@@ -58,7 +60,7 @@ pub(crate) async fn inbound_tunnel(
         let caller = Peer { identity: Some(peer.clone()), source: client, destination };
         inbound_stream((Arc::clone(&proxy), Arc::clone(&by)), caller, offer, guard.clone())
     };
-    if let Err(error) = accepted.serve(guard.clone(), each).await {
+    if let Err(error) = accepted.serve(&proxy.limits.turnstile, guard.clone(), each).await {
         tracing::debug!(%client, %peer, error, "tunnel ended");
     }
 }
@@ -96,6 +98,7 @@ fn inbound_stream(
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
+        let_others_run();
         let mut report =
             Report::begin(proxy.ledger.book(), Direction::Inbound, peer.source, peer.destination);
         read_about(&offer, &peer, &report);

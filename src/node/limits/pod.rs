@@ -9,7 +9,7 @@ use culvert_core::fair;
 
 use super::place::{By, Peer, Place, most_of_peer};
 use super::table::{Limit, Of};
-use super::{Exceeded, Node, counts, room};
+use super::{Exceeded, Node, Turnstile, counts, room};
 use crate::proxy::PodInfo;
 
 /// What one pod has.
@@ -21,6 +21,8 @@ pub(crate) struct OfPod {
     pub(super) descriptors: AtomicU64,
     peers: Mutex<HashMap<IpAddr, Weak<Peer>>>,
     gauges: [AtomicU64; Limit::ALL.len()],
+    /// When it begins something new.
+    pub(crate) turnstile: Turnstile,
 }
 
 /// One place of a pod; dropping it gives it back.
@@ -36,7 +38,7 @@ impl OfPod {
         node.room.take(room::OF_EACH_POD);
         let gauges = [const { AtomicU64::new(0) }; Limit::ALL.len()];
         let (connections, descriptors, peers) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-        Self { pod, node, connections, descriptors, peers, gauges }
+        Self { pod, node, connections, descriptors, peers, gauges, turnstile: Turnstile::default() }
     }
 
     /// Takes one of so many places.

@@ -1,7 +1,9 @@
 //! The server's end of a tunnel: accepts it, names the peer, and hands out what the peer asks for.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +18,13 @@ use super::carried::Carried;
 use super::driver::{Driver, Over, Step, Wish};
 use super::handshake::{self, Agreement};
 use super::inbox::{Inbox, Order, Withdrawn};
-use super::limits;
+use super::{MOST_STREAMS, limits};
 use crate::config::TunnelConfig;
 use crate::drain::Guard;
 use crate::identity::{Certificate, Proof, Refused};
 use crate::ledger::Direction;
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
-use crate::limits::{Limit, hit};
+use crate::limits::{Limit, Turnstile, hit};
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
 
@@ -34,6 +36,9 @@ pub(crate) const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a peer that was told to take its streams elsewhere may go on opening them here, if it does not say that it knows.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// When so many streams wait for their turn, nothing is read: a peer that opens and resets them keeps no more here than one that does not.
+const MOST_WAITING: usize = MOST_STREAMS as usize;
 
 /// Why a peer was not let in.
 #[derive(Debug, thiserror::Error)]
@@ -114,24 +119,24 @@ impl Accepted {
     ///
     /// # Errors
     /// Why it did not end in order.
-    pub(crate) async fn serve<F>(self, guard: Guard, each: impl Fn(Offer) -> F) -> Result<(), String>
+    pub(crate) async fn serve<F>(
+        self,
+        turnstile: &Turnstile,
+        guard: Guard,
+        each: impl Fn(Offer) -> F,
+    ) -> Result<(), String>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let Self { id: tunnel, mut driver, inbox, proof, listed, .. } = self;
         let (streams, watch) = (Tasks::default(), Tasks::default());
         watch.spawn(end_when_due(Arc::clone(&inbox), proof, guard.clone()));
-        let over = loop {
-            match driver.step().await {
-                Step::Over(over) => break over,
-                Step::Offers(offers) => {
-                    for Wish { stream, request, withdrawn } in offers {
-                        let inbox = Some(Arc::clone(&inbox));
-                        streams.spawn(each(Offer { tunnel, stream, request, withdrawn, inbox }));
-                    }
-                }
-            }
+        let begin = |Wish { stream, request, withdrawn }| {
+            let inbox = Some(Arc::clone(&inbox));
+            streams.spawn(each(Offer { tunnel, stream, request, withdrawn, inbox }));
         };
+        let (over, waiting) = drive(&mut driver, turnstile, &begin).await;
+        waiting.into_iter().for_each(begin);
         drop((watch, listed));
         match over {
             Over::Unused => hit(Limit::FirstRequestDeadline),
@@ -155,6 +160,28 @@ impl Accepted {
         match over {
             Over::Done | Over::Unused | Over::Cut => Ok(()),
             Over::Revoked | Over::Lost(_) | Over::Fault(_) => Err(over.to_string()),
+        }
+    }
+}
+
+/// Drives a tunnel until it is over, and begins what the peer asks for in the pod's turns; bytes do not wait for those. What was asked
+/// for and has not had its turn comes back.
+async fn drive(driver: &mut Driver, turnstile: &Turnstile, begin: &impl Fn(Wish)) -> (Over, VecDeque<Wish>) {
+    let mut waiting = VecDeque::new();
+    let mut turn = pin!(turnstile.pass());
+    let mut may_begin = true;
+    loop {
+        if may_begin && let Some(wish) = waiting.pop_front() {
+            begin(wish);
+            turn.set(turnstile.pass());
+            may_begin = false;
+        }
+        tokio::select! {
+            step = driver.step(), if waiting.len() < MOST_WAITING => match step {
+                Step::Over(over) => return (over, waiting),
+                Step::Offers(offers) => waiting.extend(offers),
+            },
+            () = &mut turn, if !may_begin => may_begin = true,
         }
     }
 }

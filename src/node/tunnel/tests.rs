@@ -22,6 +22,7 @@ mod resets;
 mod revoked;
 mod sharing;
 mod taken_back;
+mod turnstile;
 mod waiting;
 mod wakeups;
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Mutex;
 
 use super::*;
+use crate::limits::Turnstile;
 
 /// A server of tunnels.
 pub(super) struct Server {
@@ -13,6 +14,8 @@ pub(super) struct Server {
     drains: Arc<Mutex<VecDeque<Drain>>>,
     /// Those there are.
     pub(super) listed: Tunnels,
+    /// Who asks for a connection passes here.
+    pub(super) turnstile: Arc<Turnstile>,
     tasks: Tasks,
 }
 
@@ -33,17 +36,18 @@ impl Server {
             tunnels: Arc::default(),
             drains: Arc::default(),
             listed: Tunnels::default(),
+            turnstile: Arc::default(),
             tasks: Tasks::default(),
         };
         let (count, drains) = (Arc::clone(&server.tunnels), Arc::clone(&server.drains));
-        let listed = server.listed.clone();
+        let shared = (server.listed.clone(), Arc::clone(&server.turnstile));
         let (certificate, connections) = (Arc::new(certificate), Tasks::default());
         server.tasks.spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let (drain, guard) = drain::channel();
                 drains.lock().unwrap().push_back(drain);
-                let serving = serve(tcp, (Arc::clone(&certificate), listed.clone()), guard, respond.clone());
+                let serving = serve(tcp, (Arc::clone(&certificate), shared.clone()), guard, respond.clone());
                 connections.spawn(TUNNEL.scope(number, serving));
             }
         });
@@ -92,14 +96,14 @@ where
 
 async fn serve(
     tcp: TcpStream,
-    (certificate, listed): (Arc<Certificate>, Tunnels),
+    (certificate, (listed, turnstile)): (Arc<Certificate>, (Tunnels, Arc<Turnstile>)),
     guard: Guard,
     respond: impl Responds,
 ) {
     let config = config(&[]).tunnel;
     if let Ok(accepted) = server::accept(tcp, &certificate, &config, &listed).await {
         // How a tunnel ends is what the tests look at from the other side.
-        let _ = accepted.serve(guard, move |offer| respond.respond(offer)).await;
+        let _ = accepted.serve(&turnstile, guard, move |offer| respond.respond(offer)).await;
     }
 }
 

@@ -4,6 +4,7 @@ use super::far::Responds as _;
 use super::*;
 use crate::identity::Refused;
 use crate::identity::testing::{TestLists, leaf};
+use crate::limits::Turnstile;
 
 #[tokio::test]
 async fn a_tunnel_to_a_revoked_server_is_torn_down_and_not_made_again() {
@@ -45,7 +46,7 @@ async fn a_tunnel_from_a_revoked_client_is_torn_down() {
             server::accept(tcp, &certificate, &config(&[]).tunnel, &Tunnels::default()).await.unwrap();
         let (_drain, guard) = drain::channel();
         let respond = giving_to(taking, Buffers::Usual);
-        accepted.serve(guard, move |offer| respond.respond(offer)).await
+        accepted.serve(&Turnstile::default(), guard, move |offer| respond.respond(offer)).await
     });
     let revoked = leaf(&client);
     let pool = pool_of(identities, config(&[]).tunnel);

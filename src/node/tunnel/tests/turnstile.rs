@@ -1,0 +1,23 @@
+//! Streams that are asked for begin one by one.
+
+use super::*;
+
+#[tokio::test]
+async fn bytes_do_not_wait_for_streams_that_have_not_had_their_turn() {
+    let mut net = Net::start().await;
+    let turnstile = Arc::clone(&net.server.turnstile);
+    let closed = turnstile.closed().await;
+    let (mut caller, mut callee) = net.connect().await;
+    let (pool, key) = (net.pool.clone(), net.key.clone());
+    let next = tokio::spawn(async move { open(&pool, &key).await });
+    for said in ["one", "two"] {
+        caller.says(said).await;
+        callee.hears(said).await;
+        callee.says(said).await;
+        caller.hears(said).await;
+    }
+    assert_eq!(net.server.tunnels(), 1);
+    assert!(!next.is_finished(), "it has not had its turn");
+    drop(closed);
+    let _opened = soon(next).await.unwrap().unwrap();
+}
