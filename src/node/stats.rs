@@ -15,11 +15,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::any;
 use culvert_metrics::{Metrics, Settings, http, process};
+use culvert_tls::fips;
 use tokio::runtime::RuntimeMetrics;
 
 use crate::identity::Identities;
 use crate::ledger::Direction;
 use crate::outcome::{self, Labels};
+use crate::version::VERSION;
 use crate::{dns, limits, mesh, set_aside};
 
 /// What is recorded.
@@ -51,6 +53,7 @@ pub(crate) fn start(config: Config, data_plane: RuntimeMetrics) -> Result<Metric
     metrics.collect(open::look);
     metrics.collect(lines::look);
     metrics::gauge!("istio_build", "component" => "ztunnel", "tag" => config.version).set(1.0);
+    metrics::gauge!("culvert_build_info", "version" => VERSION, "crypto" => fips::MODULE).set(1.0);
     Ok(metrics)
 }
 

@@ -11,7 +11,9 @@ async fn at_the_start_there_is_what_the_process_is_and_nothing_of_traffic() {
         Config { settings: Settings::default(), labels: Labels::Full, version: "1.27 \"beta\"".into() };
     let metrics = start(config, tokio::runtime::Handle::current().metrics()).unwrap();
     let text = metrics.text();
+    let build = format!("culvert_build_info{{version=\"{VERSION}\",crypto=\"{}\"}} 1", fips::MODULE);
     for line in [
+        &build,
         "istio_build{component=\"ztunnel\",tag=\"1.27 \\\"beta\\\"\"} 1",
         "process_open_fds ",
         "culvert_log_lines_dropped_total 0",

@@ -16,6 +16,7 @@ pub(super) fn describe() {
 
 const GAUGES: &[(&str, &str)] = &[
     ("istio_build", "What this is, and of which version."),
+    ("culvert_build_info", "The version of Culvert, and what its cryptography is done by (unstable)."),
     ("workload_manager_active_proxy_count", "Pods that are served (unstable)."),
     ("workload_manager_pending_proxy_count", "Pods that could not be served yet (unstable)."),
     ("culvert_agent_connected", "Whether the node agent is connected (unstable)."),
