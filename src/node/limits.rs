@@ -21,7 +21,7 @@ pub(crate) use counts::{describe_metrics, has, hit, may_be_logged};
 pub(crate) use exceeded::Exceeded;
 pub(crate) use place::{By, OfPeer, Peer, Place};
 pub(crate) use pod::{Held, OfPod};
-pub(crate) use table::{Facts, HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, Of, Unit};
+pub(crate) use table::{Facts, HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit};
 pub(crate) use turnstile::Turnstile;
 
 /// The limits of a node, and what its pods have. All handles see the same.

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use culvert_api::LimitOf;
 use culvert_core::fair;
 
 use super::place::{By, Peer, Place, most_of_peer};
-use super::table::{Limit, Of};
+use super::table::Limit;
 use super::{Exceeded, Node, Turnstile, counts, room};
 use crate::proxy::PodInfo;
 
@@ -88,7 +89,7 @@ impl OfPod {
         } else if limit == Limit::DescriptorsOfPeer {
             let has = self.most_of_peers(limit);
             (Some(most_of_peer(has, fair::within(own, free))), has)
-        } else if matches!(limit.facts().of, Of::Peer | Of::Source) {
+        } else if matches!(limit.facts().of, LimitOf::Peer | LimitOf::Source) {
             (limit.facts().most, self.most_of_peers(limit))
         } else {
             (limit.facts().most, has(&self.gauges[limit as usize]))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use culvert_api::{LimitOf as Of, LimitUnit as Unit};
+
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Limit {
@@ -23,28 +25,6 @@ pub(crate) enum Limit {
     DnsQueries,
     DnsConnections,
     DnsSockets,
-}
-
-/// Of whom there may be only so much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Of {
-    Process,
-    Pod,
-    /// Who connects to a pod, by address.
-    Peer,
-    /// An address for a pod, whoever is there.
-    Source,
-    Tunnel,
-    /// A connection that is being made.
-    Connection,
-}
-
-/// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    Count,
-    Bytes,
-    Milliseconds,
 }
 
 /// What there is to know of a limit.

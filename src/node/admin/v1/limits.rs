@@ -1,11 +1,11 @@
 //! What there may be only so much of.
 
-use culvert_api::{Limit, LimitOf, LimitUnit};
+use culvert_api::Limit;
 
 use super::problem::Refusal;
 use super::query::Query;
 use super::{Sources, json, page};
-use crate::limits::{Of, Standing, Unit};
+use crate::limits::Standing;
 
 /// `/v1/limits`: by name.
 pub(super) fn list(sources: &Sources, query: &Query) -> Result<Vec<u8>, Refusal> {
@@ -19,19 +19,8 @@ fn shown(standing: &Standing) -> Limit {
     Limit {
         name: facts.name.to_owned(),
         about: facts.about.to_owned(),
-        of: match facts.of {
-            Of::Process => LimitOf::Process,
-            Of::Pod => LimitOf::Pod,
-            Of::Peer => LimitOf::Peer,
-            Of::Source => LimitOf::Source,
-            Of::Tunnel => LimitOf::Tunnel,
-            Of::Connection => LimitOf::Connection,
-        },
-        unit: match facts.unit {
-            Unit::Count => LimitUnit::Count,
-            Unit::Bytes => LimitUnit::Bytes,
-            Unit::Milliseconds => LimitUnit::Milliseconds,
-        },
+        of: facts.of,
+        unit: facts.unit,
         most,
         setting: facts.setting.map(str::to_owned),
         in_use,
