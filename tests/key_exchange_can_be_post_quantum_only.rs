@@ -83,6 +83,7 @@ fn by_default_tunnels_and_calls_to_the_control_plane_are_post_quantum() {
         let tunnel =
             tunnels.iter().find(|it| it["id"] == connection["tunnel"]).expect("its tunnel is listed");
         assert_eq!(tunnel["tls"]["group"], "X25519MLKEM768", "{tunnel}");
+        assert_eq!(connection["tls"], tunnel["tls"], "{connection}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::harness::talk::{Ending, SOON, assert_alive, exchange_on, read_to_end}
 use rig::Rig;
 
 /// Fields of a line about a connection in a tunnel, in order; what only one of both directions has is in brackets.
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 22] = [
     "src.addr",
     "src.workload",
     "src.namespace",
@@ -34,6 +34,7 @@ const FIELDS: [&str; 21] = [
     "closed_by",
     "rtt",
     "retransmits",
+    "tls.group",
     "id",
     "trace",
 ];
@@ -58,7 +59,7 @@ fn both_ends_tell_all_they_know_in_text_and_as_json() {
     let ends = json!({
         "src.workload": "client", "src.namespace": "default", "src.identity": client.identity(), "src.cluster": "Kubernetes",
         "dst.hbone_addr": dialled, "dst.workload": "server", "dst.namespace": "default", "dst.identity": server.identity(),
-        "dst.cluster": "Kubernetes", "closed_by": "client",
+        "dst.cluster": "Kubernetes", "closed_by": "client", "tls.group": "X25519MLKEM768",
     });
     let next = format!("{}:15008", server.ip4());
     out.assert("info", &ends);
@@ -81,8 +82,11 @@ fn both_ends_tell_all_they_know_in_text_and_as_json() {
     }
 
     let opened = rig.outbound("connection opened", own);
-    let expected: Vec<_> =
-        names[..AT_OPEN - 1].iter().cloned().chain(["id".into(), "trace".into()]).collect();
+    let expected: Vec<_> = names[..AT_OPEN - 1]
+        .iter()
+        .cloned()
+        .chain(["tls.group".into(), "id".into(), "trace".into()])
+        .collect();
     assert_eq!((opened.level.as_str(), opened.names()), ("debug", expected), "{opened:?}");
     assert_eq!(opened.text("id"), out.text("id"));
 }
@@ -104,7 +108,7 @@ fn services_are_named_and_plaintext_has_no_identity() {
     let own = stream.local_addr().unwrap();
     assert_eq!(exchange_on(stream, b"in the open"), Ending::Complete(b"in the open".to_vec()));
     let out = rig.outbound("connection complete", own);
-    let absent = ["src.identity", "dst.identity", "dst.hbone_addr", "error", "reason", "policy"];
+    let absent = ["src.identity", "dst.identity", "dst.hbone_addr", "error", "reason", "policy", "tls.group"];
     assert!(absent.iter().all(|name| !out.fields.contains_key(*name)), "{out:?}");
     out.assert(
         "info",

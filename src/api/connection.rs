@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::PodRef;
+use crate::{PodRef, Tls};
 
 /// One connection a pod makes or takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Connection {
     /// The tunnel it is or was on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<String>,
+    /// What the ends of that tunnel have agreed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// The policy that let it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,

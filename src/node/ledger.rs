@@ -22,7 +22,7 @@ use crate::proxy::PodInfo;
 use crate::telemetry::Telemetry;
 
 pub(crate) use book::Book;
-pub(crate) use record::{Direction, Ended, Facts, Id, Party, Record, Stage, Trace, Tried, onward};
+pub(crate) use record::{Direction, Ended, Facts, Id, OnTunnel, Party, Record, Stage, Trace, Tried, onward};
 pub(crate) use traffic::{Pair, owner_of};
 
 /// The books of all pods of this node. All handles see the same.

@@ -176,6 +176,14 @@ fn socket(rtt_microseconds: u64, retransmits: u64) -> Socket {
     Socket { rtt_microseconds, retransmits, ..Socket::default() }
 }
 
+fn tls() -> Tls {
+    Tls {
+        version: "TLSv1_3".into(),
+        cipher: "TLS13_AES_128_GCM_SHA256".into(),
+        group: Some("X25519MLKEM768".into()),
+    }
+}
+
 pub(crate) fn connections() -> Vec<Connection> {
     let open = Connection {
         id: "00000000000000a1".into(),
@@ -197,6 +205,7 @@ pub(crate) fn connections() -> Vec<Connection> {
         milliseconds: 61_500,
         bytes: Bytes { to_server: 2_500_000, to_client: 900 },
         tunnel: Some("3f".into()),
+        tls: Some(tls()),
         policy: None,
         socks: None,
         probe: false,
@@ -217,6 +226,7 @@ pub(crate) fn connections() -> Vec<Connection> {
         bytes: Bytes::default(),
         network: None,
         tunnel: None,
+        tls: None,
         ..open.clone()
     };
     vec![open, outside]
@@ -327,11 +337,7 @@ pub(crate) fn tunnels() -> Vec<Tunnel> {
         since: "2026-03-01T11:50:00Z".into(),
         streams: 1,
         capacity: 100,
-        tls: Tls {
-            version: "TLSv1_3".into(),
-            cipher: "TLS13_AES_128_GCM_SHA256".into(),
-            group: Some("X25519MLKEM768".into()),
-        },
+        tls: tls(),
         network: Some(socket(850, 2)),
     };
     let silent = Tunnel {

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use crate::outcome::Failure;
 use crate::stream::{Ends, Moved};
 use crate::telemetry::Telemetry;
+use crate::tunnel::Agreement;
 
 /// Names a connection, on this node and in the trace it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,8 +92,8 @@ pub(crate) struct Facts {
     pub(crate) probe: bool,
     /// What both ends log.
     pub(crate) trace: Trace,
-    /// The tunnel it is on, by the id it has in its pod's book.
-    pub(crate) tunnel: Option<u64>,
+    /// The tunnel it is on.
+    pub(crate) tunnel: Option<OnTunnel>,
     /// The socket this node goes on with, if it is not a tunnel's: its own address, and whom it has dialled. Inbound that is the pod's
     /// application.
     pub(crate) onward: Option<Box<Onward>>,
@@ -110,6 +111,15 @@ pub(crate) type Onward = [SocketAddr; 2];
 pub(crate) fn onward(socket: &TcpStream, to: SocketAddr) -> Option<Box<Onward>> {
     let own = socket.local_addr().ok()?;
     Some(Box::new([own, to].map(culvert_sys::tcp::canonical)))
+}
+
+/// The tunnel a connection is or was on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OnTunnel {
+    /// By which its pod's book has it, while it is up.
+    pub(crate) id: u64,
+    /// What its ends have agreed on; kept here because tunnels end before anybody asks.
+    pub(crate) tls: Agreement,
 }
 
 /// The trace a connection belongs to (W3C trace context).
@@ -165,6 +175,12 @@ impl FromStr for Id {
         let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = digits.then(|| u64::from_str_radix(text, 16).ok()).flatten();
         number.filter(|number| *number != 0).map(Self).ok_or(NotAnId)
+    }
+}
+
+impl fmt::Display for OnTunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.id)
     }
 }
 

@@ -82,9 +82,9 @@ impl Sockets {
         };
         match (record.direction, facts.tunnel) {
             (Direction::Outbound, None) => (accepted(), onward),
-            (Direction::Outbound, Some(id)) => (accepted(), tunnel(id)),
+            (Direction::Outbound, Some(on)) => (accepted(), tunnel(on.id)),
             (Direction::Inbound, None) => (onward, accepted()),
-            (Direction::Inbound, Some(id)) => (onward, tunnel(id)),
+            (Direction::Inbound, Some(on)) => (onward, tunnel(on.id)),
         }
     }
 

@@ -157,6 +157,7 @@ impl<'c> Line<'c> {
                     policy = facts.policy.as_deref(),
                     rtt = ends.round_trip().map(milliseconds),
                     retransmits = ends.retransmits(),
+                    tls.group = facts.tunnel.and_then(|on| on.tls.group()),
                     socks = facts.asked.as_deref(),
                     probe = facts.probe.then_some(true),
                     id = %record.id,

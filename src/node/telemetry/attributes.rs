@@ -146,7 +146,8 @@ fn way(all: &mut Attributes, facts: &Facts) {
     all.text("culvert.asked", facts.asked.as_deref());
     all.text("culvert.service", facts.service.as_ref().map(|service| &*service.hostname));
     all.text("culvert.policy", facts.policy.as_deref());
-    all.text("culvert.tunnel.id", facts.tunnel.map(|tunnel| format!("{tunnel:016x}")));
+    all.text("culvert.tunnel.id", facts.tunnel.map(|on| on.to_string()));
+    all.text("tls.curve", facts.tunnel.and_then(|on| on.tls.group()));
     all.if_so("culvert.nested", facts.nested);
     all.if_so("culvert.waypoint", facts.waypoint);
     all.if_so("culvert.probe", facts.probe);

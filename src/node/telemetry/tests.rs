@@ -16,9 +16,10 @@ use culvert_proto::otlp::trace::{Span, SpanKind, Status, StatusCode};
 use super::attributes::Clock;
 use super::*;
 use crate::deliver::dial;
-use crate::ledger::{Direction, OfNode, OfPod, Party, Tried};
+use crate::ledger::{Direction, OfNode, OfPod, OnTunnel, Party, Tried};
 use crate::outcome::{Failure, Report};
 use crate::proxy::PodInfo;
+use crate::tunnel::Agreement;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -111,7 +112,7 @@ fn know_all(report: &Report) {
     };
     let hostname = "db.shop.svc.cluster.local".into();
     facts.service = Some(Arc::new(Service { name: "db".into(), hostname, ..Service::default() }));
-    facts.tunnel = Some(0xab);
+    facts.tunnel = Some(OnTunnel { id: 0xab, tls: Agreement::POST_QUANTUM });
     let (at, error) = (Instant::now(), "too slow".into());
     facts.tried.push(Tried { at, address: address(3, 15008), reason: "connect_deadline", error });
     facts.moved.forth.add(11);
@@ -143,6 +144,7 @@ const ALL: &[&str] = &[
     "culvert.authority=10.0.0.2:8080",
     "culvert.service=db.shop.svc.cluster.local",
     "culvert.tunnel.id=00000000000000ab",
+    "tls.curve=X25519MLKEM768",
     "culvert.bytes.to_server=11",
     "culvert.bytes.to_client=22",
 ];

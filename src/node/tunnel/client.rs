@@ -19,8 +19,8 @@ use super::{ANSWER_DEADLINE, Connect, ESTABLISH_DEADLINE, Error, Key, limits as 
 use crate::config::TunnelConfig;
 use crate::deliver::dial::{self, Dialer};
 use crate::identity::{Certificate, Identities, Proof, Refused};
-use crate::ledger::Direction;
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
+use crate::ledger::{Direction, OnTunnel};
 use crate::limits::{self, By, OfPod};
 use crate::stats;
 use crate::stream::{Early, Moved};
@@ -46,6 +46,7 @@ pub(super) struct Tunnel {
     gauge: Arc<Gauge>,
     peer: SocketAddr,
     proof: Arc<Proof>,
+    tls: Agreement,
     /// Streams open or being opened.
     streams: AtomicUsize,
     most_streams: usize,
@@ -142,6 +143,7 @@ impl Establish {
             gauge: driver.gauge(),
             peer: key.peer,
             proof: Arc::new(proof),
+            tls,
             streams: AtomicUsize::new(0),
             most_streams: self.config.streams,
             life,
@@ -285,8 +287,8 @@ pub(crate) type Connection = (Socket, Vec<u8>);
 
 impl Place {
     /// The tunnel it is on.
-    pub(crate) fn tunnel(&self) -> u64 {
-        self.0.id
+    pub(crate) fn tunnel(&self) -> OnTunnel {
+        OnTunnel { id: self.0.id, tls: self.0.tls }
     }
 
     /// Asks the peer for a stream and has it carry `socket`, which has `said` something already. Gives what the peer answered, too.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use culvert_core::tunnel::http2::{Limits, Role};
 use culvert_core::tunnel::{Engine, Settled};
 use culvert_tls::{Agreed, Established, Handshake, Progress};
-use rustls::{AlertDescription, PeerIncompatible};
+use rustls::{AlertDescription, CipherSuite, NamedGroup, PeerIncompatible};
 
 use super::socket::Socket;
 
@@ -20,24 +20,37 @@ pub(super) struct Secured {
     unsent: Vec<u8>,
 }
 
-/// What a handshake has agreed on, as it is shown.
+/// What a handshake has agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Agreement {
-    /// The version of TLS.
-    pub(crate) version: &'static str,
-    /// The cipher suite.
-    pub(crate) cipher: &'static str,
-    /// The group of the key exchange; one with `MLKEM` in its name is post-quantum.
-    pub(crate) group: Option<&'static str>,
+    suite: CipherSuite,
+    group: Option<NamedGroup>,
 }
 
 impl Agreement {
     pub(super) fn of(agreed: &Agreed) -> Self {
-        let cipher = agreed.suite.as_str().unwrap_or("unknown");
-        // A suite is of one version alone.
-        let version = if cipher.starts_with("TLS13_") { "TLSv1_3" } else { "TLSv1_2" };
-        Self { version, cipher, group: agreed.group.map(|group| group.as_str().unwrap_or("unknown")) }
+        Self { suite: agreed.suite, group: agreed.group }
     }
+
+    /// The version of TLS: a suite is of one alone.
+    pub(crate) fn version(self) -> &'static str {
+        if self.cipher().starts_with("TLS13_") { "TLSv1_3" } else { "TLSv1_2" }
+    }
+
+    /// The cipher suite.
+    pub(crate) fn cipher(self) -> &'static str {
+        self.suite.as_str().unwrap_or("unknown")
+    }
+
+    /// The group of the key exchange; one with `MLKEM` in its name is post-quantum. None where no keys were exchanged (TLS 1.2, resumed).
+    pub(crate) fn group(self) -> Option<&'static str> {
+        self.group.map(|group| group.as_str().unwrap_or("unknown"))
+    }
+
+    /// TLS 1.3 with a key exchange that is post-quantum.
+    #[cfg(test)]
+    pub(crate) const POST_QUANTUM: Self =
+        Self { suite: CipherSuite::TLS13_AES_256_GCM_SHA384, group: Some(NamedGroup::X25519MLKEM768) };
 }
 
 /// Why the ends do not know each other.

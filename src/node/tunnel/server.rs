@@ -22,8 +22,8 @@ use super::{MOST_STREAMS, limits};
 use crate::config::TunnelConfig;
 use crate::drain::Guard;
 use crate::identity::{Certificate, Proof, Refused};
-use crate::ledger::Direction;
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
+use crate::ledger::{Direction, OnTunnel};
 use crate::limits::{Limit, Turnstile, hit};
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
@@ -54,7 +54,7 @@ pub(crate) enum Error {
 /// An accepted tunnel.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    id: u64,
+    on: OnTunnel,
     driver: Box<Driver>,
     inbox: Arc<Inbox>,
     proof: Arc<Proof>,
@@ -66,7 +66,7 @@ pub(crate) struct Accepted {
 /// One CONNECT of the peer, not answered yet. Dropping it resets the stream.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    tunnel: u64,
+    tunnel: OnTunnel,
     stream: StreamId,
     request: Request,
     withdrawn: Withdrawn,
@@ -99,9 +99,9 @@ pub(crate) async fn accept(
     let idle = Some(FIRST_REQUEST_DEADLINE);
     let probe = config.half_closed_probe;
     let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), idle, probe));
-    let (id, peer_identity) = (new_id(), proof.id().clone());
+    let (on, peer_identity) = (OnTunnel { id: new_id(), tls }, proof.id().clone());
     let listed = tunnels.begin(New {
-        id,
+        id: on.id,
         direction: Direction::Inbound,
         identity: certificate.id().clone(),
         peer_identity: peer_identity.clone(),
@@ -109,7 +109,7 @@ pub(crate) async fn accept(
         tls,
         gauge: driver.gauge(),
     });
-    Ok(Accepted { id, driver, inbox, peer: peer_identity, proof: Arc::new(proof), listed })
+    Ok(Accepted { on, driver, inbox, peer: peer_identity, proof: Arc::new(proof), listed })
 }
 
 impl Accepted {
@@ -128,7 +128,7 @@ impl Accepted {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { id: tunnel, mut driver, inbox, proof, listed, .. } = self;
+        let Self { on: tunnel, mut driver, inbox, proof, listed, .. } = self;
         let (streams, watch) = (Tasks::default(), Tasks::default());
         watch.spawn(end_when_due(Arc::clone(&inbox), proof, guard.clone()));
         let begin = |Wish { stream, request, withdrawn }| {
@@ -210,7 +210,7 @@ async fn end_when_due(inbox: Arc<Inbox>, proof: Arc<Proof>, guard: Guard) {
 
 impl Offer {
     /// The tunnel it is on.
-    pub(crate) fn tunnel(&self) -> u64 {
+    pub(crate) fn tunnel(&self) -> OnTunnel {
         self.tunnel
     }
 

@@ -51,7 +51,7 @@ fn outbound(evidence: &Evidence) -> Vec<Step> {
         steps.push(step(
             "tunnel",
             Answer::Pass,
-            format!("on tunnel {tunnel:016x} to {}, which is {peer}", facts.destination),
+            format!("on tunnel {tunnel} to {}, which is {peer}", facts.destination),
         ));
     }
     steps

@@ -30,6 +30,7 @@ impl Listed for Connection {
         Column::wide("NEXT HOP", |it, _| Cell::text(&it.next_hop)),
         Column::wide("DESTINATION IDENTITY", |it, _| Cell::maybe(it.destination.identity.as_ref())),
         Column::wide("TUNNEL", |it, _| Cell::maybe(it.tunnel.as_ref())),
+        Column::wide("GROUP", |it, _| Cell::maybe(it.tls.as_ref().and_then(|tls| tls.group.as_ref()))),
         Column::wide("POLICY", |it, _| Cell::maybe(it.policy.as_ref())),
         Column::wide("TRACE", |it, _| Cell::maybe(it.trace.as_ref())),
     ];

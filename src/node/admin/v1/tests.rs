@@ -15,10 +15,11 @@ use super::*;
 use crate::identity::revocation::Revocation;
 use crate::identity::testing::TestAuthority;
 use crate::identity::{Identities, Trust};
-use crate::ledger::{Book, Direction, OfNode, OfPod, Party, Record, Stage};
+use crate::ledger::{Book, Direction, OfNode, OfPod, OnTunnel, Party, Record, Stage};
 use crate::outcome::Failure;
 use crate::proxy::PodInfo;
 use crate::state::State;
+use crate::tunnel::Agreement;
 
 pub(super) fn address(port: u16) -> SocketAddr {
     ([10, 0, 0, 1], port).into()
@@ -54,7 +55,7 @@ impl Pod {
             facts.to = party("data", "db-0", "db");
             facts.service = Some(service("data", "db.data.svc.cluster.local"));
             facts.policy = Some("shop/allow-db".into());
-            facts.tunnel = Some(42);
+            facts.tunnel = Some(OnTunnel { id: 42, tls: Agreement::POST_QUANTUM });
             facts.moved.forth.add(11);
             facts.moved.back.add(22);
             facts.enter(Stage::Open);

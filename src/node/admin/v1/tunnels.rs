@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use culvert_api::{Tls, Tunnel, TunnelState};
+use culvert_api::{Tunnel, TunnelState};
 
 use super::connections::{self, Filter, shape};
 use super::moment::Now;
@@ -53,11 +53,7 @@ fn shown(book: &Book, tunnel: &tunnels::Tunnel, now: Now) -> Tunnel {
         since: now.at(tunnel.since),
         streams: tunnel.gauge.streams() as u64,
         capacity: tunnel.gauge.capacity().into(),
-        tls: Tls {
-            version: tunnel.tls.version.to_owned(),
-            cipher: tunnel.tls.cipher.to_owned(),
-            group: tunnel.tls.group.map(str::to_owned),
-        },
+        tls: shape::tls(tunnel.tls),
         network: None,
     }
 }

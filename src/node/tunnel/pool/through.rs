@@ -90,7 +90,7 @@ impl Pool {
         })?;
         moved.begin_as(&uncounted);
         let (key, until) = (Key { expected: behind, ..gateway }, until.min(Instant::now() + patience));
-        let carried = (outer.place.tunnel(), near);
+        let carried = (outer.place.tunnel().id, near);
         let inner = timeout_at(until, self.0.establish.inner_tunnel(&key, certificate, carried)).await;
         let (tunnel, drive) = inner.map_err(late(patience)).flatten().map_err(behind_it)?;
         Ok((outer, tunnel, drive))

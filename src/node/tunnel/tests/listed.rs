@@ -1,8 +1,8 @@
 //! The list of tunnels at both ends: what is on it, and for how long.
 
 use super::*;
-use crate::ledger::Direction;
 use crate::ledger::tunnels::Tunnel;
+use crate::ledger::{Direction, OnTunnel};
 
 /// The only one there is.
 fn only(listed: &Tunnels) -> Arc<Tunnel> {
@@ -21,15 +21,18 @@ async fn a_tunnel_is_listed_at_both_ends_for_as_long_as_it_lives() {
     assert_eq!((&theirs.identity, &theirs.peer_identity), (&account("web"), &account("client")));
     assert_eq!((ours.peer(), ours.local()), (Some(net.server.address), theirs.peer()));
     assert_eq!(theirs.local(), ours.peer());
-    assert_eq!((ours.tls, ours.tls.version, ours.tls.group), (theirs.tls, "TLSv1_3", Some("X25519MLKEM768")));
-    assert!(ours.tls.cipher.starts_with("TLS13_AES_"), "{}", ours.tls.cipher);
-    assert_eq!(caller.carried.place.tunnel(), ours.id);
+    assert_eq!(
+        (ours.tls, ours.tls.version(), ours.tls.group()),
+        (theirs.tls, "TLSv1_3", Some("X25519MLKEM768"))
+    );
+    assert!(ours.tls.cipher().starts_with("TLS13_AES_"), "{}", ours.tls.cipher());
+    assert_eq!(caller.carried.place.tunnel(), OnTunnel { id: ours.id, tls: ours.tls });
     assert_eq!((ours.name().len(), net.listed.find(ours.id).is_some()), (16, true));
     assert_eq!((ours.gauge.state(), ours.gauge.streams(), theirs.gauge.streams()), (TunnelState::Open, 1, 1));
     assert_eq!(theirs.gauge.capacity(), 200);
 
     let (another, another_callee) = net.connect().await;
-    assert_eq!((net.listed.open(), another.carried.place.tunnel()), (1, ours.id));
+    assert_eq!((net.listed.open(), another.carried.place.tunnel().id), (1, ours.id));
     until("both are counted", || ours.gauge.streams() == 2 && theirs.gauge.streams() == 2).await;
     drop((another, another_callee));
     until("one has gone", || ours.gauge.streams() == 1 && theirs.gauge.streams() == 1).await;

@@ -116,7 +116,7 @@ async fn a_tunnel_inside_a_tunnel_is_listed_with_what_carries_it() {
     let mut abroad = Abroad::start().await;
     let (caller, callee) = abroad.connect().await;
     let listed = abroad.net.listed.clone();
-    let inner = listed.find(caller.carried.place.tunnel()).unwrap();
+    let inner = listed.find(caller.carried.place.tunnel().id).unwrap();
     let Way::Through { gateway, tunnel } = inner.way else { panic!("{inner:?}") };
     let outer = listed.find(tunnel).unwrap();
     assert_eq!((gateway, outer.peer(), listed.open()), (abroad.gateway.address, Some(gateway), 2));

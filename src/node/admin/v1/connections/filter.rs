@@ -105,7 +105,7 @@ fn is_in_end(text: &str, end: &End) -> bool {
 fn is_in_rest(text: &str, record: &Record, facts: &Facts) -> bool {
     let said = [facts.authority.as_deref(), facts.policy.as_deref(), facts.asked.as_deref(), of(facts)];
     let written = || {
-        let tunnel = facts.tunnel.map(shape::tunnel).unwrap_or_default();
+        let tunnel = facts.tunnel.map(|on| on.to_string()).unwrap_or_default();
         let (trace, dialled) = (shape::trace(facts), record.dialled.to_string());
         [record.id.to_string(), trace, dialled, facts.destination.to_string(), tunnel]
     };

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use culvert_api::{self as api, Attempt, Bytes, Connection, End, Outcome, PodRef};
+use culvert_api::{self as api, Attempt, Bytes, Connection, End, Outcome, PodRef, Tls};
 use culvert_core::refusal::Flag;
 
 use super::super::moment::{Now, milliseconds};
@@ -12,6 +12,7 @@ use crate::ledger::{Book, Direction, Ended, Facts, Party, Record, Stage, Tried};
 use crate::outcome::Failure;
 use crate::proxy::PodInfo;
 use crate::stream::Closer;
+use crate::tunnel::Agreement;
 
 /// All that is known of a connection.
 pub(crate) fn connection(book: &Book, record: &Record, (now, sockets): (Now, &Sockets)) -> Connection {
@@ -34,7 +35,8 @@ pub(crate) fn connection(book: &Book, record: &Record, (now, sockets): (Now, &So
         began: now.at(record.began),
         milliseconds: milliseconds(until.saturating_duration_since(record.began)),
         bytes: Bytes { to_server: facts.moved.forth.bytes(), to_client: facts.moved.back.bytes() },
-        tunnel: facts.tunnel.map(tunnel),
+        tunnel: facts.tunnel.map(|on| on.to_string()),
+        tls: facts.tunnel.map(|on| tls(on.tls)),
         policy: facts.policy.as_deref().map(str::to_owned),
         socks: facts.asked.as_deref().map(str::to_owned),
         probe: facts.probe,
@@ -101,9 +103,13 @@ pub(in crate::admin::v1) fn protocol(tunnelled: bool, nested: bool) -> api::Prot
     }
 }
 
-/// How a tunnel is called.
-pub(in crate::admin::v1) fn tunnel(id: u64) -> String {
-    format!("{id:016x}")
+/// What the ends of a tunnel have agreed on.
+pub(in crate::admin::v1) fn tls(agreed: Agreement) -> Tls {
+    Tls {
+        version: agreed.version().to_owned(),
+        cipher: agreed.cipher().to_owned(),
+        group: agreed.group().map(str::to_owned),
+    }
 }
 
 pub(super) fn trace(facts: &Facts) -> String {
@@ -176,6 +182,8 @@ mod tests {
             (connection.tunnel.as_deref(), connection.policy.as_deref()),
             (Some("000000000000002a"), Some("shop/allow-db"))
         );
+        let tls = connection.tls.unwrap();
+        assert_eq!((tls.version.as_str(), tls.group.as_deref()), ("TLSv1_3", Some("X25519MLKEM768")));
         assert_eq!((connection.stage, connection.outcome), (api::Stage::Open, None));
     }
 
