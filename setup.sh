@@ -3,6 +3,7 @@
 #   packages    tools the programs, the demo and the tests run (Debian packages)
 #   peers       independent programs the conformance tests talk to, under target/peers
 #   cargo-deny  the dependency checker, from the crate registry
+#   memory      valgrind (a Debian package)
 #   fips        compilers of the validated module (Debian packages)
 #   fuzz        what runs the fuzz targets, from the crate registry; libFuzzer is built with a C++ compiler
 set -eu
@@ -66,11 +67,14 @@ fuzz)
 cargo-deny)
     cargo deny --version >/dev/null 2>&1 || { say "building cargo-deny"; cargo install --quiet --locked cargo-deny; }
     ;;
+memory)
+    need_commands cc:build-essential valgrind:valgrind
+    ;;
 fips)
     need_commands cc:build-essential cmake:cmake go:golang-go perl:perl
     ;;
 *)
-    say "usage: setup.sh packages|peers|cargo-deny|fuzz|fips"
+    say "usage: setup.sh packages|peers|cargo-deny|memory|fuzz|fips"
     exit 2
     ;;
 esac
