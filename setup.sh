@@ -3,11 +3,15 @@
 #   packages    tools the programs, the demo and the tests run (Debian packages)
 #   peers       independent programs the conformance tests talk to, under target/peers
 #   cargo-deny  the dependency checker, from the crate registry
+#   sbom        what writes bills of materials, from the crate registry; Python checks them
 #   memory      valgrind (a Debian package)
 #   fips        compilers of the validated module (Debian packages)
 #   fuzz        what runs the fuzz targets, from the crate registry; libFuzzer is built with a C++ compiler
 set -eu
 cd "$(dirname "$0")"
+
+# Another one writes other files.
+cyclonedx=0.5.9
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -67,6 +71,11 @@ fuzz)
 cargo-deny)
     cargo deny --version >/dev/null 2>&1 || { say "building cargo-deny"; cargo install --quiet --locked cargo-deny; }
     ;;
+sbom)
+    need_commands cc:build-essential python3:python3
+    cargo cyclonedx --version 2>/dev/null | grep -q " $cyclonedx\$" ||
+        { say "building cargo-cyclonedx"; cargo install --quiet --locked --force "cargo-cyclonedx@$cyclonedx"; }
+    ;;
 memory)
     need_commands cc:build-essential valgrind:valgrind
     ;;
@@ -74,7 +83,7 @@ fips)
     need_commands cc:build-essential cmake:cmake go:golang-go perl:perl
     ;;
 *)
-    say "usage: setup.sh packages|peers|cargo-deny|memory|fuzz|fips"
+    say "usage: setup.sh packages|peers|cargo-deny|sbom|memory|fuzz|fips"
     exit 2
     ;;
 esac
