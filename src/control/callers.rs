@@ -14,6 +14,8 @@ use culvert_core::identity::SpiffeId;
 use culvert_serving::Source;
 use tonic::{Code, Status};
 
+pub(crate) use culvert_discovery::Reach;
+
 use crate::refused;
 use crate::token::Token;
 
@@ -24,15 +26,6 @@ pub(crate) enum Caller {
     Node(String),
     /// The proxy of one workload.
     Workload(SpiffeId),
-}
-
-/// How much of the mesh a caller may have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// All of it.
-    Everything,
-    /// What it names, what is on its node, and the policies of these namespaces.
-    Near { node: Arc<str>, namespaces: Arc<[String]> },
 }
 
 /// What is known of a caller.

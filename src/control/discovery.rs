@@ -6,22 +6,10 @@
 //! workload may have what it asks for by name, and not a list of everything. A node's proxy must not take itself for that of another
 //! node, because that is always a mistake.
 //!
-//! ```text
-//! requests ──▶ session ──▶ subscription (one for each type) ──▶ replica: what the client has, what may be stale
-//!                 ▲                                                 │
-//!              catalog ─────────────── newest state ────────────────┴──▶ push ──▶ responses
-//! ```
+//! What is said on a stream is decided by [`culvert_discovery`]; here are the sockets, the deadlines and the log.
 
 mod node;
-mod nonces;
-mod push;
-mod replica;
-mod scope;
-mod session;
-mod slots;
-mod stand_ins;
 mod stream;
-mod subscription;
 
 use std::sync::Arc;
 
@@ -32,7 +20,7 @@ use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::callers::Callers;
-use crate::catalog::Published;
+use crate::published::Published;
 use crate::server::Admitted;
 
 use stream::{Responses, Stream};

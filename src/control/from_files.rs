@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Args;
+use culvert_discovery::catalog::Collection;
 use culvert_process::signal::Stop;
 use tokio::task::JoinSet;
 
 use crate::callers::listed::{self, Listed};
-use crate::catalog::{Collection, Published};
 use crate::live::{self, Live};
+use crate::published::Published;
 use crate::root::leaves::Signed;
 use crate::server::Farewell;
 use crate::serving::{self, Failed, Served, ServingArgs};

@@ -4,11 +4,12 @@
 //! that is, is known by [`Residents`]: the mesh files, or [the pods of a cluster](crate::cluster::residents).
 
 use culvert_core::identity::{NotAnIdentity, SpiffeId};
+use culvert_discovery::catalog::Catalog;
 use culvert_membership::Why;
 use tonic::{Code, Status};
 
 use crate::callers::Caller;
-use crate::catalog::{Catalog, Published};
+use crate::published::Published;
 use crate::refused;
 
 /// Why a caller with a valid token gets no certificate.
@@ -124,8 +125,7 @@ mod tests {
     use std::sync::Arc;
 
     use culvert_core::workload::{Place, Template, Workload};
-
-    use crate::catalog::{Change, Entry};
+    use culvert_discovery::catalog::{Change, Entry};
 
     use super::*;
 

@@ -6,7 +6,6 @@
 mod authority;
 mod budget;
 mod callers;
-mod catalog;
 mod cluster;
 mod confinement;
 mod discovery;
@@ -17,6 +16,7 @@ mod lifetimes;
 mod live;
 mod mesh;
 mod metered;
+mod published;
 mod recent;
 mod refused;
 mod root;

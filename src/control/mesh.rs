@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::mesh_file;
+use culvert_discovery::catalog::{Catalog, Collection};
 
-use crate::catalog::{Catalog, Collection, Published};
+use crate::published::Published;
 
 use folder::Folder;
 use listing::{Listing, Source};

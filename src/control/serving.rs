@@ -15,11 +15,11 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::authority::Authority;
 use crate::callers::Callers;
-use crate::catalog::Published;
 use crate::discovery::Discovery;
 use crate::grant::Residents;
 use crate::lifetimes::{LifetimeArgs, Lifetimes};
 use crate::live::Live;
+use crate::published::Published;
 use crate::root::Root;
 use crate::root::leaves::Signed;
 use crate::server::{self, Farewell, Services, Stopping};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use culvert_derive::entry::{Allotment, Wanted};
 use culvert_derive::{self as derive, Cluster, Key, Kind, Object, Outcome};
+use culvert_discovery::catalog::{Catalog, Change, Collection, Entry};
 use culvert_kubernetes::{Client, Delta, Follow, Freshness, Pace, Resource, Unreadable};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use super::ASKER;
 use super::pods::{Index, Read};
 use super::status::Statuses;
-use crate::catalog::{Catalog, Change, Collection, Entry, Published};
+use crate::published::Published;
 
 /// Changes that wait to be taken. Watches wait when there are more.
 const QUEUE: usize = 256;

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser as _;
 use culvert_core::workload::{Place, Template, Workload};
+use culvert_discovery::catalog::{Catalog, Change, Entry};
 use culvert_kubernetes::Delta;
 use culvert_lab::api_server::{ApiServer, Object, Token, namespace, pod};
 use culvert_membership::{self as membership, EXCLUDED};
@@ -33,9 +34,9 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
 use crate::authority::Authority;
-use crate::catalog::{Catalog, Change, Entry, Published};
 use crate::discovery::Discovery;
 use crate::lifetimes::{LifetimeArgs, Lifetimes};
+use crate::published::Published;
 use crate::server::{self, Farewell, Services, Stopping};
 use crate::service::Service;
 use crate::tls;

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use culvert_discovery::{Error, Refused, Session};
 use culvert_proto::xds::DeltaDiscoveryRequest;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::callers::{Caller, Callers, Known};
-use crate::catalog::Published;
+use crate::published::Published;
+use crate::refused;
 use crate::server::{Admitted, stopped};
 use crate::token::Token;
 
-use super::session::{Refused, Session};
 use super::{Sent, node};
 
 /// From the opening of a stream to its first request.
@@ -149,13 +150,24 @@ impl Stream {
         if !request.initial_resource_versions.is_empty() {
             pace.claims();
         }
-        let refused = session.take(&self.published.read(), request)?;
+        let refused = session.take(&self.published.read(), request).map_err(status)?;
         if let Some(Refused { kind, nonce, reason }) = refused {
             report.refused += 1;
-            let (client, caller) = (&report.client, &self.known.caller);
+            let (client, caller, reason) = (&report.client, &self.known.caller, node::clipped(&reason));
             tracing::warn!(client, %caller, kind, nonce, reason, "client refused a response");
         }
         Ok(())
+    }
+}
+
+/// How a client is told that its stream has to end.
+fn status(error: Error) -> Status {
+    let text = error.to_string();
+    match error {
+        Error::LongName => Status::invalid_argument(text),
+        Error::Unknown => Status::resource_exhausted(text),
+        Error::Names { .. } => refused::status(Code::ResourceExhausted, "too-many-names", text),
+        Error::Everything => refused::status(Code::PermissionDenied, "wildcard-not-allowed", text),
     }
 }
 
@@ -265,5 +277,24 @@ impl tonic::codegen::tokio_stream::Stream for Responses {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Sent>> {
         self.receiver.poll_recv(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_too_much_is_told_in_words_and_in_codes() {
+        for (error, code, reason) in [
+            (Error::LongName, Code::InvalidArgument, None),
+            (Error::Unknown, Code::ResourceExhausted, None),
+            (Error::Names { most: 1000 }, Code::ResourceExhausted, Some("too-many-names")),
+            (Error::Everything, Code::PermissionDenied, Some("wildcard-not-allowed")),
+        ] {
+            let status = status(error);
+            let said = status.metadata().get("culvert-reason").and_then(|it| it.to_str().ok());
+            assert_eq!((status.code(), said, status.message()), (code, reason, &*error.to_string()));
+        }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::btree_map;
 use std::sync::Arc;
 
 use culvert_core::mesh_file;
-
-use crate::catalog::{Collection, Entry};
+use culvert_discovery::catalog::{Collection, Entry};
 
 use super::Problem;
 

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use culvert_core::mesh_file;
+use culvert_discovery::catalog::Change;
 use culvert_process::exit::Chain;
-
-use crate::catalog::Change;
 
 use super::Problem;
 use super::content::{self, Content, Key};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::catalog::Published;
+use crate::published::Published;
 
 use super::folder::{self, Folder};
 use super::listing::{Listing, Source};

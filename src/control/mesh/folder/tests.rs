@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::catalog::{Catalog, Collection};
+use culvert_discovery::catalog::{Catalog, Collection};
 
 use super::*;
 

@@ -1,13 +1,13 @@
 //! The wildcard of policies, for a client that asks for addresses: what it stands for follows what the client knows.
 
 use crate::catalog::Catalog;
-use crate::discovery::scope::{Namespaces, Scope};
+use crate::scope::{Namespaces, Scope};
 
 use super::Subscription;
 
 impl Subscription {
     /// The client has something it does not want by itself: it is kept up to date, unless what it has follows what it knows.
-    pub(in crate::discovery) fn hold(&mut self, catalog: &Catalog, name: &str) {
+    pub(crate) fn hold(&mut self, catalog: &Catalog, name: &str) {
         if self.wildcard && self.all.is_around() {
             self.replica.take(catalog, name);
         } else {
@@ -16,20 +16,20 @@ impl Subscription {
     }
 
     /// Whether the client has, or is to have, other addresses than when this was last asked.
-    pub(in crate::discovery) fn has_moved(&mut self) -> bool {
+    pub(crate) fn has_moved(&mut self) -> bool {
         self.replica.has_moved()
     }
 
     /// The namespaces of the workloads that a client without the wildcard has or is to be told of; none for who has everything, or has
     /// not said what it wants.
-    pub(in crate::discovery) fn namespaces(&self, catalog: &Catalog) -> Option<Namespaces> {
+    pub(crate) fn namespaces(&self, catalog: &Catalog) -> Option<Namespaces> {
         let workloads = || self.replica.entries(catalog).filter_map(|entry| entry.place());
         let on_demand = self.begun && !self.wildcard;
         on_demand.then(|| workloads().flat_map(|place| place.namespaces.iter().cloned()).collect())
     }
 
     /// The wildcard stands for everything the client may have.
-    pub(in crate::discovery) fn widen(&mut self, catalog: &Catalog) {
+    pub(crate) fn widen(&mut self, catalog: &Catalog) {
         if self.all.is_around() {
             self.all = Scope::Everything;
             self.resume(catalog);
@@ -37,7 +37,7 @@ impl Subscription {
     }
 
     /// The wildcard stands for what matters to these namespaces, and to those it stood for before.
-    pub(in crate::discovery) fn surround(&mut self, catalog: &Catalog, namespaces: Namespaces) {
+    pub(crate) fn surround(&mut self, catalog: &Catalog, namespaces: Namespaces) {
         match &mut self.all {
             Scope::Around(known) if namespaces.is_subset(known) => {}
             Scope::Around(known) => {
@@ -50,7 +50,7 @@ impl Subscription {
     }
 
     /// The wildcard stands for what matters to these namespaces, and to no others. What the client has of others is taken from it.
-    pub(in crate::discovery) fn confine(&mut self, catalog: &Catalog, namespaces: Namespaces) {
+    pub(crate) fn confine(&mut self, catalog: &Catalog, namespaces: Namespaces) {
         let is_same = matches!(&self.all, Scope::Around(known) if *known == namespaces);
         let is_fixed = matches!(self.all, Scope::Of(_) | Scope::Nothing);
         if is_fixed || (!self.replica.has_moved() && is_same) {

@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 128 * 1024;
 
 /// What one response says.
 #[derive(Debug)]
-pub(super) struct Push {
+pub(crate) struct Push {
     aliases: Aliases,
     resources: Vec<Arc<Entry>>,
     removed: Vec<Arc<str>>,
@@ -25,23 +25,23 @@ pub(super) struct Push {
 
 /// Whether a client asks by addresses, and has to be told which resource is the answer.
 #[derive(Debug)]
-pub(super) enum Aliases {
+pub(crate) enum Aliases {
     /// With names that were asked for and that others answer for.
     Named(HashMap<Arc<str>, Vec<Arc<str>>>),
     LeftOut,
 }
 
 impl Push {
-    pub(super) fn new(aliases: Aliases) -> Self {
+    pub(crate) fn new(aliases: Aliases) -> Self {
         Self { aliases, resources: Vec::new(), removed: Vec::new(), bytes: 0 }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.removed.is_empty()
     }
 
     /// Takes a resource, if there is room.
-    pub(super) fn add(&mut self, entry: &Arc<Entry>) -> bool {
+    pub(crate) fn add(&mut self, entry: &Arc<Entry>) -> bool {
         let aliases: usize = self.aliases_of(entry).map(|alias| alias.len()).sum();
         let room = self.take(entry.name.len() + entry.payload.len() + aliases);
         if room {
@@ -51,7 +51,7 @@ impl Push {
     }
 
     /// Takes the name of a resource that is gone, if there is room.
-    pub(super) fn remove(&mut self, name: &Arc<str>) -> bool {
+    pub(crate) fn remove(&mut self, name: &Arc<str>) -> bool {
         let room = self.take(name.len());
         if room {
             self.removed.push(Arc::clone(name));
@@ -60,7 +60,7 @@ impl Push {
     }
 
     /// The message. Resources count in their order, and removals after them.
-    pub(super) fn into_response(self, collection: Collection, nonce: String) -> DeltaDiscoveryResponse {
+    pub(crate) fn into_response(self, collection: Collection, nonce: String) -> DeltaDiscoveryResponse {
         let resource = |entry: &Arc<Entry>| Resource {
             version: entry.version.to_string(),
             resource: Some(Any { type_url: collection.url().to_owned(), value: entry.payload.clone() }),

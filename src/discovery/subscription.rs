@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Collection, Entry, Kind, Touched, Version, is_block};
 
-use super::nonces::Nonces;
-use super::push::{Aliases, Push};
-use super::replica::{Removals, Replica};
-use super::scope::Scope;
-use super::stand_ins::{Answer, StandIns};
+use crate::nonces::Nonces;
+use crate::push::{Aliases, Push};
+use crate::replica::{Removals, Replica};
+use crate::scope::Scope;
+use crate::stand_ins::{Answer, StandIns};
 
 mod around;
 
@@ -23,7 +23,7 @@ const WILDCARD: &str = "*";
 
 /// A subscription.
 #[derive(Debug)]
-pub(super) struct Subscription {
+pub(crate) struct Subscription {
     collection: Collection,
     /// The client's node, empty if it has none.
     node: Arc<str>,
@@ -41,15 +41,15 @@ pub(super) struct Subscription {
     owes_answer: bool,
     /// A block of addresses came, changed or went, in which any of the keys may be.
     is_block_touched: bool,
-    pub(super) nonces: Nonces,
+    pub(crate) nonces: Nonces,
 }
 
 /// A client wants everything that may not.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMuch;
+pub(crate) struct TooMuch;
 
 impl Subscription {
-    pub(super) fn new(collection: Collection, node: Arc<str>, all: Scope) -> Self {
+    pub(crate) fn new(collection: Collection, node: Arc<str>, all: Scope) -> Self {
         Self {
             collection,
             node,
@@ -67,12 +67,12 @@ impl Subscription {
     }
 
     /// How many names are kept for the client.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.keys.len() + self.replica.len()
     }
 
     /// How many names the client asks for.
-    pub(super) fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.keys.len()
     }
 
@@ -80,7 +80,7 @@ impl Subscription {
     ///
     /// # Errors
     /// When the client wants everything, and may not.
-    pub(super) fn change(
+    pub(crate) fn change(
         &mut self,
         catalog: &Catalog,
         subscribe: &[String],
@@ -109,7 +109,7 @@ impl Subscription {
     }
 
     /// What the client says it has. On demand, it also wants to hear of it.
-    pub(super) fn claim(&mut self, catalog: &Catalog, name: &str, version: &str) {
+    pub(crate) fn claim(&mut self, catalog: &Catalog, name: &str, version: &str) {
         if !self.wildcard {
             let known = catalog.find(self.collection, name);
             if known.is_none() && !catalog.resolve(self.collection, name).is_empty() {
@@ -123,12 +123,12 @@ impl Subscription {
     }
 
     /// Takes note of what became of what the client has, by one change of the catalog.
-    pub(super) fn note(&mut self, touched: &Touched) {
+    pub(crate) fn note(&mut self, touched: &Touched) {
         self.replica.note(touched);
     }
 
     /// Finds out what the client has to be told after one change of the catalog. All changes have been taken note of.
-    pub(super) fn follow(&mut self, catalog: &Catalog, touched: &Touched) {
+    pub(crate) fn follow(&mut self, catalog: &Catalog, touched: &Touched) {
         if !self.begun {
             return;
         }
@@ -157,29 +157,29 @@ impl Subscription {
     }
 
     /// All changes have been followed: what is about many names is looked at once.
-    pub(super) fn followed_all(&mut self, catalog: &Catalog) {
+    pub(crate) fn followed_all(&mut self, catalog: &Catalog) {
         if std::mem::take(&mut self.is_block_touched) {
             self.meet_all(catalog);
         }
     }
 
     /// Tells whether something that is there may have to be told.
-    pub(super) fn may_add(&self) -> bool {
+    pub(crate) fn may_add(&self) -> bool {
         self.replica.may_add()
     }
 
     /// Tells whether something may have to be told, of what is there or is gone.
-    pub(super) fn may_change(&self) -> bool {
+    pub(crate) fn may_change(&self) -> bool {
         self.replica.may_change()
     }
 
     /// Tells whether there may be something to tell.
-    pub(super) fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.owes_answer || self.replica.may_change()
     }
 
     /// Gives the next push, if there is something to tell. What is gone comes with `removals` alone.
-    pub(super) fn push(&mut self, catalog: &Catalog, removals: Removals) -> Option<Push> {
+    pub(crate) fn push(&mut self, catalog: &Catalog, removals: Removals) -> Option<Push> {
         let by_address = !self.wildcard || !self.keys.is_empty();
         let aliases = if by_address { Aliases::Named(self.stand_ins.names()) } else { Aliases::LeftOut };
         let mut push = Push::new(aliases);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::catalog::{Entry, Governs, Kind};
 
 /// Namespaces of workloads, and those of the policies they refer to.
-pub(super) type Namespaces = HashSet<Arc<str>>;
+pub(crate) type Namespaces = HashSet<Arc<str>>;
 
 /// What a client gets that wants everything.
 #[derive(Debug)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     Everything,
     /// What it may have: what is in these namespaces.
     Of(Arc<[String]>),
@@ -21,7 +21,7 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    pub(super) fn includes(&self, entry: &Entry) -> bool {
+    pub(crate) fn includes(&self, entry: &Entry) -> bool {
         match self {
             Self::Everything => true,
             Self::Of(namespaces) => entry
@@ -37,7 +37,7 @@ impl Scope {
     }
 
     /// Tells whether it follows what the client knows.
-    pub(super) fn is_around(&self) -> bool {
+    pub(crate) fn is_around(&self) -> bool {
         matches!(self, Self::Around(_))
     }
 }

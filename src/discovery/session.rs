@@ -6,16 +6,12 @@
 use std::sync::Arc;
 
 use culvert_proto::xds::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
-use tonic::{Code, Status};
 
-use crate::callers::Reach;
+use crate::Reach;
 use crate::catalog::{Catalog, Collection, Moment};
-use crate::refused;
-
-use super::node::clipped;
-use super::replica::Removals;
-use super::scope::Scope;
-use super::subscription::{Subscription, TooMuch};
+use crate::replica::Removals;
+use crate::scope::Scope;
+use crate::subscription::{Subscription, TooMuch};
 
 /// Names that are kept for one client beyond those of resources.
 const MOST_UNKNOWN_NAMES: usize = 100_000;
@@ -23,15 +19,12 @@ const MOST_UNKNOWN_NAMES: usize = 100_000;
 /// Names that the proxy of one workload may ask for.
 const MOST_NAMES_NEAR: usize = 1000;
 
-/// What a client is told that keeps more than that.
-const UNKNOWN: &str = "too many names that nothing has";
-
 /// The longest name of a resource.
 const LONGEST_NAME: usize = 1024;
 
 /// A stream.
 #[derive(Debug)]
-pub(super) struct Session {
+pub struct Session {
     /// The moment of the catalog up to which changes were taken note of.
     moment: Moment,
     addresses: Subscription,
@@ -46,15 +39,38 @@ pub(super) struct Session {
 
 /// A response that the client refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) kind: &'static str,
-    pub(super) nonce: String,
-    pub(super) reason: String,
+pub struct Refused {
+    /// The type URL of what it said.
+    pub kind: &'static str,
+    /// Which response it was.
+    pub nonce: String,
+    /// The client's words; a client may go on without end.
+    pub reason: String,
+}
+
+/// Why a stream has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A name nothing has.
+    #[error("a name has more than {LONGEST_NAME} bytes")]
+    LongName,
+    /// More is to be kept for the client than there is.
+    #[error("too many names that nothing has")]
+    Unknown,
+    /// More than it may ask for.
+    #[error("the proxy of one workload may ask for {most} names")]
+    Names {
+        /// So many would do.
+        most: usize,
+    },
+    /// It may not have everything.
+    #[error("the proxy of one workload may not subscribe to everything: name what it needs (XDS_ON_DEMAND)")]
+    Everything,
 }
 
 impl Session {
     /// Starts for a client on this node, which may have no name, and with this reach.
-    pub(super) fn new(catalog: &Catalog, node: &str, reach: &Reach) -> Self {
+    pub fn new(catalog: &Catalog, node: &str, reach: &Reach) -> Self {
         let node: Arc<str> = node.into();
         let all = |collection| match (collection, reach) {
             (_, Reach::Everything) => Scope::Everything,
@@ -78,7 +94,7 @@ impl Session {
     }
 
     /// The generation of the catalog up to which changes were taken note of.
-    pub(super) fn generation(&self) -> u64 {
+    pub fn generation(&self) -> u64 {
         self.moment.generation()
     }
 
@@ -86,11 +102,11 @@ impl Session {
     ///
     /// # Errors
     /// When the stream has to end.
-    pub(super) fn take(
+    pub fn take(
         &mut self,
         catalog: &Catalog,
         request: &DeltaDiscoveryRequest,
-    ) -> Result<Option<Refused>, Status> {
+    ) -> Result<Option<Refused>, Error> {
         // Whatever is asked: a client that holds on to a moment holds on to all changes since.
         self.follow(catalog);
         let Some(collection) = Collection::of_url(&request.type_url) else { return Ok(None) };
@@ -102,17 +118,16 @@ impl Session {
         let (most_names, most_kept) = (self.most_names, self.most_kept(catalog, collection));
         let subscription = self.subscription(collection);
         if subscription.change(catalog, subscribe, unsubscribe) == Err(TooMuch) {
-            let text = "the proxy of one workload may not subscribe to everything: name what it needs (XDS_ON_DEMAND)";
-            return Err(refused::status(Code::PermissionDenied, "wildcard-not-allowed", text));
+            return Err(Error::Everything);
         }
         for (name, version) in &request.initial_resource_versions {
             subscription.claim(catalog, name, version);
         }
         if subscription.len() > most_kept {
-            return Err(Status::resource_exhausted(UNKNOWN));
+            return Err(Error::Unknown);
         }
         if subscription.asked() > most_names {
-            return Err(too_many(most_names));
+            return Err(Error::Names { most: most_names });
         }
         Ok(refused)
     }
@@ -123,19 +138,19 @@ impl Session {
         catalog: &Catalog,
         collection: Collection,
         request: &DeltaDiscoveryRequest,
-    ) -> Result<(), Status> {
+    ) -> Result<(), Error> {
         let (subscribe, unsubscribe) =
             (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
         let claims = &request.initial_resource_versions;
         let mut names = subscribe.iter().chain(unsubscribe).chain(claims.keys());
         if names.any(|name| name.len() > LONGEST_NAME) {
-            return Err(Status::invalid_argument(format!("a name has more than {LONGEST_NAME} bytes")));
+            return Err(Error::LongName);
         }
         if subscribe.len().max(unsubscribe.len()) > self.most_names {
-            return Err(too_many(self.most_names));
+            return Err(Error::Names { most: self.most_names });
         }
         if claims.len() > self.most_kept(catalog, collection) {
-            return Err(Status::resource_exhausted(UNKNOWN));
+            return Err(Error::Unknown);
         }
         Ok(())
     }
@@ -146,7 +161,7 @@ impl Session {
     }
 
     /// Takes note of what has changed in the catalog.
-    pub(super) fn follow(&mut self, catalog: &Catalog) {
+    pub fn follow(&mut self, catalog: &Catalog) {
         let before = std::mem::replace(&mut self.moment, catalog.moment().clone());
         // What the client has first: the catalog is already further than each single change.
         for touched in before.later() {
@@ -159,12 +174,12 @@ impl Session {
     }
 
     /// Tells whether there may be something to send.
-    pub(super) fn is_pending(&self) -> bool {
+    pub fn is_pending(&self) -> bool {
         self.addresses.is_pending() || self.policies.is_pending()
     }
 
     /// Gives the next response, if there is something to say.
-    pub(super) fn respond(&mut self, catalog: &Catalog) -> Option<DeltaDiscoveryResponse> {
+    pub fn respond(&mut self, catalog: &Catalog) -> Option<DeltaDiscoveryResponse> {
         self.follow(catalog);
         self.match_policies(catalog);
         let policies_first = self.policies.may_add().then_some(Collection::Policies);
@@ -208,7 +223,7 @@ impl Session {
         let nonce = &request.response_nonce;
         let newest = self.subscription(collection).nonces.answer(collection, nonce);
         let error = request.error_detail.as_ref().filter(|_| newest)?;
-        Some(Refused { kind: collection.url(), nonce: nonce.clone(), reason: clipped(&error.message) })
+        Some(Refused { kind: collection.url(), nonce: nonce.clone(), reason: error.message.clone() })
     }
 
     fn subscription(&mut self, collection: Collection) -> &mut Subscription {
@@ -217,11 +232,6 @@ impl Session {
             Collection::Policies => &mut self.policies,
         }
     }
-}
-
-fn too_many(most: usize) -> Status {
-    let text = format!("the proxy of one workload may ask for {most} names");
-    refused::status(Code::ResourceExhausted, "too-many-names", text)
 }
 
 #[cfg(test)]

@@ -4,20 +4,20 @@ use crate::catalog::Collection;
 
 /// The responses of one type on one stream. They are numbered, so that nothing needs to be kept of each.
 #[derive(Debug, Default)]
-pub(super) struct Nonces {
+pub(crate) struct Nonces {
     sent: u64,
     answered: u64,
 }
 
 impl Nonces {
     /// Names the next response.
-    pub(super) fn next(&mut self, collection: Collection) -> String {
+    pub(crate) fn next(&mut self, collection: Collection) -> String {
         self.sent += 1;
         format!("{}{}", letter(collection), self.sent)
     }
 
     /// Tells whether an answer is about a response that has none yet; answers to older ones are then stale.
-    pub(super) fn answer(&mut self, collection: Collection, nonce: &str) -> bool {
+    pub(crate) fn answer(&mut self, collection: Collection, nonce: &str) -> bool {
         let number = nonce.strip_prefix(letter(collection)).and_then(|number| number.parse().ok());
         let Some(number) = number.filter(|&number| number > self.answered && number <= self.sent) else {
             return false;

@@ -9,7 +9,7 @@ use super::Entry;
 ///
 /// Places are dense, so that what is known of each resource can be kept in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Slot(u32);
+pub struct Slot(u32);
 
 /// Resources by name.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use culvert_core::workload::Workload;
 
 /// The two kinds of lists a client subscribes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Collection {
+pub enum Collection {
     /// Workloads and services.
     Addresses,
     /// Policies.
@@ -21,13 +21,15 @@ pub(crate) enum Collection {
 
 /// A hash of the bytes: the same in every process and every release that writes the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Version(u64);
+pub struct Version(u64);
 
 /// One resource.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) name: Arc<str>,
-    pub(crate) version: Version,
+pub struct Entry {
+    /// Its name in its collection.
+    pub name: Arc<str>,
+    /// What of its bytes clients compare.
+    pub version: Version,
     pub(crate) payload: Bytes,
     /// The addresses it answers to, `<network>/<ip>` or `<network>/<ip>/<length>`.
     pub(crate) aliases: Box<[Arc<str>]>,
@@ -71,23 +73,26 @@ pub(crate) struct Place {
 }
 
 impl Collection {
-    pub(crate) const ALL: [Self; 2] = [Self::Addresses, Self::Policies];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Addresses, Self::Policies];
 
     /// The type URL on the wire.
-    pub(crate) fn url(self) -> &'static str {
+    pub fn url(self) -> &'static str {
         match self {
             Self::Addresses => culvert_wire::ADDRESS_TYPE,
             Self::Policies => culvert_wire::AUTHORIZATION_TYPE,
         }
     }
 
-    pub(crate) fn of_url(url: &str) -> Option<Self> {
+    /// The collection with this type URL.
+    pub fn of_url(url: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|collection| collection.url() == url)
     }
 }
 
 impl Entry {
-    pub(crate) fn workload(workload: &Workload) -> Self {
+    /// A workload.
+    pub fn workload(workload: &Workload) -> Self {
         let place = Place {
             node: workload.place.node.clone(),
             services: workload.services.keys().cloned().collect(),
@@ -98,13 +103,15 @@ impl Entry {
             .answering(culvert_wire::workload_aliases(workload))
     }
 
-    pub(crate) fn service(service: &Service) -> Self {
+    /// A service.
+    pub fn service(service: &Service) -> Self {
         let host = if service.canonical { Host::Canonical } else { Host::Another };
         Self::new(service.key(), culvert_wire::encode_service(service), Kind::Service(host))
             .answering(culvert_wire::service_aliases(service))
     }
 
-    pub(crate) fn policy(policy: &Policy) -> Self {
+    /// A policy.
+    pub fn policy(policy: &Policy) -> Self {
         let governs = match policy.scope {
             Scope::Global => Governs::Everything,
             Scope::Namespace | Scope::WorkloadSelector => Governs::Namespace(policy.namespace.clone()),
@@ -121,7 +128,8 @@ impl Entry {
         self
     }
 
-    pub(crate) fn collection(&self) -> Collection {
+    /// Which of the two it is in.
+    pub fn collection(&self) -> Collection {
         match self.kind {
             Kind::Policy(_) => Collection::Policies,
             Kind::Service(_) | Kind::Workload(_) => Collection::Addresses,

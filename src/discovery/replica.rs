@@ -19,15 +19,15 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Collection, Entry, Kind, Now, Slot, Touched, Version};
 
-use super::push::Push;
-use super::slots::Slots;
+use crate::push::Push;
+use crate::slots::Slots;
 
 /// Versions that are remembered of what a client is behind with.
 const MOST_VERSIONS: usize = 1024;
 
 /// What a client has.
 #[derive(Debug)]
-pub(super) struct Replica {
+pub(crate) struct Replica {
     collection: Collection,
     /// What it has as it is.
     current: Slots,
@@ -44,7 +44,7 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn new(collection: Collection) -> Self {
+    pub(crate) fn new(collection: Collection) -> Self {
         Self {
             collection,
             current: Slots::default(),
@@ -57,18 +57,18 @@ impl Replica {
     }
 
     /// How many resources the client has or is taken to have.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.current.len() + self.outdated.len() + self.gone.len()
     }
 
-    pub(super) fn has(&self, catalog: &Catalog, name: &str) -> bool {
+    pub(crate) fn has(&self, catalog: &Catalog, name: &str) -> bool {
         catalog.slot(self.collection, name).is_some_and(|slot| self.holds(slot))
             || self.gone.contains_key(name)
     }
 
     /// Takes note of what became of a resource, whether or not it is wanted. Of each change once, and in their order: nothing else here
     /// may be asked in between.
-    pub(super) fn note(&mut self, touched: &Touched) {
+    pub(crate) fn note(&mut self, touched: &Touched) {
         let slot = touched.slot;
         if self.current.remove(slot) {
             self.outdate(slot, touched.before);
@@ -83,7 +83,7 @@ impl Replica {
     }
 
     /// The client says what it has from an earlier stream. What this stream sent is known better.
-    pub(super) fn claim(&mut self, catalog: &Catalog, name: &str, version: Option<Version>) {
+    pub(crate) fn claim(&mut self, catalog: &Catalog, name: &str, version: Option<Version>) {
         let Some((slot, entry)) = self.look_up(catalog, name) else {
             self.gone.entry(name.into()).or_insert(version);
             return;
@@ -98,7 +98,7 @@ impl Replica {
     }
 
     /// The client wants an answer about a name, even if it has the newest state already.
-    pub(super) fn ask(&mut self, catalog: &Catalog, name: &Arc<str>) {
+    pub(crate) fn ask(&mut self, catalog: &Catalog, name: &Arc<str>) {
         match self.look_up(catalog, name) {
             Some((slot, entry)) => {
                 self.gone.remove(name);
@@ -113,7 +113,7 @@ impl Replica {
     }
 
     /// The client may have something else than what there is.
-    pub(super) fn doubt(&mut self, catalog: &Catalog, name: &str) {
+    pub(crate) fn doubt(&mut self, catalog: &Catalog, name: &str) {
         let Some((slot, entry)) = self.look_up(catalog, name) else { return };
         if let Some(version) = self.gone.remove(name) {
             self.outdate(slot, version);
@@ -122,7 +122,7 @@ impl Replica {
     }
 
     /// The client may have something else than what there is of all these.
-    pub(super) fn doubt_all(&mut self, catalog: &Catalog, which: impl Fn(&Entry) -> bool) {
+    pub(crate) fn doubt_all(&mut self, catalog: &Catalog, which: impl Fn(&Entry) -> bool) {
         for (slot, entry) in catalog.all(self.collection).filter(|(_, entry)| which(entry)) {
             if self.gone.contains_key(&entry.name) {
                 self.doubt(catalog, &entry.name);
@@ -133,14 +133,14 @@ impl Replica {
     }
 
     /// The client is to have nothing else than this of what there is.
-    pub(super) fn keep(&mut self, catalog: &Catalog, which: impl Fn(&Entry) -> bool) {
+    pub(crate) fn keep(&mut self, catalog: &Catalog, which: impl Fn(&Entry) -> bool) {
         let others: Vec<_> =
             self.entries(catalog).filter(|entry| !which(entry)).map(|entry| entry.name.clone()).collect();
         others.iter().for_each(|name| self.take(catalog, name));
     }
 
     /// The client is to have nothing of a name, whether or not there is something.
-    pub(super) fn take(&mut self, catalog: &Catalog, name: &str) {
+    pub(crate) fn take(&mut self, catalog: &Catalog, name: &str) {
         let Some((slot, entry)) = self.look_up(catalog, name) else { return };
         if self.holds(slot) {
             let as_it_is = self.current.contains(slot).then_some(entry.version);
@@ -152,18 +152,18 @@ impl Replica {
     }
 
     /// What the client has or may be told, of what there is.
-    pub(super) fn entries<'c>(&self, catalog: &'c Catalog) -> impl Iterator<Item = &'c Arc<Entry>> {
+    pub(crate) fn entries<'c>(&self, catalog: &'c Catalog) -> impl Iterator<Item = &'c Arc<Entry>> {
         self.places().filter_map(|slot| catalog.at(self.collection, slot))
     }
 
     /// Tells whether the client has, or is to have, something else than when this was last asked.
-    pub(super) fn has_moved(&mut self) -> bool {
+    pub(crate) fn has_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }
 
     /// The client is not interested any more. It is still told what it may be behind with: what it keeps nevertheless, under
     /// another name, would stay out of date.
-    pub(super) fn forget(&mut self, catalog: &Catalog, name: &str) {
+    pub(crate) fn forget(&mut self, catalog: &Catalog, name: &str) {
         let Some(slot) = catalog.slot(self.collection, name) else { return };
         if !self.stale.iter().any(|stale| stale.contains(slot)) {
             self.lose(slot);
@@ -171,17 +171,17 @@ impl Replica {
     }
 
     /// Tells whether something that is there may have to be told.
-    pub(super) fn may_add(&self) -> bool {
+    pub(crate) fn may_add(&self) -> bool {
         self.stale.iter().any(|stale| !stale.is_empty())
     }
 
     /// Tells whether anything may have to be told.
-    pub(super) fn may_change(&self) -> bool {
+    pub(crate) fn may_change(&self) -> bool {
         self.may_add() || !self.gone.is_empty()
     }
 
     /// Moves what there is to tell into a push, for as long as it has room; what is gone with `removals` alone.
-    pub(super) fn fill(&mut self, catalog: &Catalog, push: &mut Push, removals: Removals) {
+    pub(crate) fn fill(&mut self, catalog: &Catalog, push: &mut Push, removals: Removals) {
         for rank in 0..self.stale.len() {
             while let Some(slot) = self.stale[rank].first() {
                 let Some(entry) = catalog.at(self.collection, slot) else {
@@ -268,7 +268,7 @@ impl Replica {
 
 /// Whether a push may say what is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Removals {
+pub(crate) enum Removals {
     Included,
     Later,
 }

@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, Collection, hostname};
 
 /// Of one client.
 #[derive(Debug, Default)]
-pub(super) struct StandIns {
+pub(crate) struct StandIns {
     /// Names that were asked for, by their hostnames.
     asked: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// The services that answer for those that nothing has.
@@ -19,7 +19,7 @@ pub(super) struct StandIns {
 
 /// Who answers for a name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Whoever did before, or what has the name itself.
     Same,
     /// This service, from now on.
@@ -30,7 +30,7 @@ pub(super) enum Answer {
 
 impl StandIns {
     /// Finds out who answers for a name that is asked for.
-    pub(super) fn look(&mut self, catalog: &Catalog, name: &Arc<str>) -> Answer {
+    pub(crate) fn look(&mut self, catalog: &Catalog, name: &Arc<str>) -> Answer {
         let Some(hostname) = hostname(name) else { return Answer::Same };
         self.asked.entry(hostname.into()).or_default().insert(name.clone());
         match catalog.stand_in(name).map(|entry| &entry.name) {
@@ -47,7 +47,7 @@ impl StandIns {
     }
 
     /// A name is not asked for any more.
-    pub(super) fn forget(&mut self, name: &str) {
+    pub(crate) fn forget(&mut self, name: &str) {
         self.answering.remove(name);
         let Some(hostname) = hostname(name) else { return };
         let Some(names) = self.asked.get_mut(hostname) else { return };
@@ -58,19 +58,19 @@ impl StandIns {
     }
 
     /// The names that were asked for and have the hostname of a service.
-    pub(super) fn asked_like(&self, service: &str) -> Vec<Arc<str>> {
+    pub(crate) fn asked_like(&self, service: &str) -> Vec<Arc<str>> {
         let names = hostname(service).and_then(|hostname| self.asked.get(hostname));
         names.into_iter().flatten().cloned().collect()
     }
 
     /// Tells whether a service answers for another name.
-    pub(super) fn is_one(&self, service: &str) -> bool {
+    pub(crate) fn is_one(&self, service: &str) -> bool {
         let mut names = hostname(service).and_then(|hostname| self.asked.get(hostname)).into_iter().flatten();
         names.any(|name| self.answering.get(name).is_some_and(|by| **by == *service))
     }
 
     /// The names each service answers for.
-    pub(super) fn names(&self) -> HashMap<Arc<str>, Vec<Arc<str>>> {
+    pub(crate) fn names(&self) -> HashMap<Arc<str>, Vec<Arc<str>>> {
         let mut names: HashMap<_, Vec<_>> = HashMap::new();
         for (name, by) in &self.answering {
             names.entry(by.clone()).or_default().push(name.clone());

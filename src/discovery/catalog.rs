@@ -1,11 +1,10 @@
 //! The mesh as clients read it: every resource encoded and versioned, by name and by whatever else it is asked for.
 //!
 //! In go resources and names of resources that are gone, many at a time; each time makes a new generation. Out comes the
-//! newest state of anything, and what has changed since a moment. It does not read files and knows no clients.
+//! newest state of anything, and what has changed since a moment. It knows no clients.
 
 mod entry;
 mod log;
-mod published;
 mod table;
 
 use std::collections::HashSet;
@@ -19,14 +18,14 @@ use ipnet::IpNet;
 use log::Log;
 use table::{Named, Names};
 
-pub(crate) use entry::{Collection, Entry, Governs, Host, Kind, Version};
+pub use entry::{Collection, Entry, Version};
+pub(crate) use entry::{Governs, Host, Kind};
 pub(crate) use log::{Moment, Now, Touched};
-pub(crate) use published::Published;
-pub(crate) use table::Slot;
+pub use table::Slot;
 
 /// All resources of this moment.
 #[derive(Debug, Default)]
-pub(crate) struct Catalog {
+pub struct Catalog {
     addresses: Named,
     policies: Named,
     /// Workloads and services by the addresses they answer to.
@@ -44,7 +43,7 @@ pub(crate) struct Catalog {
 
 /// One difference.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub enum Change {
     /// This is there, in the place of whatever had its name.
     Put(Arc<Entry>),
     /// This is gone.
@@ -53,7 +52,7 @@ pub(crate) enum Change {
 
 impl Catalog {
     /// Makes a new generation, unless nothing is different. Costs what changes.
-    pub(crate) fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
         let mut touched = Vec::new();
         for change in changes {
             match change {
@@ -65,7 +64,7 @@ impl Catalog {
     }
 
     /// The number of the newest generation.
-    pub(crate) fn generation(&self) -> u64 {
+    pub fn generation(&self) -> u64 {
         self.log.newest().generation()
     }
 
@@ -74,7 +73,8 @@ impl Catalog {
         self.log.newest()
     }
 
-    pub(crate) fn find(&self, collection: Collection, name: &str) -> Option<&Arc<Entry>> {
+    /// The resource of that name.
+    pub fn find(&self, collection: Collection, name: &str) -> Option<&Arc<Entry>> {
         self.named(collection).get(name)
     }
 
@@ -88,11 +88,13 @@ impl Catalog {
         self.named(collection).at(slot)
     }
 
-    pub(crate) fn all(&self, collection: Collection) -> impl Iterator<Item = (Slot, &Arc<Entry>)> {
+    /// All of a collection.
+    pub fn all(&self, collection: Collection) -> impl Iterator<Item = (Slot, &Arc<Entry>)> {
         self.named(collection).iter()
     }
 
-    pub(crate) fn len(&self, collection: Collection) -> usize {
+    /// How many there are of a collection.
+    pub fn len(&self, collection: Collection) -> usize {
         self.named(collection).len()
     }
 
@@ -127,7 +129,7 @@ impl Catalog {
     }
 
     /// The workloads behind a service.
-    pub(crate) fn members(&self, service: &str) -> impl Iterator<Item = &Arc<Entry>> {
+    pub fn members(&self, service: &str) -> impl Iterator<Item = &Arc<Entry>> {
         self.known(self.members.of(service))
     }
 
@@ -137,7 +139,7 @@ impl Catalog {
     }
 
     /// The identities of a node; none for a node without workloads.
-    pub(crate) fn identities_on(&self, node: &str) -> HashSet<&SpiffeId> {
+    pub fn identities_on(&self, node: &str) -> HashSet<&SpiffeId> {
         self.on_node(node).filter_map(|entry| entry.place()?.identity.as_ref()).collect()
     }
 

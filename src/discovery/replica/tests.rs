@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::super::push::Aliases;
 use crate::catalog::Change;
+use crate::push::Aliases;
 
 use super::*;
 

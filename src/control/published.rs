@@ -2,9 +2,8 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
+use culvert_discovery::catalog::{Catalog, Change};
 use tokio::sync::watch;
-
-use super::{Catalog, Change};
 
 /// A catalog others can read.
 ///

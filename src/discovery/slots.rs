@@ -7,7 +7,7 @@ const STEP: usize = 64;
 
 /// Places. An empty set holds no memory.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     words: Vec<u64>,
     len: usize,
     /// Words before this one are zero.
@@ -15,20 +15,20 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(super) fn contains(&self, slot: Slot) -> bool {
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
         let (word, bit) = place(slot);
         self.words.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
-    pub(super) fn insert(&mut self, slot: Slot) {
+    pub(crate) fn insert(&mut self, slot: Slot) {
         let (word, bit) = place(slot);
         if word >= self.words.len() {
             let words = (word + 1).next_multiple_of(STEP);
@@ -41,7 +41,7 @@ impl Slots {
     }
 
     /// Tells whether it was there.
-    pub(super) fn remove(&mut self, slot: Slot) -> bool {
+    pub(crate) fn remove(&mut self, slot: Slot) -> bool {
         if !self.contains(slot) {
             return false;
         }
@@ -55,13 +55,13 @@ impl Slots {
     }
 
     /// The first of them.
-    pub(super) fn first(&mut self) -> Option<Slot> {
+    pub(crate) fn first(&mut self) -> Option<Slot> {
         let word = (self.first..self.words.len()).find(|&word| self.words[word] != 0)?;
         self.first = word;
         Some(Slot::of_index(word * 64 + self.words[word].trailing_zeros() as usize))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Slot> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> {
         self.words.iter().enumerate().flat_map(|(word, &bits)| {
             let ones = std::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)));
             let ones = ones.take_while(|bits| *bits != 0);
