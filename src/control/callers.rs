@@ -15,6 +15,7 @@ use culvert_serving::Source;
 use tonic::{Code, Status};
 
 pub(crate) use culvert_discovery::Reach;
+pub(crate) use culvert_token::Stranger;
 
 use crate::refused;
 use crate::token::Token;
@@ -37,29 +38,6 @@ pub(crate) struct Known {
     pub(crate) pod: Option<Arc<str>>,
 }
 
-/// Why nobody is known by a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Stranger {
-    #[error("no bearer token")]
-    Missing,
-    #[error("nobody knows this token")]
-    Unknown,
-    #[error("the token has expired")]
-    Expired,
-    #[error("the token is for somebody else than the control plane; see its audience")]
-    Audience,
-    #[error("the token is not that of a service account")]
-    NotAnAccount,
-    #[error("the token is not bound to a pod; use one of a projected volume")]
-    Unbound,
-    #[error("the pod of the token is gone")]
-    PodGone,
-    #[error("the API server cannot be asked whose token it is")]
-    Unavailable,
-    #[error("the API server is not asked whose token it is: too many from there were nobody's")]
-    TooMany,
-}
-
 /// Whoever knows callers by their tokens.
 #[tonic::async_trait]
 pub(crate) trait Callers: Send + Sync + 'static {
@@ -70,39 +48,21 @@ pub(crate) trait Callers: Send + Sync + 'static {
     async fn lost(&self, token: &Token, known: &Known) -> Stranger;
 }
 
-impl Stranger {
-    /// The stable name of the reason, for programs.
-    pub(crate) fn code(self) -> &'static str {
-        match self {
-            Self::Missing => "token-missing",
-            Self::Unknown => "token-unknown",
-            Self::Expired => "token-expired",
-            Self::Audience => "wrong-audience",
-            Self::NotAnAccount => "not-a-service-account",
-            Self::Unbound => "token-not-bound",
-            Self::PodGone => "pod-gone",
-            Self::Unavailable => "reviews-unavailable",
-            Self::TooMany => "too-many-strangers",
+/// What whoever sent a token that is nobody's is told: the code, and nothing else.
+pub(crate) fn status(stranger: Stranger) -> Status {
+    let code = stranger.code();
+    match stranger {
+        Stranger::Unavailable => refused::for_now(code, "tokens cannot be looked at; try again later"),
+        Stranger::TooMany => {
+            refused::for_now(code, "too many bad tokens came from this address; try again later")
         }
-    }
-
-    /// What whoever sent it is told: the code, and nothing else.
-    pub(crate) fn status(self) -> Status {
-        match self {
-            Self::Unavailable => refused::for_now(self.code(), "tokens cannot be looked at; try again later"),
-            Self::TooMany => {
-                refused::for_now(self.code(), "too many bad tokens came from this address; try again later")
-            }
-            Self::Missing
-            | Self::Unknown
-            | Self::Expired
-            | Self::Audience
-            | Self::NotAnAccount
-            | Self::Unbound
-            | Self::PodGone => {
-                refused::status(Code::Unauthenticated, self.code(), "a valid bearer token is needed")
-            }
-        }
+        Stranger::Missing
+        | Stranger::Unknown
+        | Stranger::Expired
+        | Stranger::Audience
+        | Stranger::NotAnAccount
+        | Stranger::Unbound
+        | Stranger::PodGone => refused::status(Code::Unauthenticated, code, "a valid bearer token is needed"),
     }
 }
 

@@ -7,7 +7,6 @@
 //!            ◀─ publish, status, addresses, rotation                     (the one that holds the lease)
 //! ```
 
-pub(crate) mod account;
 mod addresses;
 mod answers;
 mod api;

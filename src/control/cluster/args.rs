@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 use culvert_derive::{Settings, Unready};
 use culvert_membership::{EXCLUDED, settings as membership};
+use culvert_token::Account;
 
-use super::account::Account;
 use crate::lifetimes;
 use crate::serving::ServingArgs;
 

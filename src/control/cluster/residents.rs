@@ -11,6 +11,7 @@ use culvert_core::identity::SpiffeId;
 use culvert_kubernetes::Client;
 use culvert_membership::Membership;
 use culvert_process::exit::Chain;
+use culvert_token::Account;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -18,7 +19,6 @@ use crate::budget::{Budgets, Pace};
 use crate::grant::{Refusal, Residents};
 use crate::metered;
 
-use super::account::Account;
 use super::answers::Answers;
 use super::pods::{Pods, Presence, lookup};
 

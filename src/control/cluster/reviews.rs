@@ -14,7 +14,6 @@
 //! **Invariant:** whatever comes in, the requests to the API server at one moment are few, and what is remembered is bounded.
 //! **Invariant:** tokens that are nobody's take no turns of those that are somebody's ([`turns`]).
 
-mod claims;
 mod review;
 mod settings;
 mod turns;
@@ -26,6 +25,8 @@ use culvert_core::identity::SpiffeId;
 use culvert_kubernetes::Client;
 use culvert_process::exit::Chain;
 use culvert_serving::Source;
+use culvert_token::claims;
+use culvert_token::review::Reviewed;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::budget::Pace;
@@ -37,7 +38,7 @@ use crate::token::{Digest, Token};
 
 use super::answers::Answers;
 use super::pods::{Pods, lookup};
-use review::{Reviewed, Trouble};
+use review::Trouble;
 use turns::{Turn, Turns};
 
 pub(crate) use settings::{Settings, Timing};

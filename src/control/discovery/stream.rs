@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{Code, Status, Streaming};
 
-use crate::callers::{Caller, Callers, Known};
+use crate::callers::{self, Caller, Callers, Known};
 use crate::published::Published;
 use crate::refused;
 use crate::server::{Admitted, stopped};
@@ -119,7 +119,7 @@ impl Stream {
                 }
                 stranger = &mut lost => {
                     tracing::info!(client = report.client, reason = stranger.code(), error = %stranger, "caller is not known any more");
-                    return Err(stranger.status());
+                    return Err(callers::status(stranger));
                 }
                 request = self.requests.message() => match request {
                     Ok(Some(request)) => self.take(&mut session, &request, &mut pace, report)?,

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::budget::Pace;
 use crate::callers::allowance::{Allowance, Place, TooMany, What};
-use crate::callers::{Callers, Known, Stranger};
+use crate::callers::{self, Callers, Known, Stranger};
 use crate::seldom::Seldom;
 use crate::token::Token;
 use crate::{metered, refused};
@@ -98,7 +98,7 @@ impl Door {
                 let unsaid = (unsaid > 0).then_some(unsaid);
                 tracing::warn!(peer = %visit.peer, reason, error = %stranger, unsaid, "{}", kind.refused());
             });
-            stranger.status()
+            callers::status(stranger)
         })?;
         let (place, call) = self.place(visit, kind, &known).map_err(|too_many| {
             let (reason, caller) = (too_many.code(), &known.caller);

@@ -5,17 +5,11 @@ use std::time::Duration;
 use culvert_derive::{Kind, Object};
 use culvert_kubernetes::{Client, Error, Lenient, List, Request, Resource, Unreadable, ask};
 use culvert_membership::{Backing, Life, Settings};
+use culvert_token::review::PodRef;
+use culvert_token::{Account, is_name};
 use serde::{Deserialize, Deserializer};
 
 use super::Presence;
-use crate::cluster::account::{Account, is_name};
-
-/// One pod among all that had or will have its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PodRef {
-    pub(crate) name: String,
-    pub(crate) uid: String,
-}
 
 /// A pod, read as it is for the mesh.
 struct Pod(Object);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use culvert_derive as derive;
 use culvert_lab::api_server::{ApiServer, Object, namespace, pod};
 use culvert_membership::Why;
+use culvert_token::review::PodRef;
 use serde_json::{Value, json};
 
 use super::*;
@@ -166,7 +167,7 @@ async fn a_pod_is_where_it_is_only_if_it_is_the_very_one() {
         ("web", "odd", "four", None),
     ] {
         let account = format!("shop/{account}").parse().unwrap();
-        let pod = lookup::PodRef { name: name.to_owned(), uid: uid.to_owned() };
+        let pod = PodRef { name: name.to_owned(), uid: uid.to_owned() };
         let node = lookup::node_of(&client, &account, &pod, Duration::from_secs(10)).await.unwrap();
         assert_eq!(node.as_deref(), expected, "{pod:?}");
     }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use culvert_token::Account;
+
 use crate::budget::Pace;
-use crate::cluster::account::Account;
 
 use super::turns::Places;
 

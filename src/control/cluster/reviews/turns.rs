@@ -15,14 +15,12 @@
 //! of other pods do not help. Behind one address, a proxy nobody has heard of yet waits until its pod is known, a moment.
 
 use culvert_serving::Source;
+use culvert_token::claims::Claims;
+use culvert_token::{Account, Stranger};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::budget::{Budgets, Pace};
-use crate::callers::Stranger;
-use crate::cluster::account::Account;
 use crate::cluster::pods::Pods;
-
-use super::claims::Claims;
 
 /// Reviews at one moment.
 #[derive(Debug, Clone, Copy)]

@@ -5,19 +5,22 @@ use std::str::FromStr;
 
 /// A service account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Account {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+pub struct Account {
+    /// Where it is.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
 }
 
 /// A text that names no account.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no service account; write <namespace>/<name>")]
-pub(crate) struct NotAnAccount(String);
+pub struct NotAnAccount(String);
 
 impl Account {
     /// The account a user of the API server is; none for other users.
-    pub(crate) fn of_user(user: &str) -> Option<Self> {
+    #[must_use]
+    pub fn of_user(user: &str) -> Option<Self> {
         let parts: Vec<&str> = user.split(':').collect();
         let ["system", "serviceaccount", namespace, name] = parts[..] else { return None };
         (!namespace.is_empty() && !name.is_empty())
@@ -46,7 +49,8 @@ impl fmt::Display for Account {
 }
 
 /// Tells whether a text can be the name of an object in a path or a selector: whatever it is, it ends neither.
-pub(crate) fn is_name(text: &str) -> bool {
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
     !text.is_empty() && text.len() <= 253 && text.bytes().all(plain) && !matches!(text, "." | "..")
 }

@@ -8,8 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::callers::Stranger;
-use crate::cluster::account::Account;
+use crate::{Account, Stranger};
 
 /// The longest token anybody makes.
 const LONGEST: usize = 16 * 1024;
@@ -19,10 +18,11 @@ const CLOCKS: Duration = Duration::from_secs(60);
 
 /// Whose a token says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Claims {
-    pub(super) account: Account,
+pub struct Claims {
+    /// The account, in the words of the token.
+    pub account: Account,
     /// The name of the pod.
-    pub(super) pod: String,
+    pub pod: String,
 }
 
 /// The form in which API servers write tokens that are bound to pods.
@@ -75,7 +75,10 @@ impl Audiences {
 }
 
 /// Reads a token that might be good for one of these audiences, or says why it cannot be.
-pub(super) fn read(token: &str, audiences: &[String], now: SystemTime) -> Result<Claims, Stranger> {
+///
+/// # Errors
+/// What would be said of it at best.
+pub fn read(token: &str, audiences: &[String], now: SystemTime) -> Result<Claims, Stranger> {
     let payload = is_jwt(token).then(|| payload::<Written>(token)).flatten();
     let Written { aud, exp, sub, cluster } = payload.ok_or(Stranger::Unknown)?;
     if !aud.include(audiences) {
@@ -96,7 +99,8 @@ pub(super) fn read(token: &str, audiences: &[String], now: SystemTime) -> Result
 }
 
 /// When a token ends, if it says so.
-pub(super) fn expiry(token: &str) -> Option<SystemTime> {
+#[must_use]
+pub fn expiry(token: &str) -> Option<SystemTime> {
     #[derive(Deserialize)]
     struct Claims {
         exp: f64,
