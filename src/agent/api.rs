@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use culvert_cni::message::{Answer, HELLO, Refusal, Request, excerpt};
 use culvert_serving::root_socket::RootSocket;
 use culvert_serving::{Limits, Terms};
 use serde::Serialize;
@@ -21,7 +22,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::board::Boards;
 use crate::cluster::Views;
-use crate::cni::message::{Answer, HELLO, Refusal, Request, excerpt};
 use crate::handed::Handed;
 use crate::namespaces::Host;
 use crate::presence::Registry;

@@ -1,8 +1,8 @@
 //! The CNI plugin (CNI specification 1.1.0): what container runtimes execute for each pod, as the last plugin of the chain.
 //!
 //! In go `CNI_*` variables and the configuration on stdin; out come the result of the plugin before it, unchanged, or an error a
-//! runtime understands. The pod's network namespace is not entered and no API server is asked: the agent does all that. While the agent is
-//! away, pods of namespaces that have pods in the mesh do not start, and all others do.
+//! runtime understands: [`culvert_cni`] says what they mean. The pod's network namespace is not entered and no API server is asked: the
+//! agent does all that. While the agent is away, pods of namespaces that have pods in the mesh do not start, and all others do.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,24 +11,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use culvert_cni::message::excerpt;
+use culvert_cni::{Call, Code, Command, Error, PLUGIN, Pod, VERSIONS, Variables};
+
 use crate::roster::Roster;
 
-pub(crate) use conf::{AgentPods, Entry, PLUGIN};
-
 mod ask;
-mod call;
-mod conf;
-mod error;
-mod flaw;
-pub(crate) mod message;
+mod stdin;
 
 use ask::Failure;
-use call::{Call, Command, Pod, Variables};
-use error::{Code, Error};
-use message::{Request, excerpt};
-
-/// Versions of the specification that are spoken; the last one is the newest.
-pub(crate) const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
 /// Whether the program was started as the plugin: under its name, or with its command.
 pub(crate) fn is_meant() -> bool {
@@ -41,7 +32,7 @@ pub(crate) fn is_meant() -> bool {
 /// Runs the plugin: one command of a runtime.
 pub(crate) fn main() -> ExitCode {
     let started = Instant::now();
-    let variables = Variables::of_the_process();
+    let variables = Variables::of(|name| env::var_os(name));
     match run(&variables, started) {
         Ok(output) => print(&output, ExitCode::SUCCESS),
         Err(error) => {
@@ -72,13 +63,13 @@ fn run(variables: &Variables, started: Instant) -> Result<String, Error> {
             Ok(String::new())
         }
         Command::Add => {
-            let call = Call::read(variables, call::stdin()?)?;
+            let call = Call::read(variables, &stdin::read()?)?;
             let result = call.result()?;
             may_go_on(&call, "add", started)?;
             Ok(result)
         }
         Command::Check => {
-            let call = Call::read(variables, call::stdin()?)?;
+            let call = Call::read(variables, &stdin::read()?)?;
             call.result()?;
             may_go_on(&call, "check", started)?;
             Ok(String::new())
@@ -92,12 +83,12 @@ fn versions() -> String {
 }
 
 fn del(variables: &Variables) -> Result<(), Error> {
-    let call = Call::read(variables, call::stdin()?)?;
+    let call = Call::read(variables, &stdin::read()?)?;
     let Some(pod) = call.pod() else { return Ok(()) };
     if call.entry.exempts(&pod.namespace, &pod.name) {
         return Ok(());
     }
-    ask::tell(&call.entry.agent_socket, &request(&call, pod)?)
+    ask::tell(&call.entry.agent_socket, &call.request(pod)?)
         .map_err(|failure| refusal(&call.version, pod, &failure))
 }
 
@@ -108,7 +99,7 @@ fn may_go_on(call: &Call, what: &str, started: Instant) -> Result<(), Error> {
     if call.entry.exempts(&pod.namespace, &pod.name) {
         return Ok(());
     }
-    let failure = match ask::ask(&call.entry.agent_socket, what, &request(call, pod)?, started) {
+    let failure = match ask::ask(&call.entry.agent_socket, what, &call.request(pod)?, started) {
         Ok(answer) => {
             if let Some(note) = answer.note {
                 eprintln!("{PLUGIN}: {}/{}: {}", pod.namespace, pod.name, excerpt(&note));
@@ -134,24 +125,6 @@ fn may_go_on(call: &Call, what: &str, started: Instant) -> Result<(), Error> {
         }
     }
     Err(refusal(&call.version, pod, &failure))
-}
-
-/// What the agent is asked. Nothing the runtime says of the pod is used in messages before it was looked at here.
-fn request(call: &Call, pod: &Pod) -> Result<Request, Error> {
-    let request = Request {
-        container_id: call.container.clone(),
-        netns: call.netns.clone(),
-        ifname: call.interface.clone(),
-        pod_namespace: pod.namespace.clone(),
-        pod_name: pod.name.clone(),
-        pod_uid: pod.uid.clone(),
-        addresses: call.addresses(),
-    };
-    match request.flaw() {
-        None => Ok(request),
-        Some(flaw) => Err(Error::new(&call.version, Code::Environment, flaw.to_string())
-            .because("the runtime or its configuration of CNI is at fault")),
-    }
 }
 
 /// What the runtime is told, and people read in the events of the pod.

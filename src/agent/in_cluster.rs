@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_cni::AgentPods;
 use culvert_kubernetes::{Client, Pace};
 use culvert_process::exit::{Chain, Failure};
 use culvert_process::signal::Stop;
@@ -19,7 +20,6 @@ use tracing::{info, warn};
 use crate::agent::{Agent, Machine};
 use crate::args::Args;
 use crate::cluster::{View, Views};
-use crate::cni::AgentPods;
 use crate::enrolment::Exit;
 use crate::expectations::Expectations;
 use crate::handed::Handed;

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_cni::{AgentPods, Entry, PLUGIN};
 use culvert_process::exit::Chain;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::cni::{AgentPods, Entry, PLUGIN};
 use crate::durable::{self, Disk, LocalDisk};
 use crate::roster;
 

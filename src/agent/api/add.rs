@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_cni::message::{Answer, Request};
 use culvert_process::exit::Chain;
 use culvert_sys::netns::{Netns, NetnsId};
 use tokio::time::timeout;
@@ -16,7 +17,6 @@ use tracing::{info, warn};
 use super::{Failure, Sources};
 use crate::board::{Board, State, Status};
 use crate::cluster::{PodView, View, Why, Wish};
-use crate::cni::message::{Answer, Request};
 use crate::handed::{Handed, Sandbox};
 use crate::pod::Uid;
 use crate::presence::Presence;

@@ -2,10 +2,11 @@
 //!
 //! In goes what the runtime says, out comes whether the agent agrees. Nothing is waited for.
 
+use culvert_cni::message::{Answer, Request};
+
 use super::add::{NOT_LISTED, describe, lookup, open};
 use super::{Failure, Sources};
 use crate::cluster::Wish;
-use crate::cni::message::{Answer, Request};
 use crate::pod::Uid;
 
 /// Says whether a pod is as it should be, in the namespace it should be in.

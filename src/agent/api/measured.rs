@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use culvert_cni::message::Answer;
+
 use super::Failure;
-use crate::cni::message::Answer;
 
 const REQUESTS: &str = "culvert_agent_cni_requests_total";
 

@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use culvert_cni::message::excerpt;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::board::{Board, State, Status};
 use crate::cluster::{PodView, View, Wish};
-use crate::cni::message::excerpt;
 use crate::pod::{Capture, Uid, Workload};
 
 /// One pod.

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use culvert_cni::message::{Answer, HELLO, Refusal, Request};
 use culvert_process::exit::Chain;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
@@ -18,8 +19,6 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime;
 use tokio::time::timeout;
-
-use super::message::{Answer, HELLO, Refusal, Request};
 
 /// How long everything may take. The kubelet waits for minutes, but tries again soon.
 const DEADLINE: Duration = Duration::from_secs(30);

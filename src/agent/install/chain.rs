@@ -5,11 +5,10 @@
 
 use std::ops::Range;
 
+use culvert_cni::{Entry, PLUGIN, VERSIONS};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-use crate::cni::{Entry, PLUGIN, VERSIONS};
 
 /// Why a file is no configuration, or none that can be joined.
 #[derive(Debug, thiserror::Error)]

@@ -3,10 +3,11 @@
 //! In goes what is there, out come changes in the order in which they have to be made: after each of them a runtime finds a
 //! configuration that works. Nothing is read or written here.
 
+use culvert_cni::Entry;
+
 use super::Mode;
 use super::chain::{Error, List, Single};
 use super::directory::{self, Mark, Seen};
-use crate::cni::Entry;
 use crate::durable::Access;
 
 /// Our own file, which sorts before all that CNIs use.

@@ -5,11 +5,11 @@
 
 use std::fmt;
 
-use super::message::Request;
+use crate::message::Request;
 
 /// What is wrong.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
+pub struct Flaw {
     /// The variable of CNI it comes from.
     what: &'static str,
     /// The beginning of what it is.
@@ -21,7 +21,7 @@ const SHOWN: usize = 64;
 
 impl Request {
     /// What cannot be true of it.
-    pub(crate) fn flaw(&self) -> Option<Flaw> {
+    pub fn flaw(&self) -> Option<Flaw> {
         let given = |value: &Option<String>, is: fn(&str) -> bool| value.as_deref().is_none_or(is);
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let all = [

@@ -6,42 +6,43 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// The plugin's type, which is the name of its executable.
-pub(crate) const PLUGIN: &str = "culvert-cni";
+pub const PLUGIN: &str = "culvert-cni";
 
 /// All the plugin is told at installation. Paths are the host's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Entry {
+pub struct Entry {
     /// [`PLUGIN`].
     #[serde(rename = "type")]
-    pub(crate) kind: String,
+    pub kind: String,
     /// Where the agent listens.
-    pub(crate) agent_socket: PathBuf,
+    pub agent_socket: PathBuf,
     /// Where the agent writes down which namespaces are enrolled.
-    pub(crate) state_file: PathBuf,
+    pub state_file: PathBuf,
     /// Namespaces whose pods start without being asked about.
     #[serde(default)]
-    pub(crate) excluded_namespaces: BTreeSet<String>,
+    pub excluded_namespaces: BTreeSet<String>,
     /// The agent's own pods, which must start while it is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) agent_pods: Option<AgentPods>,
+    pub agent_pods: Option<AgentPods>,
     /// The file with a single plugin that the list around this entry was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) made_from: Option<String>,
+    pub made_from: Option<String>,
 }
 
 /// How the agent's own pods are known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct AgentPods {
-    pub(crate) namespace: String,
+pub struct AgentPods {
+    /// Where they are.
+    pub namespace: String,
     /// What their names begin with.
-    pub(crate) name_prefix: String,
+    pub name_prefix: String,
 }
 
 impl AgentPods {
     /// What is known from one of them: a DaemonSet adds a dash and five letters to its own name.
-    pub(crate) fn like(namespace: &str, name: &str) -> Option<Self> {
+    pub fn like(namespace: &str, name: &str) -> Option<Self> {
         let (set, suffix) = name.rsplit_once('-')?;
         (!namespace.is_empty() && !set.is_empty() && !suffix.is_empty())
             .then(|| Self { namespace: namespace.to_owned(), name_prefix: format!("{set}-") })
@@ -57,7 +58,7 @@ impl AgentPods {
 
 impl Entry {
     /// Whether a pod starts whatever the agent would say.
-    pub(crate) fn exempts(&self, namespace: &str, name: &str) -> bool {
+    pub fn exempts(&self, namespace: &str, name: &str) -> bool {
         self.excluded_namespaces.contains(namespace)
             || self.agent_pods.as_ref().is_some_and(|own| own.include(namespace, name))
     }

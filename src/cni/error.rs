@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::VERSIONS;
-use super::message::excerpt;
+use crate::VERSIONS;
+use crate::message::excerpt;
 
 /// The codes of the specification that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
+pub enum Code {
     /// A version of the specification that is not spoken.
     Version = 1,
     /// `CNI_*` variables are missing or wrong.
@@ -24,7 +24,7 @@ pub(super) enum Code {
 
 /// A failure, in three parts.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Error {
+pub struct Error {
     /// The version in which the runtime speaks.
     version: String,
     code: Code,
@@ -34,25 +34,26 @@ pub(super) struct Error {
 
 impl Error {
     /// A failure and what failed.
-    pub(super) fn new(version: &str, code: Code, message: impl Into<String>) -> Self {
+    pub fn new(version: &str, code: Code, message: impl Into<String>) -> Self {
         let message = excerpt(&message.into()).into_owned();
         Self { version: excerpt(version).into_owned(), code, message, details: String::new() }
     }
 
     /// One that came before the runtime's version was known.
-    pub(super) fn early(code: Code, message: impl Into<String>) -> Self {
+    pub fn early(code: Code, message: impl Into<String>) -> Self {
         let [.., newest] = VERSIONS;
         Self::new(newest, code, message)
     }
 
     /// Adds why, and what to do.
     #[must_use]
-    pub(super) fn because(self, details: impl Into<String>) -> Self {
+    pub fn because(self, details: impl Into<String>) -> Self {
         Self { details: details.into(), ..self }
     }
 
     /// As it goes to stdout.
-    pub(super) fn to_json(&self) -> String {
+    #[must_use]
+    pub fn to_json(&self) -> String {
         serde_json::json!({
             "cniVersion": self.version,
             "code": self.code as u32,

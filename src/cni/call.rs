@@ -3,34 +3,28 @@
 //! In go untrusted strings and bytes, out comes a [`Call`] that makes sense, or the error the runtime is told.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::io::{self, Read as _};
+use std::ffi::OsString;
 use std::net::IpAddr;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::VERSIONS;
-use super::conf::Entry;
-use super::error::{Code, Error};
+use crate::VERSIONS;
+use crate::conf::Entry;
+use crate::error::{Code, Error};
+use crate::message::Request;
 
-/// A configuration is a few hundred bytes; a result with many routes some thousands.
-const MAX_INPUT: u64 = 1 << 20;
+/// In bytes. A configuration is a few hundred of them; a result with many routes some thousands.
+pub const MAX_INPUT: usize = 1 << 20;
 
 /// More than any pod has.
 const MOST_ADDRESSES: usize = 64;
 
-/// A runtime writes the configuration as it starts the plugin.
-const INPUT_DEADLINE: Duration = Duration::from_secs(2);
-
 /// The variables, as far as they are used.
 #[derive(Debug, Default)]
-pub(super) struct Variables {
+pub struct Variables {
     command: Option<String>,
     container: Option<String>,
     netns: Option<String>,
@@ -39,9 +33,10 @@ pub(super) struct Variables {
 }
 
 impl Variables {
-    /// Reads them, once. What is not UTF-8 is not there.
-    pub(super) fn of_the_process() -> Self {
-        let variable = |name| env::var(name).ok().filter(|text: &String| !text.is_empty());
+    /// Takes them from the environment. What is not UTF-8 is not there.
+    pub fn of(environment: impl Fn(&str) -> Option<OsString>) -> Self {
+        let text = |name: &str| environment(name).and_then(|value| value.into_string().ok());
+        let variable = |name| text(name).filter(|text| !text.is_empty());
         Self {
             command: variable("CNI_COMMAND"),
             container: variable("CNI_CONTAINERID"),
@@ -54,17 +49,27 @@ impl Variables {
 
 /// What the runtime wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Command {
+pub enum Command {
+    /// A pod is being started.
     Add,
+    /// One is taken down.
     Del,
+    /// Whether one is as it should be.
     Check,
+    /// Whether pods can be started.
     Status,
+    /// What is left of pods that are gone.
     Gc,
+    /// Which versions are spoken.
     Version,
 }
 
 impl Command {
-    pub(super) fn of(variables: &Variables) -> Result<Self, Error> {
+    /// What the variables say.
+    ///
+    /// # Errors
+    /// What the runtime is told that wants nothing, or something else.
+    pub fn of(variables: &Variables) -> Result<Self, Error> {
         match variables.command.as_deref() {
             Some("ADD") => Ok(Self::Add),
             Some("DEL") => Ok(Self::Del),
@@ -84,10 +89,13 @@ impl Command {
 
 /// The pod that is being started, or taken down.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pod {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: Option<String>,
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID; old runtimes do not say.
+    pub uid: Option<String>,
 }
 
 impl Pod {
@@ -108,12 +116,14 @@ impl Pod {
 
 /// One call.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) version: String,
-    pub(super) entry: Entry,
-    pub(super) container: String,
-    pub(super) netns: Option<String>,
-    pub(super) interface: String,
+pub struct Call {
+    /// The version of the specification in which the runtime speaks.
+    pub version: String,
+    /// What the plugin was told at installation.
+    pub entry: Entry,
+    container: String,
+    netns: Option<String>,
+    interface: String,
     pod: Option<Pod>,
     previous: Option<Box<RawValue>>,
 }
@@ -140,15 +150,23 @@ struct Ip {
 }
 
 impl Call {
-    pub(super) fn read(variables: &Variables, input: Vec<u8>) -> Result<Self, Error> {
+    /// Puts together what a runtime says.
+    ///
+    /// # Errors
+    /// What the runtime is told that says what makes no sense.
+    pub fn read(variables: &Variables, input: &[u8]) -> Result<Self, Error> {
+        if input.len() > MAX_INPUT {
+            let message = format!("the configuration is longer than {MAX_INPUT} bytes");
+            return Err(Error::early(Code::Json, message));
+        }
         let Input { cni_version, prev_result } =
-            serde_json::from_slice(&input).map_err(|error| unusable(&error))?;
+            serde_json::from_slice(input).map_err(|error| unusable(&error))?;
         let version = cni_version.unwrap_or_else(|| "0.1.0".to_owned());
         if !VERSIONS.contains(&version.as_str()) {
             return Err(Error::early(Code::Version, format!("version {version:?} of CNI is not spoken"))
                 .because(format!("set cniVersion of the list to one of {}", VERSIONS.join(", "))));
         }
-        let entry = serde_json::from_slice(&input).map_err(|error| unusable(&error))?;
+        let entry = serde_json::from_slice(input).map_err(|error| unusable(&error))?;
         let missing = |name: &str| Error::new(&version, Code::Environment, format!("{name} is not set"));
         let container = variables.container.clone().ok_or_else(|| missing("CNI_CONTAINERID"))?;
         let interface = variables.interface.clone().ok_or_else(|| missing("CNI_IFNAME"))?;
@@ -168,12 +186,15 @@ impl Call {
     }
 
     /// The pod, if it is one.
-    pub(super) fn pod(&self) -> Option<&Pod> {
+    pub fn pod(&self) -> Option<&Pod> {
         self.pod.as_ref()
     }
 
     /// What the plugin before has answered, as the runtime gave it. Whether it makes sense is for others to say.
-    pub(super) fn result(&self) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// There was none: the runtime is told.
+    pub fn result(&self) -> Result<String, Error> {
         let Some(previous) = self.previous.as_deref() else {
             return Err(Error::new(&self.version, Code::Configuration, "there is no prevResult").because(
                 "the plugin has to be behind the one that makes the pod's interface, in one list with it",
@@ -186,8 +207,29 @@ impl Call {
         Ok(if lacks_version { with_version(text, &self.version) } else { text.to_owned() })
     }
 
+    /// What the agent is asked about the pod. Nothing the runtime says of it is used in messages before it was looked at here.
+    ///
+    /// # Errors
+    /// What the runtime is told that says what cannot be true.
+    pub fn request(&self, pod: &Pod) -> Result<Request, Error> {
+        let request = Request {
+            container_id: self.container.clone(),
+            netns: self.netns.clone(),
+            ifname: self.interface.clone(),
+            pod_namespace: pod.namespace.clone(),
+            pod_name: pod.name.clone(),
+            pod_uid: pod.uid.clone(),
+            addresses: self.addresses(),
+        };
+        match request.flaw() {
+            None => Ok(request),
+            Some(flaw) => Err(Error::new(&self.version, Code::Environment, flaw.to_string())
+                .because("the runtime or its configuration of CNI is at fault")),
+        }
+    }
+
     /// The addresses of the pod, as far as they make sense.
-    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+    fn addresses(&self) -> Vec<IpAddr> {
         let read = self.previous.as_deref().and_then(|text| serde_json::from_str(text.get()).ok());
         let ips = read.and_then(|previous: Previous| previous.ips).unwrap_or_default();
         let addresses = ips.iter().filter_map(|ip| ip.address.split('/').next()?.parse().ok());
@@ -200,28 +242,6 @@ fn with_version(object: &str, version: &str) -> String {
     let rest = object.trim_start().trim_start_matches('{');
     let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
     format!("{{\"cniVersion\":\"{version}\"{comma}{rest}")
-}
-
-/// Reads the configuration, all of it, and not for ever.
-pub(super) fn stdin() -> Result<Vec<u8>, Error> {
-    let (sender, receiver) = mpsc::channel();
-    // Ends with the process if the runtime never closes its end.
-    thread::spawn(move || {
-        let mut input = Vec::new();
-        let result = io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut input);
-        // Nobody waits any more after the deadline.
-        let _ = sender.send(result.map(|_| input));
-    });
-    let unread =
-        |why: String| Error::early(Code::Input, "the configuration cannot be read from stdin").because(why);
-    let input = receiver
-        .recv_timeout(INPUT_DEADLINE)
-        .map_err(|_| unread(format!("the runtime has not closed it within {INPUT_DEADLINE:?}")))?
-        .map_err(|error| unread(error.to_string()))?;
-    if input.len() as u64 > MAX_INPUT {
-        return Err(Error::early(Code::Json, format!("the configuration is longer than {MAX_INPUT} bytes")));
-    }
-    Ok(input)
 }
 
 fn unusable(error: &serde_json::Error) -> Error {
@@ -266,7 +286,7 @@ mod tests {
         };
         let entry = r#""cniVersion": "1.0.0", "type": "culvert-cni", "agentSocket": "/a", "stateFile": "/b""#;
         let call = move |field: &str, value: &str| {
-            Call::read(&variables(), format!("{{{entry}, \"{field}\": {value}}}").into_bytes())
+            Call::read(&variables(), format!("{{{entry}, \"{field}\": {value}}}").as_bytes())
         };
         let read = move || {
             for depth in [10, 50, 100, 10_000] {
@@ -281,6 +301,6 @@ mod tests {
                 }
             }
         };
-        thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap().join().unwrap();
+        std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap().join().unwrap();
     }
 }

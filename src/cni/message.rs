@@ -8,13 +8,13 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// The plugin asks whether anybody is there, before it asks anything that may take long.
-pub(crate) const HELLO: &str = "/v1/hello";
+pub const HELLO: &str = "/v1/hello";
 
 /// In bytes. Texts may quote what pods or runtimes say, who could go on without end.
 const LONGEST_TEXT: usize = 2 << 10;
 
 /// A text, or as much of it as is fit for a message.
-pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
+pub fn excerpt(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST_TEXT {
         return Cow::Borrowed(text);
     }
@@ -25,40 +25,45 @@ pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
 /// A pod that is being started, checked or taken down, as the runtime describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Request {
-    pub(crate) container_id: String,
+pub struct Request {
+    /// The sandbox, by the runtime's name.
+    pub container_id: String,
     /// The file of its network namespace, as the host names it. A runtime that takes a pod down may not know any more.
     #[serde(default)]
-    pub(crate) netns: Option<String>,
-    pub(crate) ifname: String,
-    pub(crate) pod_namespace: String,
-    pub(crate) pod_name: String,
+    pub netns: Option<String>,
+    /// Its interface to the network.
+    pub ifname: String,
+    /// The pod's namespace.
+    pub pod_namespace: String,
+    /// Its name.
+    pub pod_name: String,
     /// Old runtimes do not say.
     #[serde(default)]
-    pub(crate) pod_uid: Option<String>,
+    pub pod_uid: Option<String>,
     /// What the plugins before this one have given it.
     #[serde(default)]
-    pub(crate) addresses: Vec<IpAddr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// The pod may go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Whether it is in the mesh, all of it verified.
-    pub(crate) enrolled: bool,
+    pub enrolled: bool,
     /// Why it is not, or what is odd about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) note: Option<String>,
+    pub note: Option<String>,
 }
 
 /// The pod may not go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Refusal {
-    pub(crate) reason: String,
+pub struct Refusal {
+    /// Why not.
+    pub reason: String,
     /// `false` while the agent does not know the cluster, and so decides nothing.
-    pub(crate) ready: bool,
+    pub ready: bool,
 }
 
 #[cfg(test)]
