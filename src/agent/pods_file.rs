@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use culvert_process::exit::Chain;
 use culvert_process::follow::Follower;
+use culvert_zds::MOST_PROBE_PORTS;
 use ebpf_free_iptables::Options;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -19,7 +20,6 @@ use tracing::{error, info};
 
 use crate::annotations::{self, Annotations};
 use crate::pod::{Capture, Desired, NetnsSource, Others, PodSpec, Uid, Wishes, Workload};
-use crate::table::MOST_PROBE_PORTS;
 
 #[cfg(test)]
 mod tests;

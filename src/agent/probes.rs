@@ -7,12 +7,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use culvert_sys::netns::Netns;
+use culvert_zds::Probes;
 use ebpf_free_iptables::ProbeSource;
 use tracing::debug;
 
 use crate::namespaces;
 use crate::pod::Capture;
-use crate::table::Probes;
 
 pub(crate) mod kubelet;
 

@@ -3,11 +3,11 @@
 //! Immutable once published. `None` stands for "not known yet": a snapshot sent before the first pass over the pods
 //! would make a running node drop the pods it serves.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use culvert_sys::netns::Netns;
+use culvert_zds::Probes;
 use tokio::sync::watch;
 
 use crate::pod::{Uid, Workload};
@@ -38,17 +38,6 @@ pub(crate) struct Enrolled {
     pub(crate) probes: Probes,
     /// What nodes do anew when it is another one. Only made by [`Self::new`].
     enrolment: Arc<()>,
-}
-
-/// The most ports of one pod that nodes are told of; the lowest. Kubelet is not let in to others.
-pub(crate) const MOST_PROBE_PORTS: usize = 32;
-
-/// What kubelet does to a pod, which the node lets in in plaintext.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Probes {
-    pub(crate) ports: BTreeSet<u16>,
-    /// The addresses the host uses towards the pod.
-    pub(crate) from: Vec<IpAddr>,
 }
 
 impl Enrolled {

@@ -11,9 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use culvert_process::exit::Chain;
-use culvert_proto::zds::{Ack, Version, WorkloadResponse, ZdsHello, workload_response};
 use culvert_sys::seqpacket::{Channel, Packet};
-use prost::Message as _;
+use culvert_zds::PACKET_LIMIT;
 
 use self::request::Request;
 use crate::drain::Guard;
@@ -26,10 +25,6 @@ pub(crate) const TASK: &str = "workload proxy manager";
 
 const CONNECTED: &str = "culvert_agent_connected";
 
-/// The agent reads acks into 1024 bytes; the text leaves room for the encoding.
-const LONGEST_ERROR: usize = 1_000;
-/// Requests are at most this long.
-const LONGEST_REQUEST: usize = 1_024;
 /// How long a packet may take to be sent.
 const SEND_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -102,23 +97,22 @@ impl Session<'_> {
 
     async fn exchange(&mut self, path: &Path) -> Result<std::convert::Infallible, Ended> {
         let channel = Channel::connect(path).await.map_err(Ended::Connect)?;
-        let hello = ZdsHello { version: Version::V1.into() };
-        send(&channel, &hello.encode_to_vec()).await?;
+        send(&channel, &culvert_zds::hello()).await?;
         metrics::gauge!(CONNECTED).set(1.0);
         tracing::info!(path = %path.display(), "connected to the node agent");
         self.state.agent_is(path, true);
         loop {
             let packet = tokio::select! {
-                packet = channel.receive(LONGEST_REQUEST) => packet.map_err(Ended::Receive)?.ok_or(Ended::Closed)?,
+                packet = channel.receive(PACKET_LIMIT) => packet.map_err(Ended::Receive)?.ok_or(Ended::Closed)?,
                 () = self.pods.retry() => continue,
                 () = self.mesh.local_changed() => {
                     self.pods.sync_identities();
                     continue;
                 }
             };
-            let error = self.handle(packet).err().unwrap_or_default();
+            let done = self.handle(packet);
             self.pods.sync_identities();
-            send(&channel, &response(error)).await?;
+            send(&channel, &culvert_zds::answer(done)).await?;
         }
     }
 
@@ -165,15 +159,6 @@ impl Session<'_> {
 async fn send(channel: &Channel, bytes: &[u8]) -> Result<(), Ended> {
     let sent = tokio::time::timeout(SEND_DEADLINE, channel.send(bytes, None)).await;
     sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(Ended::Send)
-}
-
-fn response(mut error: String) -> Vec<u8> {
-    if error.len() > LONGEST_ERROR {
-        let end = (0..=LONGEST_ERROR).rev().find(|&end| error.is_char_boundary(end)).unwrap_or(0);
-        error.truncate(end);
-    }
-    let payload = Some(workload_response::Payload::Ack(Ack { error }));
-    WorkloadResponse { payload }.encode_to_vec()
 }
 
 #[cfg(test)]

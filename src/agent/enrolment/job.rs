@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use culvert_sys::netns::Netns;
+use culvert_zds::Probes;
 use ebpf_free_iptables::Applied;
 use tracing::{debug, warn};
 
@@ -13,7 +14,6 @@ use super::state::Reason;
 use crate::pod::{Capture, Uid};
 use crate::probes;
 use crate::rules::{Cause, Fingerprint, PacketRules};
-use crate::table::Probes;
 
 /// One job.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use culvert_process::exit::Chain;
 use culvert_sys::netns::{Netns, NetnsId};
+use culvert_zds::Probes;
 use tokio::time::Instant;
 
 use super::watching::Watch;
@@ -22,7 +23,7 @@ use crate::descriptors::Full;
 use crate::namespaces::Missing;
 use crate::pod::{NetnsSource, PodSpec, Uid, Workload};
 use crate::rules::{Cause, Fingerprint};
-use crate::table::{Enrolled, Probes};
+use crate::table::Enrolled;
 
 /// All pods by UID.
 pub(crate) type Pods = BTreeMap<Uid, Pod>;

@@ -7,15 +7,16 @@ use std::io;
 use std::time::Duration;
 
 use culvert_sys::seqpacket::{Channel, Packet};
+use culvert_zds::{MOST_PROBE_PORTS, PACKET_LIMIT};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::ledger::{Answered, Ledger};
-use super::message::{self, PACKET_LIMIT, Request};
+use super::message::{self, Request};
 use super::seats::{Seat, Seats};
 use super::window::ANSWER_DEADLINE;
 use crate::served::Served;
-use crate::table::{MOST_PROBE_PORTS, Subscriber};
+use crate::table::Subscriber;
 
 #[cfg(test)]
 mod tests;
@@ -36,9 +37,9 @@ pub(crate) enum Error {
     #[error("the node closed the connection before it answered `{0}`")]
     Abandoned(Request),
     #[error("the node sent a wrong hello")]
-    WrongHello(#[source] message::Error),
+    WrongHello(#[source] culvert_zds::Error),
     #[error("the node sent a wrong answer to `{0}`")]
-    WrongAnswer(Request, #[source] message::Error),
+    WrongAnswer(Request, #[source] culvert_zds::Error),
     #[error("the node sent a packet without being asked")]
     Unasked,
     #[error("the connection to the node is broken")]

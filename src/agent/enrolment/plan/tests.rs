@@ -2,6 +2,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use culvert_zds::Probes;
 use ebpf_free_iptables::Options;
 
 use super::*;
@@ -9,7 +10,7 @@ use crate::backoff::Backoff;
 use crate::enrolment::PARTING;
 use crate::enrolment::state::{Trouble, Unserved};
 use crate::pod::{Capture, NetnsSource, Workload};
-use crate::table::{Enrolled, Probes};
+use crate::table::Enrolled;
 
 /// Pods and wishes under construction; the namespaces are real, and empty.
 struct Scene {

@@ -1,8 +1,8 @@
 use culvert_sys::netns::{Netns, NetnsId};
+use culvert_zds::Probes;
 
 use super::*;
 use crate::pod::Workload;
-use crate::table::Probes;
 use crate::zds::window::WIDTH;
 
 /// A node's books, and what others are told of them.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use culvert_proto::zds::workload_request::Payload;
 use culvert_proto::zds::{Ack, WorkloadRequest, WorkloadResponse, ZdsHello, workload_response};
 use culvert_sys::netns::{Netns, NetnsId};
+use culvert_zds::Probes;
 use prost::Message as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::pod::{Uid, Workload};
-use crate::table::{Enrolled, Entry, Probes, Publisher, Table};
+use crate::table::{Enrolled, Entry, Publisher, Table};
 
 mod pipelined;
 
