@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::VERSIONS;
 use crate::conf::Entry;
 use crate::error::{Code, Error};
-use crate::message::Request;
+use crate::message::{Request, excerpt};
 
 /// In bytes. A configuration is a few hundred of them; a result with many routes some thousands.
 pub const MAX_INPUT: usize = 1 << 20;
@@ -30,19 +30,26 @@ pub struct Variables {
     netns: Option<String>,
     interface: Option<String>,
     arguments: Option<String>,
+    /// One that is there, and is no text.
+    unreadable: Option<&'static str>,
 }
 
 impl Variables {
-    /// Takes them from the environment. What is not UTF-8 is not there.
+    /// Takes them from the environment.
     pub fn of(environment: impl Fn(&str) -> Option<OsString>) -> Self {
-        let text = |name: &str| environment(name).and_then(|value| value.into_string().ok());
-        let variable = |name| text(name).filter(|text| !text.is_empty());
+        let mut unreadable = None;
+        let mut variable = |name| {
+            let text = environment(name)
+                .and_then(|value| value.into_string().map_err(|_| unreadable = Some(name)).ok());
+            text.filter(|text| !text.is_empty())
+        };
         Self {
             command: variable("CNI_COMMAND"),
             container: variable("CNI_CONTAINERID"),
             netns: variable("CNI_NETNS"),
             interface: variable("CNI_IFNAME"),
             arguments: variable("CNI_ARGS"),
+            unreadable,
         }
     }
 }
@@ -99,18 +106,26 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Reads `KEY=VALUE;KEY=VALUE`. Other keys are for other plugins.
-    fn read(arguments: &str) -> Option<Self> {
+    /// Reads `KEY=VALUE;KEY=VALUE`. Other keys are for other plugins; without these it is no pod. One that is named in part, or in two
+    /// ways, is a pod of which nobody can tell which: an error, in words.
+    fn read(arguments: &str) -> Result<Option<Self>, String> {
         let value = |wanted: &str| {
             let pairs = arguments.split(';').filter_map(|pair| pair.split_once('='));
-            let mut values = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
-            values.next().map(|(_, value)| value.to_owned())
+            let mut values = pairs.filter(|(key, _)| *key == wanted).map(|(_, value)| value);
+            let first = values.next().unwrap_or_default();
+            if values.any(|value| value != first) {
+                return Err(format!("CNI_ARGS says {wanted} twice, and not the same"));
+            }
+            Ok(Some(first.to_owned()).filter(|value| !value.is_empty()))
         };
-        Some(Self {
-            namespace: value("K8S_POD_NAMESPACE")?,
-            name: value("K8S_POD_NAME")?,
-            uid: value("K8S_POD_UID"),
-        })
+        let missing = |name| Err(format!("CNI_ARGS names a pod, and {name} is not among it"));
+        let all = (value("K8S_POD_NAMESPACE")?, value("K8S_POD_NAME")?, value("K8S_POD_UID")?);
+        match all {
+            (Some(namespace), Some(name), uid) => Ok(Some(Self { namespace, name, uid })),
+            (None, None, None) => Ok(None),
+            (None, _, _) => missing("K8S_POD_NAMESPACE"),
+            (Some(_), None, _) => missing("K8S_POD_NAME"),
+        }
     }
 }
 
@@ -173,7 +188,11 @@ impl Call {
         if variables.netns.is_none() && variables.command.as_deref() != Some("DEL") {
             return Err(missing("CNI_NETNS"));
         }
-        let pod = variables.arguments.as_deref().and_then(Pod::read);
+        let wrong = |what: String| Error::new(&version, Code::Environment, what);
+        if let Some(name) = variables.unreadable {
+            return Err(wrong(format!("{name} is not UTF-8")));
+        }
+        let pod = variables.arguments.as_deref().map_or(Ok(None), Pod::read).map_err(wrong)?;
         Ok(Self {
             version,
             entry,
@@ -249,6 +268,9 @@ fn unusable(error: &serde_json::Error) -> Error {
         Category::Data => (Code::Configuration, "the configuration makes no sense"),
         Category::Io | Category::Syntax | Category::Eof => (Code::Json, "the configuration is not JSON"),
     };
+    // It may quote what is wrong.
+    let error = error.to_string();
+    let error = excerpt(&error);
     Error::early(code, message).because(format!("{error}; culvert-agent writes the entry of this plugin"))
 }
 
@@ -258,16 +280,51 @@ mod tests {
 
     #[test]
     fn pods_are_found_among_other_arguments() {
-        let pod = |text: &str| Pod::read(text).map(|pod| (pod.namespace, pod.name, pod.uid));
+        let pod = |text: &str| Pod::read(text).unwrap().map(|pod| (pod.namespace, pod.name, pod.uid));
         let all = "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=c;K8S_POD_UID=u";
         assert_eq!(pod(all), Some(("shop".into(), "web-0".into(), Some("u".into()))));
         assert_eq!(
             pod("K8S_POD_NAME=a=b;K8S_POD_NAMESPACE=n;K8S_POD_UID="),
             Some(("n".into(), "a=b".into(), None))
         );
-        for text in ["", ";;", "=", "K8S_POD_NAME=a", "K8S_POD_NAMESPACE=;K8S_POD_NAME=a"] {
+        for text in ["", ";;", "=", "IgnoreUnknown=1", "K8S_POD_NAMESPACE=;K8S_POD_NAME="] {
             assert_eq!(pod(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_pod_that_is_named_in_part_or_in_two_ways_is_not_passed_over() {
+        for (arguments, why) in [
+            ("K8S_POD_NAME=a", "K8S_POD_NAMESPACE is not"),
+            ("K8S_POD_NAMESPACE=;K8S_POD_NAME=a", "K8S_POD_NAMESPACE is not"),
+            ("K8S_POD_NAMESPACE=n", "K8S_POD_NAME is not"),
+            ("K8S_POD_UID=u", "K8S_POD_NAMESPACE is not"),
+            ("K8S_POD_NAMESPACE=kube-system;K8S_POD_NAMESPACE=n;K8S_POD_NAME=a", "K8S_POD_NAMESPACE twice"),
+            ("K8S_POD_NAMESPACE=n;K8S_POD_NAME=;K8S_POD_NAME=a", "K8S_POD_NAME twice"),
+        ] {
+            let variables = Variables { arguments: Some(arguments.into()), ..variables() };
+            let error = Call::read(&variables, CONFIGURATION.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(why), "{arguments}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_not_passed_over() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let variables = Variables::of(|name| match name {
+            "CNI_ARGS" => Some(OsString::from_vec(b"K8S_POD_NAMESPACE=n;K8S_POD_NAME=a\xff".into())),
+            other => Some(other.into()),
+        });
+        let error = Call::read(&variables, CONFIGURATION.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("CNI_ARGS is not UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn an_error_says_no_more_than_anybody_reads() {
+        let configuration =
+            CONFIGURATION.replace("/b", &"b".repeat(100_000)).replace("\"stateFile\"", "\"agentPods\"");
+        let error = Call::read(&variables(), configuration.as_bytes()).unwrap_err().to_json();
+        assert!(error.len() < 8 << 10, "{} bytes", error.len());
     }
 
     #[test]
@@ -276,14 +333,20 @@ mod tests {
         assert_eq!(with_version(r#"{"ips":[]}"#, "0.4.0"), r#"{"cniVersion":"0.4.0","ips":[]}"#);
     }
 
-    #[test]
-    fn nothing_is_too_deep_for_a_small_stack() {
-        let variables = || Variables {
+    const CONFIGURATION: &str =
+        r#"{"cniVersion": "1.0.0", "type": "culvert-cni", "agentSocket": "/a", "stateFile": "/b"}"#;
+
+    fn variables() -> Variables {
+        Variables {
             container: Some("c".into()),
             interface: Some("eth0".into()),
             netns: Some("/run/netns/a".into()),
             ..Variables::default()
-        };
+        }
+    }
+
+    #[test]
+    fn nothing_is_too_deep_for_a_small_stack() {
         let entry = r#""cniVersion": "1.0.0", "type": "culvert-cni", "agentSocket": "/a", "stateFile": "/b""#;
         let call = move |field: &str, value: &str| {
             Call::read(&variables(), format!("{{{entry}, \"{field}\": {value}}}").as_bytes())

@@ -152,7 +152,7 @@ fn the_agents_own_pods_and_excluded_namespaces_are_asked_of_nobody() {
 #[test]
 fn a_container_that_is_no_pod_is_not_the_agents_business() {
     let node = Node::new();
-    for arguments in ["", "IgnoreUnknown=1", "K8S_POD_NAME=x"] {
+    for arguments in ["", "IgnoreUnknown=1", "K8S_POD_NAME="] {
         let output = node.run(&Call::new("ADD").arguments(arguments).previous(PREVIOUS));
         assert_eq!((output.stdout.as_str(), output.code), (PREVIOUS, 0), "{arguments}: {output:?}");
     }
@@ -184,6 +184,8 @@ fn what_makes_no_sense_is_explained_with_the_right_code() {
             "K8S_POD_NAME",
         ),
         (add().arguments("K8S_POD_NAMESPACE=sh/op;K8S_POD_NAME=x"), 4, "K8S_POD_NAMESPACE"),
+        (add().arguments("K8S_POD_NAME=x"), 4, "K8S_POD_NAMESPACE"),
+        (add().arguments("K8S_POD_NAMESPACE=shop"), 4, "K8S_POD_NAME"),
         (add().arguments("K8S_POD_NAMESPACE=shop;K8S_POD_NAME=x;K8S_POD_UID=a\u{1b}[2J"), 4, "K8S_POD_UID"),
     ];
     for (call, code, hint) in cases {
