@@ -18,12 +18,12 @@ pub struct Account {
 pub struct NotAnAccount(String);
 
 impl Account {
-    /// The account a user of the API server is; none for other users.
+    /// The account a user of the API server is; none for other users, or for one whose names would mean something else in a path.
     #[must_use]
     pub fn of_user(user: &str) -> Option<Self> {
         let parts: Vec<&str> = user.split(':').collect();
         let ["system", "serviceaccount", namespace, name] = parts[..] else { return None };
-        (!namespace.is_empty() && !name.is_empty())
+        (is_name(namespace) && is_name(name))
             .then(|| Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
@@ -78,6 +78,9 @@ mod tests {
             "system:serviceaccount::node",
             "system:serviceaccount:mesh:",
             "system:serviceaccount:mesh:node:more",
+            "system:serviceaccount:mesh/pods:node",
+            "system:serviceaccount:..:node",
+            "system:serviceaccount:mesh:no de",
             "system:node:mesh:node",
         ] {
             assert_eq!(Account::of_user(user), None, "{user}");

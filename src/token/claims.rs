@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Account, Stranger};
+use crate::{Account, Stranger, is_name};
 
 /// The longest token anybody makes.
 const LONGEST: usize = 16 * 1024;
@@ -86,7 +86,7 @@ pub fn read(token: &str, audiences: &[String], now: SystemTime) -> Result<Claims
     }
     let account = Account::of_user(&sub).ok_or(Stranger::NotAnAccount)?;
     let Cluster { namespace, serviceaccount, pod } = cluster.unwrap_or_default();
-    let pod = pod.filter(|pod| !pod.name.is_empty() && !pod.uid.is_empty()).ok_or(Stranger::Unbound)?;
+    let pod = pod.filter(|pod| is_name(&pod.name) && !pod.uid.is_empty()).ok_or(Stranger::Unbound)?;
     // Nobody makes one that contradicts itself, or never ends.
     let ends = exp.and_then(instant).ok_or(Stranger::Unknown)?;
     if namespace != account.namespace || serviceaccount.name != account.name {
@@ -205,7 +205,8 @@ mod tests {
         check("/sub", json!("system:serviceaccount:mesh:other"), Err(Stranger::Unknown));
         check("/kubernetes.io/namespace", json!("other"), Err(Stranger::Unknown));
         check("/kubernetes.io/serviceaccount", json!({"name": "other"}), Err(Stranger::Unknown));
-        for unbound in [json!(null), json!({}), json!({"name": "node-x"}), json!({"uid": "1"})] {
+        let elsewhere = json!({"name": "../../secrets", "uid": "1"});
+        for unbound in [json!(null), json!({}), json!({"name": "node-x"}), json!({"uid": "1"}), elsewhere] {
             check("/kubernetes.io/pod", unbound, Err(Stranger::Unbound));
         }
         check("/kubernetes.io", json!(null), Err(Stranger::Unbound));

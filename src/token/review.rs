@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::{Account, Stranger};
+use crate::{Account, Stranger, is_name};
 
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
@@ -73,7 +73,7 @@ pub fn judge(status: Status, audiences: &[String]) -> Result<Reviewed, Stranger>
         return Err(Stranger::NotAnAccount);
     }
     let said = |key: &str| user.extra.get(key).and_then(|said| said.first()).filter(|said| !said.is_empty());
-    let pod = said(POD_NAME).zip(said(POD_UID));
+    let pod = said(POD_NAME).filter(|name| is_name(name)).zip(said(POD_UID));
     Ok(Reviewed {
         account,
         pod: pod.map(|(name, uid)| PodRef { name: name.clone(), uid: uid.clone() }),
@@ -146,6 +146,8 @@ mod tests {
             json!({}),
             json!({POD_NAME: ["node-x"]}),
             json!({POD_NAME: ["node-x"], POD_UID: []}),
+            json!({POD_NAME: ["../../secrets/x"], POD_UID: ["1"]}),
+            json!({POD_NAME: ["x?watch=true"], POD_UID: ["1"]}),
         ] {
             check(with("/user/extra", unbound), Ok(Reviewed { pod: None, ..reviewed(None) }));
         }
