@@ -10,6 +10,10 @@
 //! - [`cluster`]: objects of Kubernetes, one after the other
 //! - [`csr`]: requests for certificates
 //! - [`dns`]: what a pod asks, and what others answer
+//! - [`discovery`]: what node proxies ask of a control plane, and what they are told
+//! - [`token`]: what tokens say, and what is said of them
+//! - [`cni_stdin`]: what a container runtime says
+//! - [`zds`]: what agent and node say to each other
 //! - [`socks`]: what a SOCKS client says
 //! - [`xds`]: what a control plane says on a discovery stream
 //!
@@ -20,7 +24,9 @@
 use culvert_core::tunnel::http2::Role;
 
 pub mod cluster;
+pub mod cni_stdin;
 pub mod csr;
+pub mod discovery;
 pub mod dns;
 pub mod engine;
 pub mod hbone;
@@ -30,7 +36,9 @@ pub mod mesh_file;
 pub mod proxy_protocol;
 pub mod records;
 pub mod socks;
+pub mod token;
 pub mod xds;
+pub mod zds;
 
 mod frames;
 mod input;
@@ -43,7 +51,9 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const TARGETS: &[Target] = &[
     ("cluster", cluster::run),
+    ("cni_stdin", cni_stdin::run),
     ("csr", csr::run),
+    ("discovery", discovery::run),
     ("dns", dns::run),
     ("engine", engine::run),
     ("hbone", hbone::run),
@@ -54,5 +64,7 @@ pub const TARGETS: &[Target] = &[
     ("proxy_protocol", proxy_protocol::run),
     ("records", records::run),
     ("socks", socks::run),
+    ("token", token::run),
     ("xds", xds::run),
+    ("zds", zds::run),
 ];

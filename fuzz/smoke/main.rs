@@ -31,7 +31,9 @@ macro_rules! smoke {
 // How many inputs: about so many as take some seconds.
 smoke! {
     cluster: 1_000,
+    cni_stdin: 10_000,
     csr: 2_000,
+    discovery: 5_000,
     dns: 5_000,
     engine: 1_000,
     hbone: 10_000,
@@ -42,7 +44,9 @@ smoke! {
     proxy_protocol: 5_000,
     records: 3_000,
     socks: 10_000,
+    token: 10_000,
     xds: 3_000,
+    zds: 20_000,
 }
 
 #[test]
