@@ -10,8 +10,8 @@ use nix::libc::{
     sched_param, syscall,
 };
 
-/// A short turn, in nanoseconds: the least the kernel knows.
-const SHORT: u64 = 100_000;
+/// A short turn, in nanoseconds.
+const SHORT: u64 = 500_000;
 
 /// Whether threads of this process take short turns.
 static TAKES_SHORT_TURNS: AtomicBool = AtomicBool::new(false);
@@ -31,7 +31,7 @@ pub fn give_way() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Has the calling thread, and those it starts from now on, have the processor for 0.1 ms at a time while others want it, in place of some
+/// Has the calling thread, and those it starts from now on, have the processor for 0.5 ms at a time while others want it, in place of some
 /// milliseconds (`sched_setattr(2)`, since Linux 6.12). It gets as much of it as before, in more and shorter turns: others wait less for it,
 /// and it for them. Says whether the kernel has such turns; where it has not, everything stays as it was.
 ///

@@ -13,7 +13,6 @@ use culvert_core::route;
 use culvert_core::service::Service;
 use culvert_core::workload::Workload;
 use culvert_serving::guests::Pulse;
-use culvert_sys::priority::let_others_run;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -37,7 +36,6 @@ pub(crate) async fn inbound_tunnel(
     (captured, pulse): (Captured, Arc<Pulse>),
     guard: Guard,
 ) {
-    let_others_run();
     let _open = stats::open::socket(Direction::Inbound);
     let Captured { stream, client, destination } = captured;
     let stranger = proxy.limits.stranger(client.ip());
@@ -98,7 +96,6 @@ fn inbound_stream(
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
-        let_others_run();
         let mut report =
             Report::begin(proxy.ledger.book(), Direction::Inbound, peer.source, peer.destination);
         read_about(&offer, &peer, &report);

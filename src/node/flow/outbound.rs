@@ -12,7 +12,6 @@ use culvert_core::route::Route;
 use culvert_core::service::Service;
 use culvert_core::tunnel::http2::Fields;
 use culvert_core::workload::Workload;
-use culvert_sys::priority::let_others_run;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -40,7 +39,6 @@ pub(crate) fn outbound(
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
-        let_others_run();
         let mut report = Report::of(proxy.ledger.book(), Direction::Outbound, &captured);
         if let Err(failure) = report.hold(&proxy.limits, By::Pod) {
             return (report, Err(failure));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use culvert_core::policy::Peer;
 use culvert_core::refusal::Refusal;
-use culvert_sys::priority::let_others_run;
 use tokio::net::TcpStream;
 
 use super::inbound::{dial_workload, stop};
@@ -21,7 +20,6 @@ use crate::stats;
 
 /// Carries a plain connection somebody made to the pod.
 pub(crate) async fn inbound_plain(proxy: Arc<Proxy>, captured: Captured, guard: Guard) {
-    let_others_run();
     let _open = stats::open::socket(Direction::Inbound);
     let mut report = Report::of(proxy.ledger.book(), Direction::Inbound, &captured);
     let by = proxy.limits.stranger(captured.client.ip());

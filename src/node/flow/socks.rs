@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use culvert_core::socks::Target;
 use culvert_core::workload::Workload;
-use culvert_sys::priority::let_others_run;
 use tokio::net::TcpStream;
 
 use super::attempts::{Connection, Failed, Wanted};
@@ -27,7 +26,6 @@ pub(crate) fn socks(
     guard: Guard,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Box::pin(async move {
-        let_others_run();
         let mut report = Report::of(proxy.ledger.book(), Direction::Outbound, &captured);
         let result = hear(&proxy, captured, &mut report).await;
         (report, result)
