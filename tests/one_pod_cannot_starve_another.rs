@@ -1,6 +1,8 @@
 //! One pod that takes all it can get, or one peer of a pod, leaves the others theirs: they are served meanwhile, what is over is refused at
 //! once with a reason, and nothing of it stays.
 
+mod bytes;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -283,11 +283,16 @@ fn read_policy(env: &Environment) -> Result<crypto::Policy, Error> {
 }
 
 fn read_limits(env: &Environment) -> Result<limits::Config, Error> {
-    let most_connections = match env.filled("CULVERT_MOST_CONNECTIONS_PER_POD") {
-        Some(_) => Some(env.parse("CULVERT_MOST_CONNECTIONS_PER_POD", value::at_least_one)?),
-        None => None,
+    let set = |name, parse: fn(&str) -> Result<u64, String>| {
+        env.filled(name).map(|_| env.parse(name, parse)).transpose()
     };
-    Ok(limits::Config { most_connections })
+    let tunnel = read_tunnel(env)?;
+    Ok(limits::Config {
+        most_connections: set("CULVERT_MOST_CONNECTIONS_PER_POD", value::at_least_one)?,
+        most_bytes: set("CULVERT_MOST_BUFFERED_BYTES", value::buffered)?,
+        of_stream: tunnel.stream_window.into(),
+        of_tunnel: tunnel.connection_window.into(),
+    })
 }
 
 fn read_telling(env: &Environment) -> Telling {

@@ -48,7 +48,7 @@ async fn carry(
 ) -> Result<(), Failure> {
     tokio::select! {
         biased;
-        ended = carried => ended.map_err(Failure::Broken),
+        ended = carried => ended.map_err(Failure::from),
         failure = stop => Err(failure),
         quiet = moved.too_quiet() => Err(Failure::Quiet(quiet)),
     }

@@ -4,8 +4,10 @@
 //! use is counted by guards ([`Held`]), so that nothing is forgotten however it ends. What becomes of who got no place is for who has
 //! asked. Deliberately absent: limits of protocols and of parsers, which are nobody's to share (`culvert_core`).
 
+mod bytes;
 mod counts;
 mod exceeded;
+mod memory;
 mod place;
 mod pod;
 mod room;
@@ -15,8 +17,10 @@ mod turnstile;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::proxy::PodInfo;
+use bytes::Memory;
 use room::Room;
 
+pub(crate) use bytes::{Account, Buffered};
 pub(crate) use counts::{describe_metrics, has, hit, may_be_logged};
 pub(crate) use exceeded::Exceeded;
 pub(crate) use place::{By, OfPeer, Peer, Place};
@@ -33,12 +37,18 @@ pub(crate) struct OfNode(Arc<Node>);
 pub(crate) struct Config {
     /// Connections a pod may have, whatever others have.
     pub(crate) most_connections: Option<u64>,
+    /// Memory for what applications do not take; if nobody says, it depends on what the process may have.
+    pub(crate) most_bytes: Option<u64>,
+    /// What a connection in a tunnel may have of it, and a tunnel: their windows.
+    pub(crate) of_stream: u64,
+    pub(crate) of_tunnel: u64,
 }
 
 #[derive(Debug)]
 struct Node {
     config: Config,
     room: Room,
+    memory: Memory,
     pods: Mutex<Vec<Weak<OfPod>>>,
 }
 
@@ -69,7 +79,8 @@ impl OfNode {
     }
 
     fn within(config: Config, open_files: fn() -> u64) -> Self {
-        Self(Arc::new(Node { config, room: Room::new(open_files), pods: Mutex::default() }))
+        let memory = Memory::new(config.most_bytes.unwrap_or_else(memory::for_bytes));
+        Self(Arc::new(Node { config, room: Room::new(open_files), memory, pods: Mutex::default() }))
     }
 
     /// Begins to count what a pod has.
@@ -111,9 +122,26 @@ impl Node {
             open_files()
         } else if limit == Limit::Descriptors {
             (Some(self.room.all()), self.room.taken())
+        } else if limit == Limit::BufferedBytes {
+            (Some(self.memory.all()), self.memory.taken())
         } else {
             let of_pods = pods.iter().map(|pod| pod.standing(limit));
-            of_pods.max_by_key(|(_, in_use)| *in_use).unwrap_or((limit.facts().most, 0))
+            of_pods.max_by_key(|(_, in_use)| *in_use).unwrap_or((self.config.most(limit), 0))
+        }
+    }
+}
+
+impl Config {
+    /// How much there may be of what does not depend on what others have.
+    fn most(&self, limit: Limit) -> Option<u64> {
+        if limit == Limit::ConnectionsOfPod {
+            self.most_connections
+        } else if limit == Limit::BufferedBytesOfStream {
+            Some(self.of_stream)
+        } else if limit == Limit::BufferedBytesOfTunnel {
+            Some(self.of_tunnel)
+        } else {
+            limit.facts().most
         }
     }
 }

@@ -84,6 +84,10 @@ pub struct Overruns {
     pub streams: u32,
     /// Larger fields of a request.
     pub fields: u32,
+    /// More data than the window of a stream allows.
+    pub of_stream: u32,
+    /// More than the window of the tunnel allows.
+    pub of_tunnel: u32,
 }
 
 /// What happened on a connection.

@@ -32,6 +32,7 @@ impl Config {
             "poolMaxStreamsPerConn": tunnel.streams,
             "poolUnusedReleaseTimeout": duration(tunnel.idle),
             "mostConnectionsPerPod": self.limits.most_connections,
+            "mostBufferedBytes": self.limits.most_bytes,
             "enableEnhancedBaggage": tunnel.baggage,
             "localhostAppTunnel": tunnel.announce_on_loopback,
             "socks5Addr": self.socks.then_some(json!({ "Localhost": [self.socket.ipv6, 15080] })),

@@ -24,6 +24,12 @@ pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
     if most > 0 { Ok(most) } else { Err("must be at least 1".into()) }
 }
 
+/// Memory for what applications do not take: less than a megabyte would be in the way of every connection.
+pub(super) fn buffered(text: &str) -> Result<u64, String> {
+    let bytes = number::<u64>(text)?;
+    if bytes >= 1 << 20 { Ok(bytes) } else { Err("must be at least 1048576 bytes".into()) }
+}
+
 /// How many series a family of metrics may have.
 pub(super) fn most_series(text: &str) -> Result<usize, String> {
     let most = number::<usize>(text)?;

@@ -256,6 +256,11 @@ const VARIABLES: &[Variable] = &[
         "connections a pod may have, those it makes and those others make to it; one more is reset; unset: as its share of the descriptors allows ([docs/limits.md](docs/limits.md#shares))",
     ),
     row(
+        "CULVERT_MOST_BUFFERED_BYTES",
+        "",
+        "memory for what applications do not take from their tunnels; a connection whose bytes have no place is reset at both ends; unset: a quarter of what the process may have, at least 67108864, at most 1073741824 ([docs/limits.md](docs/limits.md#bytes-nobody-takes))",
+    ),
+    row(
         "CULVERT_METRICS_MOST_SERIES",
         "10000",
         "series of a family of metrics; what is beyond is counted in one that is labelled `overflow`",

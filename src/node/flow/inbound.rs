@@ -22,7 +22,7 @@ use crate::admission;
 use crate::capture::Captured;
 use crate::drain::Guard;
 use crate::ledger::{Direction, Party, Stage, onward};
-use crate::limits::{self, By, Limit};
+use crate::limits::{self, Account, By, Limit};
 use crate::outcome::{Failure, Report};
 use crate::proxy::{Local, Proxy};
 use crate::stats;
@@ -42,8 +42,8 @@ pub(crate) async fn inbound_tunnel(
     let unproven = Unproven::new(&proxy, &stranger, (client, destination), &guard);
     let begun = async {
         let held = proxy.limits.descriptors(1, By::Peer(&stranger)).inspect_err(|_| turn_away(&stream))?;
-        let accepted = accept(&proxy, stream).await?;
         let by = proxy.limits.peer(client.ip());
+        let accepted = accept(&proxy, stream, proxy.limits.account(By::Peer(&by))).await?;
         let place = by.take(Limit::TunnelsOfPeer)?;
         Ok((accepted, by, (held, place)))
     };
@@ -69,11 +69,15 @@ fn turn_away(stream: &TcpStream) {
     let _ = culvert_sys::tcp::reset_on_close(stream);
 }
 
-async fn accept(proxy: &Proxy, stream: TcpStream) -> Result<server::Accepted, Failure> {
+async fn accept(
+    proxy: &Proxy,
+    stream: TcpStream,
+    account: Arc<Account>,
+) -> Result<server::Accepted, Failure> {
     let local = proxy.local().await?;
     let certificate = proxy.identities.certificate(&local.identity).await.map_err(Failure::NoCertificate)?;
     let (config, tunnels) = (&proxy.tunnel, &proxy.ledger.book().tunnels);
-    let accepted = server::accept(stream, &certificate, config, tunnels).await;
+    let accepted = server::accept(stream, &certificate, config, tunnels, account).await;
     if let Err(server::Error::TimedOut) = accepted {
         proxy.limits.refuse(Limit::AcceptDeadline);
     }
@@ -168,7 +172,7 @@ async fn begin_stream(
     };
     let ready = tokio::select! {
         biased;
-        () = offer.withdrawn() => Err(Failure::PeerGone),
+        why = offer.withdrawn() => Err(why.map_or(Failure::PeerGone, Failure::Overfull)),
         ready = upstream => ready,
     };
     let (local, peer, upstream) = match ready {

@@ -17,6 +17,8 @@ pub(crate) struct Peer {
     descriptors: AtomicU64,
     handshakes: AtomicU64,
     tunnels: AtomicU64,
+    /// Memory for what it has sent and the pod's applications do not take.
+    pub(super) bytes: AtomicU64,
 }
 
 /// Something a peer has; dropping it gives it back.
@@ -45,7 +47,7 @@ pub(crate) struct Place {
 }
 
 /// A peer may have so many times what its pod has left: a pod mostly has a few peers that want much, and one alone gets four fifths.
-const OF_WHAT_IS_LEFT: u64 = 4;
+pub(super) const OF_WHAT_IS_LEFT: u64 = 4;
 
 /// The most a peer that has so many can come to, where its pod has so many left.
 pub(super) const fn most_of_peer(has: u64, left: u64) -> u64 {
@@ -169,8 +171,8 @@ impl OfPod {
         if let Some(peer) = peers.get(&address).and_then(std::sync::Weak::upgrade) {
             return peer;
         }
-        let [descriptors, handshakes, tunnels] = [const { AtomicU64::new(0) }; 3];
-        let peer = Peer { of: Arc::clone(self), address, descriptors, handshakes, tunnels };
+        let [descriptors, handshakes, tunnels, bytes] = [const { AtomicU64::new(0) }; 4];
+        let peer = Peer { of: Arc::clone(self), address, descriptors, handshakes, tunnels, bytes };
         let peer = Arc::new(peer);
         peers.insert(address, Arc::downgrade(&peer));
         peer
@@ -211,6 +213,8 @@ impl Peer {
             &self.handshakes
         } else if limit == Limit::TunnelsOfPeer {
             &self.tunnels
+        } else if limit == Limit::BufferedBytesOfPeer {
+            &self.bytes
         } else {
             &self.descriptors
         }

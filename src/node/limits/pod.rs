@@ -20,6 +20,8 @@ pub(crate) struct OfPod {
     pub(super) node: Arc<Node>,
     pub(super) connections: AtomicU64,
     pub(super) descriptors: AtomicU64,
+    /// Memory for what its applications do not take.
+    pub(super) bytes: AtomicU64,
     peers: Mutex<HashMap<IpAddr, Weak<Peer>>>,
     gauges: [AtomicU64; Limit::ALL.len()],
     /// When it begins something new.
@@ -38,8 +40,9 @@ impl OfPod {
     pub(super) fn new(pod: PodInfo, node: Arc<Node>) -> Self {
         node.room.take(room::OF_EACH_POD);
         let gauges = [const { AtomicU64::new(0) }; Limit::ALL.len()];
-        let (connections, descriptors, peers) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-        Self { pod, node, connections, descriptors, peers, gauges, turnstile: Turnstile::default() }
+        let [connections, descriptors, bytes] = [const { AtomicU64::new(0) }; 3];
+        let (peers, turnstile) = (Mutex::default(), Turnstile::default());
+        Self { pod, node, connections, descriptors, bytes, peers, gauges, turnstile }
     }
 
     /// Takes one of so many places.
@@ -81,19 +84,26 @@ impl OfPod {
     /// How much it may have of something at the moment, and has.
     pub(super) fn standing(&self, limit: Limit) -> (Option<u64>, u64) {
         let has = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let (own, free) = (has(&self.descriptors), self.node.room.free());
         if limit == Limit::ConnectionsOfPod {
-            (self.node.config.most_connections, has(&self.connections))
-        } else if limit == Limit::DescriptorsOfPod {
-            (Some(fair::most(own, free)), own)
-        } else if limit == Limit::DescriptorsOfPeer {
-            let has = self.most_of_peers(limit);
-            (Some(most_of_peer(has, fair::within(own, free))), has)
+            (self.node.config.most(limit), has(&self.connections))
+        } else if matches!(limit, Limit::DescriptorsOfPod | Limit::DescriptorsOfPeer) {
+            self.share((has(&self.descriptors), self.node.room.free()), limit)
+        } else if matches!(limit, Limit::BufferedBytesOfPod | Limit::BufferedBytesOfPeer) {
+            self.share((has(&self.bytes), self.node.memory.free()), limit)
         } else if matches!(limit.facts().of, LimitOf::Peer | LimitOf::Source) {
             (limit.facts().most, self.most_of_peers(limit))
         } else {
-            (limit.facts().most, has(&self.gauges[limit as usize]))
+            (self.node.config.most(limit), has(&self.gauges[limit as usize]))
         }
+    }
+
+    /// The same of what all pods share; of a peer, that of what its pod has left.
+    fn share(&self, (own, free): (u64, u64), limit: Limit) -> (Option<u64>, u64) {
+        if limit.facts().of == LimitOf::Pod {
+            return (Some(fair::most(own, free)), own);
+        }
+        let has = self.most_of_peers(limit);
+        (Some(most_of_peer(has, fair::within(own, free))), has)
     }
 
     /// What the peer has that has most.

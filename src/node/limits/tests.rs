@@ -1,3 +1,5 @@
+mod bytes;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -9,6 +11,19 @@ use super::*;
 /// A pod that no other is beside.
 pub(crate) fn alone() -> Arc<OfPod> {
     OfNode::default().begin(pod())
+}
+
+/// How much a pod has of something that all pods share.
+pub(crate) fn in_use(of: &Arc<OfPod>, limit: Limit) -> u64 {
+    of.standing(limit).1
+}
+
+/// Takes all memory a pod can get for what its applications do not take, but for so much.
+pub(crate) fn fill(of: &Arc<OfPod>, but: u64) -> Buffered {
+    let mut taken = of.account(By::Pod).nothing();
+    let most = of.standing(Limit::BufferedBytesOfPod).0.unwrap();
+    taken.needs(most - but).unwrap();
+    taken
 }
 
 /// Takes all places there are.
@@ -154,7 +169,7 @@ fn strangers_of_one_network_are_one() {
 
 #[test]
 fn a_pod_may_have_no_more_connections_than_are_set() {
-    let node = small(Config { most_connections: Some(3) });
+    let node = small(Config { most_connections: Some(3), ..Config::default() });
     let pod = node.begin(pod());
     let (taken, why) = greedy(|| pod.connect(By::Pod));
     assert_eq!((taken.len(), why), (3, Exceeded(Limit::ConnectionsOfPod)));
@@ -168,7 +183,7 @@ fn a_pod_may_have_no_more_connections_than_are_set() {
 /// Whatever is begun, widened, refused and ended, by however many at the same time: what is over counts no more.
 #[test]
 fn when_all_is_over_nothing_is_in_use() {
-    let node = small(Config { most_connections: Some(60) });
+    let node = small(Config { most_connections: Some(60), most_bytes: Some(1 << 20), ..Config::default() });
     let pods: Vec<_> = (0..3).map(|_| node.begin(pod())).collect();
     std::thread::scope(|scope| {
         for seed in 0..4 {
@@ -179,9 +194,15 @@ fn when_all_is_over_nothing_is_in_use() {
     for pod in &pods {
         assert!(pod.peers().is_empty());
     }
-    for limit in
-        [Limit::ConnectionsOfPod, Limit::DescriptorsOfPod, Limit::DescriptorsOfPeer, Limit::DnsSockets]
-    {
+    for limit in [
+        Limit::ConnectionsOfPod,
+        Limit::DescriptorsOfPod,
+        Limit::DescriptorsOfPeer,
+        Limit::DnsSockets,
+        Limit::BufferedBytes,
+        Limit::BufferedBytesOfPod,
+        Limit::BufferedBytesOfPeer,
+    ] {
         assert_eq!(standing(&node, limit).in_use, Some(0), "{}", limit.name());
     }
     assert_eq!(standing(&node, Limit::Descriptors).in_use, Some(3 * room::OF_EACH_POD));
@@ -189,16 +210,19 @@ fn when_all_is_over_nothing_is_in_use() {
 
 fn live(pods: &[Arc<OfPod>], seed: u64) {
     let mut dice = SmallRng::seed_from_u64(seed);
-    let (mut places, mut held) = (Vec::new(), Vec::new());
+    let (mut places, mut held, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..20_000 {
         let pod = &pods[dice.random_range(0..pods.len())];
-        match dice.random_range(0..7) {
+        match dice.random_range(0..10) {
             0 => places.extend(pod.connect(By::Pod)),
             1 => places.extend(pod.connect(By::Peer(&pod.stranger(address(dice.random_range(0..4)))))),
             2 => places.extend(pod.descriptors(2, By::Peer(&pod.peer(address(dice.random_range(0..4)))))),
             3 => held.extend(pod.take(Limit::DnsSockets)),
             // Whether there is room is not asked: both must be right.
             4 => drop(places.last_mut().map(|place: &mut Place| place.needs(3))),
+            6 => bytes.push(pod.account(By::Peer(&pod.peer(address(dice.random_range(0..4))))).nothing()),
+            7 => drop(bytes.last_mut().map(|some: &mut Buffered| some.needs(dice.random_range(0..100_000)))),
+            8 if !bytes.is_empty() => bytes.swap_remove(dice.random_range(0..bytes.len())).keeps(5),
             5 if !places.is_empty() => drop(places.swap_remove(dice.random_range(0..places.len()))),
             _ => drop(held.pop()),
         }
@@ -215,4 +239,13 @@ fn a_pod_that_is_gone_has_nothing() {
     drop(held);
     assert_eq!(standing(&node, limit).in_use, Some(0));
     assert_eq!(standing(&node, Limit::AcceptDeadline).in_use, None, "time is not held");
+}
+
+#[test]
+fn what_is_set_is_shown() {
+    let node = OfNode::new(Config { of_stream: 65_536, of_tunnel: 1 << 20, ..Config::default() });
+    let _pod = node.begin(pod());
+    let most = |limit| standing(&node, limit).most;
+    assert_eq!(most(Limit::BufferedBytesOfStream), Some(65_536));
+    assert_eq!(most(Limit::BufferedBytesOfTunnel), Some(1 << 20));
 }

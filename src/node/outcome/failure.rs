@@ -54,16 +54,31 @@ pub(crate) enum Failure {
     Dial(#[from] dial::Error),
     #[error("{}", broken(.0))]
     Broken(Early),
+    /// It was open, and there is no memory for what it has brought and nobody takes.
+    #[error(transparent)]
+    Overfull(Exceeded),
     #[error("{0}")]
     Quiet(Quiet),
     #[error("connection closed due to connection drain")]
     Drained,
 }
 
+impl From<Early> for Failure {
+    fn from(early: Early) -> Self {
+        match early.broken() {
+            Broken::Overfull(exceeded) => Self::Overfull(*exceeded),
+            Broken::Reset(_) | Broken::Revoked | Broken::Tunnel(_) | Broken::Lost(_) => Self::Broken(early),
+        }
+    }
+}
+
 impl Failure {
     /// The limit it was over.
     pub(crate) fn exceeded(&self) -> Option<Exceeded> {
-        let (Self::Exceeded(exceeded) | Self::Tunnel(tunnel::Error::Exceeded(exceeded))) = self else {
+        let (Self::Exceeded(exceeded)
+        | Self::Overfull(exceeded)
+        | Self::Tunnel(tunnel::Error::Exceeded(exceeded))) = self
+        else {
             return None;
         };
         Some(*exceeded)
@@ -127,7 +142,7 @@ impl Failure {
             | Self::PeerGone
             | Self::NotOurAddress(_) => Flag::Connect,
             // The connection was made and used; how it ended is in the log.
-            Self::Broken(_) | Self::Quiet(_) | Self::Drained => Flag::None,
+            Self::Broken(_) | Self::Overfull(_) | Self::Quiet(_) | Self::Drained => Flag::None,
             // Nobody was asked to connect.
             Self::Socks(_) => Flag::None,
         }
@@ -145,7 +160,7 @@ impl Failure {
             Self::Host(error) => error.reason(),
             Self::Tunnel(error) => error.reason(),
             Self::Socks(error) => error.reason(),
-            Self::Exceeded(exceeded) => exceeded.reason(),
+            Self::Exceeded(exceeded) | Self::Overfull(exceeded) => exceeded.reason(),
             Self::Accept(tunnel::server::Error::TimedOut) => "accept_deadline",
             Self::Accept(tunnel::server::Error::Peer(Refused::Revoked))
             | Self::Broken(Early::Client(Broken::Revoked) | Early::Server(Broken::Revoked)) => {
@@ -197,6 +212,7 @@ impl Failure {
             | Self::NotOurAddress(_)
             | Self::Dial(_)
             | Self::Broken(_)
+            | Self::Overfull(_)
             | Self::Quiet(_)
             | Self::Drained => Some(Closer::Proxy),
         }
@@ -221,6 +237,7 @@ impl Failure {
             | Self::NotOurAddress(_)
             | Self::Dial(_)
             | Self::Broken(_)
+            | Self::Overfull(_)
             | Self::Quiet(_)
             | Self::Drained => 503,
         }
@@ -235,7 +252,7 @@ impl Failure {
             Self::NotOurAddress(_) => Kind::DestinationNotFound,
             Self::Host(_) => Kind::DnsError,
             Self::Dial(error) => of_dial(error),
-            Self::Broken(_) | Self::Quiet(_) => Kind::ConnectionTerminated,
+            Self::Broken(_) | Self::Overfull(_) | Self::Quiet(_) => Kind::ConnectionTerminated,
             Self::Drained => Kind::DestinationUnavailable,
             Self::Exceeded(_) => Kind::ConnectionLimitReached,
             Self::NoWorkload { .. }

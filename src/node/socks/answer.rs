@@ -41,6 +41,7 @@ fn answer(failure: &Failure) -> Option<Vec<u8>> {
         | Failure::PeerGone
         | Failure::NotOurAddress(_)
         | Failure::Broken(_)
+        | Failure::Overfull(_)
         | Failure::Quiet(_)
         | Failure::Drained => Reply::Failure,
     };

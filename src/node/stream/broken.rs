@@ -2,13 +2,15 @@
 //!
 //! What a reset on a tunnel means is in its code, both ways: `CONNECT_ERROR` says that the connection of the application at that
 //! end was reset or has failed (RFC 9113 §8.5), `CANCEL` that whoever carries it there wants it no more: a policy has changed, a
-//! drain is over. A node that is not ours may say `CANCEL` for everything.
+//! drain is over; and `ENHANCE_YOUR_CALM` that it has no memory for what its application does not take. A node that is not ours may say
+//! `CANCEL` for everything.
 
 use std::io;
 
 use culvert_core::tunnel::http2::Code;
 
 use super::Side;
+use crate::limits::Exceeded;
 
 /// Which of the two sides ended a connection early.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +36,9 @@ pub(crate) enum Broken {
     /// A socket of its own has failed.
     #[error("connection lost: {0}")]
     Lost(String),
+    /// There is no memory for what has come and is not taken.
+    #[error(transparent)]
+    Overfull(Exceeded),
 }
 
 /// Who reset a stream.
@@ -48,6 +53,11 @@ pub(crate) enum Reset {
     /// The node at the other end of the tunnel, which wanted it no more; of some nodes, the application there.
     #[error("cut at the other end of the tunnel (CANCEL)")]
     Cancelled,
+    /// The node at the other end of the tunnel, which has no memory for what its application does not take.
+    #[error(
+        "reset at the other end of the tunnel, whose application does not take what it is sent (ENHANCE_YOUR_CALM)"
+    )]
+    Overfull,
     /// The node at the other end of the tunnel, for some other reason.
     #[error("reset at the other end of the tunnel ({0})")]
     Other(Code),
@@ -112,6 +122,7 @@ impl Broken {
             Self::Reset(Reset::Socket) => "reset",
             Self::Reset(Reset::Application) => "application_reset",
             Self::Reset(Reset::Cancelled) => "cut_at_peer",
+            Self::Reset(Reset::Overfull) => "overfull_at_peer",
             Self::Reset(Reset::Other(_)) => "reset_at_peer",
             Self::Reset(Reset::Fault(_)) => "stream_fault",
             Self::Revoked => "certificate_revoked",
@@ -122,12 +133,13 @@ impl Broken {
             Self::Tunnel(Loss::Fault(_)) => "tunnel_fault",
             Self::Tunnel(Loss::Cut) => "tunnel_cut",
             Self::Lost(_) => "socket_failed",
+            Self::Overfull(_) => "overfull",
         }
     }
 
     /// Whether this node has cut it.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Self::Revoked | Self::Tunnel(Loss::Cut))
+        matches!(self, Self::Revoked | Self::Tunnel(Loss::Cut) | Self::Overfull(_))
     }
 }
 
@@ -137,6 +149,7 @@ impl Reset {
         match code {
             Code::CONNECT_ERROR => Self::Application,
             Code::CANCEL => Self::Cancelled,
+            Code::ENHANCE_YOUR_CALM => Self::Overfull,
             other => Self::Other(other),
         }
     }

@@ -11,7 +11,7 @@ use rustls_pki_types::ServerName;
 use tokio::sync::oneshot;
 
 use super::carried::Carried;
-use super::driver::{Driver, Gauge, Step};
+use super::driver::{Driver, Gauge, Step, Terms};
 use super::handshake::{self, Agreement, Secured};
 use super::inbox::{Closed, Inbox, Opening, Order, Unopened, Why};
 use super::socket::Socket;
@@ -125,8 +125,9 @@ impl Establish {
         let tls = Agreement::of(&secured.agreed);
         let begun = secured.begin(Role::Client, allowed(Role::Client, &self.config));
         let inbox = Arc::new(Inbox::default());
-        let probe = self.config.half_closed_probe;
-        let driver = Driver::new(Role::Client, begun, Arc::clone(&inbox), Some(self.config.idle), probe);
+        let TunnelConfig { idle, half_closed_probe, .. } = self.config;
+        let terms = Terms { idle: Some(idle), half_closed_probe, account: self.limits.account(By::Pod) };
+        let driver = Driver::new(Role::Client, begun, Arc::clone(&inbox), terms);
         let id = new_id();
         let listed = self.tunnels.begin(New {
             id,

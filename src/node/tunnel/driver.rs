@@ -5,12 +5,13 @@
 //!   wire ◀─write── engine ◀───────── turns ◀──read── applications
 //! ```
 //! An application's bytes are read to where they are sealed, and written from where they were opened. Reading the wire never
-//! waits for an application: what it does not take stays with its [leg](Leg), as much as the stream's window allows. Writing to
-//! the wire never waits for reading. So neither direction can hold the other up.
+//! waits for an application: what it does not take stays with its [leg](Leg), as much as the stream's window and the pod's share of
+//! the memory for that allow. Writing to the wire never waits for reading. So neither direction can hold the other up.
 //!
 //! In goes an [`Engine`] whose handshake is over, and [orders](super::inbox); out come [`Step`]s, and for every leg one result.
 
 mod attempt;
+mod backlog;
 mod evidence;
 mod gauge;
 mod half_closed;
@@ -36,7 +37,7 @@ use super::MOST_STREAMS;
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::socket::Socket;
 use crate::ledger::Direction;
-use crate::limits::{Limit, hit};
+use crate::limits::{Account, Limit, hit};
 use crate::stats::{self, open::Open};
 use crate::stream::Loss;
 use crate::tasks::Tasks;
@@ -66,7 +67,20 @@ pub(super) struct Driver {
     parting: Tasks,
     /// How often connections are probed of which one direction has ended.
     half_closed_probe: Option<Duration>,
+    /// Whose memory it is that takes what applications do not.
+    account: Arc<Account>,
     _open: Open,
+}
+
+/// What a tunnel is held to.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// A client's tunnel ends when no stream was open for so long, a server's when none was asked for in that time at all.
+    pub(super) idle: Option<Duration>,
+    /// How often connections are probed of which one direction has ended.
+    pub(super) half_closed_probe: Option<Duration>,
+    /// Whose memory it is that takes what applications do not.
+    pub(super) account: Arc<Account>,
 }
 
 /// What the caller must know.
@@ -108,14 +122,12 @@ pub(super) enum Over {
 const ROUNDS: usize = 16;
 
 impl Driver {
-    /// `rest` is what has been read behind the handshake. A client's tunnel ends when no stream was open for `idle`, a
-    /// server's when none was asked for in that time at all.
+    /// `rest` is what has been read behind the handshake.
     pub(super) fn new(
         role: Role,
         (socket, engine, rest): (Socket, Engine, Vec<u8>),
         inbox: Arc<Inbox>,
-        idle: Option<Duration>,
-        half_closed_probe: Option<Duration>,
+        Terms { idle, half_closed_probe, account }: Terms,
     ) -> Self {
         let direction = match role {
             Role::Client => Direction::Outbound,
@@ -139,6 +151,7 @@ impl Driver {
             over: None,
             parting: Tasks::default(),
             half_closed_probe,
+            account,
         };
         driver.show_capacity();
         driver
@@ -177,8 +190,10 @@ impl Driver {
 
     /// Does what can be done at once; says whether there may be more.
     fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
-        let mut progress = self.read_wire(cx)?;
+        let read = self.read_wire(cx);
+        // Also what has ended the tunnel counts.
         self.count_overruns();
+        let mut progress = read?;
         progress |= self.take_orders(cx)?;
         progress |= self.take_turns()?;
         self.look_at_the_clock(cx)?;
@@ -191,9 +206,16 @@ impl Driver {
     }
 
     fn count_overruns(&mut self) {
-        let Overruns { streams, fields } = self.engine.take_overruns();
-        (0..streams).for_each(|_| hit(Limit::StreamsOfTunnel));
-        (0..fields).for_each(|_| hit(Limit::FieldsOfRequest));
+        let Overruns { streams, fields, of_stream, of_tunnel } = self.engine.take_overruns();
+        let hits = [
+            (streams, Limit::StreamsOfTunnel),
+            (fields, Limit::FieldsOfRequest),
+            (of_stream, Limit::BufferedBytesOfStream),
+            (of_tunnel, Limit::BufferedBytesOfTunnel),
+        ];
+        for (times, limit) in hits {
+            (0..times).for_each(|_| hit(limit));
+        }
     }
 
     /// Nothing is to be done: lets go of what was borrowed.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Connect;
 use super::socket::Socket;
+use crate::limits::Exceeded;
 use crate::stream::{Broken, Early, Moved};
 
 /// Where orders are left.
@@ -66,11 +67,11 @@ pub(super) struct Carry {
 
 /// Kept by the task of a tunnel for as long as the peer wants a stream that nobody has accepted yet.
 #[derive(Debug)]
-pub(super) struct Offered(#[expect(dead_code, reason = "it speaks by being dropped")] oneshot::Sender<()>);
+pub(super) struct Offered(oneshot::Sender<Exceeded>);
 
-/// Learns that the peer has taken a stream back.
+/// Learns that there is no such stream any more.
 #[derive(Debug)]
-pub(super) struct Withdrawn(oneshot::Receiver<()>);
+pub(super) struct Withdrawn(oneshot::Receiver<Exceeded>);
 
 /// Both ends of the word on one stream.
 pub(super) fn offered() -> (Offered, Withdrawn) {
@@ -78,11 +79,18 @@ pub(super) fn offered() -> (Offered, Withdrawn) {
     (Offered(offered), Withdrawn(withdrawn))
 }
 
+impl Offered {
+    /// The stream is broken before anybody has accepted it. That the peer has taken it back is said by dropping this.
+    pub(super) fn gives_up(self, why: Exceeded) {
+        // Whoever serves it may be gone.
+        let _ = self.0.send(why);
+    }
+}
+
 impl Withdrawn {
-    /// Resolves when the stream is not wanted any more. Cancel safe.
-    pub(super) async fn wait(&mut self) {
-        // Nothing is ever sent.
-        let _ = (&mut self.0).await;
+    /// Resolves when there is no such stream any more: the peer has taken it back, or this end has given it up for a reason. Cancel safe.
+    pub(super) async fn wait(&mut self) -> Option<Exceeded> {
+        (&mut self.0).await.ok()
     }
 }
 

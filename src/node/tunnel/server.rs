@@ -15,7 +15,7 @@ use culvert_tls::Handshake;
 use tokio::net::TcpStream;
 
 use super::carried::Carried;
-use super::driver::{Driver, Over, Step, Wish};
+use super::driver::{Driver, Over, Step, Terms, Wish};
 use super::handshake::{self, Agreement};
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::{MOST_STREAMS, limits};
@@ -24,7 +24,7 @@ use crate::drain::Guard;
 use crate::identity::{Certificate, Proof, Refused};
 use crate::ledger::tunnels::{Listed, New, Tunnels, Way, new_id};
 use crate::ledger::{Direction, OnTunnel};
-use crate::limits::{Limit, Turnstile, hit};
+use crate::limits::{Account, Exceeded, Limit, Turnstile, hit};
 use crate::stream::{Early, Moved};
 use crate::tasks::Tasks;
 
@@ -73,12 +73,13 @@ pub(crate) struct Offer {
     inbox: Option<Arc<Inbox>>,
 }
 
-/// Lets a peer prove who it is, under one deadline.
+/// Lets a peer prove who it is, under one deadline. What it sends and nobody takes goes to `account`.
 pub(crate) async fn accept(
     tcp: TcpStream,
     certificate: &Certificate,
     config: &TunnelConfig,
     tunnels: &Tunnels,
+    account: Arc<Account>,
 ) -> Result<Accepted, Error> {
     let address = |address: io::Result<SocketAddr>| address.ok().map(culvert_sys::tcp::canonical);
     let (local, peer) = (address(tcp.local_addr()), address(tcp.peer_addr()));
@@ -96,9 +97,9 @@ pub(crate) async fn accept(
     let inbox = Arc::new(Inbox::default());
     let tls = Agreement::of(&secured.agreed);
     let begun = secured.begin(Role::Server, limits(Role::Server, config));
-    let idle = Some(FIRST_REQUEST_DEADLINE);
-    let probe = config.half_closed_probe;
-    let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), idle, probe));
+    let terms =
+        Terms { idle: Some(FIRST_REQUEST_DEADLINE), half_closed_probe: config.half_closed_probe, account };
+    let driver = Box::new(Driver::new(Role::Server, begun, Arc::clone(&inbox), terms));
     let (on, peer_identity) = (OnTunnel { id: new_id(), tls }, proof.id().clone());
     let listed = tunnels.begin(New {
         id: on.id,
@@ -233,9 +234,9 @@ impl Offer {
         self.request.fields.all(name).map(visible).collect()
     }
 
-    /// Resolves when the peer has taken it back: whatever is done for it is done for nobody. Cancel safe.
-    pub(crate) async fn withdrawn(&mut self) {
-        self.withdrawn.wait().await;
+    /// Resolves when the peer has taken it back, or it was given up for a reason: whatever is done for it is done for nobody. Cancel safe.
+    pub(crate) async fn withdrawn(&mut self) -> Option<Exceeded> {
+        self.withdrawn.wait().await
     }
 
     /// Says no, and perhaps why.

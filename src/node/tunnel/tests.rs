@@ -13,6 +13,7 @@ mod lifetime;
 mod listed;
 mod lost;
 mod nested;
+mod overfull;
 mod patience;
 mod peer;
 mod pressure;
@@ -45,6 +46,7 @@ use crate::drain::{self, Drain, Guard};
 use crate::identity::testing::{TestAuthority, account};
 use crate::identity::{Certificate, Identities, Trust};
 use crate::ledger::tunnels::Tunnels;
+use crate::limits::{Account, By};
 use crate::stream::{Broken, Closer, Loss, Moved, Reset};
 use crate::tasks::Tasks;
 use app::{App, Buffers, Callee, Caller, carry, open, pair};
@@ -76,6 +78,11 @@ fn pool_listed(identities: Identities, tunnel: TunnelConfig, tunnels: Tunnels) -
         tunnels,
         limits: crate::limits::tests::alone(),
     })
+}
+
+/// Of a pod that no other is beside.
+fn of_a_pod() -> Arc<Account> {
+    crate::limits::tests::alone().account(By::Pod)
 }
 
 fn key(server: &Server) -> Key {

@@ -66,7 +66,9 @@ pub(super) fn of(failure: &Failure, seen: Seen) -> Blame {
         Failure::Socks(socks::Error::Descriptor(_)) => out_of_descriptors(),
         Failure::Socks(_) => blame(Culprit::Client, "look at the SOCKS client of the pod"),
         Failure::Accept(error) => of_accept(error),
-        Failure::Exceeded(exceeded) => blame(Culprit::Capacity, exceeded.remedy()),
+        Failure::Exceeded(exceeded) | Failure::Overfull(exceeded) => {
+            blame(Culprit::Capacity, exceeded.remedy())
+        }
         Failure::BadRequest(_) => {
             blame(Culprit::Client, "look at the peer: it speaks HBONE in a way nobody else does")
         }
@@ -258,6 +260,11 @@ fn of_break(early: &Early, seen: Seen) -> Blame {
         Broken::Reset(Reset::Other(_) | Reset::Fault(_)) | Broken::Tunnel(Loss::Fault(_)) => {
             blame(Culprit::Mesh, "please report it with the logs of both nodes: the tunnel itself went wrong")
         }
+        Broken::Reset(Reset::Overfull) => blame(
+            Culprit::Capacity,
+            "see why the application at the other end does not read what it is sent: its node has no memory left for that (buffered_bytes* of its limits)",
+        ),
+        Broken::Overfull(exceeded) => blame(Culprit::Capacity, exceeded.remedy()),
         Broken::Revoked => of_peer(&Refused::Revoked),
         Broken::Tunnel(Loss::Silent(_)) => blame(
             Culprit::Network,

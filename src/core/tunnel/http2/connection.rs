@@ -251,6 +251,12 @@ impl Connection {
         self.streams.find(stream.0).is_some_and(|stream| !stream.sent_all)
     }
 
+    /// What came and the caller is not done with, on all streams together.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.receiving.held()
+    }
+
     /// The caller is done with this much of what came: the peer may send as much more.
     pub fn consumed(&mut self, stream: StreamId, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);

@@ -209,12 +209,19 @@ pub(super) struct Whole {
     owed: u32,
     /// What may be owed.
     most_owed: u32,
+    /// All of it together, with what streams have.
+    size: u32,
 }
 
 impl Whole {
     pub(super) fn new(limits: &Limits) -> Self {
-        let most_owed = limits.connection_window / OWED_PART;
-        Self { left: i64::from(limits.connection_window), owed: 0, most_owed }
+        let size = limits.connection_window;
+        Self { left: i64::from(size), owed: 0, most_owed: size / OWED_PART, size }
+    }
+
+    /// What was handed on, or is still coming, and nobody is done with.
+    pub(super) fn held(&self) -> u64 {
+        u64::try_from(i64::from(self.size) - self.left - i64::from(self.owed)).unwrap_or(0)
     }
 
     pub(super) fn receive(&mut self, bytes: u32) -> Result<(), Exceeded> {

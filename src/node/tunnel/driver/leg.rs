@@ -5,7 +5,6 @@
 //!   receiving   writing ──END_STREAM──▶ emptying ──all written, FIN sent──▶ over      stream ─▶ application
 //! ```
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -17,6 +16,8 @@ use tokio::io::Interest;
 use tokio::sync::oneshot;
 
 use super::attempt;
+use super::backlog::Backlog;
+use crate::limits::Exceeded;
 use crate::stream::{Broken, Early, Moved};
 use crate::tunnel::inbox::{Carry, Offered, Ticket, Unopened};
 use crate::tunnel::socket::Socket;
@@ -31,7 +32,7 @@ pub(super) struct Leg {
     /// Tells whoever serves such a stream that the peer has taken it back: by being dropped.
     offered: Option<Offered>,
     /// What came and was not taken yet.
-    pub(super) backlog: VecDeque<u8>,
+    pub(super) backlog: Backlog,
     /// The peer has sent all.
     pub(super) peer_ended: bool,
     waker: Waker,
@@ -93,7 +94,7 @@ const LARGEST_READ: usize = 256 * 1024;
 impl Leg {
     /// A stream we ask for.
     pub(super) fn asked(stream: StreamId, waker: Waker) -> Self {
-        Self { stream, carried: None, offered: None, backlog: VecDeque::new(), peer_ended: false, waker }
+        Self { stream, carried: None, offered: None, backlog: Backlog::default(), peer_ended: false, waker }
     }
 
     /// A stream the peer asks for.
@@ -105,6 +106,13 @@ impl Leg {
     pub(super) fn carry(&mut self, carried: Carried) {
         self.carried = Some(carried);
         self.offered = None;
+    }
+
+    /// Tells whoever serves a stream that nobody has accepted yet why there is none any more.
+    pub(super) fn gives_up(&mut self, why: Exceeded) {
+        if let Some(offered) = self.offered.take() {
+            offered.gives_up(why);
+        }
     }
 
     /// Writes what came; says how much the application took.
@@ -128,7 +136,7 @@ impl Leg {
         let mut all = 0;
         carried.blocked = false;
         while !self.backlog.is_empty() && !carried.blocked {
-            let (front, back) = self.backlog.as_slices();
+            let (front, back) = self.backlog.pieces();
             let pieces = [IoSlice::new(front), IoSlice::new(back)];
             let pieces = if back.is_empty() { &pieces[..1] } else { &pieces };
             let write = || stream::write(&carried.socket, pieces);
@@ -137,12 +145,9 @@ impl Leg {
                 Err(_) if all > 0 => break,
                 written => written?,
             };
-            self.backlog.drain(..written.bytes);
+            self.backlog.took(written.bytes);
             all += written.bytes;
             carried.blocked = written.blocked;
-        }
-        if self.backlog.is_empty() {
-            self.backlog = VecDeque::new();
         }
         Ok(all)
     }

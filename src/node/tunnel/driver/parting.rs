@@ -15,6 +15,7 @@ use super::leg::{Asked, Carried, Leg};
 use super::remains::{break_off, deliver_last, deliver_whole};
 use super::steps::to_application;
 use super::{Driver, Over};
+use crate::limits::Exceeded;
 use crate::stream::{Broken, Early, LAST_BYTES, Loss, Reset};
 use crate::tasks::Tasks;
 use crate::tunnel::inbox::{Order, Unopened, Why};
@@ -78,6 +79,20 @@ impl Driver {
             }
             leg.part(role, broken, &self.parting);
         }
+    }
+
+    /// There is no memory for what has come and its application does not take: the stream is broken at both ends, at once, for what is
+    /// left with it would have to be kept.
+    pub(super) fn no_place(&mut self, slot: usize, exceeded: Exceeded) {
+        let Some(mut leg) = self.legs.remove(slot) else { return };
+        self.engine.reset(leg.stream, Code::ENHANCE_YOUR_CALM);
+        leg.gives_up(exceeded);
+        // Nothing comes before an answer has.
+        let Some(carried) = leg.carried else { return };
+        self.note_end(&carried);
+        break_off(&carried.socket);
+        // Whoever waited may have gone.
+        let _ = carried.done.send(Err(of_application(self.role, Broken::Overfull(exceeded))));
     }
 
     /// Ends what is left of a tunnel that is over, and tells the peer as far as it should know.
@@ -209,7 +224,7 @@ impl std::fmt::Display for Over {
 impl Leg {
     /// Ends the leg; `broken` says what became of the tunnel's side, unless that has ended in order.
     fn part(self: Box<Self>, role: Role, broken: Option<Broken>, parting: &Tasks) {
-        let Self { carried, backlog, peer_ended, .. } = *self;
+        let Self { carried, backlog: mut rest, peer_ended, .. } = *self;
         let Some(carried) = carried else { return };
         let broken = broken.unwrap_or(Broken::Reset(Reset::Cancelled));
         let whole = peer_ended && carried.sending_over;
@@ -219,18 +234,17 @@ impl Leg {
             None if whole => Ok(()),
             None => Err(of_tunnel(role, broken)),
         };
-        let (front, back) = backlog.as_slices();
-        let rest = [front, back].concat();
         parting.spawn(async move {
             let count = to_application(role, &moved);
+            let rest = rest.whole();
             let mut bring = pin!(async {
                 match result {
                     Ok(()) => {
-                        let delivered = deliver_whole(&socket, &rest, count).await;
+                        let delivered = deliver_whole(&socket, rest, count).await;
                         delivered.map_err(|error| of_application(role, Broken::of(&error)))
                     }
                     Err(early) => {
-                        deliver_last(&socket, &rest, count).await;
+                        deliver_last(&socket, rest, count).await;
                         Err(early)
                     }
                 }

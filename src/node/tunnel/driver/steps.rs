@@ -6,6 +6,7 @@ use culvert_core::hbone::proxy_status::Said;
 use culvert_core::tunnel::http2::{Answer, Code, Event, Role, StreamId};
 use culvert_sys::stream;
 
+use super::backlog::Backlog;
 use super::evidence::near;
 use super::leg::{Carried, Leg};
 use super::{Driver, Over, Wish, attempt};
@@ -309,13 +310,8 @@ impl Driver {
                 return self.takes_no_more(slot, Broken::of(&error));
             }
         };
-        let mut skip = written;
-        for piece in pieces {
-            let skipped = skip.min(piece.len());
-            skip -= skipped;
-            leg.backlog.extend(&piece[skipped..]);
-        }
-        let mut more = !leg.backlog.is_empty();
+        let kept = leg.backlog.keep(pieces, written, &self.account);
+        let (waits, mut more) = (leg.backlog.len(), !leg.backlog.is_empty());
         if let Some(carried) = &mut leg.carried {
             to_application(role, &carried.moved).add(written);
             more &= !carried.blocked;
@@ -324,6 +320,13 @@ impl Driver {
             }
         }
         self.engine.consumed(stream, written);
+        if let Err(exceeded) = kept {
+            return self.no_place(slot, exceeded);
+        }
+        if waits > 0 {
+            limits::has(Limit::BufferedBytesOfStream, waits as u64);
+            limits::has(Limit::BufferedBytesOfTunnel, self.engine.http2().held());
+        }
         if more {
             // It took a part, and then there was room again.
             self.empty(slot);
@@ -395,7 +398,7 @@ impl Driver {
     fn takes_no_more(&mut self, slot: usize, broken: Broken) {
         let Some(leg) = self.legs.find(slot) else { return };
         let (stream, left) = (leg.stream, leg.backlog.len());
-        leg.backlog = std::collections::VecDeque::new();
+        leg.backlog = Backlog::default();
         let Some(carried) = &mut leg.carried else { return };
         carried.moved.closed(near(self.role));
         if carried.sending_over || carried.stalled {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Mutex;
 
 use super::*;
-use crate::limits::Turnstile;
+use crate::limits::OfPod;
 
 /// A server of tunnels.
 pub(super) struct Server {
@@ -14,8 +14,8 @@ pub(super) struct Server {
     drains: Arc<Mutex<VecDeque<Drain>>>,
     /// Those there are.
     pub(super) listed: Tunnels,
-    /// Who asks for a connection passes here.
-    pub(super) turnstile: Arc<Turnstile>,
+    /// What its pod has.
+    pub(super) limits: Arc<OfPod>,
     tasks: Tasks,
 }
 
@@ -36,18 +36,20 @@ impl Server {
             tunnels: Arc::default(),
             drains: Arc::default(),
             listed: Tunnels::default(),
-            turnstile: Arc::default(),
+            limits: crate::limits::tests::alone(),
             tasks: Tasks::default(),
         };
         let (count, drains) = (Arc::clone(&server.tunnels), Arc::clone(&server.drains));
-        let shared = (server.listed.clone(), Arc::clone(&server.turnstile));
+        let (listed, limits) = (server.listed.clone(), Arc::clone(&server.limits));
         let (certificate, connections) = (Arc::new(certificate), Tasks::default());
         server.tasks.spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
+            while let Ok((tcp, peer)) = listener.accept().await {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let (drain, guard) = drain::channel();
                 drains.lock().unwrap().push_back(drain);
-                let serving = serve(tcp, (Arc::clone(&certificate), shared.clone()), guard, respond.clone());
+                let known = (Arc::clone(&certificate), listed.clone());
+                let by = (Arc::clone(&limits), peer);
+                let serving = serve(tcp, known, by, guard, respond.clone());
                 connections.spawn(TUNNEL.scope(number, serving));
             }
         });
@@ -96,14 +98,16 @@ where
 
 async fn serve(
     tcp: TcpStream,
-    (certificate, (listed, turnstile)): (Arc<Certificate>, (Tunnels, Arc<Turnstile>)),
+    (certificate, listed): (Arc<Certificate>, Tunnels),
+    (limits, peer): (Arc<OfPod>, SocketAddr),
     guard: Guard,
     respond: impl Responds,
 ) {
     let config = config(&[]).tunnel;
-    if let Ok(accepted) = server::accept(tcp, &certificate, &config, &listed).await {
+    let account = limits.account(By::Peer(&limits.peer(peer.ip())));
+    if let Ok(accepted) = server::accept(tcp, &certificate, &config, &listed, account).await {
         // How a tunnel ends is what the tests look at from the other side.
-        let _ = accepted.serve(&turnstile, guard, move |offer| respond.respond(offer)).await;
+        let _ = accepted.serve(&limits.turnstile, guard, move |offer| respond.respond(offer)).await;
     }
 }
 

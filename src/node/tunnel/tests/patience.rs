@@ -76,7 +76,9 @@ async fn the_patience_of_one_connection_is_for_all_tunnels_it_tries() {
     closing.spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
             tokio::time::sleep(PATIENCE * 9 / 10).await;
-            drop(server::accept(tcp, &certificate, &config(&[]).tunnel, &Tunnels::default()).await);
+            drop(
+                server::accept(tcp, &certificate, &config(&[]).tunnel, &Tunnels::default(), of_a_pod()).await,
+            );
         }
     });
     let pool = pool(&authority, config(&[]).tunnel);

@@ -43,7 +43,9 @@ async fn a_tunnel_from_a_revoked_client_is_torn_down() {
     let serving = tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.unwrap();
         let accepted =
-            server::accept(tcp, &certificate, &config(&[]).tunnel, &Tunnels::default()).await.unwrap();
+            server::accept(tcp, &certificate, &config(&[]).tunnel, &Tunnels::default(), of_a_pod())
+                .await
+                .unwrap();
         let (_drain, guard) = drain::channel();
         let respond = giving_to(taking, Buffers::Usual);
         accepted.serve(&Turnstile::default(), guard, move |offer| respond.respond(offer)).await

@@ -30,8 +30,10 @@ impl Cursor<'_> {
         if head.length == 0 && !end {
             self.pointless()?;
         }
-        let exceeded = |Exceeded| fault(Code::FLOW_CONTROL_ERROR, "more data than the window allows");
-        self.connection.receiving.receive(head.length).map_err(exceeded)?;
+        if self.connection.receiving.receive(head.length) == Err(Exceeded) {
+            self.connection.overruns.of_tunnel += 1;
+            return Err(fault(Code::FLOW_CONTROL_ERROR, "more data than the window allows"));
+        }
         let wanted = self.count(head)?;
         if !wanted {
             self.connection.floods.late_data(self.now, head.length)?;
@@ -61,6 +63,7 @@ impl Cursor<'_> {
             return Ok(false);
         }
         if stream.receiving.receive(head.length).is_err() {
+            self.connection.overruns.of_stream += 1;
             // The stream is given up; what it has taken of the connection's window goes back.
             self.end_stream(head.stream, Code::FLOW_CONTROL_ERROR);
             return Ok(false);

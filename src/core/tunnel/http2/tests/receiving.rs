@@ -40,6 +40,21 @@ fn more_than_a_window_is_the_end_of_the_stream() {
     server.gets(frames(1, INITIAL)).forget().gets(data(1, b"x"));
     server.tells(&["reset 1 FLOW_CONTROL_ERROR by us"]).sends(&["RST_STREAM 1 FLOW_CONTROL_ERROR"]);
     server.gets(data(3, b"x")).tells(&["data 3 x"]);
+    let counted = Overruns { of_stream: 1, ..Overruns::default() };
+    assert_eq!(server.does(Connection::take_overruns), counted);
+}
+
+#[test]
+fn what_nobody_is_done_with_is_held() {
+    let mut server = server();
+    let held = |server: &mut Script| server.does(|server| server.held());
+    assert_eq!(held(&mut server), 0);
+    server.gets(frames(1, 20_000)).gets(frames(3, 5_000));
+    assert_eq!(held(&mut server), 25_000);
+    server.consumes(1, 15_000);
+    assert_eq!(held(&mut server), 10_000);
+    server.gets(rst_stream(1, Code::CANCEL)).consumes(3, 5_000);
+    assert_eq!(held(&mut server), 0);
 }
 
 #[test]
@@ -57,6 +72,8 @@ fn more_than_the_window_of_the_connection_is_its_end() {
     }
     server.gets(connect(31)).gets(frames(31, 4095));
     server.breaks(data(31, b"ab"), Code::FLOW_CONTROL_ERROR);
+    let counted = Overruns { of_tunnel: 1, ..Overruns::default() };
+    assert_eq!(server.does(Connection::take_overruns), counted);
 }
 
 /// What nobody wants still takes its part of the connection's window, and gives it back.

@@ -1,0 +1,141 @@
+//! Memory for bytes that have come and that applications do not take: shared by all pods, so that none can take it from the others.
+//!
+//! In goes how much a connection needs for what is left with it; out comes whether it may have that, and whoever got it gives it back by
+//! being dropped. Bytes that are taken at once are never counted: only what has to be kept costs anything, and that a few atomics when
+//! its memory grows or shrinks. Deliberately absent: who reads how fast, and which connection had better go for another one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use culvert_core::fair;
+
+use super::place::OF_WHAT_IS_LEFT;
+use super::{By, Exceeded, Limit, OfPod, Peer, counts};
+
+/// What there is for all pods, and how much of it is taken.
+#[derive(Debug)]
+pub(super) struct Memory {
+    all: u64,
+    taken: AtomicU64,
+}
+
+/// Those whose bytes are kept: the pod, and its peer where it was the peer who has connected.
+#[derive(Debug)]
+pub(crate) struct Account {
+    of: Arc<OfPod>,
+    peer: Option<Arc<Peer>>,
+}
+
+/// Memory a connection has for bytes its application does not take. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Buffered {
+    of: Arc<Account>,
+    bytes: u64,
+}
+
+impl Memory {
+    pub(super) const fn new(all: u64) -> Self {
+        Self { all, taken: AtomicU64::new(0) }
+    }
+
+    pub(super) fn all(&self) -> u64 {
+        self.all
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn free(&self) -> u64 {
+        self.all.saturating_sub(self.taken())
+    }
+
+    /// Takes some, be they there or not, and tells how many were free before.
+    fn take(&self, more: u64) -> u64 {
+        self.all.saturating_sub(self.taken.fetch_add(more, Ordering::Relaxed))
+    }
+}
+
+impl OfPod {
+    /// Where the bytes are counted of connections that the pod makes, or that a peer makes to it.
+    pub(crate) fn account(self: &Arc<Self>, by: By<'_>) -> Arc<Account> {
+        let peer = match by {
+            By::Pod => None,
+            By::Peer(peer) => Some(Arc::clone(peer)),
+        };
+        Arc::new(Account { of: Arc::clone(self), peer })
+    }
+}
+
+impl Account {
+    /// What a connection has whose application has taken all.
+    pub(crate) fn nothing(self: &Arc<Self>) -> Buffered {
+        Buffered { of: Arc::clone(self), bytes: 0 }
+    }
+
+    /// What is taken is taken at once, and given back when it was too much: so many who come at the same moment do not come to more than
+    /// there is.
+    fn take(&self, more: u64) -> Result<(), Exceeded> {
+        let Self { of, peer } = self;
+        let own = of.bytes.fetch_add(more, Ordering::Relaxed);
+        let free = of.node.memory.take(more);
+        let of_peer = peer.as_ref().map_or(0, |peer| peer.bytes.fetch_add(more, Ordering::Relaxed));
+        let over = if free < more {
+            Some(Limit::BufferedBytes)
+        } else if !fair::admits(own, more, free) {
+            Some(Limit::BufferedBytesOfPod)
+        } else if peer.is_some() && !fair::admits(of_peer, more, OF_WHAT_IS_LEFT * fair::within(own, free)) {
+            Some(Limit::BufferedBytesOfPeer)
+        } else {
+            None
+        };
+        if let Some(limit) = over {
+            self.give_back(more);
+            return Err(of.refuse(limit));
+        }
+        counts::has(Limit::BufferedBytes, of.node.memory.all() - free + more);
+        counts::has(Limit::BufferedBytesOfPod, own + more);
+        if peer.is_some() {
+            counts::has(Limit::BufferedBytesOfPeer, of_peer + more);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, some: u64) {
+        if let Some(peer) = &self.peer {
+            peer.bytes.fetch_sub(some, Ordering::Relaxed);
+        }
+        self.of.node.memory.taken.fetch_sub(some, Ordering::Relaxed);
+        self.of.bytes.fetch_sub(some, Ordering::Relaxed);
+    }
+}
+
+impl Buffered {
+    /// Sees to it that it has that much; what it has it keeps.
+    ///
+    /// # Errors
+    /// When there is too little left for that, which is counted.
+    pub(crate) fn needs(&mut self, bytes: u64) -> Result<(), Exceeded> {
+        let more = bytes.saturating_sub(self.bytes);
+        if more > 0 {
+            self.of.take(more)?;
+            self.bytes += more;
+        }
+        Ok(())
+    }
+
+    /// Gives back all but that much.
+    pub(crate) fn keeps(&mut self, bytes: u64) {
+        let less = self.bytes.saturating_sub(bytes);
+        if less > 0 {
+            self.of.give_back(less);
+            self.bytes -= less;
+        }
+    }
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        self.keeps(0);
+    }
+}
