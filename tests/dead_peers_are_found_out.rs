@@ -114,6 +114,8 @@ fn a_half_closed_connection_that_nobody_finishes_is_reset_counted_and_named() {
     // Of a tunnel with a node at each end, one of them was first.
     let all = ended(&cluster.one) + ended(&cluster.two);
     assert!(all >= 8, "{all}");
+    let hits = |node| counter(node, "culvert_limit_hits_total", &["limit=\"half_closed_idle\""]);
+    assert_eq!(hits(&cluster.one) + hits(&cluster.two), all, "it is a limit as others are");
     let log = cluster.lab.proxy(&cluster.one).unwrap().log_text();
     assert!(log.contains("half_closed_idle") && log.contains("half-closed idle time"), "{log}");
     assert_is_listed(&cluster.one);

@@ -292,6 +292,7 @@ fn read_limits(env: &Environment) -> Result<limits::Config, Error> {
         most_bytes: set("CULVERT_MOST_BUFFERED_BYTES", value::buffered)?,
         of_stream: tunnel.stream_window.into(),
         of_tunnel: tunnel.connection_window.into(),
+        quiet: read_quiet(env)?,
     })
 }
 

@@ -18,7 +18,9 @@ use crate::deliver::splice::{Ended, Plain, spliced_until};
 use crate::deliver::tcp;
 use crate::drain::Guard;
 use crate::ledger::Direction;
+use crate::limits::{Limit, hit_as_wished};
 use crate::outcome::{Failure, Report};
+use crate::stream::quiet::{self, Quiet};
 use crate::stream::{Broken, Early, Moved, Side};
 use crate::tunnel::Carried;
 
@@ -50,7 +52,7 @@ async fn carry(
         biased;
         ended = carried => ended.map_err(Failure::from),
         failure = stop => Err(failure),
-        quiet = moved.too_quiet() => Err(Failure::Quiet(quiet)),
+        quiet = moved.too_quiet() => Err(too_quiet(quiet)),
     }
 }
 
@@ -69,7 +71,7 @@ async fn relay(
     let stop = async {
         tokio::select! {
             failure = stop => failure,
-            quiet = moved.too_quiet() => Failure::Quiet(quiet),
+            quiet = moved.too_quiet() => too_quiet(quiet),
         }
     };
     let plain = Plain { moved: &moved, near, half_closed_probe };
@@ -78,6 +80,13 @@ async fn relay(
         Err(Ended::Early(early)) => Err(Failure::Broken(early)),
         Err(Ended::Stopped(failure)) => Err(failure),
     }
+}
+
+/// Nothing has moved for too long.
+fn too_quiet(quiet: Quiet) -> Failure {
+    let limit = if quiet.ended == quiet::Ended::Neither { Limit::Idle } else { Limit::HalfClosedIdle };
+    hit_as_wished(limit);
+    Failure::Quiet(quiet)
 }
 
 /// The side the pod connects to has broken off.

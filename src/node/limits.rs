@@ -15,13 +15,15 @@ mod table;
 mod turnstile;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::proxy::PodInfo;
+use crate::stream::quiet;
 use bytes::Memory;
 use room::Room;
 
 pub(crate) use bytes::{Account, Buffered};
-pub(crate) use counts::{describe_metrics, has, hit, may_be_logged};
+pub(crate) use counts::{describe_metrics, has, hit, hit_as_wished, may_be_logged};
 pub(crate) use exceeded::Exceeded;
 pub(crate) use place::{By, OfPeer, Peer, Place};
 pub(crate) use pod::{Held, OfPod};
@@ -42,6 +44,8 @@ pub(crate) struct Config {
     /// What a connection in a tunnel may have of it, and a tunnel: their windows.
     pub(crate) of_stream: u64,
     pub(crate) of_tunnel: u64,
+    /// For how long nothing may move on a connection.
+    pub(crate) quiet: quiet::Limits,
 }
 
 #[derive(Debug)]
@@ -134,12 +138,18 @@ impl Node {
 impl Config {
     /// How much there may be of what does not depend on what others have.
     fn most(&self, limit: Limit) -> Option<u64> {
+        let milliseconds =
+            |time: Option<Duration>| Some(u64::try_from(time?.as_millis()).unwrap_or(u64::MAX));
         if limit == Limit::ConnectionsOfPod {
             self.most_connections
         } else if limit == Limit::BufferedBytesOfStream {
             Some(self.of_stream)
         } else if limit == Limit::BufferedBytesOfTunnel {
             Some(self.of_tunnel)
+        } else if limit == Limit::HalfClosedIdle {
+            milliseconds(self.quiet.half_closed)
+        } else if limit == Limit::Idle {
+            milliseconds(self.quiet.open)
         } else {
             limit.facts().most
         }

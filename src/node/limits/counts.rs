@@ -43,17 +43,27 @@ pub(crate) fn hit(limit: Limit) {
     });
 }
 
+/// The same, where that is what somebody has wished for: whoever was over it has a line of his own, and nobody is warned.
+pub(crate) fn hit_as_wished(limit: Limit) {
+    count(limit);
+}
+
 /// The same; `say` tells of it, and how often it was not told of.
 pub(super) fn hit_by(limit: Limit, say: impl FnOnce(super::Facts, Option<u64>)) {
-    metrics::counter!(HITS, "limit" => limit.name()).increment(1);
-    let count = &COUNTS[limit as usize];
-    count.hits.fetch_add(1, Ordering::Relaxed);
+    let count = count(limit);
     if count.said.turn(SAID_EVERY) {
         let unsaid = count.unsaid.swap(0, Ordering::Relaxed);
         say(limit.facts(), (unsaid > 0).then_some(unsaid));
     } else {
         count.unsaid.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn count(limit: Limit) -> &'static Count {
+    metrics::counter!(HITS, "limit" => limit.name()).increment(1);
+    let count = &COUNTS[limit as usize];
+    count.hits.fetch_add(1, Ordering::Relaxed);
+    count
 }
 
 /// Notes that somebody has so much.

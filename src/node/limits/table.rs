@@ -33,6 +33,8 @@ pub(crate) enum Limit {
     BufferedBytesOfPeer,
     BufferedBytesOfTunnel,
     BufferedBytesOfStream,
+    HalfClosedIdle,
+    Idle,
 }
 
 /// What there is to know of a limit.
@@ -90,6 +92,11 @@ const fn of_room(of: Of) -> Facts {
 /// How much there may be depends on what others have, or is set.
 const fn of_bytes(of: Of) -> Facts {
     Facts { unit: Unit::Bytes, ..of_room(of) }
+}
+
+/// How long it may take is set.
+const fn of_set_time() -> Facts {
+    Facts { unit: Unit::Milliseconds, ..of_room(Of::Connection) }
 }
 
 const fn of_pod(most: u64) -> Facts {

@@ -243,9 +243,11 @@ fn a_pod_that_is_gone_has_nothing() {
 
 #[test]
 fn what_is_set_is_shown() {
-    let node = OfNode::new(Config { of_stream: 65_536, of_tunnel: 1 << 20, ..Config::default() });
+    let quiet = quiet::Limits { half_closed: Some(Duration::from_secs(60)), open: None };
+    let node = OfNode::new(Config { of_stream: 65_536, of_tunnel: 1 << 20, quiet, ..Config::default() });
     let _pod = node.begin(pod());
     let most = |limit| standing(&node, limit).most;
     assert_eq!(most(Limit::BufferedBytesOfStream), Some(65_536));
     assert_eq!(most(Limit::BufferedBytesOfTunnel), Some(1 << 20));
+    assert_eq!((most(Limit::HalfClosedIdle), most(Limit::Idle)), (Some(60_000), None));
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Facts, HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, Of, Unit, of_bytes, of_pod, of_room, of_time};
+use super::{
+    Facts, HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, Of, Unit, of_bytes, of_pod, of_room, of_set_time, of_time,
+};
 
 /// The table, in the order of the names.
-pub(super) static TABLE: [(Limit, Facts); 23] = [
+pub(super) static TABLE: [(Limit, Facts); 25] = [
     (
         Limit::OpenFiles,
         Facts { of: Of::Process, most: None, ..of_pod(0) }.named(
@@ -188,6 +190,22 @@ pub(super) static TABLE: [(Limit, Facts); 23] = [
             "buffered_bytes_of_a_stream",
             "bytes of a connection in a tunnel that its application has not taken; the sender waits, and the connection of a peer that sends more all the same is reset",
             "look at the peer, which was told how much it may send and sends more",
+        ),
+    ),
+    (
+        Limit::HalfClosedIdle,
+        Facts { setting: Some("CULVERT_HALF_CLOSED_IDLE"), ..of_set_time() }.named(
+            "half_closed_idle",
+            "time in which nothing moves on a connection of which one direction has ended; then it is reset at both ends",
+            "see which of the applications does not end its connections, or raise CULVERT_HALF_CLOSED_IDLE of both nodes",
+        ),
+    ),
+    (
+        Limit::Idle,
+        Facts { setting: Some("CULVERT_IDLE_TIMEOUT"), ..of_set_time() }.named(
+            "idle",
+            "time in which nothing moves on a connection; then it is reset at both ends",
+            "have the application send something now and then, or raise CULVERT_IDLE_TIMEOUT of both nodes",
         ),
     ),
 ];
