@@ -1,6 +1,7 @@
 //! Bytes that no application takes, where there is no memory left for them.
 
 use super::app::begin;
+use super::cable::{Cable, How};
 use super::early::offers;
 use super::*;
 use crate::limits::tests::{fill, in_use};
@@ -16,13 +17,17 @@ fn kept(net: &Net) -> u64 {
 }
 
 /// Says something that nobody reads, until it is more than the kernel takes, and the rest is kept.
-async fn overfills(net: &Net, caller: &mut Caller) {
+async fn overfills(net: &Net, caller: &mut Caller) -> usize {
     let chunk = vec![7; 16 * 1024];
-    let mut is_kept = false;
-    while !is_kept {
-        let _ = tokio::time::timeout(Duration::from_millis(20), caller.socket.write(&chunk)).await;
-        is_kept = kept(net) > 0;
-    }
+    let mut all = 0;
+    let fill = async {
+        while kept(net) == 0 {
+            let said = tokio::time::timeout(Duration::from_millis(20), caller.socket.write(&chunk)).await;
+            all += said.map_or(0, Result::unwrap);
+        }
+    };
+    soon(fill).await;
+    all
 }
 
 #[tokio::test]
@@ -59,24 +64,44 @@ async fn what_is_kept_is_counted_until_it_is_taken() {
     caller.says("taken at once").await;
     callee.hears("taken at once").await;
     assert_eq!(kept(&net), 0);
-    overfills(&net, &mut caller).await;
+    let said = overfills(&net, &mut caller).await;
     assert_eq!(in_use(&net.server.limits, Limit::BufferedBytesOfPeer), kept(&net));
     caller.ends().await;
-    let mut all = Vec::new();
-    soon(callee.socket.read_to_end(&mut all)).await.unwrap();
-    assert!(all.len() > 16 * 1024 && all.iter().all(|byte| *byte == 7));
+    callee.hears_all(vec![7; said]).await;
     until("nothing is kept any more", || kept(&net) == 0).await;
 }
 
 #[tokio::test]
-async fn what_is_kept_of_a_tunnel_that_is_lost_is_given_back() {
+async fn what_has_come_whole_is_counted_until_it_is_taken_though_its_tunnel_is_lost() {
+    // More than the kernel takes, and less than the window of a stream that has just begun.
+    const SOME: usize = 25_000;
+    let mut net = Net::with(&[], Buffers::Tiny).await;
+    let cable = Cable::to(net.server.address).await;
+    net.key = key_of(cable.address);
+    let ((mut caller, mut callee), (mut next, mut last)) = (net.connect().await, net.connect().await);
+    callee.ends().await;
+    caller.hears_the_end().await;
+    caller.says([7; SOME]).await;
+    caller.ends().await;
+    assert_eq!(caller.result().await, Ok(()));
+    // What was sent before this has come when this has.
+    next.says("last").await;
+    last.hears("last").await;
+    cable.is(How::Reset);
+    last.hears_a_reset().await;
+    assert!(kept(&net) > 0, "nobody has taken it");
+    callee.hears_all([7; SOME]).await;
+    until("nothing is kept any more", || kept(&net) == 0).await;
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_tunnel_that_is_cut_is_given_back() {
     let mut net = Net::with(&[], Buffers::Small).await;
     let (mut caller, callee) = net.connect().await;
     overfills(&net, &mut caller).await;
-    drop(caller);
     net.server.drain().drain(Duration::ZERO).await;
     until("nothing is kept any more", || kept(&net) == 0).await;
-    drop(callee);
+    drop((caller, callee));
 }
 
 #[tokio::test]
