@@ -82,7 +82,7 @@ impl Slow {
         self.read.extend_from_slice(&piece[..length]);
     }
 
-    fn is_whole(mut self) {
+    fn reads_the_rest(mut self) {
         let received = bulk::receive(&mut self.read.chain(&mut self.reader)).unwrap();
         assert_eq!(received, self.sending.join().unwrap());
     }
@@ -127,7 +127,7 @@ fn bytes_nobody_reads_take_no_memory_from_other_pods_and_peers() {
         assert!(ended.iter().any(told), "{reason}: {ended:?}");
     }
     assert!(v1::list(one, &format!("refusals?{}&limit=100", v1::of(other))).is_empty());
-    slow.is_whole();
+    slow.reads_the_rest();
     assert_alive(&mut honest, b"to the end");
     drop(unread);
     let is_over = || limit(one, "buffered_bytes")["inUse"] == 0;
