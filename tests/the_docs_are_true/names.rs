@@ -20,8 +20,9 @@ pub(super) struct Known {
 }
 
 /// Variables and constants of others, or of this repository's tools.
-const OF_OTHERS: [&str; 14] = [
+const OF_OTHERS: [&str; 15] = [
     "NO_COLOR",
+    "CNI_ARGS",
     "CULVERT_NODE",
     "DEMO_FLAGS",
     "CULVERT_CHAOS_SECONDS",
