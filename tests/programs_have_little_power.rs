@@ -160,7 +160,7 @@ fn an_agent_serves_root_alone() {
     cluster.lab.enrol_all(&[&cluster.client]).unwrap();
     let agent = cluster.lab.start_agent(&cluster.one).unwrap();
     let socket = cluster.one.agent_socket();
-    for place in [cluster.lab.directory(), cluster.one.directory()] {
+    for place in [cluster.lab.directory(), cluster.one.directory(), socket.parent().unwrap()] {
         open_to_all(place, 0o755);
     }
     open_to_all(&socket, 0o777);

@@ -10,7 +10,7 @@ use culvert_sys::netns::Netns;
 use crate::address::Both;
 
 /// Where its agent's socket is, below its directory.
-pub(crate) const SOCKETS: &str = "run";
+pub(crate) const SOCKETS: &str = "zds";
 
 /// A node. Cheap to clone; it lives until its last handle and its lab are gone.
 #[derive(Debug, Clone)]

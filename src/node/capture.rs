@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use crate::config::SocketConfig;
 use crate::deliver::dial::prepare;
 use crate::drain::Guard;
-use crate::limits::{HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, OfPod, hit};
+use crate::limits::{HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, OfPod, Turnstile, hit};
 use crate::tasks::Tasks;
 
 /// Outbound connections of the pod arrive here, redirected.
@@ -200,11 +200,11 @@ impl Listener {
 
     /// Accepts until a drain begins, each connection in a task of its own; then waits for those tasks, or ends them
     /// when cut.
-    pub(crate) async fn each<F>(self, guard: Guard, limits: Arc<OfPod>, serve: impl Fn(Captured, Guard) -> F)
+    pub(crate) async fn each<F>(self, guard: Guard, serve: impl Fn(Captured, Guard) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let tasks = Arc::new(Tasks::default());
+        let (tasks, turnstile) = (Arc::new(Tasks::default()), Turnstile::default());
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -215,9 +215,12 @@ impl Listener {
                     if let Some(captured) = self.captured(stream, client) {
                         tasks.spawn(serve(captured, guard.clone()));
                     }
-                    limits.turnstile.pass().await;
                 }
                 Err(error) => pause(&error).await,
+            }
+            tokio::select! {
+                () = turnstile.pass() => {}
+                () = guard.draining() => break,
             }
         }
         for captured in self.last() {
@@ -238,7 +241,7 @@ impl Listener {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut peers = Guests::new(UNPROVEN);
+        let (mut peers, turnstile) = (Guests::new(UNPROVEN), Turnstile::default());
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept(), if peers.has_room() => accepted,
@@ -247,15 +250,19 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, client)) => {
-                    let Some(captured) = self.captured(stream, client) else { continue };
-                    let from = Some(captured.client.ip());
-                    let full = peers.admit(from, |pulse| serve(captured, pulse, guard.clone()));
-                    if let Some(full) = full {
-                        limits.refuse(limit_of(full));
+                    if let Some(captured) = self.captured(stream, client) {
+                        let from = Some(captured.client.ip());
+                        let full = peers.admit(from, |pulse| serve(captured, pulse, guard.clone()));
+                        if let Some(full) = full {
+                            limits.refuse(limit_of(full));
+                        }
                     }
-                    limits.turnstile.pass().await;
                 }
                 Err(error) => pause(&error).await,
+            }
+            tokio::select! {
+                () = turnstile.pass() => {}
+                () = guard.draining() => break,
             }
         }
         for captured in self.last() {

@@ -307,12 +307,11 @@ impl Listeners {
         for listener in udp {
             serving.spawn(listener.serve(Arc::clone(&handler), guard.clone()));
         }
-        let limits = Arc::clone(&handler.others.limits);
         let server = tcp::Server::new(handler);
         for listener in tcp {
             let (server, guard) = (server.clone(), guard.clone());
             let serve = move |captured, guard| server.clone().serve(captured, guard);
-            serving.spawn(listener.each(guard, Arc::clone(&limits), serve));
+            serving.spawn(listener.each(guard, serve));
         }
         while let Some(ended) = serving.join_next().await {
             if let Err(error) = ended {

@@ -73,14 +73,13 @@ impl Listeners {
     pub(crate) async fn each<F>(
         self,
         guard: Guard,
-        limits: Arc<OfPod>,
         serve: impl Fn(Captured, Guard) -> F + Clone + Send + Sync + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let mut serving = JoinSet::new();
         for listener in self.0 {
-            serving.spawn(listener.each(guard.clone(), Arc::clone(&limits), serve.clone()));
+            serving.spawn(listener.each(guard.clone(), serve.clone()));
         }
         while let Some(ended) = serving.join_next().await {
             if let Err(error) = ended {

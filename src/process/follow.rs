@@ -67,7 +67,13 @@ impl Follower {
                 None => self.settled().await,
             }
             let known = self.unread.take();
-            match read(&self.path) {
+            let result = read(&self.path);
+            if known.is_some() && !self.is_settled() {
+                // Somebody writes it at the moment: half of it is none.
+                self.unread = known;
+                continue;
+            }
+            match result {
                 Err(error) if may_pass(error.kind()) => {
                     self.unread = Some(error.kind());
                     if known != self.unread {
@@ -77,6 +83,12 @@ impl Follower {
                 result => return result,
             }
         }
+    }
+
+    /// Whether the file is what it was when it was last reported: nobody is writing it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        fingerprint(&self.path) == self.reported
     }
 
     /// Waits until the file has changed, appeared or disappeared, and leaves it to the caller to read it. Cancel safe.

@@ -41,6 +41,11 @@ pub(super) fn settings(town: &Town, part: Part, launch: Launch) -> Launch {
         Part::Node(side) => launch
             .env("POOL_UNUSED_RELEASE_TIMEOUT", "2s")
             .env("SECRET_TTL", "60s")
+            // Who has no tunnel and whose last word was lost is found out before it is looked whether all is as before.
+            .env("KEEPALIVE_TIME", "5s")
+            .env("KEEPALIVE_INTERVAL", "5s")
+            .env("KEEPALIVE_RETRIES", "3")
+            .env("CULVERT_HALF_CLOSED_PROBE", "3s")
             .env("CRL_PATH", Town::revocation_file(&town.nodes[side]).display())
             .env("CULVERT_ADMIN_SOCKET", town.written_by(part).display()),
         Part::Control | Part::Agent(_) => launch,

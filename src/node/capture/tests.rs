@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::{drain, limits};
+use crate::drain;
 
 /// Waits at a listener.
 const WAITING: usize = 200;
@@ -31,7 +31,7 @@ async fn who_waits_at_a_listener_is_not_accepted_all_at_once() {
     };
     let done = async {
         tokio::select! {
-            () = Listener::of_direct(listener).unwrap().each(guard, limits::tests::alone(), serve) => panic!("nobody drains it"),
+            () = Listener::of_direct(listener).unwrap().each(guard, serve) => panic!("nobody drains it"),
             () = all_served => {}
         }
     };

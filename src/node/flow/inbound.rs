@@ -58,7 +58,7 @@ pub(crate) async fn inbound_tunnel(
         let caller = Peer { identity: Some(peer.clone()), source: client, destination };
         inbound_stream((Arc::clone(&proxy), Arc::clone(&by)), caller, offer, guard.clone())
     };
-    if let Err(error) = accepted.serve(&proxy.limits.turnstile, guard.clone(), each).await {
+    if let Err(error) = accepted.serve(&by.turnstile, guard.clone(), each).await {
         tracing::debug!(%client, %peer, error, "tunnel ended");
     }
 }

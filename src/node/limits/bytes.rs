@@ -67,6 +67,9 @@ impl OfPod {
     }
 }
 
+/// What a connection has whose application stops for a moment; more than that is much.
+const MUCH: u64 = 64 << 10;
+
 impl Account {
     /// What a connection has whose application has taken all.
     pub(crate) fn nothing(self: &Arc<Self>) -> Buffered {
@@ -75,16 +78,25 @@ impl Account {
 
     /// What is taken is taken at once, and given back when it was too much: so many who come at the same moment do not come to more than
     /// there is.
-    fn take(&self, more: u64) -> Result<(), Exceeded> {
+    ///
+    /// A connection that has much of it counts twice: those who hoard leave something to those who stop for a moment.
+    fn take(&self, more: u64, all: u64) -> Result<(), Exceeded> {
         let Self { of, peer } = self;
+        let weight = if all > MUCH { 2 } else { 1 };
         let own = of.bytes.fetch_add(more, Ordering::Relaxed);
         let free = of.node.memory.take(more);
         let of_peer = peer.as_ref().map_or(0, |peer| peer.bytes.fetch_add(more, Ordering::Relaxed));
         let over = if free < more {
             Some(Limit::BufferedBytes)
-        } else if !fair::admits(own, more, free) {
+        } else if !fair::admits(own * weight, more * weight, free) {
             Some(Limit::BufferedBytesOfPod)
-        } else if peer.is_some() && !fair::admits(of_peer, more, OF_WHAT_IS_LEFT * fair::within(own, free)) {
+        } else if peer.is_some()
+            && !fair::admits(
+                of_peer * weight,
+                more * weight,
+                OF_WHAT_IS_LEFT.saturating_mul(fair::within(own, free)),
+            )
+        {
             Some(Limit::BufferedBytesOfPeer)
         } else {
             None
@@ -118,7 +130,7 @@ impl Buffered {
     pub(crate) fn needs(&mut self, bytes: u64) -> Result<(), Exceeded> {
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 {
-            self.of.take(more)?;
+            self.of.take(more, bytes)?;
             self.bytes += more;
         }
         Ok(())

@@ -19,7 +19,7 @@ pub(super) fn for_bytes() -> u64 {
 
 /// Where the kernel says nothing, there is the least.
 fn share(memory: Option<u64>) -> u64 {
-    memory.map_or(LEAST, |memory| (memory / PART).clamp(LEAST, MOST))
+    memory.map_or(LEAST, |memory| (memory / PART).clamp(LEAST, MOST).min(memory / 2))
 }
 
 /// What the process may have: the least of what its control groups and the machine have.
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_quarter_is_for_bytes_within_bounds() {
         let shares = [None, Some(100 << 20), Some(512 << 20), Some(64 << 30)].map(share);
-        assert_eq!(shares, [64 << 20, 64 << 20, 128 << 20, 1 << 30]);
+        assert_eq!(shares, [64 << 20, 50 << 20, 128 << 20, 1 << 30]);
         assert!((LEAST..=MOST).contains(&for_bytes()));
     }
 }

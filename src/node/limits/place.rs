@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use culvert_core::fair;
 
 use super::pod::OfPod;
-use super::{Exceeded, Limit, counts};
+use super::{Exceeded, Limit, Turnstile, counts};
 
 /// Who connects to a pod from elsewhere, by address; and what it has of what the pod may have.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Peer {
     tunnels: AtomicU64,
     /// Memory for what it has sent and the pod's applications do not take.
     pub(super) bytes: AtomicU64,
+    /// When what it asks for begins.
+    pub(crate) turnstile: Turnstile,
 }
 
 /// Something a peer has; dropping it gives it back.
@@ -51,7 +53,7 @@ pub(super) const OF_WHAT_IS_LEFT: u64 = 4;
 
 /// The most a peer that has so many can come to, where its pod has so many left.
 pub(super) const fn most_of_peer(has: u64, left: u64) -> u64 {
-    let most = ((has + left) * OF_WHAT_IS_LEFT).div_ceil(OF_WHAT_IS_LEFT + 1);
+    let most = has.saturating_add(left).saturating_mul(OF_WHAT_IS_LEFT).div_ceil(OF_WHAT_IS_LEFT + 1);
     if most > has { most } else { has }
 }
 
@@ -130,7 +132,9 @@ impl Place {
             Some(Limit::Descriptors)
         } else if !fair::admits(own, more, free) {
             Some(Limit::DescriptorsOfPod)
-        } else if peer.is_some() && !fair::admits(of_peer, more, OF_WHAT_IS_LEFT * fair::within(own, free)) {
+        } else if peer.is_some()
+            && !fair::admits(of_peer, more, OF_WHAT_IS_LEFT.saturating_mul(fair::within(own, free)))
+        {
             Some(Limit::DescriptorsOfPeer)
         } else {
             None
@@ -172,8 +176,8 @@ impl OfPod {
             return peer;
         }
         let [descriptors, handshakes, tunnels, bytes] = [const { AtomicU64::new(0) }; 4];
-        let peer = Peer { of: Arc::clone(self), address, descriptors, handshakes, tunnels, bytes };
-        let peer = Arc::new(peer);
+        let (of, turnstile) = (Arc::clone(self), Turnstile::default());
+        let peer = Arc::new(Peer { of, address, descriptors, handshakes, tunnels, bytes, turnstile });
         peers.insert(address, Arc::downgrade(&peer));
         peer
     }

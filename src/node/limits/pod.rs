@@ -10,7 +10,7 @@ use culvert_core::fair;
 
 use super::place::{By, Peer, Place, most_of_peer};
 use super::table::Limit;
-use super::{Exceeded, Node, Turnstile, counts, room};
+use super::{Exceeded, Node, counts, room};
 use crate::proxy::PodInfo;
 
 /// What one pod has.
@@ -24,8 +24,6 @@ pub(crate) struct OfPod {
     pub(super) bytes: AtomicU64,
     peers: Mutex<HashMap<IpAddr, Weak<Peer>>>,
     gauges: [AtomicU64; Limit::ALL.len()],
-    /// When it begins something new.
-    pub(crate) turnstile: Turnstile,
 }
 
 /// One place of a pod; dropping it gives it back.
@@ -41,8 +39,8 @@ impl OfPod {
         node.room.take(room::OF_EACH_POD);
         let gauges = [const { AtomicU64::new(0) }; Limit::ALL.len()];
         let [connections, descriptors, bytes] = [const { AtomicU64::new(0) }; 3];
-        let (peers, turnstile) = (Mutex::default(), Turnstile::default());
-        Self { pod, node, connections, descriptors, bytes, peers, gauges, turnstile }
+        let peers = Mutex::default();
+        Self { pod, node, connections, descriptors, bytes, peers, gauges }
     }
 
     /// Takes one of so many places.

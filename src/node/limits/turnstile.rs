@@ -1,9 +1,10 @@
-//! Who begins something new, and when: one thing of a pod at a time, and between two of them everybody else has a turn.
+//! Who begins something new, and when: one thing at a time, and between two of them everybody else has a turn.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::sync::Mutex;
-use tokio::task::yield_now;
 
 use culvert_sys::priority::let_others_run;
 
@@ -13,13 +14,13 @@ const MANY: f64 = 6000.0;
 /// And so many at once are not yet.
 const BURST: f64 = 64.0;
 
-/// The turnstile of one pod, whichever of its listeners and tunnels something new comes from.
+/// The turnstile of those who have to wait for one another: of one listener, or of all tunnels of a peer to a pod.
 ///
 /// A connection is most work when it is new, and somebody may open as many as he can. Each is a task, and tasks run in the order in which
 /// they became ready: as many as are begun at once are in front of the bytes of everybody else. So they are begun one by one, and what is
 /// ready by then, of whichever pod, comes first. When nobody else has anything to do, a turn takes about a microsecond.
 ///
-/// Clients and servers want the same processors. While a pod begins so many things that they would hardly have one, they have it first:
+/// Clients and servers want the same processors. While so much begins here that they would hardly have one, they have it first:
 /// each time, which is not for nothing, and therefore not done otherwise.
 #[derive(Debug)]
 pub(crate) struct Turnstile(Mutex<Crowd>);
@@ -38,15 +39,29 @@ impl Default for Turnstile {
 }
 
 impl Turnstile {
-    /// Waits, after something was begun, until the pod may begin something else. Who waits is served in order; cancel safe, but for the
+    /// Waits, after something was begun, until something else may begin. Who waits is served in order; cancel safe, but for the
     /// place in that order.
     pub(crate) async fn pass(&self) {
         let mut crowd = self.0.lock().await;
         if crowd.is_large(Instant::now()) {
             let_others_run();
         }
-        yield_now().await;
+        whoever_is_ready().await;
     }
+}
+
+/// Waits until all tasks that are ready have had their turn. Other than tokio's own way to yield this is an ordinary turn, which does not wait
+/// until there is nothing else to do.
+async fn whoever_is_ready() {
+    let mut is_behind = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut is_behind, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Crowd {
@@ -69,10 +84,9 @@ impl Turnstile {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, poll_fn};
+    use std::future::pending;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::task::Poll;
     use std::time::Duration;
 
     use tokio::task::JoinSet;

@@ -7,6 +7,7 @@ use std::task::{Wake, Waker};
 use culvert_core::hbone::proxy_status::Said;
 use culvert_core::tunnel::http2::{Fields, StreamId};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::Connect;
 use super::socket::Socket;
@@ -88,6 +89,11 @@ impl Offered {
 }
 
 impl Withdrawn {
+    /// Whether the peer has taken it back. A reason to give it up stays to be told.
+    pub(super) fn is_taken_back(&mut self) -> bool {
+        self.0.is_empty() && matches!(self.0.try_recv(), Err(TryRecvError::Closed))
+    }
+
     /// Resolves when there is no such stream any more: the peer has taken it back, or this end has given it up for a reason. Cancel safe.
     pub(super) async fn wait(&mut self) -> Option<Exceeded> {
         (&mut self.0).await.ok()

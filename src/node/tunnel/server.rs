@@ -137,7 +137,9 @@ impl Accepted {
             streams.spawn(each(Offer { tunnel, stream, request, withdrawn, inbox }));
         };
         let (over, waiting) = drive(&mut driver, turnstile, &begin).await;
-        waiting.into_iter().for_each(begin);
+        if !matches!(over, Over::Cut | Over::Revoked) {
+            waiting.into_iter().for_each(begin);
+        }
         drop((watch, listed));
         match over {
             Over::Unused => hit(Limit::FirstRequestDeadline),
@@ -165,24 +167,38 @@ impl Accepted {
     }
 }
 
-/// Drives a tunnel until it is over, and begins what the peer asks for in the pod's turns; bytes do not wait for those. What was asked
-/// for and has not had its turn comes back.
+/// Drives a tunnel until it is over, and begins what the peer asks for when it is its turn; bytes wait only where very much waits for that.
+/// What was asked for and has not had its turn comes back.
 async fn drive(driver: &mut Driver, turnstile: &Turnstile, begin: &impl Fn(Wish)) -> (Over, VecDeque<Wish>) {
     let mut waiting = VecDeque::new();
     let mut turn = pin!(turnstile.pass());
     let mut may_begin = true;
     loop {
-        if may_begin && let Some(wish) = waiting.pop_front() {
+        if may_begin && let Some(wish) = next(&mut waiting) {
             begin(wish);
             turn.set(turnstile.pass());
             may_begin = false;
         }
+        if waiting.len() >= MOST_WAITING {
+            waiting.retain_mut(|wish| !wish.withdrawn.is_taken_back());
+        }
         tokio::select! {
+            biased;
+            () = &mut turn, if !may_begin => may_begin = true,
             step = driver.step(), if waiting.len() < MOST_WAITING => match step {
                 Step::Over(over) => return (over, waiting),
                 Step::Offers(offers) => waiting.extend(offers),
             },
-            () = &mut turn, if !may_begin => may_begin = true,
+        }
+    }
+}
+
+/// The first that is still wanted.
+fn next(waiting: &mut VecDeque<Wish>) -> Option<Wish> {
+    loop {
+        let mut wish = waiting.pop_front()?;
+        if !wish.withdrawn.is_taken_back() {
+            return Some(wish);
         }
     }
 }

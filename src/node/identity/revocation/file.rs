@@ -68,7 +68,7 @@ impl Follow {
                     self.report();
                 }
                 () = tokio::time::sleep(AGAIN), if self.unread => {
-                    self.read().await;
+                    self.read_again().await;
                     if !self.unread {
                         self.report();
                     }
@@ -79,10 +79,24 @@ impl Follow {
     }
 
     async fn read(&mut self) {
+        let content = self.content().await;
+        self.take(content);
+    }
+
+    /// Likewise when it has not changed since it could not be read. Half of a list that somebody is writing would lift the rest of it: it
+    /// is read when it has settled.
+    async fn read_again(&mut self) {
+        let content = self.content().await;
+        if self.follower.is_settled() {
+            self.take(content);
+        }
+    }
+
+    async fn content(&self) -> Result<Option<Lists>, Error> {
         let path = self.path();
         // A long list takes a while, and this thread serves connections.
         let content = tokio::task::spawn_blocking(move || read(&path)).await;
-        self.take(content.expect("reading does not panic"));
+        content.expect("reading does not panic")
     }
 
     fn take(&mut self, content: Result<Option<Lists>, Error>) {

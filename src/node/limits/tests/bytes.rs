@@ -70,3 +70,20 @@ fn whoever_wants_all_memory_there_is_gets_none() {
         (Exceeded(Limit::BufferedBytes), Some(0))
     );
 }
+
+#[test]
+fn connections_that_hoard_leave_something_to_those_that_stop_for_a_moment() {
+    let pod = with_bytes(8 << 20).begin(pod());
+    let account = pod.account(By::Pod);
+    let mut hoards = Vec::new();
+    let why = loop {
+        let mut some = account.nothing();
+        match some.needs(256 << 10) {
+            Ok(()) => hoards.push(some),
+            Err(why) => break why,
+        }
+    };
+    assert_eq!((hoards.len(), why), (11, Exceeded(Limit::BufferedBytesOfPod)), "a third, not half");
+    let mut moments: Vec<_> = (0..16).map(|_| account.nothing()).collect();
+    assert!(moments.iter_mut().all(|some| some.needs(64 << 10).is_ok()));
+}

@@ -41,7 +41,7 @@ impl Backlog {
         self.bytes.make_contiguous()
     }
 
-    /// Keeps what comes in `pieces` behind the first `taken` bytes.
+    /// Keeps what comes in `pieces` behind the first `taken` bytes; without an account it is not counted.
     ///
     /// # Errors
     /// When there is no memory for that; then none of it is kept.
@@ -49,7 +49,7 @@ impl Backlog {
         &mut self,
         pieces: &[IoSlice<'_>],
         taken: usize,
-        account: &Arc<Account>,
+        account: Option<&Arc<Account>>,
     ) -> Result<(), Exceeded> {
         let all: usize = pieces.iter().map(|piece| piece.len()).sum();
         if all > taken {
@@ -64,13 +64,15 @@ impl Backlog {
         Ok(())
     }
 
-    fn make_room(&mut self, more: usize, account: &Arc<Account>) -> Result<(), Exceeded> {
+    fn make_room(&mut self, more: usize, account: Option<&Arc<Account>>) -> Result<(), Exceeded> {
         let needed = self.bytes.len() + more;
         if needed <= self.bytes.capacity() {
             return Ok(());
         }
         let room = needed.next_power_of_two().max(SMALLEST);
-        self.held.get_or_insert_with(|| account.nothing()).needs(room as u64)?;
+        if let Some(account) = account {
+            self.held.get_or_insert_with(|| account.nothing()).needs(room as u64)?;
+        }
         self.bytes.reserve_exact(room - self.bytes.len());
         Ok(())
     }
@@ -102,7 +104,7 @@ mod tests {
         account: &Arc<Account>,
     ) -> Result<(), Exceeded> {
         let pieces: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        backlog.keep(&pieces, taken, account)
+        backlog.keep(&pieces, taken, Some(account))
     }
 
     #[test]

@@ -183,6 +183,12 @@ impl Leg {
         }
     }
 
+    /// Whether memory for what was not taken is somebody's. What is behind a pipe is another tunnel: the bytes are counted there, and it would
+    /// be lost with all its connections for one.
+    pub(super) fn is_accounted(&self) -> bool {
+        !self.carried.as_ref().is_some_and(|carried| matches!(carried.socket, Socket::Pipe(_)))
+    }
+
     /// Both directions have ended in order.
     pub(super) fn is_over(&self) -> bool {
         self.carried.as_ref().is_some_and(|carried| carried.sending_over && carried.receiving_over)

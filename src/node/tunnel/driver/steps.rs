@@ -310,7 +310,8 @@ impl Driver {
                 return self.takes_no_more(slot, Broken::of(&error));
             }
         };
-        let kept = leg.backlog.keep(pieces, written, &self.account);
+        let account = leg.is_accounted().then_some(&self.account);
+        let kept = leg.backlog.keep(pieces, written, account);
         let (waits, mut more) = (leg.backlog.len(), !leg.backlog.is_empty());
         if let Some(carried) = &mut leg.carried {
             to_application(role, &carried.moved).add(written);

@@ -104,10 +104,11 @@ async fn serve(
     respond: impl Responds,
 ) {
     let config = config(&[]).tunnel;
-    let account = limits.account(By::Peer(&limits.peer(peer.ip())));
+    let by = limits.peer(peer.ip());
+    let account = limits.account(By::Peer(&by));
     if let Ok(accepted) = server::accept(tcp, &certificate, &config, &listed, account).await {
         // How a tunnel ends is what the tests look at from the other side.
-        let _ = accepted.serve(&limits.turnstile, guard, move |offer| respond.respond(offer)).await;
+        let _ = accepted.serve(&by.turnstile, guard, move |offer| respond.respond(offer)).await;
     }
 }
 

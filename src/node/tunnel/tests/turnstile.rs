@@ -5,8 +5,8 @@ use super::*;
 #[tokio::test]
 async fn bytes_do_not_wait_for_streams_that_have_not_had_their_turn() {
     let mut net = Net::start().await;
-    let pod = Arc::clone(&net.server.limits);
-    let closed = pod.turnstile.closed().await;
+    let peer = net.server.limits.peer(net.key.source);
+    let closed = peer.turnstile.closed().await;
     let (mut caller, mut callee) = net.connect().await;
     let (pool, key) = (net.pool.clone(), net.key.clone());
     let next = tokio::spawn(async move { open(&pool, &key).await });
