@@ -33,6 +33,8 @@ pub(super) const BEGUN: &str = "begun";
 pub(crate) enum Attack {
     /// A pod beside the victim opens 15,000 connections to who is not in the mesh, and keeps them
     Hold,
+    /// Somebody outside opens connections past the nodes and resets them: what the machine alone does to the victim
+    Bypass,
     /// A pod beside the victim opens connections through tunnels, resets them, and opens others
     Churn,
     /// Somebody outside opens 15,000 connections to the port for tunnels of the victim's server, and never says anything
@@ -62,6 +64,7 @@ impl Attack {
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Bypass => "bypass",
             Self::Hold => "hold",
             Self::Churn => "churn",
             Self::Silent => "silent",
@@ -93,7 +96,7 @@ fn start(job: &Job, counts: &Arc<Counts>) -> io::Result<()> {
         Attack::Silent => {
             Box::new(move || connections::hold(to, share, connections::Greeting::None, &counts))
         }
-        Attack::Churn => Box::new(move || connections::churn(to, &counts)),
+        Attack::Bypass | Attack::Churn => Box::new(move || connections::churn(to, &counts)),
         Attack::Streams => {
             let member = tunnels::Member::load(&job.identity, to, authority)?;
             Box::new(move || tunnels::hold(&member, share, &counts))

@@ -40,9 +40,15 @@ pub(super) struct Worst {
 
 impl Found {
     pub(super) fn add_to(&self, figures: &mut Figures, worst: &mut Worst) {
-        worst.requests.push(self.add_times("requests", &self.heard.staying, figures));
-        worst.new.push(self.add_times("new connections", &self.heard.new, figures));
-        worst.rates.push(self.add_rates(figures));
+        let requests = self.add_times("requests", &self.heard.staying, figures);
+        let new = self.add_times("new connections", &self.heard.new, figures);
+        let rate = self.add_rates(figures);
+        // What the machine does to itself is nobody's goal.
+        if self.attack != Attack::Bypass {
+            worst.requests.push(requests);
+            worst.new.push(new);
+            worst.rates.push(rate);
+        }
         let mut failures = self.heard.staying.failures + self.heard.new.failures;
         failures +=
             self.taken.pairs.iter().map(|pair| pair.quiet.failures + pair.disturbed.failures).sum::<u64>();

@@ -77,6 +77,7 @@ impl Scene {
         let accomplice = |pod: &Pod| (pod.ip4(), accomplice::PORT).into();
         let (from, to) = match attack {
             Attack::Hold => (&self.beside, accomplice(&self.elsewhere)),
+            Attack::Bypass => (&self.outside, accomplice(&self.elsewhere)),
             Attack::Churn => (&self.beside, accomplice(&self.neighbour)),
             Attack::Silent => (&self.outside, tunnels(&self.bed.server)),
             Attack::Streams | Attack::Resets => (&self.outside, tunnels(&self.neighbour)),
