@@ -11,6 +11,7 @@ mod memory;
 mod place;
 mod pod;
 mod room;
+mod shares;
 mod table;
 mod turnstile;
 

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use culvert_core::fair;
-
-use super::place::OF_WHAT_IS_LEFT;
+use super::shares::Before;
 use super::{By, Exceeded, Limit, OfPod, Peer, counts};
 
 /// What there is for all pods, and how much of it is taken.
@@ -85,29 +83,15 @@ impl Account {
         let weight = if all > MUCH { 2 } else { 1 };
         let own = of.bytes.fetch_add(more, Ordering::Relaxed);
         let free = of.node.memory.take(more);
-        let of_peer = peer.as_ref().map_or(0, |peer| peer.bytes.fetch_add(more, Ordering::Relaxed));
-        let over = if free < more {
-            Some(Limit::BufferedBytes)
-        } else if !fair::admits(own * weight, more * weight, free) {
-            Some(Limit::BufferedBytesOfPod)
-        } else if peer.is_some()
-            && !fair::admits(
-                of_peer * weight,
-                more * weight,
-                OF_WHAT_IS_LEFT.saturating_mul(fair::within(own, free)),
-            )
-        {
-            Some(Limit::BufferedBytesOfPeer)
-        } else {
-            None
-        };
-        if let Some(limit) = over {
+        let of_peer = peer.as_ref().map(|peer| peer.bytes.fetch_add(more, Ordering::Relaxed));
+        let limits = [Limit::BufferedBytes, Limit::BufferedBytesOfPod, Limit::BufferedBytesOfPeer];
+        if let Some(limit) = (Before { own, of_peer, free }).over((more, weight), limits) {
             self.give_back(more);
             return Err(of.refuse(limit));
         }
         counts::has(Limit::BufferedBytes, of.node.memory.all() - free + more);
         counts::has(Limit::BufferedBytesOfPod, own + more);
-        if peer.is_some() {
+        if let Some(of_peer) = of_peer {
             counts::has(Limit::BufferedBytesOfPeer, of_peer + more);
         }
         Ok(())

@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use culvert_core::fair;
-
 use super::pod::OfPod;
+use super::shares::{Before, OF_WHAT_IS_LEFT};
 use super::{Exceeded, Limit, Turnstile, counts};
 
 /// Who connects to a pod from elsewhere, by address; and what it has of what the pod may have.
@@ -47,9 +46,6 @@ pub(crate) struct Place {
     descriptors: u32,
     is_connection: bool,
 }
-
-/// A peer may have so many times what its pod has left: a pod mostly has a few peers that want much, and one alone gets four fifths.
-pub(super) const OF_WHAT_IS_LEFT: u64 = 4;
 
 /// The most a peer that has so many can come to, where its pod has so many left.
 pub(super) const fn most_of_peer(has: u64, left: u64) -> u64 {
@@ -127,24 +123,14 @@ impl Place {
         let Self { of, peer, .. } = self;
         let own = of.descriptors.fetch_add(more, Ordering::Relaxed);
         let free = of.node.room.take(more);
-        let of_peer = peer.as_ref().map_or(0, |peer| peer.descriptors.fetch_add(more, Ordering::Relaxed));
-        let over = if free < more {
-            Some(Limit::Descriptors)
-        } else if !fair::admits(own, more, free) {
-            Some(Limit::DescriptorsOfPod)
-        } else if peer.is_some()
-            && !fair::admits(of_peer, more, OF_WHAT_IS_LEFT.saturating_mul(fair::within(own, free)))
-        {
-            Some(Limit::DescriptorsOfPeer)
-        } else {
-            None
-        };
-        if let Some(limit) = over {
+        let of_peer = peer.as_ref().map(|peer| peer.descriptors.fetch_add(more, Ordering::Relaxed));
+        let limits = [Limit::Descriptors, Limit::DescriptorsOfPod, Limit::DescriptorsOfPeer];
+        if let Some(limit) = (Before { own, of_peer, free }).over((more, 1), limits) {
             self.give_back(more);
             return Err(of.refuse(limit));
         }
         counts::has(Limit::DescriptorsOfPod, own + more);
-        if peer.is_some() {
+        if let Some(of_peer) = of_peer {
             counts::has(Limit::DescriptorsOfPeer, of_peer + more);
         }
         Ok(())
