@@ -1,9 +1,10 @@
 //! Network namespaces: naming them, holding them open, and running code inside one (`namespaces(7)`, `setns(2)`).
 
 use std::cell::Cell;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -46,7 +47,9 @@ impl Netns {
     /// # Errors
     /// When the file cannot be opened, or is not a network namespace (`InvalidInput`).
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::from_fd(File::open(path)?.into())
+        // Otherwise a named pipe in its place would be waited for until somebody writes to it.
+        let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+        Self::from_fd(file.into())
     }
 
     /// Opens the namespace a process lives in.
@@ -205,6 +208,19 @@ mod tests {
     #[test]
     fn an_ordinary_file_is_not_a_namespace() {
         let error = Netns::open(Path::new("/etc/passwd")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_named_pipe_is_refused_and_not_waited_for() {
+        let pipe = std::env::temp_dir().join(format!("culvert-netns-pipe-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (opened, refused) = std::sync::mpsc::channel();
+        let path = pipe.clone();
+        std::thread::spawn(move || opened.send(Netns::open(&path)));
+        let refused = refused.recv_timeout(std::time::Duration::from_secs(20));
+        std::fs::remove_file(&pipe).unwrap();
+        let error = refused.expect("nobody is waited for").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 
