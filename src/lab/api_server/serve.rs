@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::serve::Listener;
@@ -23,6 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Time before accepting is tried again after a failure.
 const BREATH: Duration = Duration::from_millis(10);
+
+/// How long its thread may take to end. One that does not is left behind: a test that waited for it would hang, and not say why.
+const END: Duration = Duration::from_secs(10);
 
 /// A server that runs until this value is dropped.
 #[derive(Debug)]
@@ -98,10 +101,17 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed; a test that fails for it says more than this would.
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        let deadline = Instant::now() + END;
+        while !thread.is_finished() {
+            if Instant::now() > deadline {
+                eprintln!("the API server at {} has not ended within {END:?}", self.address());
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
+        // A panic of the thread has been printed; a test that fails for it says more than this would.
+        let _ = thread.join();
     }
 }
 
