@@ -192,7 +192,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         until_it_says(&path, &Roster::of(&second)).await;
         drop(cluster);
-        task.await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), task).await.expect("it ends in time").unwrap();
     }
 
     #[test]

@@ -131,6 +131,10 @@ async fn soon<T>(work: impl Future<Output = T>) -> T {
 }
 
 async fn ask(socket: PathBuf, method: &str, path: &str, body: String) -> (u16, Value) {
+    soon(ask_for_ever(socket, method, path, body)).await
+}
+
+async fn ask_for_ever(socket: PathBuf, method: &str, path: &str, body: String) -> (u16, Value) {
     let mut stream = UnixStream::connect(socket).await.unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: agent\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -138,7 +142,7 @@ async fn ask(socket: PathBuf, method: &str, path: &str, body: String) -> (u16, V
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    soon(stream.read_to_string(&mut answer)).await.unwrap();
+    stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, serde_json::from_str(body).unwrap_or(Value::Null))

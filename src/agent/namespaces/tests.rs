@@ -253,8 +253,9 @@ fn a_pod_whose_processes_may_not_be_looked_at_is_neither_gone_nor_awaited() {
     let (node, pod, netns) = (Node::new(), uid(), netns("10.1.0.7/32"));
     let _process = node.process(&pod, &netns);
     let test = std::thread::current().name().unwrap().to_owned();
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set", "-sys_ptrace"]).arg(std::env::current_exe().unwrap());
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "60", "setpriv", "--bounding-set", "-sys_ptrace"]);
+    command.arg(std::env::current_exe().unwrap());
     command.args([&*test, "--exact"]).env(PROC, &node.proc).env(POD, pod.as_str());
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

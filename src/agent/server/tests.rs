@@ -10,6 +10,11 @@ use super::*;
 use crate::api::tests::cluster::view;
 
 async fn fetch(address: SocketAddr, path: &str) -> (u16, String) {
+    let fetched = tokio::time::timeout(Duration::from_secs(20), fetch_for_ever(address, path)).await;
+    fetched.unwrap_or_else(|_| panic!("{path} is not answered"))
+}
+
+async fn fetch_for_ever(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -11,6 +11,9 @@ use futures::channel::mpsc::UnboundedSender;
 use super::*;
 use crate::rules::{Cause, Changes, Fingerprint};
 
+/// By the clock on the wall: a test that has failed while a call is held back lets go of nothing, and its runtime waits for the call.
+const HELD_AT_MOST: Duration = Duration::from_secs(60);
+
 pub(super) struct Fake {
     table: Subscriber,
     state: Mutex<State>,
@@ -79,7 +82,7 @@ impl Fake {
         };
     }
 
-    /// Calls for this namespace wait until [`Fake::let_go`].
+    /// Calls for this namespace wait until [`Fake::let_go`], and fail when that does not come.
     pub(super) fn hold_back(&self, id: NetnsId) {
         self.state().held_back.insert(id);
     }
@@ -136,8 +139,12 @@ impl Fake {
         state.most_at_once = state.most_at_once.max(state.at_once);
         drop(state);
         self.calls.send_modify(|calls| *calls += 1);
-        let mut state = self.gate.wait_while(self.state(), |state| state.held_back.contains(&id)).unwrap();
+        let held = |state: &mut State| state.held_back.contains(&id);
+        let (mut state, waited) = self.gate.wait_timeout_while(self.state(), HELD_AT_MOST, held).unwrap();
         state.at_once -= 1;
+        if waited.timed_out() {
+            return Err("it was held back for too long".into());
+        }
         if state.failing.contains(&id) { Err("it is broken".into()) } else { Ok(state) }
     }
 }

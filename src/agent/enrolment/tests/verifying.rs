@@ -78,7 +78,7 @@ async fn a_change_during_a_look_is_looked_into_afterwards() {
         tokio::time::advance(Duration::from_millis(200)).await;
         tokio::task::yield_now().await;
     };
-    noticed.await;
+    timeout(Duration::from_secs(600), noticed).await.expect("somebody listens");
     let noticed = Instant::now();
     lab.rules.let_go();
     lab.rules.called("look after", 3).await;

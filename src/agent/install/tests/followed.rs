@@ -46,7 +46,8 @@ impl Running {
 #[tokio::test]
 async fn a_cni_that_comes_later_and_rewrites_its_file_is_joined_each_time_within_two_seconds() {
     let mut running = Running::start(Node::new(Mode::Append, &[]));
-    running.installation.wait_for(|state| *state != Installation::begun()).await.unwrap();
+    let has_begun = running.installation.wait_for(|state| *state != Installation::begun());
+    tokio::time::timeout(SOON, has_begun).await.expect("it begins in time").unwrap();
     assert!(running.installation.borrow().why_not().unwrap().contains("no valid CNI configuration"));
     assert!(running.node.bin.join(PLUGIN).exists(), "the executable need not wait");
     for round in 0..3 {
