@@ -82,7 +82,7 @@ impl Fake {
         };
     }
 
-    /// Calls for this namespace wait until [`Fake::let_go`], and fail when that does not come.
+    /// Calls for this namespace that begin from here on wait until [`Fake::let_go`], and fail when that does not come.
     pub(super) fn hold_back(&self, id: NetnsId) {
         self.state().held_back.insert(id);
     }
@@ -137,9 +137,10 @@ impl Fake {
         state.log.push(format!("{call} {pod}, {told}"));
         state.at_once += 1;
         state.most_at_once = state.most_at_once.max(state.at_once);
+        let is_held = state.held_back.contains(&id);
         drop(state);
         self.calls.send_modify(|calls| *calls += 1);
-        let held = |state: &mut State| state.held_back.contains(&id);
+        let held = |state: &mut State| is_held && state.held_back.contains(&id);
         let (mut state, waited) = self.gate.wait_timeout_while(self.state(), HELD_AT_MOST, held).unwrap();
         state.at_once -= 1;
         if waited.timed_out() {
