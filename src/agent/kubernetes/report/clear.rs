@@ -59,7 +59,7 @@ pub(crate) async fn clear_claims(client: &Client, node: &str, within: Duration) 
             let error = trying.to(clear).await.err().filter(|error| !error.is_gone())?;
             Some((pod, error))
         })
-        .buffer_unordered(AT_ONCE)
+        .buffered(AT_ONCE)
         .filter_map(|failed| async { failed })
         .collect()
         .await;

@@ -124,7 +124,9 @@ async fn a_pods_annotation_follows_what_has_become_of_it() {
     rig.boards.send_replace(Arc::default());
     rig.says("web", None).await;
 
-    let patches = rig.api.requests_of("patch", "pods/status");
+    let mut patches = rig.api.requests_of("patch", "pods/status");
+    // One that is answered late is sent again.
+    patches.dedup_by(|one, other| one.body == other.body);
     assert_eq!(patches.len(), 4, "{patches:#?}");
     for patch in patches {
         assert_eq!(patch.body["metadata"]["uid"], rig.uid("web").as_str());
