@@ -4,6 +4,8 @@
 //! it, and a fuzzer forges no signature: what is accepted is one of those, letter for letter but for the signature.
 
 use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use rcgen::PublicKeyData as _;
 
@@ -16,6 +18,14 @@ const MADE: [&[u8]; 4] = [
     include_bytes!("corpus/csr/p384_der"),
     include_bytes!("corpus/csr/rsa_der"),
 ];
+
+/// Bits behind the last octet, and how it is filled up, mean nothing.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What begins like this is PEM.
 const DASHES: &[u8] = b"-----";
@@ -50,8 +60,10 @@ fn der(request: &[u8]) -> Vec<u8> {
     }
     let text = String::from_utf8_lossy(request);
     let inside = text.lines().skip_while(|line| !line.contains("BEGIN")).skip(1);
-    let letters: String = inside.take_while(|line| !line.contains("END")).map(str::trim).collect();
-    BASE64_STANDARD.decode(letters).unwrap_or_default()
+    // Whatever is blank is no part of it, within a line, too (RFC 7468 §2).
+    let lines = inside.take_while(|line| !line.contains("END"));
+    let letters: String = lines.flat_map(str::chars).filter(|letter| !letter.is_whitespace()).collect();
+    LENIENT.decode(letters).unwrap_or_default()
 }
 
 /// The part of a request that is signed: the first value within it, read by hand (X.690, 8.1).
