@@ -45,12 +45,17 @@ impl Listener {
     /// Binds a socket file that only the owner can open (mode 0600), replacing one that nobody listens on.
     ///
     /// # Errors
-    /// `AddrInUse` when somebody listens there already.
+    /// `AddrInUse` when somebody listens there already, `AlreadyExists` when there is a file of another kind.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let address = UnixAddr::new(path)?;
         let probe = new_socket()?;
         match connect(probe.as_raw_fd(), &address) {
             Ok(()) | Err(Errno::EAGAIN) => return Err(io::ErrorKind::AddrInUse.into()),
+            // A file that was never a socket is somebody's.
+            Err(Errno::ECONNREFUSED) if std::fs::symlink_metadata(path)?.is_file() => {
+                let what = "there is a file that is no socket";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+            }
             Err(Errno::ECONNREFUSED) => std::fs::remove_file(path)?,
             Err(_) => {}
         }
@@ -282,6 +287,16 @@ mod tests {
         let (a, b) = Channel::pair().unwrap();
         drop(a);
         assert!(b.receive(10).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_never_a_socket_stays() {
+        let path = std::env::temp_dir().join(format!("culvert-seqpacket-file-{}", std::process::id()));
+        std::fs::write(&path, "precious").unwrap();
+        let error = Listener::bind(&path).unwrap_err();
+        let left = std::fs::read_to_string(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((error.kind(), left.unwrap().as_str()), (io::ErrorKind::AlreadyExists, "precious"));
     }
 
     #[tokio::test]
