@@ -26,7 +26,7 @@ use crate::handed::Handed;
 use crate::namespaces::Host;
 use crate::presence::Registry;
 
-pub(crate) use culvert_serving::root_socket::Error;
+pub(crate) use culvert_serving::socket_file::Error;
 pub(crate) use measured::{DURATION, describe_metrics};
 
 mod add;

@@ -29,7 +29,8 @@ use culvert_metrics::Metrics;
 use culvert_process::log;
 use culvert_serving::monitoring;
 use culvert_serving::port::{self, listen, listen_everywhere};
-use culvert_serving::root_socket::{self, RootSocket};
+use culvert_serving::root_socket::RootSocket;
+use culvert_serving::socket_file;
 use culvert_serving::{LIFE, Limits, READ_AHEAD, Terms, serve_until};
 use futures::future::{BoxFuture, join_all};
 use tokio::net::TcpListener;
@@ -63,7 +64,7 @@ pub(crate) enum Error {
     #[error("cannot listen on {address} for the {what} server; is another node running here?")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot open the socket of CULVERT_ADMIN_SOCKET")]
-    Socket(#[source] root_socket::Error),
+    Socket(#[source] socket_file::Error),
     #[error("cannot start the thread of the admin server")]
     Thread(#[source] io::Error),
 }

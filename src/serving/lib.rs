@@ -33,6 +33,7 @@ pub mod liveness;
 pub mod monitoring;
 pub mod port;
 pub mod root_socket;
+pub mod socket_file;
 mod source;
 
 /// How long a client may take to say what it wants, also the second time.

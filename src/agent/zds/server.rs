@@ -2,12 +2,11 @@
 //!
 //! Where the disk has no room for its file, room is waited for, while pods are looked after as ever.
 
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use culvert_process::exit::Chain;
+use culvert_serving::socket_file::{self, SocketFile};
 use culvert_sys::seqpacket::{Channel, Listener};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
@@ -30,95 +29,25 @@ const ACCEPT_PACE: Duration = Duration::from_millis(200);
 /// Time after a failed accept: descriptors run out for seconds, not for moments.
 const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether there is room on the disk.
-const ROOM: Duration = Duration::from_secs(1);
-
 /// How long sessions may take to tell their nodes the last changes.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A socket that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("another agent is listening on {}; stop it, or choose another --socket", path.display())]
-    InUse { path: PathBuf },
-    #[error("cannot create the directory of the socket {}; create it, or choose another --socket", path.display())]
-    Directory { path: PathBuf, source: io::Error },
-    #[error("cannot listen on {}; choose another --socket", path.display())]
-    Listen { path: PathBuf, source: io::Error },
-}
+#[error("nodes could not connect to the socket of --socket")]
+pub(crate) struct Error(#[from] socket_file::Error);
 
 /// The socket.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    path: PathBuf,
-    /// None while there is no room for its file.
-    listener: Option<Listener>,
-}
+pub(crate) struct Socket(SocketFile<Listener>);
 
 /// Opens the socket, and creates its directory if there is none. When the disk is full no node can connect until there is room.
 pub(crate) fn bind(path: &Path) -> Result<Socket, Error> {
-    let listener = match open(path) {
-        Ok(listener) => {
-            info!(socket = %path.display(), "listening for nodes");
-            Some(listener)
-        }
-        Err(error) if error.is_want_of_room() => {
-            warn!(socket = %path.display(), error = %Chain(&error), "no node can connect until there is room on the disk");
-            None
-        }
-        Err(error) => return Err(error),
-    };
-    Ok(Socket { path: path.to_owned(), listener })
-}
-
-fn open(path: &Path) -> Result<Listener, Error> {
-    let named = || path.to_owned();
-    if let Some(directory) = path.parent() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(directory)
-            .map_err(|source| Error::Directory { path: named(), source })?;
+    let socket = SocketFile::bind(path, Listener::bind)?;
+    if socket.is_open() {
+        info!(socket = %path.display(), "listening for nodes");
     }
-    Listener::bind(path).map_err(|source| {
-        if source.kind() == io::ErrorKind::AddrInUse {
-            Error::InUse { path: named() }
-        } else {
-            Error::Listen { path: named(), source }
-        }
-    })
-}
-
-impl Error {
-    /// Whether it passes when somebody clears away.
-    fn is_want_of_room(&self) -> bool {
-        match self {
-            Self::InUse { .. } => false,
-            Self::Directory { source, .. } | Self::Listen { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
-        }
-    }
-}
-
-impl Socket {
-    /// What accepts, once there is room for its file. Cancel safe.
-    async fn listener(&mut self) -> &Listener {
-        while self.listener.is_none() {
-            match open(&self.path) {
-                Ok(listener) => {
-                    info!(socket = %self.path.display(), "there is room on the disk, listening for nodes");
-                    self.listener = Some(listener);
-                }
-                Err(error) if error.is_want_of_room() => sleep(ROOM).await,
-                Err(error) => {
-                    warn!(error = %Chain(&error), "cannot listen for nodes, trying again");
-                    sleep(ACCEPT_BACKOFF).await;
-                }
-            }
-        }
-        self.listener.as_ref().expect("it was opened above")
-    }
+    Ok(Socket(socket))
 }
 
 /// Serves nodes until the table ends, and notes what they say of the pods.
@@ -153,7 +82,7 @@ async fn run_session(node: u64, channel: Channel, common: Common) {
 
 /// Waits for a node: nodes are root's, and pods' networks are nobody else's business. When cancelled, at most one pace is lost.
 async fn accept(socket: &mut Socket, pace: &mut Interval) -> Channel {
-    let listener = socket.listener().await;
+    let listener = socket.0.listener().await;
     loop {
         pace.tick().await;
         match listener.accept().await {
