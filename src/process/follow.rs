@@ -5,6 +5,7 @@
 //! still for one look, so that a half-written file is not taken for a short one; one that cannot be read then, for want
 //! of descriptors perhaps, is read again until it can. It does not parse.
 
+use std::future::ready;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -20,9 +21,19 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Follower {
     path: PathBuf,
-    reported: Fingerprint,
-    /// Why what was reported could not be read.
-    unread: Option<io::ErrorKind>,
+    /// What it was when it was last seen to have changed.
+    settled: Fingerprint,
+    content: Content,
+}
+
+/// What has become of the file's content since it changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Read,
+    /// Nobody has come to it yet.
+    Due,
+    /// It could not be read, which was said.
+    Unread(io::ErrorKind),
 }
 
 /// What changes when a file's content is replaced or rewritten. `Err` keeps the kind of error of a missing file.
@@ -34,15 +45,18 @@ impl Follower {
     /// # Errors
     /// When the file cannot be read, or is not UTF-8.
     pub fn open(path: &Path) -> io::Result<(Self, String)> {
-        let reported = fingerprint(path);
-        let text = std::fs::read_to_string(path)?;
-        Ok((Self { path: path.to_owned(), reported, unread: None }, text))
+        let (follower, text) = Self::of(path, |path| std::fs::read_to_string(path));
+        Ok((follower, text?))
     }
 
-    /// Starts to follow a file that need not exist, nor be text. What it has now is for the caller to read.
-    #[must_use]
-    pub fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), reported: fingerprint(path), unread: None }
+    /// Starts to follow a file that need not exist, nor be text, and gives what it has now. What could not be read is read again as any
+    /// change is.
+    pub fn of<T>(path: &Path, read: impl FnOnce(&Path) -> io::Result<T>) -> (Self, io::Result<T>) {
+        // First: what changes while it is read is a change.
+        let settled = fingerprint(path);
+        let first = read(path);
+        let content = Content::after(&first);
+        (Self { path: path.to_owned(), settled, content }, first)
     }
 
     /// The file being followed.
@@ -56,52 +70,65 @@ impl Follower {
     /// # Errors
     /// When it has become unreadable; reported once, until that changes again.
     pub async fn changed(&mut self) -> io::Result<String> {
-        self.changed_by(|path| std::fs::read_to_string(path)).await
+        self.changed_as(|path| ready(std::fs::read_to_string(path))).await
     }
 
-    async fn changed_by(&mut self, read: impl Fn(&Path) -> io::Result<String>) -> io::Result<String> {
+    /// Waits until the file has changed and returns what is read of it. Cancel safe: what was being read is read again.
+    ///
+    /// # Errors
+    /// When it has become unreadable; reported once, until that changes again.
+    pub async fn changed_as<T, F>(&mut self, read: impl Fn(PathBuf) -> F) -> io::Result<T>
+    where
+        F: Future<Output = io::Result<T>>,
+    {
         loop {
-            match self.unread {
+            match self.content {
+                Content::Read => {
+                    self.settled().await;
+                    self.content = Content::Due;
+                }
+                Content::Due => {}
                 // It may be changed meanwhile, or not.
-                Some(_) => drop(tokio::time::timeout(AGAIN, self.settled()).await),
-                None => self.settled().await,
+                Content::Unread(_) => drop(tokio::time::timeout(AGAIN, self.settled()).await),
             }
-            let known = self.unread.take();
-            let result = read(&self.path);
-            if known.is_some() && !self.is_settled() {
+            let known = self.content;
+            let result = read(self.path.clone()).await;
+            if known != Content::Due && !self.is_settled() {
                 // Somebody writes it at the moment: half of it is none.
-                self.unread = known;
                 continue;
             }
-            match result {
-                Err(error) if may_pass(error.kind()) => {
-                    self.unread = Some(error.kind());
-                    if known != self.unread {
-                        return Err(error);
-                    }
-                }
-                result => return result,
+            self.content = Content::after(&result);
+            if self.content == Content::Read || self.content != known {
+                return result;
             }
         }
     }
 
-    /// Whether the file is what it was when it was last reported: nobody is writing it.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        fingerprint(&self.path) == self.reported
+    /// Whether the file is what it was when it was last seen to have changed: nobody is writing it.
+    fn is_settled(&self) -> bool {
+        fingerprint(&self.path) == self.settled
     }
 
-    /// Waits until the file has changed, appeared or disappeared, and leaves it to the caller to read it. Cancel safe.
-    pub async fn settled(&mut self) {
-        let mut previous = self.reported;
+    /// Waits until the file has changed, appeared or disappeared. Cancel safe.
+    async fn settled(&mut self) {
+        let mut previous = self.settled;
         loop {
             tokio::time::sleep(LOOK).await;
             let now = fingerprint(&self.path);
-            if now != self.reported && now == previous {
-                self.reported = now;
+            if now != self.settled && now == previous {
+                self.settled = now;
                 return;
             }
             previous = now;
+        }
+    }
+}
+
+impl Content {
+    fn after<T>(reading: &io::Result<T>) -> Self {
+        match reading {
+            Err(error) if may_pass(error.kind()) => Self::Unread(error.kind()),
+            Ok(_) | Err(_) => Self::Read,
         }
     }
 }
@@ -160,26 +187,58 @@ mod tests {
         let (mut follower, _) = Follower::open(&path).unwrap();
         std::fs::write(&path, "two!").unwrap();
         let attempts = std::cell::Cell::new(0);
-        let read = |path: &Path| {
+        let read = |path: PathBuf| {
             attempts.set(attempts.get() + 1);
-            if attempts.get() < 4 {
-                return Err(io::Error::from_raw_os_error(24));
-            }
-            std::fs::read_to_string(path)
+            ready(if attempts.get() < 4 { Err(too_many_files()) } else { std::fs::read_to_string(path) })
         };
-        follower.changed_by(read).await.unwrap_err();
-        assert_eq!((attempts.get(), follower.changed_by(read).await.unwrap().as_str()), (1, "two!"));
-        let none = tokio::time::timeout(AGAIN * 10, follower.changed_by(read)).await;
+        follower.changed_as(read).await.unwrap_err();
+        assert_eq!((attempts.get(), follower.changed_as(read).await.unwrap().as_str()), (1, "two!"));
+        let none = tokio::time::timeout(AGAIN * 10, follower.changed_as(read)).await;
         assert!(none.is_err(), "it has not changed since");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_read_at_the_start_is_read_again_and_not_reported_again() {
+        let path = file("first");
+        std::fs::write(&path, "one").unwrap();
+        let (mut follower, first) = Follower::of(&path, |_| Err::<String, _>(too_many_files()));
+        first.unwrap_err();
+        let attempts = std::cell::Cell::new(0);
+        let read = |path: PathBuf| {
+            attempts.set(attempts.get() + 1);
+            ready(if attempts.get() < 3 { Err(too_many_files()) } else { std::fs::read_to_string(path) })
+        };
+        assert_eq!(follower.changed_as(read).await.unwrap(), "one");
+        assert_eq!(attempts.get(), 3);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_whose_reading_was_interrupted_is_not_lost() {
+        let path = file("interrupted");
+        std::fs::write(&path, "one").unwrap();
+        let (mut follower, _) = Follower::open(&path).unwrap();
+        std::fs::write(&path, "two!").unwrap();
+        let endless = |_| std::future::pending::<io::Result<String>>();
+        assert!(tokio::time::timeout(AGAIN * 10, follower.changed_as(endless)).await.is_err());
+        assert_eq!(next(&mut follower).await.unwrap(), "two!");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    fn too_many_files() -> io::Error {
+        io::Error::from_raw_os_error(24)
     }
 
     #[tokio::test]
     async fn a_file_that_is_not_there_yet_can_be_followed() {
         let path = file("later");
-        let mut follower = Follower::of(&path);
+        let (mut follower, missing) = Follower::of(&path, |path| std::fs::read(path));
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
         std::fs::write(&path, [0xff]).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), follower.settled()).await.expect("it is seen in time");
+        let changed = follower.changed_as(|path| ready(std::fs::read(path)));
+        let bytes = tokio::time::timeout(Duration::from_secs(10), changed).await.expect("it is seen in time");
+        assert_eq!(bytes.unwrap(), [0xff]);
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -20,8 +20,6 @@ use super::{Lists, Revocation, Status};
 
 /// Time between two complaints.
 const REMINDER: Duration = Duration::from_secs(60);
-/// When a file is read again that could not be read.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a file does not count.
 #[derive(Debug, thiserror::Error)]
@@ -34,25 +32,25 @@ pub(in crate::identity) enum Error {
     List { number: usize, reason: webpki::Error },
 }
 
+/// What is in a file that could be read.
+type Content = Result<Lists, Error>;
+
 /// Follows the file; must be run for changes to count.
 #[derive(Debug)]
 pub(crate) struct Follow {
     follower: Follower,
     publish: watch::Sender<Arc<Lists>>,
     revocation: Revocation,
-    /// Whether the file has something that could not be read.
-    unread: bool,
 }
 
 impl Revocation {
     /// Reads the lists in a file, if there is one.
     pub(crate) fn of_file(path: &Path) -> (Self, Follow) {
-        // Followed first: what changes while it is read is a change.
-        let follower = Follower::of(path);
+        let (follower, content) = Follower::of(path, read);
         let (publish, lists) = watch::channel(Arc::default());
         let revocation = Self::of(lists, Status::Missing);
-        let mut follow = Follow { follower, publish, revocation: revocation.clone(), unread: false };
-        follow.take(read(path));
+        let follow = Follow { follower, publish, revocation: revocation.clone() };
+        follow.take(content);
         (revocation, follow)
     }
 }
@@ -63,57 +61,30 @@ impl Follow {
         let mut reminder = tokio::time::interval(REMINDER);
         loop {
             tokio::select! {
-                () = self.follower.settled() => {
-                    self.read().await;
+                content = self.follower.changed_as(read_aside) => {
+                    self.take(content);
                     self.report();
-                }
-                () = tokio::time::sleep(AGAIN), if self.unread => {
-                    self.read_again().await;
-                    if !self.unread {
-                        self.report();
-                    }
                 }
                 _ = reminder.tick() => self.report(),
             }
         }
     }
 
-    async fn read(&mut self) {
-        let content = self.content().await;
-        self.take(content);
-    }
-
-    /// Likewise when it has not changed since it could not be read. Half of a list that somebody is writing would lift the rest of it: it
-    /// is read when it has settled.
-    async fn read_again(&mut self) {
-        let content = self.content().await;
-        if self.follower.is_settled() {
-            self.take(content);
-        }
-    }
-
-    async fn content(&self) -> Result<Option<Lists>, Error> {
-        let path = self.path();
-        // A long list takes a while, and this thread serves connections.
-        let content = tokio::task::spawn_blocking(move || read(&path)).await;
-        content.expect("reading does not panic")
-    }
-
-    fn take(&mut self, content: Result<Option<Lists>, Error>) {
-        self.unread = matches!(content, Err(Error::Unreadable(_)));
+    fn take(&self, content: io::Result<Content>) {
         let path = self.follower.path().display();
         let status = match content {
-            Ok(Some(lists)) => {
+            Ok(Ok(lists)) => {
                 let (count, certificates) = (lists.lists.len(), lists.certificates);
                 tracing::info!(%path, lists = count, certificates, "certificate revocation lists loaded");
                 self.publish.send_replace(Arc::new(lists));
                 Status::Valid { lists: count, certificates }
             }
-            Ok(None) => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!(%path, "there is no file with certificate revocation lists; it is waited for");
                 Status::Missing
             }
-            Err(error) => Status::Invalid { why: Chain(&error).to_string() },
+            Ok(Err(error)) => Status::invalid(&error),
+            Err(error) => Status::invalid(&Error::Unreadable(error)),
         };
         self.revocation.set(status);
     }
@@ -130,19 +101,21 @@ impl Follow {
             "certificate revocation lists cannot be used; those read before stay in force"
         );
     }
+}
 
-    fn path(&self) -> PathBuf {
-        self.follower.path().to_owned()
+impl Status {
+    fn invalid(error: &Error) -> Self {
+        Self::Invalid { why: Chain(error).to_string() }
     }
 }
 
-/// What a file says; `None` when there is none.
-fn read(path: &Path) -> Result<Option<Lists>, Error> {
-    match std::fs::read(path) {
-        Ok(content) => Lists::parse(&content).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::Unreadable(error)),
-    }
+fn read(path: &Path) -> io::Result<Content> {
+    std::fs::read(path).map(|content| Lists::parse(&content))
+}
+
+/// Likewise: a long list takes a while, and this thread serves connections.
+async fn read_aside(path: PathBuf) -> io::Result<Content> {
+    tokio::task::spawn_blocking(move || read(&path)).await.expect("reading does not panic")
 }
 
 impl Lists {
