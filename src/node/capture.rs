@@ -4,11 +4,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
 
-use culvert_serving::Limits;
-use culvert_serving::guests::{Full, Guests, Pulse};
 use culvert_sys::limits;
 use culvert_sys::netns::Netns;
 use culvert_sys::tcp::{self, Listen, Transparent};
@@ -16,9 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::config::SocketConfig;
 use crate::deliver::dial::prepare;
-use crate::drain::Guard;
-use crate::limits::{HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit, OfPod, Turnstile, hit};
-use crate::tasks::Tasks;
+
+mod accept;
 
 /// Outbound connections of the pod arrive here, redirected.
 pub(crate) const OUTBOUND: u16 = 15001;
@@ -184,9 +180,6 @@ fn is_plain(port: u16) -> bool {
     port != INBOUND_TUNNEL
 }
 
-/// Time to wait when the process is out of descriptors: accepting again at once would fail again at once.
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
-
 impl Listener {
     /// Takes a listener whose connections may have been redirected to it.
     pub(crate) fn of_redirected(listener: TcpListener) -> io::Result<Self> {
@@ -197,124 +190,6 @@ impl Listener {
     pub(crate) fn of_direct(listener: TcpListener) -> io::Result<Self> {
         Ok(Self { listener: tokio::net::TcpListener::from_std(listener)?, plain: false })
     }
-
-    /// Accepts until a drain begins, each connection in a task of its own; then waits for those tasks, or ends them
-    /// when cut.
-    pub(crate) async fn each<F>(self, guard: Guard, serve: impl Fn(Captured, Guard) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (tasks, turnstile) = (Arc::new(Tasks::default()), Turnstile::default());
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = guard.draining() => break,
-            };
-            match accepted {
-                Ok((stream, client)) => {
-                    if let Some(captured) = self.captured(stream, client) {
-                        tasks.spawn(serve(captured, guard.clone()));
-                    }
-                }
-                Err(error) => pause(&error).await,
-            }
-            tokio::select! {
-                () = turnstile.pass() => {}
-                () = guard.draining() => break,
-            }
-        }
-        for captured in self.last() {
-            tasks.spawn(serve(captured, guard.clone()));
-        }
-        tokio::select! {
-            () = tasks.finished() => {}
-            () = guard.cut() => {}
-        }
-    }
-
-    /// Likewise from peers who have to prove who they are: as long as they have not, they make room for one another.
-    pub(crate) async fn each_unproven<F>(
-        self,
-        guard: Guard,
-        limits: &OfPod,
-        serve: impl Fn(Captured, Arc<Pulse>, Guard) -> F,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (mut peers, turnstile) = (Guests::new(UNPROVEN), Turnstile::default());
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept(), if peers.has_room() => accepted,
-                () = peers.gone() => continue,
-                () = guard.draining() => break,
-            };
-            match accepted {
-                Ok((stream, client)) => {
-                    if let Some(captured) = self.captured(stream, client) {
-                        let from = Some(captured.client.ip());
-                        let full = peers.admit(from, |pulse| serve(captured, pulse, guard.clone()));
-                        if let Some(full) = full {
-                            limits.refuse(limit_of(full));
-                        }
-                    }
-                }
-                Err(error) => pause(&error).await,
-            }
-            tokio::select! {
-                () = turnstile.pass() => {}
-                () = guard.draining() => break,
-            }
-        }
-        for captured in self.last() {
-            peers.admit(Some(captured.client.ip()), |pulse| serve(captured, pulse, guard.clone()));
-        }
-        tokio::select! {
-            () = peers.all_gone() => {}
-            () = guard.cut() => {}
-        }
-    }
-
-    fn captured(&self, stream: TcpStream, client: SocketAddr) -> Option<Captured> {
-        captured(stream, client, self.plain)
-    }
-
-    /// Closes the listener, after taking the connections the kernel has completed already: closing resets what waits
-    /// in its queue, and their clients were told they are connected. What comes faster than it is taken is not waited for.
-    fn last(self) -> Vec<Captured> {
-        let Ok(listener) = self.listener.into_std() else { return Vec::new() };
-        let mut last = Vec::new();
-        for _ in 0..=tcp::BACKLOG {
-            let Ok((stream, client)) = listener.accept() else { break };
-            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            last.extend(stream.ok().and_then(|stream| captured(stream, client, self.plain)));
-        }
-        last
-    }
-}
-
-/// How many peers that have not proven who they are there may be.
-const UNPROVEN: Limits = Limits::Replace { most: HANDSHAKES, per_source: HANDSHAKES_OF_SOURCE };
-
-fn limit_of(full: Full) -> Limit {
-    match full {
-        Full::Source => Limit::HandshakesOfSource,
-        Full::All => Limit::HandshakesOfPod,
-    }
-}
-
-/// Waits as long as an accept that has failed asks for.
-async fn pause(error: &io::Error) {
-    if is_of_one_connection(error) {
-        tracing::debug!(%error, "a connection was gone before it was accepted");
-        return;
-    }
-    metrics::counter!("culvert_accept_errors_total").increment(1);
-    if limits::is_for_lack_of_descriptors(error) {
-        hit(Limit::OpenFiles);
-    } else {
-        tracing::warn!(%error, "cannot accept connections; trying again");
-    }
-    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
 }
 
 /// Finds out whom an accepted connection wanted; `None` when it is gone already.
@@ -331,12 +206,6 @@ fn captured(stream: TcpStream, client: SocketAddr, plain: bool) -> Option<Captur
         },
     };
     Some(Captured { stream, client: tcp::canonical(client), destination })
-}
-
-/// Errors of `accept(2)` that concern one connection only.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 #[cfg(test)]
