@@ -30,7 +30,7 @@ demo: setup
 	./target/debug/culvert demo $(DEMO_FLAGS)
 
 # $(call within,SECONDS): what runs a program of tests, for so long at most. A test that hangs is then a failure, which has a name.
-within = --config 'target."cfg(unix)".runner=["timeout","--verbose","--signal=ABRT","--kill-after=5","$(1)"]'
+within = --config 'target."cfg(unix)".runner=["$(CURDIR)/tests/within.py","$(1)"]'
 
 # Unit tests first, the conformance suite last: its summary is the last line. It is picked out of the whole workspace, for then most of
 # what it needs is there already: cargo gives the crates of a selection the features that this selection asks for.

@@ -168,6 +168,8 @@ mod traffic_survives_chaos;
 #[cfg(test)]
 mod waypoints_are_gone_through;
 #[cfg(test)]
+mod what_hangs_is_named;
+#[cfg(test)]
 mod what_peers_say_of_themselves_decides_nothing;
 #[cfg(test)]
 mod wrong_policies_are_refused_at_admission;
