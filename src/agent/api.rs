@@ -26,6 +26,7 @@ use crate::handed::Handed;
 use crate::namespaces::Host;
 use crate::presence::Registry;
 
+pub(crate) use add::Patience;
 pub(crate) use culvert_serving::socket_file::Error;
 pub(crate) use measured::{DURATION, describe_metrics};
 
@@ -72,6 +73,7 @@ pub(crate) struct Sources {
     pub(crate) host: Host,
     /// Where the host's files are seen from here, before the paths runtimes say; empty if at the same place.
     pub(crate) host_prefix: PathBuf,
+    pub(crate) patience: Patience,
 }
 
 #[derive(Clone)]

@@ -127,6 +127,7 @@ fn sources(agent: &Agent, views: &Views, args: &Args, client: Client) -> api::So
         handed: agent.handed(),
         host: agent.host().clone(),
         host_prefix: args.api.host_netns_prefix.clone().unwrap_or_default(),
+        patience: api::Patience::default(),
     }
 }
 

@@ -22,11 +22,21 @@ use crate::pod::Uid;
 use crate::presence::Presence;
 use crate::roster::Roster;
 
-/// How long a pod may be unknown. The kubelet and the agent learn of it at about the same time.
-const FIND: Duration = Duration::from_secs(5);
+/// How long things may take that a pod which is being started waits for. Together with a question to the API server that is less than the
+/// plugin waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// How long a pod may be unknown. The kubelet and the agent learn of it at about the same time.
+    pub(crate) find: Duration,
+    /// How long it may take to get it into the mesh.
+    pub(crate) enrol: Duration,
+}
 
-/// How long it may take to get it into the mesh. With [`FIND`] and a question to the API server less than the plugin waits.
-const ENROL: Duration = Duration::from_secs(20);
+impl Default for Patience {
+    fn default() -> Self {
+        Self { find: Duration::from_secs(5), enrol: Duration::from_secs(20) }
+    }
+}
 
 /// Why nothing is known.
 pub(super) const NOT_LISTED: &str = "the pods and namespaces have not been listed yet";
@@ -67,13 +77,15 @@ enum Found {
 async fn find(sources: &Sources, request: &Request) -> Result<Found, Failure> {
     let mut views = sources.views.clone();
     let known = views.wait_for(|view| view.as_deref().is_some_and(|view| lookup(view, request).is_some()));
-    if let Ok(Err(_)) = timeout(FIND, known).await {
+    if let Ok(Err(_)) = timeout(sources.patience.find, known).await {
         return Err(Failure::NotReady("the agent is stopping".to_owned()));
     }
     match latest(sources, request)? {
         Sight::Pod(uid, pod) => Ok(Found::Pod(uid, pod)),
         Sight::Outside => unheard_of(sources, request).await,
-        Sight::Inside => Err(not_heard(request, "it may have to be in the mesh; is the API server slow?")),
+        Sight::Inside => {
+            Err(not_heard(sources, request, "it may have to be in the mesh; is the API server slow?"))
+        }
     }
 }
 
@@ -105,7 +117,7 @@ async fn unheard_of(sources: &Sources, request: &Request) -> Result<Found, Failu
     // It may have been heard of meanwhile.
     match latest(sources, request)? {
         Sight::Pod(uid, pod) => return Ok(Found::Pod(uid, pod)),
-        Sight::Inside => return Err(not_heard(request, "it may have to be in the mesh by now")),
+        Sight::Inside => return Err(not_heard(sources, request, "it may have to be in the mesh by now")),
         Sight::Outside => {}
     }
     let why = match said {
@@ -115,22 +127,22 @@ async fn unheard_of(sources: &Sources, request: &Request) -> Result<Found, Failu
         Presence::Absent => "the API server has none of that name".to_owned(),
         Presence::Refused(why) => format!("whether it has to be in the mesh cannot be asked: {why}"),
         Presence::Silence(why) => {
-            let unheard = unheard(request);
+            let unheard = unheard(sources, request);
             return Ok(Found::Nothing(format!(
                 "{unheard}; nothing in its namespace is in the mesh, and the API server cannot be asked, so it starts: {why}"
             )));
         }
     };
-    Err(not_heard(request, &why))
+    Err(not_heard(sources, request, &why))
 }
 
-fn not_heard(request: &Request, why: &str) -> Failure {
-    Failure::Retry(format!("{}, and {why}", unheard(request)))
+fn not_heard(sources: &Sources, request: &Request, why: &str) -> Failure {
+    Failure::Retry(format!("{}, and {why}", unheard(sources, request)))
 }
 
-fn unheard(request: &Request) -> String {
+fn unheard(sources: &Sources, request: &Request) -> String {
     let (namespace, name) = (&request.pod_namespace, &request.pod_name);
-    format!("the agent has not heard of the pod {namespace}/{name} within {FIND:?}")
+    format!("the agent has not heard of the pod {namespace}/{name} within {:?}", sources.patience.find)
 }
 
 /// Finds a pod by its UID, since names are reused; by its name if the runtime does not say the UID, or says another one than the
@@ -205,7 +217,8 @@ async fn enrol(
                 .unwrap_or_else(|| Err("its state is not known".to_owned()))
         })
     };
-    let verdict = timeout(ENROL, settled).await;
+    let within = sources.patience.enrol;
+    let verdict = timeout(within, settled).await;
     match verdict {
         Ok(Ok(Ok(()))) => {
             offer.keep();
@@ -215,7 +228,7 @@ async fn enrol(
         Ok(Err(_)) => Err(Failure::NotReady("the agent is stopping".to_owned())),
         Err(_) => {
             let state = describe(sources.boards.borrow().get(uid).map(Arc::as_ref), id);
-            Err(Failure::Retry(format!("the pod is not in the mesh after {ENROL:?}: {state}")))
+            Err(Failure::Retry(format!("the pod is not in the mesh after {within:?}: {state}")))
         }
     }
 }

@@ -160,3 +160,17 @@ async fn send(
 fn parse<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| format!("its answer ({status}) makes no sense: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Patience;
+    use crate::presence;
+
+    #[test]
+    fn the_agent_says_why_not_before_the_plugin_has_given_up() {
+        let Patience { find, enrol } = Patience::default();
+        let room = Duration::from_secs(2);
+        assert!(find + presence::WITHIN + enrol + room <= DEADLINE);
+    }
+}
