@@ -103,7 +103,11 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Keeps the file as the views say until they end. Views that come while it is being written count as one.
-pub(crate) async fn keep(path: PathBuf, mut views: Views) {
+pub(crate) async fn keep(path: PathBuf, views: Views) {
+    keep_looking(path, views, LOOK).await;
+}
+
+async fn keep_looking(path: PathBuf, mut views: Views, look: Duration) {
     let mut complained = false;
     loop {
         let roster = views.borrow_and_update().as_deref().map(Roster::of);
@@ -124,7 +128,7 @@ pub(crate) async fn keep(path: PathBuf, mut views: Views) {
                 }
             };
         }
-        match tokio::time::timeout(LOOK, views.changed()).await {
+        match tokio::time::timeout(look, views.changed()).await {
             Ok(Ok(())) | Err(_) => {}
             Ok(Err(_)) => return,
         }
@@ -177,7 +181,7 @@ mod tests {
         let path = scratch.join("deep/down/namespaces.json");
         let first = view(&[("shop", true)], []);
         let (cluster, views) = watch::channel(None);
-        let task = tokio::spawn(keep(path.clone(), views));
+        let task = tokio::spawn(keep_looking(path.clone(), views, Duration::from_millis(100)));
         cluster.send_replace(Some(Arc::new(first.clone())));
         until_it_says(&path, &Roster::of(&first)).await;
 

@@ -3,6 +3,7 @@
 //! In go names, out comes whether there is such a pod. What is decided of it comes with the views.
 
 use std::fmt;
+use std::time::Duration;
 
 use culvert_kubernetes::{Client, Error, Request, ask};
 use culvert_process::exit::Chain;
@@ -15,18 +16,22 @@ use crate::presence::{Presence, Registry, WITHIN};
 const TRIES: u32 = 2;
 
 /// The API server as one that can be asked.
-pub(crate) struct ApiServer(Client);
+pub(crate) struct ApiServer {
+    client: Client,
+    /// How long an answer may take, all tries together.
+    within: Duration,
+}
 
 impl ApiServer {
     pub(crate) fn new(client: Client) -> Self {
-        Self(client)
+        Self { client, within: WITHIN }
     }
 
     async fn ask(&self, namespace: &str, name: &str) -> Presence {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         let mut said = Presence::Silence("it was not asked".to_owned());
         for _ in 0..TRIES {
-            said = match ask::<IgnoredAny>(&self.0, Request::get(&path), WITHIN / TRIES).await {
+            said = match ask::<IgnoredAny>(&self.client, Request::get(&path), self.within / TRIES).await {
                 Ok(_) => return Presence::There,
                 Err(error) => meant(&error),
             };
@@ -62,7 +67,7 @@ impl fmt::Debug for ApiServer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use culvert_lab::api_server::{ApiServer as Server, Trouble};
 
@@ -88,12 +93,14 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_answer_is_asked_again_and_not_for_ever() {
         let (server, registry) = cluster();
+        let within = Duration::from_secs(1);
+        let registry = ApiServer { within, ..registry };
         server.trouble(Trouble::silence().on("get", "pods").times(1));
         assert_eq!(registry.presence("shop", "web").await, Presence::There, "at the second try");
         server.trouble(Trouble::silence().on("get", "pods"));
         let start = Instant::now();
         assert!(matches!(registry.presence("shop", "web").await, Presence::Silence(_)));
-        assert!(start.elapsed() < WITHIN + Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < within + Duration::from_secs(1), "{:?}", start.elapsed());
         server.end_troubles();
         server.refuse_connections();
         assert!(matches!(registry.presence("shop", "web").await, Presence::Silence(_)));

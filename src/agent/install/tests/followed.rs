@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Instant;
 
+use futures::future::join_all;
+
 use super::*;
 
 /// Longer than a repair may take, on a machine that is busy.
@@ -77,12 +79,12 @@ async fn the_own_file_wins_again_after_somebody_has_put_it_aside() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_a_busy_owner_writes_is_lost() {
-    for mode in [Mode::Append, Mode::Own] {
+    let both = [Mode::Append, Mode::Own].map(async |mode| {
         let running = Running::start(Node::new(mode, &[("05-cilium.conflist", CILIUM)]));
         let path = running.node.conf.join("05-cilium.conflist");
         let newest = CILIUM.replace("false", "\"newest\"");
         let last = newest.clone();
-        let owner = thread::spawn(move || {
+        let owner = tokio::task::spawn_blocking(move || {
             for round in 0..150 {
                 let text = CILIUM.replace("false", &round.to_string());
                 match round % 3 {
@@ -98,11 +100,12 @@ async fn nothing_a_busy_owner_writes_is_lost() {
             }
             fs::write(&path, &last).unwrap();
         });
-        owner.join().unwrap();
+        owner.await.unwrap();
         let ours = if mode == Mode::Own { plan::OWN } else { "05-cilium.conflist" };
         running.until(ours, |text| text.contains("newest") && text.contains(PLUGIN)).await;
         let node = running.stop().await;
         node.remove();
         assert_eq!(node.conf.read("05-cilium.conflist"), newest, "{mode:?}");
-    }
+    });
+    join_all(both).await;
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use culvert_lab::api_server::{AnotherUid, ApiServer, Trouble, namespace, pod};
+use futures::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -152,9 +153,7 @@ async fn a_claim_made_by_hand_is_removed() {
 
 #[tokio::test]
 async fn a_pod_made_anew_does_not_get_its_predecessors_annotation() {
-    for how in [AnotherUid::Conflict, AnotherUid::Invalid] {
-        a_pod_is_made_anew(how).await;
-    }
+    join_all([AnotherUid::Conflict, AnotherUid::Invalid].map(a_pod_is_made_anew)).await;
 }
 
 async fn a_pod_is_made_anew(how: AnotherUid) {
@@ -183,19 +182,21 @@ async fn a_pod_is_made_anew(how: AnotherUid) {
 
 #[tokio::test]
 async fn refusals_are_waited_out() {
-    for trouble in [
+    let troubles = [
         Trouble::status(500),
         Trouble::status(409),
         Trouble::status(422),
         Trouble::status(429),
         Trouble::garbage(),
         Trouble::silence(),
-    ] {
+    ];
+    let waited_out = troubles.map(async |trouble| {
         let rig = Rig::shop().await;
         rig.api.trouble(trouble.on("patch", "pods/status").times(1));
         rig.is(&["web"], &State::Enrolled, 1);
         rig.says("web", Some("enabled")).await;
-    }
+    });
+    join_all(waited_out).await;
     let rig = Rig::shop().await;
     rig.api.deny("patch", "pods/status");
     rig.is(&["web"], &State::Enrolled, 1);

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use culvert_lab::api_server::{ApiServer, TooOld, Trouble, namespace, pod};
+use futures::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -243,7 +244,7 @@ async fn refusals_and_nonsense_are_waited_out() {
         ("garbage", Trouble::garbage),
         ("silence", Trouble::silence),
     ];
-    for (name, trouble) in troubles {
+    let waited_out = troubles.map(async |(name, trouble)| {
         let (api, mut source) = known().await;
         for verb in ["list", "watch"] {
             api.trouble(trouble().on(verb, "pods").times(2));
@@ -254,7 +255,8 @@ async fn refusals_and_nonsense_are_waited_out() {
         api.remove("pods", "shop", "web").unwrap();
         api.create(running("shop", "cart", 2)).unwrap();
         source.converges(&api, name).await;
-    }
+    });
+    join_all(waited_out).await;
 }
 
 #[tokio::test]
