@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request as HttpRequest, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use culvert_cni::message::{Answer, HELLO, Refusal, Request, excerpt};
 use culvert_serving::root_socket::RootSocket;
-use culvert_serving::{Limits, Terms};
+use culvert_serving::{Client, Limits, Terms};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -122,8 +122,20 @@ async fn seated(Extract(context): Extract<Context>, request: HttpRequest, next: 
     next.run(request).await
 }
 
-async fn add(Extract(context): Extract<Context>, request: HttpRequest) -> Response {
-    answer("add", async { add::add(&context.sources, &body(request).await?).await }).await
+async fn add(
+    Extract(context): Extract<Context>,
+    Extension(client): Extension<Client>,
+    request: HttpRequest,
+) -> Response {
+    let added = async {
+        let request = body(request).await?;
+        tokio::select! {
+            added = add::add(&context.sources, &request) => added,
+            // What has been begun for it is taken back.
+            () = client.gone() => Err(Failure::Retry("the plugin has gone away".to_owned())),
+        }
+    };
+    answer("add", added).await
 }
 
 async fn check(Extract(context): Extract<Context>, request: HttpRequest) -> Response {

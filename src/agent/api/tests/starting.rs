@@ -84,7 +84,8 @@ async fn a_namespace_is_forgotten_when_the_plugin_has_gone_away() {
     agent.until_handed("u").await;
     answer.abort();
     let mut changes = agent.handed.changes();
-    soon(changes.wait_for(|all| all.is_empty())).await.unwrap();
+    let forgotten = timeout(ENOUGH, changes.wait_for(|all| all.is_empty())).await;
+    forgotten.expect("long before the deadline").unwrap();
 }
 
 #[tokio::test]
