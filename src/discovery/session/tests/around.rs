@@ -1,5 +1,8 @@
 //! Who asks for addresses has the policies that go with them: before them, for as long as it has them, and no others.
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use super::*;
 
 const NAMESPACES: [&str; 4] = ["n0", "n1", "n2", "root"];
