@@ -53,6 +53,17 @@ async fn room_on_the_disk_is_waited_for() {
 }
 
 #[test]
+fn a_full_disk_and_a_full_quota_are_no_errors() {
+    let scratch = Scratch::new("full");
+    let path = scratch.0.join("s");
+    let full: [Listen<()>; 2] =
+        [|_| Err(io::ErrorKind::StorageFull.into()), |_| Err(io::ErrorKind::QuotaExceeded.into())];
+    for listen in full {
+        assert!(!SocketFile::bind(&path, listen).unwrap().is_open());
+    }
+}
+
+#[test]
 fn all_else_is_an_error_that_says_what() {
     let scratch = Scratch::new("errors");
     let path = scratch.0.join("deep/down/s");
