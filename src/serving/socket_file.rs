@@ -117,9 +117,12 @@ impl<L> SocketFile<L> {
                 .create(directory)
                 .map_err(|source| Error::Directory { path: named(), source })?;
         }
-        (self.listen)(&self.path).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => Error::InUse { path: named() },
-            _ => Error::Listen { path: named(), source },
+        (self.listen)(&self.path).map_err(|source| {
+            if source.kind() == io::ErrorKind::AddrInUse {
+                Error::InUse { path: named() }
+            } else {
+                Error::Listen { path: named(), source }
+            }
         })
     }
 }
