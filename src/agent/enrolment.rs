@@ -31,6 +31,7 @@ mod exit;
 mod job;
 mod metered;
 mod notice;
+mod pace;
 mod plan;
 mod state;
 mod steps;
@@ -41,6 +42,7 @@ mod view;
 mod watching;
 
 use job::Done;
+use pace::rest_after;
 use plan::Looked;
 use state::{Hold, Pod, Pods, Work};
 
@@ -58,12 +60,6 @@ const PARTING: Duration = Duration::from_secs(1);
 
 /// Changes nobody has looked into yet; whoever has more to say waits.
 const CHANGES: usize = 64;
-
-/// A look at the namespaces of all pods that is no trouble however often it is taken.
-const SHORT_LOOK: Duration = Duration::from_millis(2);
-
-/// How many times as long as a longer look took it is rested.
-const REST: u32 = 4;
 
 /// Time between two rounds of retries, at least.
 const RETRY_PACE: Duration = Duration::from_millis(200);
@@ -209,7 +205,7 @@ impl Enrolment {
     /// and they often change one after the other.
     async fn look_soon(&mut self, specs: &Desired) {
         let (looked_at, took) = self.last_look;
-        let rest = if took < SHORT_LOOK { Duration::ZERO } else { took * REST };
+        let rest = rest_after(took);
         if looked_at + rest <= Instant::now() {
             self.look(specs).await;
         } else {
@@ -219,7 +215,7 @@ impl Enrolment {
 
     /// Looks at where every wanted pod's namespace leads.
     async fn look(&mut self, specs: &Desired) {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let netns = |pod: &Pod| pod.hold.netns().map(Arc::clone);
         let held: BTreeMap<_, _> =
             self.pods.iter().filter_map(|(uid, pod)| Some((uid.clone(), netns(pod)?))).collect();

@@ -114,8 +114,8 @@ impl Lab {
     }
 }
 
-/// Waits for something while calls are held back. A paused clock stands still as long as blocking work goes on, and with it what the
-/// enrolment has put off because a look took long; so it is moved on by hand.
+/// Waits for something while calls are held back. A paused clock stands still as long as blocking work goes on, and with it all that has a
+/// time; so it is moved on by hand.
 async fn while_held<T>(wanted: impl Future<Output = T>) -> T {
     let end = std::time::Instant::now() + Duration::from_secs(60);
     let mut wanted = pin!(wanted);
