@@ -2,8 +2,8 @@
 //!
 //! Looks at the file's metadata a few times a second instead of using inotify: a node can run out of inotify
 //! instances, and inotify misses bind mounts that are replaced as a whole. A change counts once the file has kept
-//! still for one look, so that a half-written file is not taken for a short one; one that cannot be read then, for want
-//! of descriptors perhaps, is read again until it can. It does not parse.
+//! still for one look and while it was read, so that a half-written file is not taken for a short one; one that cannot be
+//! read then, for want of descriptors perhaps, is read again until it can. It does not parse.
 
 use std::future::ready;
 use std::io;
@@ -34,6 +34,8 @@ enum Content {
     Due,
     /// It could not be read, which was said.
     Unread(io::ErrorKind),
+    /// Somebody wrote it while it was read: what was read may be half of it.
+    Torn,
 }
 
 /// What changes when a file's content is replaced or rewritten. `Err` keeps the kind of error of a missing file.
@@ -88,13 +90,13 @@ impl Follower {
                     self.content = Content::Due;
                 }
                 Content::Due => {}
-                // It may be changed meanwhile, or not.
-                Content::Unread(_) => drop(tokio::time::timeout(AGAIN, self.settled()).await),
+                // It may be changed meanwhile, or be again what it was.
+                Content::Unread(_) | Content::Torn => drop(tokio::time::timeout(AGAIN, self.settled()).await),
             }
             let known = self.content;
             let result = read(self.path.clone()).await;
-            if known != Content::Due && !self.is_settled() {
-                // Somebody writes it at the moment: half of it is none.
+            if !self.is_settled() {
+                self.content = Content::Torn;
                 continue;
             }
             self.content = Content::after(&result);

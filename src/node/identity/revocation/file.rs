@@ -3,7 +3,8 @@
 //! The file is PEM with any number of lists, other blocks skipped, or one list in DER. Without a list nothing is
 //! revoked. A file that is missing, or that cannot be understood whole, changes nothing: what was in force stays in
 //! force, and the file is looked at again when it changes; or soon, when it could not be read, for want of descriptors
-//! perhaps. An unusable one is complained about once a minute.
+//! perhaps. What changes while it is read is not taken: half of a list that somebody is writing would lift the rest of it.
+//! An unusable one is complained about once a minute.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,10 +36,14 @@ pub(in crate::identity) enum Error {
 /// What is in a file that could be read.
 type Content = Result<Lists, Error>;
 
+/// How the file is read.
+type Reader = fn(&Path) -> io::Result<Vec<u8>>;
+
 /// Follows the file; must be run for changes to count.
 #[derive(Debug)]
 pub(crate) struct Follow {
     follower: Follower,
+    reader: Reader,
     publish: watch::Sender<Arc<Lists>>,
     revocation: Revocation,
 }
@@ -46,10 +51,14 @@ pub(crate) struct Follow {
 impl Revocation {
     /// Reads the lists in a file, if there is one.
     pub(crate) fn of_file(path: &Path) -> (Self, Follow) {
-        let (follower, content) = Follower::of(path, read);
+        Self::read_by(|path| std::fs::read(path), path)
+    }
+
+    pub(super) fn read_by(reader: Reader, path: &Path) -> (Self, Follow) {
+        let (follower, content) = Follower::of(path, |path| read(reader, path));
         let (publish, lists) = watch::channel(Arc::default());
         let revocation = Self::of(lists, Status::Missing);
-        let follow = Follow { follower, publish, revocation: revocation.clone() };
+        let follow = Follow { follower, reader, publish, revocation: revocation.clone() };
         follow.take(content);
         (revocation, follow)
     }
@@ -61,7 +70,7 @@ impl Follow {
         let mut reminder = tokio::time::interval(REMINDER);
         loop {
             tokio::select! {
-                content = self.follower.changed_as(read_aside) => {
+                content = self.follower.changed_as(|path| read_aside(self.reader, path)) => {
                     self.take(content);
                     self.report();
                 }
@@ -109,13 +118,13 @@ impl Status {
     }
 }
 
-fn read(path: &Path) -> io::Result<Content> {
-    std::fs::read(path).map(|content| Lists::parse(&content))
+fn read(reader: Reader, path: &Path) -> io::Result<Content> {
+    reader(path).map(|content| Lists::parse(&content))
 }
 
 /// Likewise: a long list takes a while, and this thread serves connections.
-async fn read_aside(path: PathBuf) -> io::Result<Content> {
-    tokio::task::spawn_blocking(move || read(&path)).await.expect("reading does not panic")
+async fn read_aside(reader: Reader, path: PathBuf) -> io::Result<Content> {
+    tokio::task::spawn_blocking(move || read(reader, &path)).await.expect("reading does not panic")
 }
 
 impl Lists {

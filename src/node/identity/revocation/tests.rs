@@ -1,6 +1,8 @@
 //! Lists good and bad, and which chains they revoke.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls_pki_types::CertificateRevocationListDer;
@@ -135,6 +137,13 @@ async fn until(revocation: &Revocation, wanted: impl Fn(&Status) -> bool) {
     assert!(waited.is_ok(), "{:?}", revocation.status());
 }
 
+/// How many lists there are, and certificates on them.
+fn in_force(revocation: &Revocation) -> (usize, usize) {
+    let lists = revocation.lists();
+    let lists = lists.borrow();
+    (lists.lists.len(), lists.certificates)
+}
+
 #[tokio::test]
 async fn a_file_is_waited_for_and_followed_and_garbage_changes_nothing() {
     let ca = TestCa::new("root");
@@ -143,11 +152,7 @@ async fn a_file_is_waited_for_and_followed_and_garbage_changes_nothing() {
     let (revocation, follow) = Revocation::of_file(&file.0);
     assert_eq!(revocation.status(), Status::Missing);
     let follow = tokio::spawn(follow.run());
-    let in_force = || {
-        let lists = revocation.lists();
-        let lists = lists.borrow();
-        (lists.lists.len(), lists.certificates)
-    };
+    let in_force = || in_force(&revocation);
 
     file.write(&ca.revoking(&[&leaf[0]]));
     until(&revocation, |status| *status == Status::Valid { lists: 1, certificates: 1 }).await;
@@ -174,5 +179,58 @@ async fn garbage_at_the_start_is_not_the_end() {
     let follow = tokio::spawn(follow.run());
     file.write(&ca.revoking(&[]));
     until(&revocation, |status| matches!(status, Status::Valid { .. })).await;
+    follow.abort();
+}
+
+/// Somebody begins to write a newer file at the very moment: what is read is the beginning, which has none of the lists.
+fn while_it_is_written(path: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::rename(path.with_extension("newer"), path) {
+        Ok(()) => Ok(Vec::new()),
+        Err(_) => std::fs::read(path),
+    }
+}
+
+#[tokio::test]
+async fn what_changes_while_it_is_read_lifts_nothing_and_the_newer_counts() {
+    let ca = TestCa::new("root");
+    let [one, two] = [(); 2].map(|()| chain(&ca.good(&account("web"))));
+    let file = File::new("written");
+    file.write(&ca.revoking(&[&one[0]]));
+    let (revocation, follow) = Revocation::read_by(while_it_is_written, &file.0);
+    assert_eq!(in_force(&revocation), (1, 1));
+    let mut lists = revocation.lists();
+    lists.mark_unchanged();
+    let follow = tokio::spawn(follow.run());
+    std::fs::write(file.0.with_extension("newer"), ca.revoking(&[&one[0], &two[0]])).unwrap();
+    // Another change has it read.
+    file.write(&(ca.revoking(&[&one[0]]) + "\n"));
+    let changed = tokio::time::timeout(Duration::from_secs(20), lists.changed()).await;
+    changed.expect("the newer one is read in time").unwrap();
+    assert_eq!(in_force(&revocation), (1, 2), "half of a list is none");
+    follow.abort();
+}
+
+static IS_FULL: AtomicBool = AtomicBool::new(false);
+
+/// For a while there are no descriptors.
+fn without_descriptors(path: &Path) -> io::Result<Vec<u8>> {
+    if IS_FULL.load(Ordering::Relaxed) { Err(io::Error::from_raw_os_error(24)) } else { std::fs::read(path) }
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_lifts_nothing_and_is_read_when_it_can_be_without_a_change() {
+    let ca = TestCa::new("root");
+    let [one, two] = [(); 2].map(|()| chain(&ca.good(&account("web"))));
+    let file = File::new("full");
+    file.write(&ca.revoking(&[&one[0]]));
+    let (revocation, follow) = Revocation::read_by(without_descriptors, &file.0);
+    let follow = tokio::spawn(follow.run());
+    IS_FULL.store(true, Ordering::Relaxed);
+    file.write(&ca.revoking(&[&one[0], &two[0]]));
+    until(&revocation, |status| matches!(status, Status::Invalid { .. })).await;
+    assert_eq!(in_force(&revocation), (1, 1));
+    IS_FULL.store(false, Ordering::Relaxed);
+    until(&revocation, |status| *status == Status::Valid { lists: 1, certificates: 2 }).await;
+    assert_eq!(in_force(&revocation), (1, 2));
     follow.abort();
 }
