@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes what each program is built of into target/sbom/PROGRAM.cdx.json, as CycloneDX, and checks it.
+# Writes what each program is built of into target/sbom/PROGRAM.cdx.json, as CycloneDX, and checks it,
+# and that the check finds what is wrong with one that was falsified.
 #   write.sh PROGRAM...
 # It is the same each time for the same source: its date is that of the commit, and its number is made of what is in it.
 set -eu
@@ -26,5 +27,6 @@ for program in "$@"; do
     done
     cmp "$places/one/$program.cdx.json" "$places/of-another/person/$program.cdx.json"
     python3 deploy/sbom/check.py "$program" "$places/one/$program.cdx.json"
+    python3 -B deploy/sbom/falsify.py "$program" "$places/one/$program.cdx.json"
     mv "$places/one/$program.cdx.json" "$out/$program.cdx.json"
 done
