@@ -228,6 +228,30 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_was_away_while_it_was_read_and_is_again_what_it_was_is_read() {
+        let (path, away) = (file("away"), file("away.not"));
+        std::fs::write(&path, "one").unwrap();
+        let (mut follower, first) = Follower::of(&path, |_| Err::<String, _>(too_many_files()));
+        first.unwrap_err();
+        let attempts = std::cell::Cell::new(0);
+        let read = |path: PathBuf| {
+            attempts.set(attempts.get() + 1);
+            ready(match attempts.get() {
+                1 => std::fs::rename(&path, &away).map(|()| String::new()),
+                _ => std::fs::read_to_string(path),
+            })
+        };
+        // Before anybody looks whether it has changed.
+        let comes_back = async {
+            tokio::time::sleep(AGAIN + LOOK / 2).await;
+            std::fs::rename(&away, &path).unwrap();
+        };
+        let (text, ()) = tokio::join!(follower.changed_as(read), comes_back);
+        assert_eq!((attempts.get(), text.unwrap().as_str()), (2, "one"));
+        std::fs::remove_file(&path).unwrap();
+    }
+
     fn too_many_files() -> io::Error {
         io::Error::from_raw_os_error(24)
     }
