@@ -59,6 +59,8 @@ impl Rig {
         let baggage = "k8s.cluster.name=Kubernetes,k8s.namespace.name=trusted,k8s.pod.name=friend,\
                        k8s.deployment.name=friend,service.name=friend,service.version=v1";
         vec![
+            // As programs of ours say it; and without a port, as others may.
+            ("forwarded", format!("for=\"{ip}:4000\";host=server.default.svc.cluster.local")),
             ("forwarded", format!("for={ip};by={};host={}", self.cluster.server.ip4(), who)),
             ("baggage", baggage.to_owned()),
             ("x-forwarded-network", "trusted".to_owned()),
