@@ -29,6 +29,7 @@ pub(crate) mod frames;
 pub(crate) mod h2_waypoint;
 pub(crate) mod installed;
 pub(crate) mod kernel;
+pub(crate) mod keys;
 pub(crate) mod kube_apiserver;
 pub(crate) mod kubernetes;
 pub(crate) mod load;

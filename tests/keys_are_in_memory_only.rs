@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use culvert_lab::wait_until;
 
 use crate::harness::cluster::{Cluster, ECHO, programs};
+use crate::harness::keys;
 use crate::harness::talk::{SOON, assert_echo};
 
 /// Takes write access to every file system away from the program it becomes, and says so if it could not.
@@ -32,12 +33,10 @@ fn without_disks(cluster: &Cluster) -> PathBuf {
     script
 }
 
-/// Files below a directory that have a private key in them, as text or as DER (RFC 5958, RFC 5915).
+/// Files below a directory that have a private key in them, in whatever form.
 fn with_keys(directory: &Path) -> Vec<PathBuf> {
-    /// OIDs of id-ecPublicKey and prime256v1, and the version and length that are before a key: PKCS #8 of a P-256 key.
-    const PKCS8_P256: &[u8] =
-        b"\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
-    let has = |text: &[u8], part: &[u8]| text.windows(part.len()).any(|bytes| bytes == part);
+    let has_key =
+        |text: &[u8]| keys::forms().any(|(_, form)| text.windows(form.len()).any(|bytes| bytes == form));
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
         let kind = entry.file_type().unwrap();
@@ -45,7 +44,7 @@ fn with_keys(directory: &Path) -> Vec<PathBuf> {
             found.extend(with_keys(&entry.path()));
         } else if kind.is_file() {
             let text = fs::read(entry.path()).unwrap_or_default();
-            if has(&text, b"PRIVATE KEY") || has(&text, PKCS8_P256) {
+            if has_key(&text) {
                 found.push(entry.path());
             }
         }
@@ -62,8 +61,9 @@ fn a_node_that_can_write_nothing_serves_and_no_key_is_in_a_file() {
     for node in [&cluster.one, &cluster.two] {
         lab.start_agent(node).unwrap();
     }
-    // One that may write, in the lab's directory; and one that may not.
-    lab.start_node(&cluster.one).unwrap();
+    // One that may write, in the lab's directory, and does not; and one that may not.
+    let free = lab.node_launch(&cluster.one).unwrap().env("CULVERT_LANDLOCK", "off");
+    lab.start_node_as(&cluster.one, free).unwrap();
     let program = without_disks(&cluster);
     lab.start_node_as(&cluster.two, lab.node_launch(&cluster.two).unwrap().binary(program)).unwrap();
     wait_until(SOON, "the client is captured", || cluster.client.is_captured()).unwrap();

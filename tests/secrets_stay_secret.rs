@@ -6,6 +6,7 @@ use std::io::Read as _;
 use culvert_lab::{Node, Program, http};
 
 use crate::harness::cluster::{Cluster, ECHO};
+use crate::harness::keys;
 use crate::harness::talk::{SOON, assert_echo};
 
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 15000);
@@ -40,18 +41,8 @@ impl Secrets {
         for value in ["headers-value-of-xds", "headers-value-of-telemetry", "a-wrong-token"] {
             all.push((value.to_owned(), value.as_bytes().to_vec()));
         }
-        // Workloads' keys are known to nobody: any key, as PEM, and as DER (RFC 5958) of the curves and in the encodings in use.
-        all.push(("a key".to_owned(), b"PRIVATE KEY".to_vec()));
-        all.push(("a key of P-256 in base64".to_owned(), b"MIGHAgEAMBMGByqGSM49".to_vec()));
-        let der: Vec<u8> = vec![
-            0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
-            0x01,
-        ];
-        let hex: String = der.iter().map(|byte| format!("{byte:02x}")).collect();
-        let numbers: Vec<_> = der.iter().map(u8::to_string).collect();
-        all.push(("a key of P-256 in hex".to_owned(), hex.into_bytes()));
-        all.push(("a key of P-256 in numbers".to_owned(), numbers.join(", ").into_bytes()));
-        all.push(("a key of P-256".to_owned(), der));
+        // Workloads' keys are known to nobody: any key.
+        all.extend(keys::forms().map(|(what, form)| (what.to_owned(), form)));
         Self(all)
     }
 
