@@ -2,7 +2,9 @@
 
 use culvert_lab::{Capture, Launch, Pod, Program, Wire};
 
+use crate::harness::certificates::Authority;
 use crate::harness::cluster::{Cluster, ECHO};
+use crate::harness::frames::{Rogue, connect, flag, kind, status};
 use crate::harness::talk::{SOON, assert_alive, assert_echo};
 use crate::harness::v1::{list, of};
 
@@ -97,10 +99,24 @@ fn a_node_that_requires_it_meets_one_that_offers_it_and_refuses_who_does_not() {
 }
 
 #[test]
-fn a_node_that_only_prefers_it_meets_classic_peers() {
+fn a_node_that_only_prefers_it_meets_classic_peers_and_says_so() {
     let cluster = start("classic", "");
     let met = classic_client(&cluster, &cluster.client).log_text();
     assert!(met.contains("CertificateVerify"), "{met}");
+    let identity = "spiffe://cluster.local/ns/default/sa/classic";
+    let certificate = Authority::of_control(&cluster.lab).issue(cluster.lab.directory(), identity);
+    let mut peer = Rogue::enter(&cluster.outsider, (cluster.client.ip4(), 15008), &certificate);
+    peer.begin();
+    let wanted = connect((cluster.client.ip4(), ECHO).into());
+    peer.frame(kind::HEADERS, flag::END_HEADERS, 1, &wanted);
+    assert_eq!(status(&peer.wait_for(|frame| frame.kind == kind::HEADERS && frame.stream == 1)), 200);
+    for what in ["connections", "tunnels"] {
+        let [one] = &list(&cluster.one, &format!("{what}?{}", of(&cluster.client)))[..] else {
+            panic!("one of the {what}")
+        };
+        assert_eq!(one["tls"]["group"], "X25519", "{one}");
+        assert_eq!(one["tls"]["cipher"], "TLS13_AES_128_GCM_SHA256", "{one}");
+    }
 }
 
 /// There is no such key exchange in TLS 1.2.

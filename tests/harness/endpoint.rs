@@ -9,7 +9,7 @@ use culvert_lab::{Lab, socket};
 use culvert_sys::netns::Netns;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use rustls::{NamedGroup, ServerConfig};
+use rustls::{CipherSuite, NamedGroup, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -37,6 +37,7 @@ pub(crate) enum Manner {
 pub(crate) enum Groups {
     /// Post-quantum hybrid first, then a classic one.
     All,
+    /// With a suite that those who are not classic would not choose.
     Classic,
     PostQuantum,
 }
@@ -73,7 +74,11 @@ impl Groups {
             Self::Classic => vec![CLASSIC],
             Self::PostQuantum => vec![HYBRID],
         };
-        Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() })
+        let mut provider = CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() };
+        if self == Self::Classic {
+            provider.cipher_suites.retain(|it| it.suite() != CipherSuite::TLS13_AES_256_GCM_SHA384);
+        }
+        Arc::new(provider)
     }
 }
 
