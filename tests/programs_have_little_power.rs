@@ -164,33 +164,72 @@ fn an_agent_serves_root_alone() {
         open_to_all(place, 0o755);
     }
     open_to_all(&socket, 0o777);
-    let stranger = Launch::new("stranger", "setpriv", cluster.one.netns())
-        .arg("--reuid=65534")
-        .arg("--regid=65534")
+    let stranger = call(&cluster.lab, NOBODY, (STREAM_OF_PODS, &socket));
+    assert_eq!(stranger.wait_for_exit(SOON).unwrap().code(), Some(UNTOLD), "{}", stranger.log_text());
+    agent.wait_for_log(STRANGER, SOON).unwrap();
+}
+
+#[test]
+fn a_node_answers_root_alone_at_its_socket() {
+    let lab = lab("power-admin").unwrap();
+    let socket = lab.directory().join("admin").join("admin.sock");
+    let node = start_by(&lab, &[], &[("CULVERT_ADMIN_SOCKET", &socket.display().to_string())]);
+    lab.wait_until(SOON, "the socket is there", || socket.exists()).unwrap();
+    for place in [lab.directory(), socket.parent().unwrap()] {
+        open_to_all(place, 0o755);
+    }
+    open_to_all(&socket, 0o777);
+    for (who, expected) in [(ROOT, TOLD), (NOBODY, UNTOLD)] {
+        let caller = call(&lab, who, (DUMP, &socket));
+        assert_eq!(caller.wait_for_exit(SOON).unwrap().code(), Some(expected), "{}", caller.log_text());
+    }
+    node.wait_for_log(STRANGER, SOON).unwrap();
+}
+
+const STRANGER: &str = "somebody who is not root has called";
+const ROOT: u32 = 0;
+const NOBODY: u32 = 65534;
+
+/// How a caller ends.
+const TOLD: i32 = 3;
+const UNTOLD: i32 = 4;
+
+/// Has somebody ask at a socket.
+fn call(lab: &Lab, who: u32, (asks, socket): (&str, &Path)) -> Program {
+    let launch = Launch::new("caller", "setpriv", lab.control_netns())
+        .arg(format!("--reuid={who}"))
+        .arg(format!("--regid={who}"))
         .arg("--clear-groups")
         .arg("/usr/bin/python3")
         .arg("-c")
-        .arg(ASKS_FOR_PODS)
+        .arg(format!("{asks}{ASKS}"))
         .arg(socket.display());
-    let stranger = cluster.lab.start(stranger).unwrap();
-    assert!(stranger.wait_for_exit(SOON).unwrap().success(), "{}", stranger.log_text());
-    agent.wait_for_log("somebody who is not root has called", SOON).unwrap();
+    lab.start(launch).unwrap()
 }
 
 fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Says hello as a node does, and fails when it is told anything.
-const ASKS_FOR_PODS: &str = "
+/// Says hello as a node does.
+const STREAM_OF_PODS: &str = r"
 import socket, sys
-agent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-agent.settimeout(10)
-agent.connect(sys.argv[1])
+kind, word = socket.SOCK_SEQPACKET, b'\x08\x01'
+";
+
+const DUMP: &str = r"
+import socket, sys
+kind, word = socket.SOCK_STREAM, b'GET /config_dump HTTP/1.0\r\n\r\n'
+";
+
+const ASKS: &str = "
+other = socket.socket(socket.AF_UNIX, kind)
+other.settimeout(10)
+other.connect(sys.argv[1])
 try:
-    agent.send(b'\\x08\\x01')
-    told = agent.recv(4096)
+    other.send(word)
+    told = other.recv(4096)
 except (BrokenPipeError, ConnectionResetError):
     told = b''
-sys.exit(1 if told else 0)
+sys.exit(3 if told else 4)
 ";
