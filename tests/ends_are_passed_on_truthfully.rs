@@ -178,7 +178,14 @@ fn a_crash_of_the_far_proxy_is_an_error_not_an_end() {
     asking.write_all(b"a question").unwrap();
     asking.shutdown(Shutdown::Write).unwrap();
     lab.wait_until(SOON, "the server has all connections", || silent.accepted() == 2).unwrap();
+    let (hearing, endings) = application(&cluster, &cluster.server, |mut stream| {
+        stream.read_exact(&mut [0; 4]).and_then(|()| stream.write_all(b"!")).unwrap();
+        read_to_end(&mut stream)
+    });
+    let mut saying = cluster.client.connect(address(&cluster.server, &hearing), SOON).unwrap();
+    saying.write_all(b"half").and_then(|()| saying.read_exact(&mut [0])).unwrap();
     far.kill_hard().unwrap();
+    assert_eq!(endings.recv_timeout(SOON).unwrap(), Ending::Reset, "what was said is no whole request");
     for (what, stream) in [("idle", &mut idle), ("telling", &mut telling), ("asking", &mut asking)] {
         assert_eq!(read_to_end(stream), Ending::Reset, "{what}");
     }

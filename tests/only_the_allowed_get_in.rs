@@ -33,6 +33,17 @@ const ALICE_ONLY: &str = "
       - - - principals: [!Exact cluster.local/ns/default/sa/alice]
     ";
 
+/// Lets those in who are known to be at the addresses the callers have, if they prove that.
+const KNOWN: &str = "
+    - name: known
+      namespace: shop
+      scope: Namespace
+      action: Allow
+      rules:
+      - - - principals: [!Exact cluster.local/ns/default/sa/outsider]
+      - - - namespaces: [!Exact default]
+    ";
+
 /// Keeps Bob out of what refers to it, and so far nothing does.
 const NO_BOB: &str = "
     - name: no-bob
@@ -127,9 +138,10 @@ fn a_pod_of_another_trust_domain_is_reset() {
 
 #[test]
 fn plaintext_does_not_prove_anything() {
-    let town = Town::start("plain", ALICE_ONLY);
+    let town = Town::start("plain", KNOWN);
     for ip in town.shop.ips() {
         assert_reset(&town.outsider, (ip, ECHO));
+        assert_echo(&town.alice, (ip, ECHO), b"from the same namespace, with a certificate");
     }
 }
 
