@@ -307,11 +307,12 @@ impl Listeners {
         for listener in udp {
             serving.spawn(listener.serve(Arc::clone(&handler), guard.clone()));
         }
+        let turnstile = Arc::clone(&handler.others.limits.turnstile);
         let server = tcp::Server::new(handler);
         for listener in tcp {
-            let (server, guard) = (server.clone(), guard.clone());
+            let (server, turnstile, guard) = (server.clone(), Arc::clone(&turnstile), guard.clone());
             let serve = move |captured, guard| server.clone().serve(captured, guard);
-            serving.spawn(listener.each(guard, serve));
+            serving.spawn(async move { listener.each(guard, &turnstile, serve).await });
         }
         while let Some(ended) = serving.join_next().await {
             if let Err(error) = ended {

@@ -5,7 +5,9 @@
 //! asked. Deliberately absent: limits of protocols and of parsers, which are nobody's to share (`culvert_core`).
 
 mod bytes;
+mod company;
 mod counts;
+mod crowd;
 mod exceeded;
 mod memory;
 mod place;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use crate::proxy::PodInfo;
 use crate::stream::quiet;
 use bytes::Memory;
+use company::Company;
 use room::Room;
 
 pub(crate) use bytes::{Account, Buffered};
@@ -54,6 +57,7 @@ struct Node {
     config: Config,
     room: Room,
     memory: Memory,
+    company: Company,
     pods: Mutex<Vec<Weak<OfPod>>>,
 }
 
@@ -85,12 +89,14 @@ impl OfNode {
 
     fn within(config: Config, open_files: fn() -> u64) -> Self {
         let memory = Memory::new(config.most_bytes.unwrap_or_else(memory::for_bytes));
-        Self(Arc::new(Node { config, room: Room::new(open_files), memory, pods: Mutex::default() }))
+        let (room, company) = (Room::new(open_files), Company::default());
+        Self(Arc::new(Node { config, room, memory, company, pods: Mutex::default() }))
     }
 
     /// Begins to count what a pod has.
     pub(crate) fn begin(&self, pod: PodInfo) -> Arc<OfPod> {
-        let begun = Arc::new(OfPod::new(pod, Arc::clone(&self.0)));
+        let node = Arc::clone(&self.0);
+        let begun = Arc::new_cyclic(|begun| OfPod::new(pod, node, begun));
         let mut pods = self.lock();
         pods.retain(|pod| pod.strong_count() > 0);
         pods.push(Arc::downgrade(&begun));
@@ -143,6 +149,8 @@ impl Config {
             |time: Option<Duration>| Some(u64::try_from(time?.as_millis()).unwrap_or(u64::MAX));
         if limit == Limit::ConnectionsOfPod {
             self.most_connections
+        } else if limit == Limit::Beginnings {
+            Some(crowd::held())
         } else if limit == Limit::BufferedBytesOfStream {
             Some(self.of_stream)
         } else if limit == Limit::BufferedBytesOfTunnel {

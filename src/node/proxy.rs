@@ -202,12 +202,13 @@ type Socks = (Option<socks::Listeners>, SocketConfig);
 
 async fn serve(proxy: Arc<Proxy>, (listeners, socks): (Listeners, Option<Socks>), guard: Guard) {
     let (outbound, plain, tunnel) = (Arc::clone(&proxy), Arc::clone(&proxy), Arc::clone(&proxy));
+    let callers = limits::Turnstile::default();
     let connections = async {
         tokio::join!(
-            listeners.outbound.each(guard.clone(), move |captured, guard| {
+            listeners.outbound.each(guard.clone(), &proxy.limits.turnstile, move |captured, guard| {
                 flow::outbound(Arc::clone(&outbound), captured, guard)
             }),
-            listeners.inbound_plain.each(guard.clone(), move |captured, guard| {
+            listeners.inbound_plain.each(guard.clone(), &callers, move |captured, guard| {
                 flow::inbound_plain(Arc::clone(&plain), captured, guard)
             }),
             listeners.inbound_tunnel.each_unproven(
@@ -238,9 +239,9 @@ async fn serve_socks(proxy: &Arc<Proxy>, socks: Option<Socks>, guard: &Guard) {
         listeners = capture::open_at_last(first, |pause| try_socks(proxy, &socket, pause)) => listeners,
         () = guard.draining() => return,
     };
-    let proxy = Arc::clone(proxy);
+    let (turnstile, proxy) = (&proxy.limits.turnstile, Arc::clone(proxy));
     let each = move |captured, guard| flow::socks(Arc::clone(&proxy), captured, guard);
-    listeners.each(guard.clone(), each).await;
+    listeners.each(guard.clone(), turnstile, each).await;
 }
 
 /// Opens the SOCKS listeners. An application may have the port; nothing else of the pod waits for them.

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::capture::{self, Captured};
 use crate::config::SocketConfig;
 use crate::drain::Guard;
-use crate::limits::{Exceeded, Limit, OfPod};
+use crate::limits::{Exceeded, Limit, OfPod, Turnstile};
 
 mod answer;
 mod names;
@@ -73,13 +73,15 @@ impl Listeners {
     pub(crate) async fn each<F>(
         self,
         guard: Guard,
+        turnstile: &Arc<Turnstile>,
         serve: impl Fn(Captured, Guard) -> F + Clone + Send + Sync + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let mut serving = JoinSet::new();
         for listener in self.0 {
-            serving.spawn(listener.each(guard.clone(), serve.clone()));
+            let (guard, turnstile, serve) = (guard.clone(), Arc::clone(turnstile), serve.clone());
+            serving.spawn(async move { listener.each(guard, &turnstile, serve).await });
         }
         while let Some(ended) = serving.join_next().await {
             if let Err(error) = ended {

@@ -1,9 +1,13 @@
 //! How much of the processor a thread gets when others want it too, and how soon they get it.
 
+use std::cell::OnceCell;
+use std::fs::File;
 use std::io;
 use std::mem::size_of;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use nix::libc::{
     SCHED_IDLE, SCHED_OTHER, SYS_sched_getattr, SYS_sched_setattr, SYS_sched_setscheduler, sched_attr,
@@ -55,6 +59,24 @@ pub fn let_others_run() {
     }
 }
 
+thread_local! {
+    /// What the kernel knows of the thread's turns; nothing where it does not say.
+    static TURNS: OnceCell<Option<File>> = const { OnceCell::new() };
+}
+
+/// How long the calling thread has wanted a processor and had none, since it began (the second number of
+/// `/proc/thread-self/schedstat`, `sched-stats.rst` of the kernel's documentation). Nothing where the kernel does not say.
+#[must_use]
+pub fn waited() -> Option<Duration> {
+    TURNS.with(|turns| {
+        let turns = turns.get_or_init(|| File::open("/proc/thread-self/schedstat").ok()).as_ref()?;
+        let mut text = [0; 64];
+        let length = turns.read_at(&mut text, 0).ok()?;
+        let waited = str::from_utf8(&text[..length]).ok()?.split(' ').nth(1)?;
+        waited.parse().ok().map(Duration::from_nanos)
+    })
+}
+
 /// How long the calling thread's turns are, in nanoseconds; 0 where the kernel does not say.
 fn turn() -> io::Result<u64> {
     attributes().map(|attributes| attributes.sched_runtime)
@@ -88,6 +110,8 @@ fn set_attributes(attributes: &sched_attr) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     /// Reads the field `policy` of `/proc/thread-self/stat` (`proc_pid_stat(5)`), the 41st; behind the name there are no brackets.
@@ -124,5 +148,26 @@ mod tests {
         assert_eq!((own, child, turn().unwrap()), (short, short, before));
         assert_ne!(before, SHORT);
         let_others_run();
+    }
+
+    /// Each on a processor with another one, they have half of it, and wait for the other half.
+    #[test]
+    fn who_has_no_processor_waits() {
+        let begun = Instant::now();
+        let all = thread::available_parallelism().unwrap().get();
+        let busy = || {
+            while waited().is_some_and(|waited| waited < Duration::from_millis(5)) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "nobody has to wait for anybody");
+            }
+            waited()
+        };
+        let waited: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..=all).map(|_| scope.spawn(busy)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(
+            waited.iter().all(|waited| waited.is_some_and(|waited| waited <= begun.elapsed())),
+            "{waited:?}"
+        );
     }
 }

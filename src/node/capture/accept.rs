@@ -39,12 +39,16 @@ trait Room {
 impl Listener {
     /// Accepts until a drain begins, each connection in a task of its own; then waits for those tasks, or ends them
     /// when cut.
-    pub(crate) async fn each<F>(self, guard: Guard, serve: impl Fn(Captured, Guard) -> F)
-    where
+    pub(crate) async fn each<F>(
+        self,
+        guard: Guard,
+        turnstile: &Turnstile,
+        serve: impl Fn(Captured, Guard) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let serve = |captured| serve(captured, guard.clone());
-        self.welcome(&guard, AllStay { tasks: Tasks::default(), serve }).await;
+        self.welcome(&guard, turnstile, AllStay { tasks: Tasks::default(), serve }).await;
     }
 
     /// Likewise from peers who have to prove who they are: as long as they have not, they make room for one another.
@@ -57,11 +61,11 @@ impl Listener {
         F: Future<Output = ()> + Send + 'static,
     {
         let serve = |captured, pulse| serve(captured, pulse, guard.clone());
-        self.welcome(&guard, Unproven { peers: Guests::new(UNPROVEN), limits, serve }).await;
+        let turnstile = Turnstile::default();
+        self.welcome(&guard, &turnstile, Unproven { peers: Guests::new(UNPROVEN), limits, serve }).await;
     }
 
-    async fn welcome(self, guard: &Guard, mut room: impl Room) {
-        let turnstile = Turnstile::default();
+    async fn welcome(self, guard: &Guard, turnstile: &Turnstile, mut room: impl Room) {
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept(), if room.is_open() => accepted,

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::drain;
+use crate::limits::Turnstile;
 
 /// Waits at a listener.
 const WAITING: usize = 200;
@@ -30,9 +31,10 @@ async fn who_waits_at_a_listener_is_not_accepted_all_at_once() {
             tokio::task::yield_now().await;
         }
     };
+    let turnstile = Turnstile::default();
     let done = async {
         tokio::select! {
-            () = Listener::of_direct(listener).unwrap().each(guard, serve) => panic!("nobody drains it"),
+            () = Listener::of_direct(listener).unwrap().each(guard, &turnstile, serve) => panic!("nobody drains it"),
             () = all_served => {}
         }
     };

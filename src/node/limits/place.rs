@@ -94,12 +94,21 @@ impl OfPod {
 
     fn take_connection(&self) -> Result<(), Exceeded> {
         let has = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        if has == 1 {
+            self.node.company.pod_comes();
+        }
         if self.node.config.most_connections.is_some_and(|most| has > most) {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
+            self.give_back_connection();
             return Err(self.refuse(Limit::ConnectionsOfPod));
         }
         counts::has(Limit::ConnectionsOfPod, has);
         Ok(())
+    }
+
+    fn give_back_connection(&self) {
+        if self.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.node.company.pod_goes();
+        }
     }
 }
 
@@ -149,7 +158,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.give_back(self.descriptors.into());
         if self.is_connection {
-            self.of.connections.fetch_sub(1, Ordering::Relaxed);
+            self.of.give_back_connection();
         }
     }
 }
@@ -162,7 +171,8 @@ impl OfPod {
             return peer;
         }
         let [descriptors, handshakes, tunnels, bytes] = [const { AtomicU64::new(0) }; 4];
-        let (of, turnstile) = (Arc::clone(self), Turnstile::default());
+        let (of, turnstile) = (Arc::clone(self), Turnstile::of_one(Arc::downgrade(self)));
+        self.node.company.peer_comes();
         let peer = Arc::new(Peer { of, address, descriptors, handshakes, tunnels, bytes, turnstile });
         peers.insert(address, Arc::downgrade(&peer));
         peer
@@ -219,6 +229,7 @@ impl Drop for OfPeer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        self.of.node.company.peer_goes();
         let mut peers = self.of.peers();
         // Somebody may have come from there again meanwhile.
         if peers.get(&self.address).is_some_and(|peer| peer.strong_count() == 0) {

@@ -10,7 +10,7 @@ use culvert_core::fair;
 
 use super::place::{By, Peer, Place, most_of_peer};
 use super::table::Limit;
-use super::{Exceeded, Node, counts, room};
+use super::{Exceeded, Node, Turnstile, counts, room};
 use crate::proxy::PodInfo;
 
 /// What one pod has.
@@ -23,6 +23,8 @@ pub(crate) struct OfPod {
     /// Memory for what its applications do not take.
     pub(super) bytes: AtomicU64,
     peers: Mutex<HashMap<IpAddr, Weak<Peer>>>,
+    /// When what it asks for itself begins.
+    pub(crate) turnstile: Arc<Turnstile>,
     gauges: [AtomicU64; Limit::ALL.len()],
 }
 
@@ -35,12 +37,12 @@ pub(crate) struct Held {
 }
 
 impl OfPod {
-    pub(super) fn new(pod: PodInfo, node: Arc<Node>) -> Self {
+    pub(super) fn new(pod: PodInfo, node: Arc<Node>, this: &Weak<Self>) -> Self {
         node.room.take(room::OF_EACH_POD);
         let gauges = [const { AtomicU64::new(0) }; Limit::ALL.len()];
         let [connections, descriptors, bytes] = [const { AtomicU64::new(0) }; 3];
-        let peers = Mutex::default();
-        Self { pod, node, connections, descriptors, bytes, peers, gauges }
+        let (peers, turnstile) = (Mutex::default(), Arc::new(Turnstile::of_one(Weak::clone(this))));
+        Self { pod, node, connections, descriptors, bytes, peers, turnstile, gauges }
     }
 
     /// Takes one of so many places.

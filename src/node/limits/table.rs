@@ -15,6 +15,7 @@ pub(crate) enum Limit {
     DescriptorsOfPod,
     DescriptorsOfPeer,
     ConnectionsOfPod,
+    Beginnings,
     HandshakesOfPod,
     HandshakesOfSource,
     AcceptDeadline,
@@ -50,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) setting: Option<&'static str>,
     /// Whether each takes a descriptor.
     pub(super) is_descriptor: bool,
+    /// Whether it is how much there may be in a second.
+    pub(super) is_rate: bool,
     /// What is bounded, and what becomes of one more.
     pub(crate) about: &'static str,
     /// What to do when it is reached.
@@ -107,6 +110,7 @@ const fn of_pod(most: u64) -> Facts {
         most: Some(most),
         setting: None,
         is_descriptor: false,
+        is_rate: false,
         about: "",
         remedy: "",
     }
@@ -130,9 +134,11 @@ impl Facts {
         Self { name, about, remedy, ..self }
     }
 
-    /// Whether there is something that is held while it counts: not so for time, which only passes, or what a tunnel or a connection
+    /// Whether there is something that is held while it counts: not so for time, which only passes, for rates, or what a tunnel or a connection
     /// keeps to itself.
     pub(crate) const fn is_held(&self) -> bool {
-        !matches!(self.unit, Unit::Milliseconds) && !matches!(self.of, Of::Tunnel | Of::Connection)
+        !self.is_rate
+            && !matches!(self.unit, Unit::Milliseconds)
+            && !matches!(self.of, Of::Tunnel | Of::Connection)
     }
 }

@@ -60,6 +60,31 @@ fn standing(node: &OfNode, limit: Limit) -> Standing {
 }
 
 #[test]
+fn a_pod_is_in_company_while_another_has_connections_or_two_connect_to_it() {
+    let node = OfNode::default();
+    let several = || node.0.company.is_several();
+    let (one, other) = (node.begin(pod()), node.begin(pod()));
+    let own = [one.connect(By::Pod).unwrap(), one.connect(By::Pod).unwrap()];
+    assert!(!several());
+    let others = other.connect(By::Pod).unwrap();
+    assert!(several());
+    drop(own);
+    assert!(!several());
+    let peer = one.peer(address(1));
+    let same = one.peer(address(1));
+    assert!(!several());
+    let second = one.peer(address(2));
+    assert!(several());
+    drop((peer, same));
+    assert!(!several());
+    drop((second, others));
+    let refuses = OfNode::new(Config { most_connections: Some(0), ..Config::default() });
+    let pods = [refuses.begin(pod()), refuses.begin(pod())];
+    assert!(pods.iter().all(|pod| pod.connect(By::Pod).is_err()));
+    assert!(!refuses.0.company.is_several(), "who is refused is not there");
+}
+
+#[test]
 fn every_limit_has_a_name_of_its_own_and_says_what_to_do() {
     let names: BTreeSet<_> = Limit::ALL.into_iter().map(Limit::name).collect();
     assert_eq!(names.len(), Limit::ALL.len());

@@ -1,53 +1,75 @@
 //! Who begins something new, and when: one thing at a time, and between two of them everybody else has a turn.
 
 use std::future::poll_fn;
+use std::sync::Weak;
 use std::task::Poll;
+use std::thread;
 use std::time::Instant;
 
+use culvert_sys::priority::{let_others_run, waited};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
-use culvert_sys::priority::let_others_run;
+use super::crowd::{Crowd, Next, Seen};
+use super::{Limit, OfPod};
 
-/// So many beginnings a second are many. What comes at such a rate keeps a processor busy by itself.
-const MANY: f64 = 6000.0;
-
-/// And so many at once are not yet.
-const BURST: f64 = 64.0;
-
-/// The turnstile of those who have to wait for one another: of one listener, or of all tunnels of a peer to a pod.
+/// The turnstile of those who have to wait for one another: of one listener, of what a pod begins, or of all tunnels of a peer to it.
 ///
 /// A connection is most work when it is new, and somebody may open as many as he can. Each is a task, and tasks run in the order in which
 /// they became ready: as many as are begun at once are in front of the bytes of everybody else. So they are begun one by one, and what is
 /// ready by then, of whichever pod, comes first. When nobody else has anything to do, a turn takes about a microsecond.
 ///
 /// Clients and servers want the same processors. While so much begins here that they would hardly have one, they have it first:
-/// each time, which is not for nothing, and therefore not done otherwise.
+/// each time, which is not for nothing, and therefore not done otherwise. And where processors are short all the same, and others have
+/// connections, who has begun so much may only begin some for a while ([`Limit::Beginnings`]): the rest waits in front of the door, where
+/// it costs next to nothing.
 #[derive(Debug)]
-pub(crate) struct Turnstile(Mutex<Crowd>);
-
-/// How many have come lately: as many as come in addition to [`MANY`] stay.
-#[derive(Debug)]
-struct Crowd {
-    waiting: f64,
-    since: Instant,
+pub(crate) struct Turnstile {
+    crowd: Mutex<Crowd>,
+    /// Whose limit there is where all that comes is one party's.
+    of: Option<Weak<OfPod>>,
 }
 
 impl Default for Turnstile {
+    /// Of many, of whom nobody has to wait because others begin too much.
     fn default() -> Self {
-        Self(Mutex::new(Crowd { waiting: 0.0, since: Instant::now() }))
+        Self { crowd: Mutex::new(Crowd::new(Instant::now())), of: None }
     }
 }
 
 impl Turnstile {
+    /// Of one party, a pod itself or a peer to it: whoever begins too much has to wait for himself.
+    pub(super) fn of_one(pod: Weak<OfPod>) -> Self {
+        Self { of: Some(pod), ..Self::default() }
+    }
+
     /// Waits, after something was begun, until something else may begin. Who waits is served in order; cancel safe, but for the
     /// place in that order.
     pub(crate) async fn pass(&self) {
-        let mut crowd = self.0.lock().await;
-        if crowd.is_large(Instant::now()) {
-            let_others_run();
+        let mut crowd = self.crowd.lock().await;
+        match crowd.next(Instant::now(), look, || self.is_limited()) {
+            Next::Soon => {}
+            Next::AfterOthers => let_others_run(),
+            Next::Limited => {
+                if let Some(pod) = self.of.as_ref().and_then(Weak::upgrade) {
+                    pod.refuse(Limit::Beginnings);
+                }
+            }
+            Next::After(pause) => sleep(pause).await,
         }
         whoever_is_ready().await;
     }
+
+    /// Whether there are others who have something of it when this one has to wait.
+    fn is_limited(&self) -> bool {
+        let of = self.of.as_ref().and_then(Weak::upgrade);
+        of.is_some_and(|of| of.node.company.is_several())
+    }
+}
+
+/// What this thread has waited for a processor.
+fn look() -> Option<Seen> {
+    waited().map(|waited| Seen { by: thread::current().id(), at: Instant::now(), waited })
 }
 
 /// Waits until all tasks that are ready have had their turn. Other than tokio's own way to yield this is an ordinary turn, which does not wait
@@ -64,21 +86,11 @@ async fn whoever_is_ready() {
     .await;
 }
 
-impl Crowd {
-    /// Notes one more; says whether there are too many of them.
-    fn is_large(&mut self, now: Instant) -> bool {
-        let gone = now.saturating_duration_since(self.since).as_secs_f64() * MANY;
-        self.since = now;
-        self.waiting = ((self.waiting - gone).max(0.0) + 1.0).min(2.0 * BURST);
-        self.waiting > BURST
-    }
-}
-
 #[cfg(test)]
 impl Turnstile {
     /// Lets nobody pass for as long as the result lives.
     pub(crate) async fn closed(&self) -> impl Drop {
-        self.0.lock().await
+        self.crowd.lock().await
     }
 }
 
@@ -87,7 +99,6 @@ mod tests {
     use std::future::pending;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     use tokio::task::JoinSet;
 
@@ -123,25 +134,6 @@ mod tests {
         // The first of each begins at once.
         assert_eq!(begun[..SOME], [0; SOME]);
         assert!(begun[SOME - 1..].windows(2).all(|two| two[0] < two[1]), "{begun:?}");
-    }
-
-    #[test]
-    fn a_crowd_is_large_for_as_long_as_more_come_than_usual() {
-        let start = Instant::now();
-        let mut crowd = Crowd { waiting: 0.0, since: start };
-        let mut come = |from: u32, to: u32, rate: f64| -> Vec<bool> {
-            let at = |number: u32| start + Duration::from_secs_f64(f64::from(number) / rate);
-            (from..to).map(|number| crowd.is_large(at(number))).collect()
-        };
-        // For a second each: as many as are usual, twice as many, and as many as are usual.
-        let usual = come(0, 5000, 5000.0);
-        assert!(usual.iter().all(|large| !large));
-        let many = come(12_000, 24_000, 12_000.0);
-        let first = many.iter().position(|large| *large).unwrap();
-        assert!(first < 200 && many[first..].iter().all(|large| *large), "{first}");
-        let usual = come(10_000, 15_000, 5000.0);
-        let last = usual.iter().rposition(|large| *large).unwrap();
-        assert!(last < 500, "{last}");
     }
 
     #[tokio::test]

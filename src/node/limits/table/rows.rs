@@ -7,7 +7,7 @@ use super::{
 };
 
 /// The table, in the order of the names.
-pub(super) static TABLE: [(Limit, Facts); 25] = [
+pub(super) static TABLE: [(Limit, Facts); 26] = [
     (
         Limit::OpenFiles,
         Facts { of: Of::Process, most: None, ..of_pod(0) }.named(
@@ -46,6 +46,14 @@ pub(super) static TABLE: [(Limit, Facts); 25] = [
             "connections_of_a_pod",
             "connections of a pod, in both directions; another one is reset, or refused with 503",
             "look at who opens so many connections, or raise CULVERT_MOST_CONNECTIONS_PER_POD",
+        ),
+    ),
+    (
+        Limit::Beginnings,
+        Facts { is_rate: true, ..of_room(Of::Pod) }.named(
+            "beginnings_of_a_pod",
+            "connections a second that a pod begins, and a peer to it, for 5 s after it has begun six times as many while processors were short and others had connections; the next ones wait",
+            "look at who opens so many connections, or give the node more processors",
         ),
     ),
     (
