@@ -238,6 +238,14 @@ fn block(network: &Arc<str>, ip: IpAddr, length: u8) -> Option<String> {
     Some(NetworkBlock { network: network.clone(), block }.to_string())
 }
 
+/// The block an alias is that of, if it is one.
+pub(crate) fn as_block(alias: &str) -> Option<NetworkBlock> {
+    let (address, length) = alias.rsplit_once('/')?;
+    let length = length.parse().ok()?;
+    let NetworkAddress { network, ip } = address.parse().ok()?;
+    Some(NetworkBlock { network, block: IpNet::new(ip, length).ok()? })
+}
+
 /// Tells whether an alias is that of a block: it ends in a length, and an address never does.
 pub(crate) fn is_block(alias: &str) -> bool {
     alias.rsplit_once('/').is_some_and(|(_, last)| last.parse::<u8>().is_ok())

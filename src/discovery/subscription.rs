@@ -17,6 +17,10 @@ use crate::scope::Scope;
 use crate::stand_ins::{Answer, StandIns};
 
 mod around;
+mod dropped;
+mod keys;
+
+use keys::Keys;
 
 /// What stands for everything.
 const WILDCARD: &str = "*";
@@ -32,7 +36,7 @@ pub(crate) struct Subscription {
     begun: bool,
     wildcard: bool,
     /// What the client named.
-    keys: HashSet<Arc<str>>,
+    keys: Keys,
     /// Services that were named; their workloads come along.
     followed: HashSet<Arc<str>>,
     stand_ins: StandIns,
@@ -56,7 +60,7 @@ impl Subscription {
             all,
             begun: false,
             wildcard: false,
-            keys: HashSet::new(),
+            keys: Keys::default(),
             followed: HashSet::new(),
             stand_ins: StandIns::default(),
             replica: Replica::new(collection),
@@ -104,7 +108,8 @@ impl Subscription {
         let named = |name: &&String| *name != WILDCARD;
         let asked: BTreeSet<_> = subscribe.iter().filter(named).collect();
         asked.into_iter().for_each(|key| self.ask(catalog, key));
-        unsubscribe.iter().filter(named).for_each(|key| self.drop_key(catalog, key));
+        let dropped: BTreeSet<_> = unsubscribe.iter().filter(named).collect();
+        self.drop_keys(catalog, &dropped);
         Ok(())
     }
 
@@ -235,30 +240,6 @@ impl Subscription {
         keys.iter().for_each(|key| self.meet(catalog, key));
     }
 
-    /// The client does not name something any more.
-    fn drop_key(&mut self, catalog: &Catalog, key: &str) {
-        self.keys.remove(key);
-        self.stand_ins.forget(key);
-        if self.wildcard {
-            return;
-        }
-        let found = catalog.resolve(self.collection, key);
-        if found.is_empty() {
-            self.replica.forget(catalog, key);
-        }
-        for entry in found {
-            if self.is_named(entry) {
-                continue;
-            }
-            let members = self.followed.remove(&entry.name).then(|| catalog.members(&entry.name));
-            for name in members.into_iter().flatten().chain([entry]).map(|entry| &entry.name) {
-                if !self.wants(catalog, name) {
-                    self.replica.forget(catalog, name);
-                }
-            }
-        }
-    }
-
     fn doubt_everything(&mut self, catalog: &Catalog) {
         self.replica.doubt_all(catalog, |entry| self.all.includes(entry));
     }
@@ -284,6 +265,7 @@ impl Subscription {
         comes_along || self.is_named(entry)
     }
 
+    /// Tells whether a key is a name or an address of a resource, or is answered by it. Whether one is in its block is not looked at.
     fn is_named(&self, entry: &Entry) -> bool {
         self.keys.contains(&entry.name)
             || entry.aliases.iter().any(|alias| self.keys.contains(alias))

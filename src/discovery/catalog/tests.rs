@@ -132,3 +132,14 @@ fn a_version_is_that_of_the_bytes() {
     // The same in every release: nodes that come back after an update of the control plane are sent nothing.
     assert_eq!(Version::of(b"culvert").to_string(), "8a1e376072bca07a");
 }
+
+#[test]
+fn the_alias_of_a_block_says_which_one() {
+    for (network, text) in [("", "10.2.0.0/24"), ("west", "fd00::/16"), ("a/b", "0.0.0.0/0")] {
+        let block = NetworkBlock { network: network.into(), block: text.parse().unwrap() };
+        assert_eq!(as_block(&block.to_string()), Some(block), "{text}");
+    }
+    for other in ["/10.2.0.7", "/fd00::1", "ns/s1", "/10.2.0.0/33", "/x/24", "10.2.0.0/24", "w//ns/1", ""] {
+        assert_eq!(as_block(other), None, "{other}");
+    }
+}

@@ -14,6 +14,7 @@ use crate::catalog::{Change, Entry};
 use super::*;
 
 mod around;
+mod blocks;
 mod everything;
 mod near;
 mod on_demand;
