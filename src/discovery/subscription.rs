@@ -118,11 +118,16 @@ impl Subscription {
         if !self.wildcard {
             let known = catalog.find(self.collection, name);
             if known.is_none() && !catalog.resolve(self.collection, name).is_empty() {
-                // It was asked for on an earlier stream, by an address.
-                return self.ask(catalog, name);
+                // It was asked for on an earlier stream.
+                self.ask(catalog, name);
+                if catalog.stand_in(name).is_none() {
+                    // By an address, of which nobody has anything.
+                    return;
+                }
+            } else {
+                self.keys.insert(known.map_or_else(|| name.into(), |entry| entry.name.clone()));
+                self.meet(catalog, name);
             }
-            self.keys.insert(known.map_or_else(|| name.into(), |entry| entry.name.clone()));
-            self.meet(catalog, name);
         }
         self.replica.claim(catalog, name, Version::parse(version));
     }

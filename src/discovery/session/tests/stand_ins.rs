@@ -91,3 +91,20 @@ fn what_a_client_has_of_a_name_goes_when_another_answers_for_it() {
     assert_eq!(client.heard(&catalog)[0], "+out/api -ns/api");
     assert_eq!(client.named(), ["ns/api"]);
 }
+
+#[test]
+fn what_a_client_says_that_it_has_goes_whenever_it_says_so_while_another_answers_for_it() {
+    let catalog = catalog([entry("out", "api", true, "")]);
+    let mut client = Client::on_demand(&catalog);
+    client.send(&catalog, ADDRESSES, &["ns/api"], &[]);
+    assert_eq!(client.heard(&catalog), ["+out/api -ns/api"]);
+    let claim = DeltaDiscoveryRequest {
+        type_url: ADDRESSES.url().to_owned(),
+        initial_resource_versions: [("ns/api".to_owned(), "0123456789abcdef".to_owned())].into(),
+        ..DeltaDiscoveryRequest::default()
+    };
+    for _ in 0..2 {
+        client.request(&catalog, claim.clone());
+        assert_eq!(client.heard(&catalog), ["+out/api -ns/api"]);
+    }
+}
