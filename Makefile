@@ -9,6 +9,7 @@
 # make fuzz    build the fuzz targets for libFuzzer, then run each for a minute or less; make fuzz TARGET=engine SECONDS=600 runs one
 # make advisories   known vulnerabilities of what the programs are built of (needs the network)
 # make sbom    what each program is built of, as CycloneDX, into target/sbom, and checked
+# make reproducible   build the programs as for images, twice, as two people would, and compare; make reproducible PROGRAMS=culvert-node
 # make memory  run the tests of the one crate with `unsafe` under AddressSanitizer and valgrind
 # make fips    build the programs with the module that is validated for FIPS 140-3, into target/fips, and test what uses it
 #
@@ -17,8 +18,8 @@
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint bench bench-quick chaos soak fuzz manifests advisories sbom memory fips \
-	setup setup-fuzz setup-lint setup-test setup-sbom setup-memory setup-fips
+.PHONY: all build demo test lint bench bench-quick chaos soak fuzz manifests advisories sbom reproducible memory fips \
+	setup setup-fuzz setup-lint setup-test setup-sbom setup-reproducible setup-memory setup-fips
 
 all: build
 
@@ -71,6 +72,9 @@ advisories: setup-lint
 sbom: setup-sbom
 	./deploy/sbom/write.sh $(PROGRAMS)
 
+reproducible: setup-reproducible
+	./deploy/image/reproducible.sh $(PROGRAMS)
+
 # Sanitizers are for nightly compilers; this setting has a stable one take their flag, for a build that nobody runs but this. The sampler reads
 # the real stack, so variables stay on it. What waits for children by descriptors is a system call that valgrind does not know.
 MEMORY = cargo test --locked -p culvert-sys --lib --target $(HOST)
@@ -102,6 +106,9 @@ setup-lint:
 
 setup-sbom:
 	@./setup.sh sbom
+
+setup-reproducible:
+	@./setup.sh reproducible
 
 setup-memory:
 	@./setup.sh memory

@@ -4,6 +4,7 @@
 #   peers       independent programs the conformance tests talk to, under target/peers
 #   cargo-deny  the dependency checker, from the crate registry
 #   sbom        what writes bills of materials, from the crate registry; Python checks them
+#   reproducible  what shows where two programs differ (Debian packages)
 #   memory      valgrind (a Debian package)
 #   fips        compilers of the validated module (Debian packages)
 #   fuzz        what runs the fuzz targets, from the crate registry; libFuzzer is built with a C++ compiler
@@ -76,6 +77,9 @@ sbom)
     cargo cyclonedx --version 2>/dev/null | grep -q " $cyclonedx\$" ||
         { say "building cargo-cyclonedx"; cargo install --quiet --locked --force "cargo-cyclonedx@$cyclonedx"; }
     ;;
+reproducible)
+    need_commands cc:build-essential strings:binutils cmp:diffutils
+    ;;
 memory)
     need_commands cc:build-essential valgrind:valgrind
     ;;
@@ -83,7 +87,7 @@ fips)
     need_commands cc:build-essential cmake:cmake go:golang-go perl:perl
     ;;
 *)
-    say "usage: setup.sh packages|peers|cargo-deny|sbom|memory|fuzz|fips"
+    say "usage: setup.sh packages|peers|cargo-deny|sbom|reproducible|memory|fuzz|fips"
     exit 2
     ;;
 esac

@@ -1,5 +1,7 @@
 //! What the programs are built of is written down: each dependency with what it is for, and `unsafe` where it may be.
 
+mod twice;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
