@@ -28,7 +28,7 @@ impl AesGcm {
         if let Some(nonce) = secret.spent_nonce() {
             let first = Nonce::assume_unique_for_key(nonce);
             let shown = sealing.seal_in_place_separate_tag(first, Aad::empty(), &mut []);
-            shown.expect("nothing is shorter than what AES-GCM can seal");
+            let _ = shown.expect("nothing is shorter than what AES-GCM can seal");
         }
         let opening = TlsRecordOpeningKey::new(algorithm, TlsProtocolId::TLS13, secret.key()).expect(LENGTH);
         Self { sealing: RefCell::new(sealing), opening }
