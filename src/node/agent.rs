@@ -96,7 +96,7 @@ impl Session<'_> {
     }
 
     async fn exchange(&mut self, path: &Path) -> Result<std::convert::Infallible, Ended> {
-        let channel = Channel::connect(path).await.map_err(Ended::Connect)?;
+        let channel = Channel::connect(path).map_err(Ended::Connect)?;
         send(&channel, &culvert_zds::hello()).await?;
         metrics::gauge!(CONNECTED).set(1.0);
         tracing::info!(path = %path.display(), "connected to the node agent");

@@ -90,26 +90,14 @@ impl Channel {
         Ok(Self { fd: registered(fd)? })
     }
 
-    /// Connects to a listening socket file.
+    /// Connects to a listening socket file, at once: nothing of that takes time (`unix(7)`).
     ///
     /// # Errors
-    /// When nobody listens there.
-    pub async fn connect(path: &Path) -> io::Result<Self> {
+    /// When nobody listens there; `WouldBlock` when whoever listens has not accepted those who came before.
+    pub fn connect(path: &Path) -> io::Result<Self> {
         let fd = new_socket()?;
-        let pending = match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
-            Ok(()) => false,
-            Err(Errno::EAGAIN | Errno::EINPROGRESS) => true,
-            Err(error) => return Err(error.into()),
-        };
-        let channel = Self::new(fd)?;
-        if pending {
-            channel.fd.writable().await?.retain_ready();
-            let error = getsockopt(channel.fd.get_ref(), sockopt::SocketError)?;
-            if error != 0 {
-                return Err(io::Error::from_raw_os_error(error));
-            }
-        }
-        Ok(channel)
+        connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+        Self::new(fd)
     }
 
     /// The user who connected, or who listened, when it was done (`SO_PEERCRED`).
@@ -300,6 +288,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_comes_while_too_many_wait_is_told_so() {
+        let path = std::env::temp_dir().join(format!("culvert-seqpacket-full-{}", std::process::id()));
+        let listener = Listener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        let error = loop {
+            match Channel::connect(&path) {
+                Ok(channel) => waiting.push(channel),
+                Err(error) => break error,
+            }
+            assert!(waiting.len() < 1000, "nobody is refused");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(listener.accept().await.unwrap());
+        waiting.push(Channel::connect(&path).unwrap());
+    }
+
+    #[tokio::test]
     async fn a_second_listener_is_refused_and_a_stale_file_is_replaced() {
         let path = std::env::temp_dir().join(format!("culvert-seqpacket-{}", std::process::id()));
         let first = Listener::bind(&path).unwrap();
@@ -310,7 +315,7 @@ mod tests {
         drop(first);
         std::fs::rename(path.with_extension("kept"), &path).unwrap();
         let second = Listener::bind(&path).unwrap();
-        let (dialled, accepted) = tokio::join!(Channel::connect(&path), second.accept());
+        let (dialled, accepted) = (Channel::connect(&path), second.accept().await);
         dialled.unwrap().send(b"hello", None).await.unwrap();
         assert_eq!(accepted.unwrap().receive(64).await.unwrap().unwrap().bytes, b"hello");
     }

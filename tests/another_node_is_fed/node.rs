@@ -195,7 +195,7 @@ async fn follow(path: PathBuf, shared: Arc<Shared>) {
 }
 
 async fn connect(path: &Path) -> Option<Channel> {
-    let channel = Channel::connect(path).await.ok()?;
+    let channel = Channel::connect(path).ok()?;
     channel.send(&HELLO, None).await.ok()?;
     Some(channel)
 }

@@ -65,7 +65,7 @@ async fn several_nodes_are_served_until_the_table_ends() {
     let server = tokio::spawn(serve(listener, table, Served::default()));
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        let node = Channel::connect(&path).await.unwrap();
+        let node = Channel::connect(&path).unwrap();
         node.send(&ZdsHello { version: 1 }.encode_to_vec(), None).await.unwrap();
         let snapshot = timeout(Duration::from_secs(10), node.receive(1024)).await.unwrap().unwrap().unwrap();
         assert_eq!(snapshot.bytes, [0x1a, 0x00]);
