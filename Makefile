@@ -11,6 +11,7 @@
 # make sbom    what each program is built of, as CycloneDX, into target/sbom, and checked
 # make reproducible   build the programs as for images, twice, as two people would, and compare; make reproducible PROGRAMS=culvert-node
 # make memory  run the tests of the one crate with `unsafe` under AddressSanitizer and valgrind
+# make miri    run those of them under Miri that make no system calls it does not know (a nightly compiler)
 # make fips    build the programs with the module that is validated for FIPS 140-3, into target/fips, and test what uses it
 #
 # Each target installs what it needs when it is missing (Debian or Ubuntu with a Rust toolchain).
@@ -18,8 +19,8 @@
 PROGRAMS := culvert-node culvert-agent culvert-control culvert
 BUILD    := cargo build --locked $(addprefix -p ,$(PROGRAMS))
 
-.PHONY: all build demo test lint bench bench-quick chaos soak fuzz manifests advisories sbom reproducible memory fips \
-	setup setup-fuzz setup-lint setup-test setup-sbom setup-reproducible setup-memory setup-fips
+.PHONY: all build demo test lint bench bench-quick chaos soak fuzz manifests advisories sbom reproducible memory miri fips \
+	setup setup-fuzz setup-lint setup-test setup-sbom setup-reproducible setup-memory setup-miri setup-fips
 
 all: build
 
@@ -84,6 +85,12 @@ memory: setup-memory
 	$(MEMORY) --target-dir target/memory/valgrind --config 'target."cfg(unix)".runner=["valgrind","--quiet","--error-exitcode=99"]' \
 		-- --skip child::tests
 
+# What parses what the kernel answers, and what draws and copies for profiles.
+miri: setup-miri
+	cargo +nightly miri test --locked -p culvert-sys --lib --target-dir target/memory/miri -- netlink:: among_other_attributes \
+		bytes_are_drawn a_list_that_changed an_answer_that_is_cut_off the_start_is_found words_outside what_is_cut_off \
+		since_then_counts an_old_kernel_does_not_tell what_is_not_a_connection ports_beside_them windows_are_within
+
 # Programs first: one that is not validated is of no use, whatever its tests say.
 FIPS := --locked --target-dir target/fips --features fips -p culvert-node -p culvert-control -p culvert-agent
 fips: setup setup-fips
@@ -112,6 +119,9 @@ setup-reproducible:
 
 setup-memory:
 	@./setup.sh memory
+
+setup-miri:
+	@./setup.sh miri
 
 setup-fips:
 	@./setup.sh fips

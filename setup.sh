@@ -6,6 +6,7 @@
 #   sbom        what writes bills of materials, from the crate registry; Python checks them
 #   reproducible  what shows where two programs differ (Debian packages)
 #   memory      valgrind (a Debian package)
+#   miri        a nightly compiler's interpreter (rustup)
 #   fips        compilers of the validated module (Debian packages)
 #   fuzz        what runs the fuzz targets, from the crate registry; libFuzzer is built with a C++ compiler
 set -eu
@@ -83,11 +84,15 @@ reproducible)
 memory)
     need_commands cc:build-essential valgrind:valgrind
     ;;
+miri)
+    cargo +nightly miri --version >/dev/null 2>&1 ||
+        { say "installing miri"; rustup toolchain install nightly --profile minimal --component miri --component rust-src; }
+    ;;
 fips)
     need_commands cc:build-essential cmake:cmake go:golang-go perl:perl
     ;;
 *)
-    say "usage: setup.sh packages|peers|cargo-deny|sbom|reproducible|memory|fuzz|fips"
+    say "usage: setup.sh packages|peers|cargo-deny|sbom|reproducible|memory|miri|fuzz|fips"
     exit 2
     ;;
 esac
