@@ -1,10 +1,8 @@
 //! How much of the processor a thread gets when others want it too, and how soon they get it.
 
-use std::cell::OnceCell;
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::mem::size_of;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -59,22 +57,13 @@ pub fn let_others_run() {
     }
 }
 
-thread_local! {
-    /// What the kernel knows of the thread's turns; nothing where it does not say.
-    static TURNS: OnceCell<Option<File>> = const { OnceCell::new() };
-}
-
 /// How long the calling thread has wanted a processor and had none, since it began (the second number of
-/// `/proc/thread-self/schedstat`, `sched-stats.rst` of the kernel's documentation). Nothing where the kernel does not say.
+/// `/proc/thread-self/schedstat`, `sched-stats.rst` of the kernel's documentation). Nothing where the kernel does not say. It opens a file:
+/// a descriptor that every thread kept would be one that comes and goes with it.
 #[must_use]
 pub fn waited() -> Option<Duration> {
-    TURNS.with(|turns| {
-        let turns = turns.get_or_init(|| File::open("/proc/thread-self/schedstat").ok()).as_ref()?;
-        let mut text = [0; 64];
-        let length = turns.read_at(&mut text, 0).ok()?;
-        let waited = str::from_utf8(&text[..length]).ok()?.split(' ').nth(1)?;
-        waited.parse().ok().map(Duration::from_nanos)
-    })
+    let turns = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    turns.split(' ').nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
 /// How long the calling thread's turns are, in nanoseconds; 0 where the kernel does not say.
@@ -116,7 +105,7 @@ mod tests {
 
     /// Reads the field `policy` of `/proc/thread-self/stat` (`proc_pid_stat(5)`), the 41st; behind the name there are no brackets.
     fn policy() -> i32 {
-        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
         let (_, behind) = stat.rsplit_once(')').unwrap();
         behind.split_whitespace().nth(38).unwrap().parse().unwrap()
     }

@@ -89,7 +89,7 @@ impl Crowd {
     }
 
     /// Notes one more. `look` says what the thread has waited for, and `is_limited` whether somebody may be held to a rate: both are
-    /// asked only where many come.
+    /// asked only where many come, and the former, which takes some microseconds, now and then.
     pub(super) fn next(
         &mut self,
         now: Instant,
@@ -105,7 +105,7 @@ impl Crowd {
         if held && over > 0.0 {
             return Next::After(Duration::from_secs_f64(over / rate));
         }
-        if self.waiting > BURST / 2.0 && !held && self.is_short(look) && over > 0.0 && is_limited() {
+        if self.waiting > BURST / 2.0 && !held && self.is_short(now, look) && over > 0.0 && is_limited() {
             self.held_until = Some(now + HOLD);
             return Next::Limited;
         }
@@ -113,21 +113,17 @@ impl Crowd {
     }
 
     /// Whether processors are short, as far as this thread knows.
-    fn is_short(&mut self, look: impl Fn() -> Option<Seen>) -> bool {
-        let Some(now) = look() else { return false };
-        let before = self
-            .seen
-            .filter(|before| before.by == now.by && now.at.saturating_duration_since(before.at) < STALE);
-        let Some(before) = before else {
-            self.seen = Some(now);
-            return false;
-        };
-        let gone = now.at.saturating_duration_since(before.at);
-        if gone < WHILE {
+    fn is_short(&mut self, now: Instant, look: impl Fn() -> Option<Seen>) -> bool {
+        let since = |seen: &Seen| now.saturating_duration_since(seen.at);
+        if self.seen.as_ref().is_some_and(|seen| since(seen) < WHILE) {
             return false;
         }
-        self.seen = Some(now);
-        now.waited.saturating_sub(before.waited).as_secs_f64() > SHORT * gone.as_secs_f64()
+        let before = std::mem::replace(&mut self.seen, look());
+        let (Some(before), Some(seen)) = (before, self.seen) else { return false };
+        let waited = seen.waited.saturating_sub(before.waited);
+        before.by == seen.by
+            && since(&before) < STALE
+            && waited.as_secs_f64() > SHORT * since(&before).as_secs_f64()
     }
 }
 

@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use super::*;
 
 /// A processor, for each of which there are rates.
@@ -103,13 +105,18 @@ fn nobody_is_limited_where_there_are_no_others_or_processors_enough() {
 fn what_another_thread_has_waited_and_what_was_long_ago_says_nothing() {
     let mut world = World::new(true);
     let elsewhere = thread::spawn(|| thread::current().id()).join().unwrap();
+    let looks = Cell::new(0);
     for number in 0..1000_u32 {
         world.now += Duration::from_micros(100);
-        let by = if number % 40 < 20 { thread::current().id() } else { elsewhere };
-        let seen = Seen { by, at: world.now, waited: Duration::from_secs(number.into()) };
-        let next = world.crowd.next(world.now, || Some(seen), || true);
+        let look = || {
+            looks.set(looks.get() + 1);
+            let by = if looks.get() % 2 == 0 { thread::current().id() } else { elsewhere };
+            Some(Seen { by, at: world.now, waited: Duration::from_secs(number.into()) })
+        };
+        let next = world.crowd.next(world.now, look, || true);
         assert_ne!(next, Next::Limited, "{number}");
     }
+    assert!((10..=20).contains(&looks.get()), "{} looks in 0.1 s", looks.get());
     let mut world = World::new(true);
     world.second(10_000.0, 0.0);
     world.now += Duration::from_secs(1);
