@@ -20,7 +20,7 @@ pub(super) struct Known {
 }
 
 /// Variables and constants of others, or of this repository's tools.
-const OF_OTHERS: [&str; 15] = [
+const OF_OTHERS: [&str; 17] = [
     "NO_COLOR",
     "CNI_ARGS",
     "CULVERT_NODE",
@@ -36,9 +36,11 @@ const OF_OTHERS: [&str; 15] = [
     "SO_PEERCRED",
     "SCHED_IDLE",
     "IP_BIND_ADDRESS_NO_PORT",
+    "CULVERT_GIT_REVISION",
+    "CULVERT_BUILD_STATUS",
 ];
 /// Options of others, `culvert-bench` among them, that are written without their program.
-const OPTIONS_OF_OTHERS: [&str; 12] = [
+const OPTIONS_OF_OTHERS: [&str; 15] = [
     "--features",
     "--nocapture",
     "--set",
@@ -51,6 +53,9 @@ const OPTIONS_OF_OTHERS: [&str; 12] = [
     "--rounds",
     "--on-demand",
     "--attacks",
+    "--locked",
+    "--remap-path-prefix",
+    "--build-arg",
 ];
 const PROGRAMS: [&str; 4] = ["culvert", "culvert-agent", "culvert-control", "culvert-node"];
 /// What ends a command among words.
