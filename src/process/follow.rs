@@ -57,7 +57,7 @@ impl Follower {
         // First: what changes while it is read is a change.
         let settled = fingerprint(path);
         let first = read(path);
-        let content = Content::after(&first);
+        let content = if fingerprint(path) == settled { Content::after(&first) } else { Content::Torn };
         (Self { path: path.to_owned(), settled, content }, first)
     }
 
@@ -225,6 +225,21 @@ mod tests {
         let endless = |_| std::future::pending::<io::Result<String>>();
         assert!(tokio::time::timeout(AGAIN * 10, follower.changed_as(endless)).await.is_err());
         assert_eq!(next(&mut follower).await.unwrap(), "two!");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_away_when_it_was_first_read_is_read() {
+        let (path, away) = (file("first-away"), file("first-away.not"));
+        std::fs::write(&path, "one").unwrap();
+        let (mut follower, first) = Follower::of(&path, |path| {
+            std::fs::rename(path, &away).unwrap();
+            std::fs::read_to_string(path)
+        });
+        first.unwrap_err();
+        std::fs::rename(&away, &path).unwrap();
+        let text = tokio::time::timeout(AGAIN * 10, follower.changed()).await.expect("it is read");
+        assert_eq!(text.unwrap(), "one");
         std::fs::remove_file(&path).unwrap();
     }
 
