@@ -60,8 +60,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 fn is_free(path: &Path) -> io::Result<bool> {
     match unconnected()?.connect(&SockAddr::unix(path)?) {
         Ok(()) => Ok(false),
-        // A full queue is somebody's, who may never come to it.
-        Err(error) => Ok(error.kind() != io::ErrorKind::WouldBlock),
+        // Whatever else is said, somebody says it: a full queue, or a socket of another kind.
+        Err(error) => Ok(matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)),
     }
 }
 

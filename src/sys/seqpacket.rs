@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -52,7 +53,7 @@ impl Listener {
         match connect(probe.as_raw_fd(), &address) {
             Ok(()) | Err(Errno::EAGAIN) => return Err(io::ErrorKind::AddrInUse.into()),
             // A file that was never a socket is somebody's.
-            Err(Errno::ECONNREFUSED) if std::fs::symlink_metadata(path)?.is_file() => {
+            Err(Errno::ECONNREFUSED) if !std::fs::symlink_metadata(path)?.file_type().is_socket() => {
                 let what = "there is a file that is no socket";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
             }
