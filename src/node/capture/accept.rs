@@ -85,9 +85,16 @@ impl Listener {
                 () = guard.draining() => break,
             }
         }
-        self.last().into_iter().for_each(|captured| room.admit(captured));
+        let last = self.last();
+        let rest = async {
+            for captured in last {
+                turnstile.pass().await;
+                room.admit(captured);
+            }
+            room.all_gone().await;
+        };
         tokio::select! {
-            () = room.all_gone() => {}
+            () = rest => {}
             () = guard.cut() => {}
         }
     }

@@ -136,9 +136,9 @@ impl Accepted {
             let inbox = Some(Arc::clone(&inbox));
             streams.spawn(each(Offer { tunnel, stream, request, withdrawn, inbox }));
         };
-        let (over, waiting) = drive(&mut driver, turnstile, &begin).await;
-        if !matches!(over, Over::Cut | Over::Revoked) {
-            waiting.into_iter().for_each(begin);
+        let (over, mut waiting) = drive(&mut driver, turnstile, &begin).await;
+        if matches!(over, Over::Cut | Over::Revoked) {
+            waiting.clear();
         }
         drop((watch, listed));
         match over {
@@ -153,7 +153,7 @@ impl Accepted {
         }
         // What has arrived whole is still delivered; streams that miss something find out by themselves.
         let rest = async {
-            driver.part(&over).await;
+            tokio::join!(driver.part(&over), begin_rest(waiting, turnstile, &begin));
             streams.finished().await;
         };
         tokio::select! {
@@ -190,6 +190,14 @@ async fn drive(driver: &mut Driver, turnstile: &Turnstile, begin: &impl Fn(Wish)
                 Step::Offers(offers) => waiting.extend(offers),
             },
         }
+    }
+}
+
+/// Begins what had not had its turn when the tunnel ended: as before, one after the other.
+async fn begin_rest(mut waiting: VecDeque<Wish>, turnstile: &Turnstile, begin: &impl Fn(Wish)) {
+    while let Some(wish) = next(&mut waiting) {
+        turnstile.pass().await;
+        begin(wish);
     }
 }
 
