@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-/// So many beginnings a second are many, for each processor. What comes at such a rate keeps half of it busy by itself.
+/// So many beginnings a second are many, for each thread of the data plane. What comes at such a rate keeps half of it busy by itself.
 const MANY: f64 = 3000.0;
 
 /// And so many at once are not yet.
 const BURST: f64 = 64.0;
 
-/// How many a second may begin, for each processor, of somebody who has begun [`MANY`] while processors were short.
+/// How many a second may begin, for each thread, of somebody who has begun [`MANY`] while processors were short.
 const HELD: f64 = 500.0;
 
 /// For how long he is held to that; then it is looked again.
@@ -31,6 +31,8 @@ pub(super) struct Crowd {
     waiting: f64,
     since: Instant,
     seen: Option<Seen>,
+    /// When it was last looked, whatever came of it.
+    looked_at: Option<Instant>,
     held_until: Option<Instant>,
 }
 
@@ -73,19 +75,22 @@ pub(super) fn held() -> u64 {
     held
 }
 
-static RATES: LazyLock<Rates> =
-    LazyLock::new(|| Rates::of(thread::available_parallelism().map_or(1, usize::from)));
+/// As many threads as there are unless somebody says how many there shall be, and no more than can run at a time.
+static RATES: LazyLock<Rates> = LazyLock::new(|| {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    Rates::of(processors.div_ceil(4).max(2).min(processors))
+});
 
 impl Rates {
-    fn of(processors: usize) -> Self {
-        let processors = f64::from(u32::try_from(processors).unwrap_or(u32::MAX));
-        Self { many: MANY * processors, held: HELD * processors }
+    fn of(threads: usize) -> Self {
+        let threads = f64::from(u32::try_from(threads).unwrap_or(u32::MAX));
+        Self { many: MANY * threads, held: HELD * threads }
     }
 }
 
 impl Crowd {
     pub(super) fn new(now: Instant) -> Self {
-        Self { rates: *RATES, waiting: 0.0, since: now, seen: None, held_until: None }
+        Self { rates: *RATES, waiting: 0.0, since: now, seen: None, looked_at: None, held_until: None }
     }
 
     /// Notes one more. `look` says what the thread has waited for, and `is_limited` whether somebody may be held to a rate: both are
@@ -115,9 +120,10 @@ impl Crowd {
     /// Whether processors are short, as far as this thread knows.
     fn is_short(&mut self, now: Instant, look: impl Fn() -> Option<Seen>) -> bool {
         let since = |seen: &Seen| now.saturating_duration_since(seen.at);
-        if self.seen.as_ref().is_some_and(|seen| since(seen) < WHILE) {
+        if self.looked_at.is_some_and(|at| now.saturating_duration_since(at) < WHILE) {
             return false;
         }
+        self.looked_at = Some(now);
         let before = std::mem::replace(&mut self.seen, look());
         let (Some(before), Some(seen)) = (before, self.seen) else { return false };
         let waited = seen.waited.saturating_sub(before.waited);

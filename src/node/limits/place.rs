@@ -171,7 +171,7 @@ impl OfPod {
             return peer;
         }
         let [descriptors, handshakes, tunnels, bytes] = [const { AtomicU64::new(0) }; 4];
-        let (of, turnstile) = (Arc::clone(self), Turnstile::of_one(Arc::downgrade(self)));
+        let (of, turnstile) = (Arc::clone(self), Turnstile::of_peer(Arc::downgrade(self), address));
         self.node.company.peer_comes();
         let peer = Arc::new(Peer { of, address, descriptors, handshakes, tunnels, bytes, turnstile });
         peers.insert(address, Arc::downgrade(&peer));

@@ -41,7 +41,7 @@ impl OfPod {
         node.room.take(room::OF_EACH_POD);
         let gauges = [const { AtomicU64::new(0) }; Limit::ALL.len()];
         let [connections, descriptors, bytes] = [const { AtomicU64::new(0) }; 3];
-        let (peers, turnstile) = (Mutex::default(), Arc::new(Turnstile::of_one(Weak::clone(this))));
+        let (peers, turnstile) = (Mutex::default(), Arc::new(Turnstile::of_pod(Weak::clone(this))));
         Self { pod, node, connections, descriptors, bytes, peers, turnstile, gauges }
     }
 
@@ -79,6 +79,15 @@ impl OfPod {
             tracing::warn!(pod = name, namespace, unsaid, "{exceeded}");
         });
         exceeded
+    }
+
+    /// Counts and tells that what it begins, or a peer to it, is held to a rate.
+    pub(super) fn limit_beginnings(&self, peer: Option<IpAddr>) {
+        counts::hit_by(Limit::Beginnings, |_, unsaid| {
+            let PodInfo { name, namespace, .. } = &self.pod;
+            let peer = peer.map(tracing::field::display);
+            tracing::warn!(pod = name, namespace, peer, unsaid, "{}", Exceeded(Limit::Beginnings));
+        });
     }
 
     /// How much it may have of something at the moment, and has.

@@ -1,6 +1,7 @@
 //! Who begins something new, and when: one thing at a time, and between two of them everybody else has a turn.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Weak;
 use std::task::Poll;
 use std::thread;
@@ -10,8 +11,8 @@ use culvert_sys::priority::{let_others_run, waited};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
+use super::OfPod;
 use super::crowd::{Crowd, Next, Seen};
-use super::{Limit, OfPod};
 
 /// The turnstile of those who have to wait for one another: of one listener, of what a pod begins, or of all tunnels of a peer to it.
 ///
@@ -21,13 +22,20 @@ use super::{Limit, OfPod};
 ///
 /// Clients and servers want the same processors. While so much begins here that they would hardly have one, they have it first:
 /// each time, which is not for nothing, and therefore not done otherwise. And where processors are short all the same, and others have
-/// connections, who has begun so much may only begin some for a while ([`Limit::Beginnings`]): the rest waits in front of the door, where
+/// connections, who has begun so much may only begin some for a while (`beginnings_of_a_pod`): the rest waits in front of the door, where
 /// it costs next to nothing.
 #[derive(Debug)]
 pub(crate) struct Turnstile {
     crowd: Mutex<Crowd>,
     /// Whose limit there is where all that comes is one party's.
-    of: Option<Weak<OfPod>>,
+    of: Option<Party>,
+}
+
+/// A pod, or a peer to it.
+#[derive(Debug)]
+struct Party {
+    pod: Weak<OfPod>,
+    peer: Option<IpAddr>,
 }
 
 impl Default for Turnstile {
@@ -38,9 +46,14 @@ impl Default for Turnstile {
 }
 
 impl Turnstile {
-    /// Of one party, a pod itself or a peer to it: whoever begins too much has to wait for himself.
-    pub(super) fn of_one(pod: Weak<OfPod>) -> Self {
-        Self { of: Some(pod), ..Self::default() }
+    /// Of what a pod itself begins: when it is too much, it has to wait for itself.
+    pub(super) fn of_pod(pod: Weak<OfPod>) -> Self {
+        Self { of: Some(Party { pod, peer: None }), ..Self::default() }
+    }
+
+    /// Of what a peer to the pod asks for: likewise.
+    pub(super) fn of_peer(pod: Weak<OfPod>, peer: IpAddr) -> Self {
+        Self { of: Some(Party { pod, peer: Some(peer) }), ..Self::default() }
     }
 
     /// Waits, after something was begun, until something else may begin. Who waits is served in order; cancel safe, but for the
@@ -50,11 +63,7 @@ impl Turnstile {
         match crowd.next(Instant::now(), look, || self.is_limited()) {
             Next::Soon => {}
             Next::AfterOthers => let_others_run(),
-            Next::Limited => {
-                if let Some(pod) = self.of.as_ref().and_then(Weak::upgrade) {
-                    pod.refuse(Limit::Beginnings);
-                }
-            }
+            Next::Limited => self.tell(),
             Next::After(pause) => sleep(pause).await,
         }
         whoever_is_ready().await;
@@ -62,8 +71,16 @@ impl Turnstile {
 
     /// Whether there are others who have something of it when this one has to wait.
     fn is_limited(&self) -> bool {
-        let of = self.of.as_ref().and_then(Weak::upgrade);
-        of.is_some_and(|of| of.node.company.is_several())
+        let pod = self.of.as_ref().and_then(|of| of.pod.upgrade());
+        pod.is_some_and(|pod| pod.node.company.is_several())
+    }
+
+    /// Counts that the limit is in force, and tells of whom.
+    fn tell(&self) {
+        let Some(Party { pod, peer }) = &self.of else { return };
+        if let Some(pod) = pod.upgrade() {
+            pod.limit_beginnings(*peer);
+        }
     }
 }
 

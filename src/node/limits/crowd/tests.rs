@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use super::*;
 
-/// A processor, for each of which there are rates.
+/// A thread, for each of which there are rates.
 const ONE: usize = 1;
 
 /// A crowd in a world of its own: time passes when somebody comes, and of it a part is waited for the processor.
@@ -128,8 +128,14 @@ fn what_another_thread_has_waited_and_what_was_long_ago_says_nothing() {
 #[test]
 fn a_kernel_that_says_nothing_of_processors_limits_nobody() {
     let mut world = World::new(true);
+    let looks = Cell::new(0);
+    let look = || {
+        looks.set(looks.get() + 1);
+        None
+    };
     for _ in 0..1000 {
         world.now += Duration::from_micros(100);
-        assert_ne!(world.crowd.next(world.now, || None, || true), Next::Limited);
+        assert_ne!(world.crowd.next(world.now, look, || true), Next::Limited);
     }
+    assert!(looks.get() <= 20, "{} looks in 0.1 s", looks.get());
 }
