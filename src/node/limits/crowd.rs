@@ -94,7 +94,7 @@ impl Crowd {
     }
 
     /// Notes one more. `look` says what the thread has waited for, and `is_limited` whether somebody may be held to a rate: both are
-    /// asked only where many come, and the former, which takes some microseconds, now and then.
+    /// asked only where many come, and the former, which takes some microseconds, now and then and where there may be a limit.
     pub(super) fn next(
         &mut self,
         now: Instant,
@@ -110,7 +110,7 @@ impl Crowd {
         if held && over > 0.0 {
             return Next::After(Duration::from_secs_f64(over / rate));
         }
-        if self.waiting > BURST / 2.0 && !held && self.is_short(now, look) && over > 0.0 && is_limited() {
+        if self.waiting > BURST / 2.0 && !held && is_limited() && self.is_short(now, look) && over > 0.0 {
             self.held_until = Some(now + HOLD);
             return Next::Limited;
         }
