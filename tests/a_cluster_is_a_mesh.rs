@@ -137,7 +137,7 @@ fn selectors_of_ones_own_say_who_is_in_and_who_gets_an_identity() {
         node.wait("the agent lets it pass", || listed().is_some());
         let reason = listed().unwrap()["reason"].as_str().unwrap().to_owned();
         assert!(reason.contains(why), "{reason}");
-        assert!(!pod.is_captured(), "{}", pod.namespace());
+        assert!(!pod.is_captured().unwrap(), "{}", pod.namespace());
         let refusal = ask(pod.namespace()).unwrap_err();
         assert_eq!(signer::reason(&refusal), "identity-not-enrolled", "{}", pod.namespace());
     }

@@ -42,7 +42,7 @@ fn rig(name: &str) -> Rig {
     let proxy = lab.start_node_as(&cluster.one, launch.stdout(writer)).unwrap();
     lab.start_node(&cluster.two).unwrap();
     lab.wait_until(SOON, "the pods are captured", || {
-        cluster.client.is_captured() && cluster.server.is_captured()
+        cluster.client.is_captured().unwrap() && cluster.server.is_captured().unwrap()
     })
     .unwrap();
     Rig { cluster, proxy, pipe: reader }

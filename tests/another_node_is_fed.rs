@@ -46,7 +46,7 @@ fn it_is_given_all_pods_with_their_namespaces_and_then_told_that_these_are_all()
     let node = Foreign::start(&rig.node);
     node.wait_to_hear("end of snapshot");
     node.wait_for(&rig.all());
-    assert!(rig.pods.iter().all(|pod| pod.listens(15008).unwrap() && pod.is_captured()));
+    assert!(rig.pods.iter().all(|pod| pod.listens(15008).unwrap() && pod.is_captured().unwrap()));
     assert_eq!((node.started(), node.heard("end of snapshot")), (20, 1));
 }
 

@@ -16,7 +16,7 @@ fn start(name: &str) -> (Cluster, Program) {
     lab.start_agent(&cluster.one).unwrap();
     lab.start_agent(&cluster.two).unwrap();
     lab.start_node(&cluster.two).unwrap();
-    lab.wait_until(SOON, "the client is captured", || cluster.client.is_captured()).unwrap();
+    lab.wait_until(SOON, "the client is captured", || cluster.client.is_captured().unwrap()).unwrap();
     let launch = lab.dedicated_launch(&cluster.client).unwrap();
     let proxy = lab.start(launch.env("PACKET_MARK", 1337)).unwrap();
     let ready = || http::get(cluster.client.netns(), ([127, 0, 0, 1], 15021), "/healthz/ready");

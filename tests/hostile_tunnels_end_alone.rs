@@ -47,7 +47,7 @@ impl Rig {
         lab.start_agent(&cluster.two)?;
         lab.start_node(&cluster.one)?;
         let proxy = lab.start_node(&cluster.two)?;
-        wait_until(SOON, "the client is captured", || cluster.client.is_captured())?;
+        wait_until(SOON, "the client is captured", || cluster.client.is_captured().unwrap())?;
         let identity = "spiffe://cluster.local/ns/default/sa/rogue";
         let certificate = Authority::of_control(lab).issue(lab.directory(), identity);
         let silent = lab.serve(&cluster.server, 0, Behaviour::Silent)?.port();

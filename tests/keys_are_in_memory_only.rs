@@ -66,7 +66,7 @@ fn a_node_that_can_write_nothing_serves_and_no_key_is_in_a_file() {
     lab.start_node_as(&cluster.one, free).unwrap();
     let program = without_disks(&cluster);
     lab.start_node_as(&cluster.two, lab.node_launch(&cluster.two).unwrap().binary(program)).unwrap();
-    wait_until(SOON, "the client is captured", || cluster.client.is_captured()).unwrap();
+    wait_until(SOON, "the client is captured", || cluster.client.is_captured().unwrap()).unwrap();
     assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"by certificates of both");
     // The one key there is a file of is the root's, at the control plane.
     assert_eq!(with_keys(lab.directory()), [lab.directory().join("ca/root-key.pem")]);

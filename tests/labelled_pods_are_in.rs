@@ -30,7 +30,7 @@ fn assert_untouched(pod: &Pod, before: &Snapshot) {
 
 /// Whether rules are in the pod and somebody takes what they redirect.
 fn is_protected(pod: &Pod) -> bool {
-    pod.is_captured() && [15001, 15006, 15008].iter().all(|port| pod.listens(*port).unwrap())
+    pod.is_captured().unwrap() && [15001, 15006, 15008].iter().all(|port| pod.listens(*port).unwrap())
 }
 
 /// Fails unless two pods talk in private, in both families.

@@ -117,11 +117,11 @@ fn connections_of_a_pod_that_moves_break_at_both_ends_and_nothing_of_them_is_sen
         assert_silent(&cluster, || {
             give_namespace(two, server, &next);
             let served = || [15001, 15006, 15008].iter().any(|port| server.listens(*port).unwrap());
-            wait_until(SOON, "the pod has left", || !server.is_captured() && !served()).unwrap();
+            wait_until(SOON, "the pod has left", || !server.is_captured().unwrap() && !served()).unwrap();
         });
         wait_until_untouched(server);
         programs[4].wait_for_log_since(position, "serving pod", SOON).unwrap();
-        assert!(next.is_captured() && next.listens(15008).unwrap());
+        assert!(next.is_captured().unwrap() && next.listens(15008).unwrap());
         assert_untouched(&programs);
     }
 }

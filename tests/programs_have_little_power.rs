@@ -73,7 +73,7 @@ fn an_agent_keeps_what_it_and_its_tools_need() {
     let cluster = Cluster::without_mesh("power-agent").unwrap();
     cluster.lab.enrol_all(&[&cluster.client]).unwrap();
     let agent = cluster.lab.start_agent(&cluster.one).unwrap();
-    cluster.lab.wait_until(SOON, "the client is captured", || cluster.client.is_captured()).unwrap();
+    cluster.lab.wait_until(SOON, "the client is captured", || cluster.client.is_captured().unwrap()).unwrap();
     assert_confined(&agent, AGENT);
 }
 

@@ -93,7 +93,7 @@ fn pods_that_join_while_the_node_is_away_are_served_when_it_is_back() {
     proxy.stop().unwrap();
     let newcomer = cluster.lab.pod(&cluster.one, culvert_lab::PodSpec::new("newcomer")).unwrap();
     cluster.lab.enrol(&newcomer).unwrap();
-    cluster.lab.wait_until(SOON, "the newcomer is captured", || newcomer.is_captured()).unwrap();
+    cluster.lab.wait_until(SOON, "the newcomer is captured", || newcomer.is_captured().unwrap()).unwrap();
     cluster.lab.start_node(&cluster.one).unwrap();
     assert_echo(&newcomer, (cluster.server.ip4(), ECHO), b"hello from the newcomer");
 }

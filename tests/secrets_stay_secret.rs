@@ -71,7 +71,7 @@ fn start() -> Cluster {
         lab.start_node_as(node, launch).unwrap();
     }
     for pod in [&cluster.client, &cluster.neighbour, &cluster.server] {
-        lab.wait_until(SOON, "the pod is captured", || pod.is_captured()).unwrap();
+        lab.wait_until(SOON, "the pod is captured", || pod.is_captured().unwrap()).unwrap();
     }
     // Traffic, and what is refused.
     assert_echo(&cluster.client, (cluster.server.ip4(), ECHO), b"through a tunnel");

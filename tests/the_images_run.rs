@@ -147,7 +147,7 @@ fn the_capabilities_of_the_chart_are_enough() {
     }
     node.kubernetes.label_namespace("shop", None);
     node.wait_until_out(&[client, server]);
-    assert!(!client.is_captured() && !server.is_captured());
+    assert!(!client.is_captured().unwrap() && !server.is_captured().unwrap());
 }
 
 #[test]

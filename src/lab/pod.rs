@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use culvert_sys::netns::Netns;
 
+use crate::Error;
 use crate::address::Both;
 use crate::socket;
 use crate::tool;
@@ -16,6 +17,12 @@ use crate::tool;
 const TRUST_DOMAIN: &str = "cluster.local";
 /// The largest answer [`Pod::ask`] reads.
 const LONGEST_ANSWER: u64 = 64 << 20;
+/// Shows the packet rules. Which of the two the agent has used is its choice, and the one that is not installed has none.
+const SAVE: &str = r"
+for save in iptables-nft-save iptables-legacy-save; do
+    ! command -v $save >/dev/null || $save || exit
+done
+";
 
 /// What a pod shall be.
 #[derive(Debug, Clone)]
@@ -261,12 +268,12 @@ impl Pod {
     }
 
     /// Whether rules in the pod redirect traffic to the proxy, according to the kernel.
-    #[must_use]
-    pub fn is_captured(&self) -> bool {
-        // Which of the two the agent used is its choice. The one that is not installed has no rules either.
-        ["iptables-nft-save", "iptables-legacy-save"].iter().any(|save| {
-            tool::run_in(self.netns(), &[save], "").is_ok_and(|rules| rules.contains("--to-ports 15001"))
-        })
+    ///
+    /// # Errors
+    /// When a tool fails: nothing is known then.
+    pub fn is_captured(&self) -> Result<bool, Error> {
+        let rules = tool::run_in(self.netns(), &["sh", "-c", SAVE], "")?;
+        Ok(rules.contains("--to-ports 15001"))
     }
 }
 

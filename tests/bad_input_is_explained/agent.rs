@@ -159,7 +159,7 @@ impl Rig {
         let server = self.lab.serve(&outside, 0, culvert_lab::Behaviour::Echo).unwrap();
         assert_echo(&self.good, (outside.ip4(), server.port()), b"out of the good pod");
         assert_echo(&outside, (self.good.ip4(), ECHO), b"into the good pod");
-        assert!(self.good.is_captured());
+        assert!(self.good.is_captured().unwrap());
         assert!(self.agent.is_running() && self.proxy.is_running());
     }
 }
@@ -198,7 +198,7 @@ fn a_namespace_that_vanishes_takes_only_its_pod_along() {
         format!("pods:\n{text}{}", item("good", good, &netns(good)))
     });
     let (victim, process) = lab_and_victim.into_inner().unwrap().unwrap();
-    rig.lab.wait_until(SOON, "the victim is captured", || victim.is_captured()).unwrap();
+    rig.lab.wait_until(SOON, "the victim is captured", || victim.is_captured().unwrap()).unwrap();
     let position = rig.agent.log_position();
     process.kill_hard().unwrap();
     let line = rig.agent.wait_for_log_since(position, "quarantined", SOON * 2).unwrap();

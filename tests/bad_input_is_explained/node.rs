@@ -83,7 +83,7 @@ fn a_root_or_token_that_is_not_there_yet_is_named_and_waited_for() {
         let program = lab.start(good(&lab, &node).env(name, late.display())).unwrap();
         let line = program.wait_for_log("/late", SOON).unwrap();
         assert!(line.contains("read"), "{line}");
-        lab.wait_until(SOON, "the pod is captured", || pod.is_captured()).unwrap();
+        lab.wait_until(SOON, "the pod is captured", || pod.is_captured().unwrap()).unwrap();
         let early = exchange(&pod, (other.ip4(), ECHO), b"too early");
         assert!(matches!(early, Ending::Refused | Ending::Reset), "{early:?}");
         let real = if name == "AUTH_TOKEN" { node.token_file() } else { lab.root_certificate() };

@@ -60,7 +60,7 @@ fn a_capture_rule_that_is_missing_is_found_and_left_alone() {
     lab.start_control().unwrap();
     let agent = lab.start_agent(&node).unwrap();
     lab.start_node(&node).unwrap();
-    lab.wait_until(SOON, "the pod is captured", || pod.is_captured()).unwrap();
+    lab.wait_until(SOON, "the pod is captured", || pod.is_captured().unwrap()).unwrap();
     look(&lab, &node, &pod, &["--pod-rules"]).assert_found("pod-rules", "ok", "");
     // While it runs, what is missing is put back at once.
     agent.stop().unwrap();

@@ -109,7 +109,7 @@ impl Rig {
     pub(crate) fn wait_until_captured(&self, pods: &[&Pod]) {
         for pod in pods {
             let listens = |port: &u16| pod.listens(*port).unwrap();
-            let captured = || CAPTURE_PORTS.iter().all(listens) && pod.is_captured();
+            let captured = || CAPTURE_PORTS.iter().all(listens) && pod.is_captured().unwrap();
             self.lab.wait_until(SOON * 2, "the pods are captured", captured).unwrap();
         }
     }

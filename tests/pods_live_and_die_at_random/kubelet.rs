@@ -92,20 +92,21 @@ impl Kubelet {
         self.changed.notify_all();
     }
 
-    /// Wants a pod no longer.
+    /// Wants a pod no longer. The cluster has said so before anything of it can be gone.
     pub(super) fn remove(&self, number: Number) {
-        let (identity, is_gone) = {
+        let identity = self.state().slots[&number].identity.clone();
+        self.cluster.leaving(&identity);
+        let is_gone = {
             let mut state = self.state();
             let slot = state.slots.get_mut(&number).unwrap();
             (slot.wanted, slot.next_try) = (false, Instant::now());
-            let (identity, is_gone) = (slot.identity.clone(), slot.is_gone());
+            let is_gone = slot.is_gone();
             if is_gone {
                 state.slots.remove(&number);
             }
             state.revision += 1;
-            (identity, is_gone)
+            is_gone
         };
-        self.cluster.leaving(&identity);
         if is_gone {
             self.cluster.gone(&identity);
         }
@@ -208,7 +209,7 @@ impl Kubelet {
             Runtime::Sandbox => self.containers.sandbox(spec, &identity.uid),
         };
         let container = made.map_err(|error| (None, format!("{error:?}")))?;
-        let is_captured = container.pod().is_captured();
+        let is_captured = container.pod().is_captured().unwrap();
         if had_to_be_captured && must_be_captured() {
             let mut state = self.state();
             state.captured += usize::from(is_captured);

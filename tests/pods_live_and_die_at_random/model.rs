@@ -1,6 +1,6 @@
 //! What there should be: namespaces, pods, their labels, and which programs run. Plain values; time and the kernel have no part in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The namespaces of the cluster, by index.
 pub(super) const NAMESPACES: [&str; 4] = ["shop", "bank", "farm", "mine"];
@@ -69,6 +69,8 @@ pub(super) struct Model {
     pub(super) namespaces: [bool; NAMESPACES.len()],
     /// Those whose label has not changed since the last quiet moment.
     steady: [bool; NAMESPACES.len()],
+    /// Pods whose own label has changed since they were made.
+    relabelled: BTreeSet<Number>,
     pub(super) pods: BTreeMap<Number, Wanted>,
     pub(super) agent_runs: bool,
     pub(super) node_runs: bool,
@@ -83,6 +85,7 @@ impl Model {
         Self {
             namespaces,
             steady: [false; NAMESPACES.len()],
+            relabelled: BTreeSet::new(),
             pods: BTreeMap::new(),
             agent_runs: true,
             node_runs: true,
@@ -99,9 +102,11 @@ impl Model {
         })
     }
 
-    /// Whether a pod has to be captured from its first moment: everybody has known for long that those of its namespace are.
+    /// Whether a pod has to be captured from its first moment: everybody has known for long that those of its namespace are, and it has
+    /// never said anything else.
     pub(super) fn is_born_enrolled(&self, number: Number) -> bool {
-        let steady = |pod: &Wanted| self.steady[pod.namespace] && pod.label == Label::Absent;
+        let is_silent = |pod: &Wanted| pod.label == Label::Absent && !self.relabelled.contains(&number);
+        let steady = |pod: &Wanted| self.steady[pod.namespace] && is_silent(pod);
         self.is_enrolled(number) && self.pods.get(&number).is_some_and(steady)
     }
 
@@ -125,10 +130,12 @@ impl Model {
             }
             Step::Remove(number) => {
                 self.pods.remove(&number);
+                self.relabelled.remove(&number);
             }
             Step::LabelPod(number, label) => {
                 if let Some(pod) = self.pods.get_mut(&number) {
                     pod.label = label;
+                    self.relabelled.insert(number);
                 }
             }
             Step::LabelNamespace(index, in_mesh) => {
@@ -167,7 +174,11 @@ fn a_pod_is_born_enrolled_in_a_namespace_that_has_rested() {
     model.take(Step::Add(0, wanted));
     assert!(model.is_enrolled(0) && !model.is_born_enrolled(0));
     model.rest();
-    assert!(model.is_born_enrolled(0));
+    model.take(Step::Add(1, wanted));
+    assert!(model.is_born_enrolled(0) && model.is_born_enrolled(1));
+    model.take(Step::LabelPod(1, Label::OptOut));
+    model.take(Step::LabelPod(1, Label::Absent));
+    assert!(model.is_enrolled(1) && !model.is_born_enrolled(1));
     model.take(Step::LabelNamespace(0, false));
     model.take(Step::LabelNamespace(0, true));
     assert!(model.is_enrolled(0) && !model.is_born_enrolled(0));

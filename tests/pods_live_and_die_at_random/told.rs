@@ -12,7 +12,8 @@ pub(super) struct Identity {
     pub(super) namespace: &'static str,
 }
 
-/// Is told of everything that happens to pods, in the order in which a cluster would know it. Calls for one pod do not overlap.
+/// Is told of everything that happens to pods, in the order in which a cluster would know it: of a pod, that it is made first, and that
+/// nothing is left of it last.
 pub(super) trait Cluster: Send + Sync {
     /// How an agent is started that follows it.
     fn agent(&self, lab: &Lab, node: &Node) -> Launch;
@@ -22,7 +23,7 @@ pub(super) trait Cluster: Send + Sync {
     fn labelled(&self, pod: &Identity, label: Label);
     /// It has addresses.
     fn started(&self, pod: &Identity, made: &Pod);
-    /// It is about to be ended.
+    /// It is to be ended; perhaps it is just being started.
     fn leaving(&self, pod: &Identity);
     /// Nothing of it is left.
     fn gone(&self, pod: &Identity);

@@ -39,8 +39,11 @@ impl Rig {
             lab.start_node_as(node, launch).unwrap()
         };
         let (one, two) = (start(&cluster.one, "plain"), start(&cluster.two, "json"));
-        let captured =
-            || [&cluster.client, &cluster.neighbour, &cluster.server].iter().all(|pod| pod.is_captured());
+        let captured = || {
+            [&cluster.client, &cluster.neighbour, &cluster.server]
+                .iter()
+                .all(|pod| pod.is_captured().unwrap())
+        };
         lab.wait_until(SOON, "the pods are captured", captured).unwrap();
         Self { cluster, one, two }
     }

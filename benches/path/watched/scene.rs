@@ -41,7 +41,9 @@ impl Scene {
         let nodes = [lab.start_node(one)?, lab.start_node(two)?];
         for pod in [client, server] {
             let what = format!("pod {} is captured", pod.name());
-            lab.wait_until(PATIENCE, &what, || pod.is_captured() && pod.listens(CAPTURE).unwrap_or(false))?;
+            lab.wait_until(PATIENCE, &what, || {
+                pod.is_captured().unwrap_or(false) && pod.listens(CAPTURE).unwrap_or(false)
+            })?;
         }
         bed.wait_until_it_carries()?;
         Ok(Self { bed, nodes })

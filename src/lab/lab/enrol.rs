@@ -51,7 +51,7 @@ impl Lab {
             return Ok(());
         }
         let what = format!("pod {} is no longer captured", pod.name());
-        self.wait_until(PATIENCE, &what, || !listens_on_any(pod) && !pod.is_captured())
+        self.wait_until(PATIENCE, &what, || !listens_on_any(pod) && pod.is_captured().is_ok_and(|is| !is))
     }
 
     /// Whether the lab has put a pod into the mesh.
@@ -102,7 +102,9 @@ impl Lab {
         let Some((program, netns)) = proxy.filter(|_| agent) else { return Ok(()) };
         let what = format!("pod {} is captured", pod.name());
         let listens = |port: &u16| pod.listens(*port).unwrap_or(false);
-        self.wait_while_running(&program, &what, || CAPTURE_PORTS.iter().all(listens) && pod.is_captured())?;
+        self.wait_while_running(&program, &what, || {
+            CAPTURE_PORTS.iter().all(listens) && pod.is_captured().unwrap_or(false)
+        })?;
         if !control {
             return Ok(());
         }

@@ -170,7 +170,7 @@ fn the_kernel_is_asked_about_listeners_and_rules() {
     lab.serve(&server, 8080, Behaviour::Echo).unwrap();
     assert!(server.listens(8080).unwrap());
     assert!(!client.listens(8080).unwrap());
-    assert!(!server.is_captured());
+    assert!(!server.is_captured().unwrap());
 }
 
 #[test]
