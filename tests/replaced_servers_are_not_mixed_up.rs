@@ -164,7 +164,7 @@ fn field<'l>(line: &'l str, name: &str) -> Option<&'l str> {
 
 /// Waits until an application has had nothing to do for a moment: somebody may still be on the way to it.
 fn wait_until_idle(application: &Server) {
-    const MOMENT: Duration = Duration::from_millis(200);
+    const MOMENT: Duration = Duration::from_millis(800);
     let (mut accepted, mut since) = (application.accepted(), Instant::now());
     let idle = || {
         if application.open() > 0 || application.accepted() != accepted {

@@ -89,7 +89,8 @@ fn a_gateway_that_does_not_answer_costs_a_few_callers_a_few_seconds_and_then_nob
     drop_all_input(&two.gates[0]);
     let began = Instant::now();
     two.all_are_served();
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    // Ten that each wait for it would take longer than that.
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
 }
 
 #[test]

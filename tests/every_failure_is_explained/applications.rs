@@ -8,7 +8,7 @@ use culvert_lab::{Behaviour, Node, Pod};
 use culvert_sys::tcp;
 use socket2::{Domain, Socket, Type};
 
-use super::score::{Case, Score, Which, call, case, fail, open};
+use super::score::{Case, Score, Which, call, case, fail, known_at_both, open};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::talk::{Ending, assert_alive, read_to_end};
@@ -85,6 +85,7 @@ impl Stage {
             case("the client leaves before it is connected", "client", move |fault| {
                 let full = Full::new(server);
                 let (own, stream) = open(client, full.at);
+                known_at_both(self.both(), own);
                 tcp::reset_on_close(&stream).unwrap();
                 drop(stream);
                 fault.ended_at_both(self.both(), own);

@@ -25,6 +25,7 @@ pub(super) fn judge(score: &Score) {
             asked.signed(&root, Life::of(DAY), &[], &root.pem())
         });
         let running = rig.run(rig.launch());
+        rig.wait_until_captured(&[&late]);
         (rig, late, running)
     });
     let (mut stream, _program) = running;

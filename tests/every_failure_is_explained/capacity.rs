@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use culvert_lab::{Node, Pod};
 
-use super::score::{Case, Score, Which, case, fail, open};
+use super::score::{Case, PATIENCE, Score, Which, case, fail, fresh_port, open};
 use super::starting;
 use crate::harness::cluster::{Cluster, ECHO};
 use crate::harness::command::run;
@@ -52,7 +52,10 @@ pub(super) fn judge(score: &Score) {
 fn exhaust(from: &Pod, to: (Ipv4Addr, u16)) -> (SocketAddr, Vec<TcpStream>) {
     let mut held = Vec::new();
     for _ in 0..100 {
-        let (own, mut stream) = open(from, to);
+        let port = fresh_port();
+        let own = (from.ip4(), port).into();
+        // It may be refused before it is known to be connected.
+        let Ok(mut stream) = from.connect_from(port, to, PATIENCE) else { return (own, held) };
         stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         let answer = stream.write_all(b"?").and_then(|()| stream.read_exact(&mut [0]));
         match answer.map_err(|error| error.kind()) {

@@ -188,6 +188,13 @@ impl Fault<'_> {
     }
 }
 
+/// Waits until both ends know of a connection.
+#[track_caller]
+pub(super) fn known_at_both([one, other]: [(&Node, &Pod); 2], from: SocketAddr) {
+    let there = find(one.0, one.1, "connections", &Which::From(from));
+    find(other.0, other.1, "connections", &trace(&there));
+}
+
 /// Who the same connection is at the other node.
 fn trace(record: &Value) -> Which {
     Which::Trace(record["trace"].as_str().unwrap_or_default().to_owned())

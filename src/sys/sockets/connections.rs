@@ -20,6 +20,8 @@ pub struct Connection {
     pub mark: u32,
     /// Bytes that have come and were not read.
     pub unread: u32,
+    /// Whether some process has it open. What nobody has, the kernel brings to its end.
+    pub is_held: bool,
     /// What the kernel knows of it.
     pub info: Info,
 }
@@ -69,13 +71,13 @@ fn read(body: &[u8]) -> Option<Connection> {
     let address =
         |at: usize, port| Some(canonical(SocketAddr::new(ip(family, body.get(at..at + 16)?)?, port)));
     let (local, remote) = (address(8, port(4)?)?, address(24, port(6)?)?);
-    let (unread, unacknowledged) = (long(body, 56)?, long(body, 60)?);
+    let (unread, unacknowledged, inode) = (long(body, 56)?, long(body, 60)?, long(body, 68)?);
     let attributes = body.get(MESSAGE..)?;
     let mark = attribute(attributes, MARK).and_then(|mark| long(mark, 0)).unwrap_or(0);
     let mut info = Info::read(attribute(attributes, INFO)?);
     // The queue has what was written and not acknowledged, sent or not.
     info.bytes_unacknowledged = u64::from(unacknowledged.saturating_sub(info.bytes_unsent));
-    Some(Connection { local, remote, mark, unread, info })
+    Some(Connection { local, remote, mark, unread, is_held: inode != 0, info })
 }
 
 fn ip(family: u8, bytes: &[u8]) -> Option<IpAddr> {
@@ -136,6 +138,18 @@ mod tests {
             assert_eq!((near.info.bytes_unacknowledged, near.info.bytes_unsent), (0, 0));
             assert_eq!(all.len(), 2);
         }
+    }
+
+    #[test]
+    fn what_nobody_has_open_is_told_apart() {
+        let netns = netns();
+        let (client, server) = pair(&netns, "127.0.0.1:0");
+        let ends = [&client, &server].map(|end| end.local_addr().unwrap());
+        drop(client);
+        let all = connections(Some(&netns), 100).unwrap();
+        let held = ends.map(|end| all.iter().find(|it| it.local == end).map(|it| it.is_held));
+        // It has sent its end, and waits for the other's.
+        assert_eq!(held, [Some(false), Some(true)], "{all:?}");
     }
 
     #[test]

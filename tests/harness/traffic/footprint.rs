@@ -22,7 +22,8 @@ pub(crate) enum Kind {
     Threads,
     /// Kilobytes of its own; an allocator does not give everything back.
     Memory,
-    /// TCP connections in a pod's network.
+    /// TCP connections in a pod's network that a process has open. Those nobody has are the kernel's, which says the last word of each for
+    /// minutes to an address that may be somebody else's.
     Sockets,
     /// Connections that are tracked as going on in a pod's network or a node's.
     Tracked,
@@ -65,7 +66,8 @@ impl Footprint {
             let open = connections(Some(pod.netns()), 10_000).unwrap();
             // A pod that is replaced is not another quantity.
             let name = pod.name().split_once("tenant-").map_or(pod.name(), |_| "tenant");
-            all.note(Kind::Sockets, name, open.len() as u64);
+            let held = open.iter().filter(|connection| connection.is_held).count();
+            all.note(Kind::Sockets, name, held as u64);
             all.note(Kind::Tracked, name, tracked(pod.netns()));
         }
         all

@@ -117,8 +117,14 @@ fn a_pod_that_is_gone_has_no_sockets() {
 #[test]
 fn each_of_many_is_found_by_its_ends_marked_or_not() {
     let address = |last: u8, port: u16| SocketAddr::from(([10, 0, 0, last], port));
-    let connection =
-        |mark, local, remote, unread| Connection { local, remote, mark, unread, info: Info::default() };
+    let connection = |mark, local, remote, unread| Connection {
+        local,
+        remote,
+        mark,
+        unread,
+        is_held: true,
+        info: Info::default(),
+    };
     let to_one = (1..=2000_u16)
         .map(|port| connection(u32::from(port % 2), address(1, port), address(2, 80), port.into()));
     let decoy = connection(0, address(0, 1), address(3, 9), 1);
