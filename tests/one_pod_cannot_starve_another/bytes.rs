@@ -1,11 +1,12 @@
 //! Memory for bytes that nobody reads.
 
+use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use culvert_lab::{Behaviour, Pod, bulk};
+use culvert_lab::{Behaviour, Pod, Program, bulk};
 use culvert_sys::tcp;
 use serde_json::Value;
 
@@ -21,9 +22,8 @@ struct Unread {
 }
 
 impl Unread {
-    /// Opens connections to an application that takes nothing.
-    fn begin(from: &Pod, to: SocketAddr) -> Self {
-        const MANY: usize = 60;
+    /// Opens so many connections to an application that takes nothing.
+    fn begin(from: &Pod, to: SocketAddr, many: usize) -> Self {
         let open = |_| {
             let stream = from.connect(to, SOON).unwrap();
             stream.set_nonblocking(true).unwrap();
@@ -31,16 +31,17 @@ impl Unread {
             tcp::reset_on_close(&stream).unwrap();
             stream
         };
-        Self { open: (0..MANY).map(open).collect(), reset: 0 }
+        Self { open: (0..many).map(open).collect(), reset: 0 }
     }
 
-    /// Sends as much as goes.
-    fn go_on(&mut self) {
-        let (piece, before) = ([7; 64 * 1024], self.open.len());
+    /// Sends as much as goes, and says how much that is.
+    fn go_on(&mut self) -> usize {
+        let (piece, before, mut sent) = ([7; 64 * 1024], self.open.len(), 0);
         self.open.retain_mut(|stream| {
             let why = loop {
-                if let Err(why) = stream.write(&piece) {
-                    break why.kind();
+                match stream.write(&piece) {
+                    Ok(written) => sent += written,
+                    Err(why) => break why.kind(),
                 }
             };
             let is_full = why == ErrorKind::WouldBlock;
@@ -49,6 +50,7 @@ impl Unread {
             is_full
         });
         self.reset += before - self.open.len();
+        sent
     }
 }
 
@@ -98,9 +100,9 @@ fn bytes_nobody_reads_take_no_memory_from_other_pods_and_peers() {
     let silent = lab.serve(attacked, 0, Behaviour::Silent).unwrap().port();
     let mut slow = Slow::begin(attacker, other);
     let mut honest = other.connect((attacked.ip4(), ECHO), SOON).unwrap();
-    let mut unread = Unread::begin(attacker, (attacked.ip4(), silent).into());
+    let mut unread = Unread::begin(attacker, (attacked.ip4(), silent).into(), 60);
     let others_go_on = || {
-        unread.go_on();
+        let _ = unread.go_on();
         slow.go_on();
         assert_alive(&mut honest, b"of the same pod, and somebody else's");
         unread.reset >= ENOUGH
@@ -133,4 +135,36 @@ fn bytes_nobody_reads_take_no_memory_from_other_pods_and_peers() {
     let is_over = || limit(one, "buffered_bytes")["inUse"] == 0;
     lab.wait_until(SOON, "no memory is held any more", is_over).unwrap();
     assert_echo(attacker, (attacked.ip4(), ECHO), b"after");
+}
+
+/// Of a connection without a tunnel nothing is kept: the kernel's window has the sender wait.
+#[test]
+fn bytes_nobody_reads_of_plain_connections_take_no_memory_at_all() {
+    const MANY: usize = 300;
+    // What tasks, sockets and records of so many connections may take.
+    const EACH: u64 = 32 << 10;
+    let cluster = Cluster::start("starve-plain").unwrap();
+    let Cluster { lab, one, client: attacker, neighbour: victim, outsider, .. } = &cluster;
+    let silent = lab.serve(outsider, 0, Behaviour::Silent).unwrap().port();
+    let proxy = lab.proxy(one).unwrap();
+    assert_echo(victim, (outsider.ip4(), ECHO), b"before");
+    let before = memory(&proxy);
+    let mut unread = Unread::begin(attacker, (outsider.ip4(), silent).into(), MANY);
+    let mut still = 0;
+    let is_full = || {
+        still = if unread.go_on() == 0 { still + 1 } else { 0 };
+        still == 50
+    };
+    lab.wait_until(Duration::from_secs(60), "no more goes", is_full).unwrap();
+    let taken = memory(&proxy).saturating_sub(before);
+    assert_eq!(unread.reset, 0, "a sender waits, and is not reset");
+    assert!(taken < MANY as u64 * EACH, "{taken} bytes for {MANY} connections nobody reads");
+    assert_echo(victim, (outsider.ip4(), ECHO), b"meanwhile");
+}
+
+/// What a program has in memory that is its own, in bytes (`RssAnon`, proc_pid_status(5)).
+fn memory(program: &Program) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
 }

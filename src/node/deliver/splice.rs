@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::tcp::{TcpSink, TcpSource};
+use super::tcp::{Offered, TcpSink, TcpSource};
 use crate::buffers::Borrowed;
 use crate::stream::quiet;
 use crate::stream::{Broken, Count, Early, LAST_BYTES, Moved, Reset, Side};
@@ -173,27 +173,50 @@ async fn move_all(source: &mut TcpSource, sink: &mut TcpSink, moved: &Count) -> 
             ready = source.ready() => ready.map_err(End::Source)?,
             broken = sink.broken() => return Err(End::Sink(broken)),
         }
-        // Borrowed only while there is something to read: an idle connection holds no buffer.
-        let mut buffer = Borrowed::new();
-        let length = match source.read(&mut buffer).map_err(End::Source)? {
-            None => continue,
-            Some(0) => return Ok(()),
-            Some(length) => length,
-        };
-        pass_on(source, sink, &buffer[..length]).await?;
-        moved.add(length);
+        loop {
+            match pass_on(source, sink, moved)? {
+                Offered::End => return Ok(()),
+                Offered::Nothing | Offered::Taken(_) => break,
+                Offered::Left(_) => room(source, sink, moved).await?,
+            }
+        }
     }
 }
 
-async fn pass_on(source: &TcpSource, sink: &mut TcpSink, bytes: &[u8]) -> Result<(), End> {
-    let mut writing = pin!(sink.write(bytes));
+/// Moves what there is, as far as the sink takes it at once. A buffer is borrowed for that long: who waits for bytes, or for room, has
+/// none, and what waits is in the kernel.
+fn pass_on(source: &mut TcpSource, sink: &mut TcpSink, moved: &Count) -> Result<Offered, End> {
+    let (mut buffer, mut broken) = (Borrowed::new(), None);
+    let offered = source.offer(&mut buffer, |bytes| {
+        sink.take(bytes).unwrap_or_else(|it| {
+            broken = Some(it);
+            0
+        })
+    });
+    if let Some(broken) = broken {
+        return Err(End::Sink(broken));
+    }
+    let offered = offered.map_err(End::Source)?;
+    if let Offered::Taken(bytes) | Offered::Left(bytes) = offered {
+        moved.add(bytes);
+    }
+    Ok(offered)
+}
+
+/// Waits until the sink takes more.
+async fn room(source: &mut TcpSource, sink: &mut TcpSink, moved: &Count) -> Result<(), End> {
     let broken = tokio::select! {
         biased;
-        written = &mut writing => return written.map_err(End::Sink),
+        room = sink.room() => return room.map_err(End::Sink),
         broken = source.attend() => broken,
     };
-    // These bytes came before the break: they get a last chance, and the break is what counts.
-    let _ = tokio::time::timeout(LAST_BYTES, writing).await;
+    // What came before the break gets a last chance, and the break is what counts.
+    let last = async {
+        while sink.room().await.is_ok()
+            && matches!(pass_on(source, sink, moved), Ok(Offered::Left(_) | Offered::Taken(_)))
+        {}
+    };
+    let _ = tokio::time::timeout(LAST_BYTES, last).await;
     Err(End::Source(broken))
 }
 

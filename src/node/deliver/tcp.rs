@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use culvert_sys::stream;
 use culvert_sys::tcp::Info;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -46,23 +47,62 @@ impl TcpSource {
         self.stream.readable().await.map_err(|error| Broken::of(&error))
     }
 
-    /// Reads what there is: `None` when it is nothing yet, 0 at the end.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Broken> {
-        match self.stream.try_read(&mut buffer[..self.want]) {
-            Ok(read) => {
-                self.adapt(read);
-                Ok(Some(read))
+    /// Shows `take` what there is, and drops as much of it as that has taken. What it has not stays with the kernel, whose window
+    /// then tells the sender to wait.
+    ///
+    /// # Errors
+    /// How the connection broke. Nothing is dropped twice, or shown again that was taken.
+    pub(crate) fn offer(
+        &mut self,
+        buffer: &mut [u8],
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<Offered, Broken> {
+        let (stream, seen) = (&*self.stream, &mut buffer[..self.want]);
+        let mut offered = Ok(Offered::Nothing);
+        // What this returns only tells tokio what to remember: what did not fill the buffer was all there is (`epoll(7)`, question 9).
+        let _ = stream.try_io(Interest::READABLE, || {
+            offered = offer(stream, seen, take);
+            match &offered {
+                Ok(Offered::Nothing) => Err(io::ErrorKind::WouldBlock.into()),
+                Ok(Offered::Taken(taken)) if *taken < seen.len() => Err(io::ErrorKind::WouldBlock.into()),
+                Ok(_) | Err(_) => Ok(()),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(Broken::of(&error)),
+        });
+        if let Ok(Offered::Taken(taken) | Offered::Left(taken)) = offered {
+            self.adapt(taken);
         }
+        offered.map_err(|error| Broken::of(&error))
     }
 
-    /// Looks after the source while the bytes before are still being passed on; resolves only when it breaks: a reset takes
-    /// back what was sent before it. Cancel safe.
+    /// Looks after the source while what it has sent before waits; resolves only when it breaks. Cancel safe.
     pub(crate) async fn attend(&self) -> Broken {
         reset_of(&self.stream).await
     }
+}
+
+/// What came of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// There is nothing yet.
+    Nothing,
+    /// There will be nothing more.
+    End,
+    /// All that was shown has been taken: so many bytes.
+    Taken(usize),
+    /// So many bytes were taken, and some were not.
+    Left(usize),
+}
+
+fn offer(stream: &TcpStream, seen: &mut [u8], take: impl FnOnce(&[u8]) -> usize) -> io::Result<Offered> {
+    let length = match stream::peek(stream, seen) {
+        Ok(0) => return Ok(Offered::End),
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Offered::Nothing),
+        Err(error) => return Err(error),
+    };
+    let taken = take(&seen[..length]);
+    stream::skip(stream, &mut seen[..taken])?;
+    Ok(if taken < length { Offered::Left(taken) } else { Offered::Taken(taken) })
 }
 
 fn probe_every(stream: &TcpStream, pause: Duration) {
@@ -92,28 +132,32 @@ impl TcpSource {
         probe_every(&self.stream, pause);
     }
 
-    fn adapt(&mut self, read: usize) {
-        if read == self.want {
+    fn adapt(&mut self, taken: usize) {
+        if taken == self.want {
             self.want = (self.want * 2).min(LARGEST_READ);
-        } else if read < self.want / 4 {
+        } else if taken < self.want / 4 {
             self.want = (self.want / 2).max(SMALLEST_READ);
         }
     }
 }
 
 impl TcpSink {
-    /// Passes bytes on; resolves when there is room for more. Not cancel safe.
-    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
-        while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await.map_err(|error| Broken::of(&error))?;
-                }
+    /// Passes on as much as the kernel takes at once; says how much that is.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match self.stream.try_write(&bytes[taken..]) {
+                Ok(written) => taken += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(Broken::of(&error)),
             }
         }
-        Ok(())
+        Ok(taken)
+    }
+
+    /// Resolves when the kernel takes more. Cancel safe.
+    pub(crate) async fn room(&self) -> Result<(), Broken> {
+        self.stream.writable().await.map_err(|error| Broken::of(&error))
     }
 
     /// Says that all bytes were written: FIN.
@@ -171,11 +215,15 @@ mod tests {
 
     /// What comes next; nothing at the end.
     async fn read(source: &mut TcpSource) -> Result<Vec<u8>, Broken> {
-        let mut buffer = Borrowed::new();
+        let (mut buffer, mut read) = (Borrowed::new(), Vec::new());
         loop {
             source.ready().await?;
-            if let Some(read) = source.read(&mut buffer)? {
-                return Ok(buffer[..read].to_vec());
+            let offered = source.offer(&mut buffer, |bytes| {
+                read.extend_from_slice(bytes);
+                bytes.len()
+            })?;
+            if offered != Offered::Nothing {
+                return Ok(read);
             }
         }
     }
@@ -195,11 +243,40 @@ mod tests {
         theirs.shutdown().await.unwrap();
         assert_eq!(read(&mut source).await.unwrap(), b"all");
         assert_eq!(read(&mut source).await, Ok(Vec::new()));
-        sink.write(b"answer").await.unwrap();
+        assert_eq!(sink.take(b"answer"), Ok(6));
         sink.finish().unwrap();
         let mut answer = String::new();
         theirs.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "answer");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_taken_is_offered_again() {
+        let (ours, mut theirs) = pair().await;
+        let (mut source, _sink) = split(ours);
+        theirs.write_all(b"one two").await.unwrap();
+        source.ready().await.unwrap();
+        let mut buffer = Borrowed::new();
+        assert_eq!(source.offer(&mut buffer, |_| 0), Ok(Offered::Left(0)));
+        assert_eq!(source.offer(&mut buffer, |bytes| bytes.len() - 3), Ok(Offered::Left(4)));
+        assert_eq!(read(&mut source).await.unwrap(), b"two");
+        assert_eq!(source.offer(&mut buffer, <[u8]>::len), Ok(Offered::Nothing));
+        drop(theirs);
+        assert_eq!(read(&mut source).await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn what_came_before_a_reset_is_offered_after_it() {
+        let (ours, mut theirs) = pair().await;
+        let (mut source, _sink) = split(ours);
+        theirs.write_all(b"last words").await.unwrap();
+        source.ready().await.unwrap();
+        let mut buffer = Borrowed::new();
+        assert_eq!(source.offer(&mut buffer, |_| 0), Ok(Offered::Left(0)));
+        culvert_sys::tcp::reset_on_close(&theirs).unwrap();
+        drop(theirs);
+        assert_eq!(source.attend().await, Broken::Reset(Reset::Socket));
+        assert_eq!(source.offer(&mut buffer, <[u8]>::len), Ok(Offered::Taken(10)));
     }
 
     #[tokio::test]
