@@ -28,7 +28,7 @@ mod outbox;
 
 pub use engine::{Engine, Settled, State};
 pub use fault::Fault;
-pub use outbox::{BUFFER, Slots};
+pub use outbox::{BUFFER, SMALL_BUFFER, Slots};
 
 #[cfg(test)]
 mod tests;

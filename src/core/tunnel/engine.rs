@@ -275,9 +275,15 @@ impl Engine {
         !self.outbox.has_buffer()
     }
 
-    /// Lends a buffer of at least [`BUFFER`](super::BUFFER) octets.
+    /// Lends a buffer of at least [`SMALL_BUFFER`](super::SMALL_BUFFER) octets; with [`BUFFER`](super::BUFFER) much goes at a time.
     pub fn lend(&mut self, buffer: Vec<u8>) {
         self.outbox.lend(buffer);
+    }
+
+    /// Octets of the buffer that is lent: the most that there could be [room](Self::room) for.
+    #[must_use]
+    pub fn lent(&self) -> usize {
+        self.outbox.lent()
     }
 
     /// Gives the buffer back when it is not needed.

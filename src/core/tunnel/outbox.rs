@@ -5,7 +5,8 @@
 //!   ▲ sent               ▲ start    ▲ end of its plaintext
 //! ```
 //! The payload of a DATA frame is read straight to where it will be sealed: room for its header and the record's is left
-//! before it. Small frames share a record. The buffer is lent when there is something to send, and taken back when all is sent.
+//! before it. Small frames share a record. The buffer is lent when there is something to send, and taken back when all is sent. How much
+//! it holds is for who lends it: a smaller one takes more turns, and nothing else.
 
 use std::io::{self, IoSliceMut};
 
@@ -17,8 +18,15 @@ use super::record::{Keys, Layer, MOST_PLAIN, Outgoing};
 /// Records of one buffer.
 const RECORDS: usize = 16;
 
-/// Octets of a buffer: so many full records of either layer, and one for small frames.
-pub const BUFFER: usize = (RECORDS + 1) * (MOST_PLAIN + Layer::Tls12.before() + Layer::Tls13.after()) + 1024;
+/// Octets of a buffer with which nothing is slow: so many full records of either layer, and one for small frames.
+pub const BUFFER: usize = holding(RECORDS + 1);
+
+/// Octets of the smallest buffer there may be: one full record of either layer, and one for small frames.
+pub const SMALL_BUFFER: usize = holding(2);
+
+const fn holding(records: usize) -> usize {
+    records * (MOST_PLAIN + Layer::Tls12.before() + Layer::Tls13.after()) + 1024
+}
 
 /// In less than this, payload is not worth the header.
 const WORTHWHILE: usize = 512;
@@ -58,8 +66,12 @@ impl Outbox {
     }
 
     pub(super) fn lend(&mut self, buffer: Vec<u8>) {
-        debug_assert!(buffer.len() >= BUFFER && !self.has_buffer(), "one buffer of the right size");
+        debug_assert!(buffer.len() >= SMALL_BUFFER && !self.has_buffer(), "one buffer, not too small");
         self.buffer = buffer;
+    }
+
+    pub(super) fn lent(&self) -> usize {
+        self.buffer.len()
     }
 
     pub(super) fn take_back(&mut self) -> Option<Vec<u8>> {

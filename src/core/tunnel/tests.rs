@@ -8,6 +8,7 @@ mod moving;
 mod outbox;
 mod pair;
 mod peer;
+mod small_buffers;
 mod stream;
 mod streams;
 pub(super) mod toy;

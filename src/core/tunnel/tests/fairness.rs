@@ -1,6 +1,6 @@
 //! Streams that are filled in turn move in turn.
 
-use super::pair::{Pair, Plans};
+use super::pair::{LENT, Pair, Plans};
 use super::stream::{Plan, Then};
 use super::streams::KINDS;
 
@@ -9,7 +9,7 @@ use super::streams::KINDS;
 fn nobody_starves() {
     let way = |length| Plan { length, then: Then::End };
     let plans: Plans = (0..10).map(|_| [way(3_000_000), way(0)]).collect();
-    let mut pair = Pair::new(KINDS[0], &plans);
+    let mut pair = Pair::new(KINDS[0], LENT[0], &plans);
     let stalled = |stream: u32| stream == 1 || stream == 3;
     for _ in 0..300 {
         pair.client.open();

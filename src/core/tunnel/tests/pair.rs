@@ -1,6 +1,6 @@
 //! Two ends of a tunnel and the wire between them, which moves as many octets as a test wants it to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use super::stream::{Leg, Plan, Then};
 use super::toy::{self, Asked, Derived};
 use crate::tunnel::http2::{Code, Event, Fields, Limits, Role, StreamId};
 use crate::tunnel::record::{Layer, Suite};
-use crate::tunnel::{BUFFER, Engine};
+use crate::tunnel::{BUFFER, Engine, SMALL_BUFFER};
 
 /// Small enough to matter in a test of a few hundred kilobytes.
 pub(super) const LIMITS: Limits = Limits {
@@ -22,11 +22,15 @@ pub(super) const LIMITS: Limits = Limits {
 /// What the two ends of the streams do, by number: the client's and the server's.
 pub(super) type Plans = Vec<[Plan; 2]>;
 
+/// The buffers an end has, in octets: they are lent one after the other.
+pub(super) const LENT: [&[usize]; 3] = [&[BUFFER], &[SMALL_BUFFER], &[SMALL_BUFFER, BUFFER]];
+
 /// One end: an engine and the applications on its streams.
 pub(super) struct End {
     role: Role,
     engine: Option<Engine>,
-    buffer: Option<Vec<u8>>,
+    buffers: VecDeque<Vec<u8>>,
+    lent: &'static [usize],
     /// Records each key may protect.
     records: u64,
     /// What came from the wire and was not taken.
@@ -43,14 +47,16 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) fn new(role: Role, (layer, suite): (Layer, Suite), plans: &Plans) -> Self {
+    fn new(role: Role, kind: (Layer, Suite), lent: &'static [usize], plans: &Plans) -> Self {
+        let (layer, suite) = kind;
         let now = toy::start();
         let (keys, asked) = Derived::new(role, suite);
         let engine = Engine::new(role, LIMITS, keys.settled(layer), now);
         Self {
             role,
             engine: Some(engine),
-            buffer: Some(vec![0; BUFFER]),
+            buffers: of(lent),
+            lent,
             records: 1 << 24,
             inbox: Vec::new(),
             legs: BTreeMap::new(),
@@ -148,7 +154,8 @@ impl End {
 
     /// Every application that can sends up to `most` octets.
     pub(super) fn send(&mut self, most: usize) {
-        if let Some(buffer) = self.buffer.take_if(|_| self.engine.as_ref().is_some_and(Engine::wants_buffer))
+        if self.engine().wants_buffer()
+            && let Some(buffer) = self.buffers.pop_front()
         {
             self.engine().lend(buffer);
         }
@@ -197,7 +204,7 @@ impl End {
         let written = output[..output.len().min(most)].to_vec();
         engine.written(written.len());
         if !engine.has_output() {
-            self.buffer = engine.take_back().or(self.buffer.take());
+            self.buffers.extend(engine.take_back());
         }
         written
     }
@@ -207,7 +214,7 @@ impl End {
         let state = self.engine.take().unwrap().export().unwrap();
         let mut engine = toy::carry(&state, self.now);
         engine.limit_records(self.records);
-        (self.engine, self.buffer) = (Some(engine), Some(vec![0; BUFFER]));
+        (self.engine, self.buffers) = (Some(engine), of(self.lent));
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -219,6 +226,11 @@ impl End {
     }
 }
 
+/// Buffers of so many octets each.
+fn of(lengths: &[usize]) -> VecDeque<Vec<u8>> {
+    lengths.iter().map(|length| vec![0; *length]).collect()
+}
+
 /// The two ends; what one writes lies in the inbox of the other.
 pub(super) struct Pair {
     pub(super) client: End,
@@ -226,8 +238,8 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(kind: (Layer, Suite), plans: &Plans) -> Self {
-        let [client, server] = [Role::Client, Role::Server].map(|role| End::new(role, kind, plans));
+    pub(super) fn new(kind: (Layer, Suite), lent: &'static [usize], plans: &Plans) -> Self {
+        let [client, server] = [Role::Client, Role::Server].map(|role| End::new(role, kind, lent, plans));
         Self { client, server }
     }
 

@@ -50,8 +50,13 @@ impl Heard {
 impl Peer {
     /// With a buffer lent, and both prefaces exchanged.
     pub(super) fn new(kind: (Layer, Suite)) -> Self {
+        Self::lent(kind, BUFFER)
+    }
+
+    /// The same with a buffer of so many octets.
+    pub(super) fn lent(kind: (Layer, Suite), octets: usize) -> Self {
         let mut peer = Self::silent(kind);
-        peer.engine.lend(vec![0; BUFFER]);
+        peer.engine.lend(vec![0; octets]);
         peer.hear();
         peer.says(&wire::settings(&[(4, 1 << 30), (3, 100)]));
         peer.says(&wire::window_update(0, 1 << 30));

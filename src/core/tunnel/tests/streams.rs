@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::pair::{End, Pair, Plans};
+use super::pair::{End, LENT, Pair, Plans};
 use super::stream::{Plan, Then};
 use crate::tunnel::record::{Layer, Suite};
 
@@ -33,7 +33,8 @@ impl Case {
         let grain = *[1, 20, 1_000, 20_000, 262_144].choose(&mut random).unwrap();
         let plans = plans(&mut random, most.min(1_000 * grain));
         let kind = KINDS[seed as usize % KINDS.len()];
-        Self { random, pair: Pair::new(kind, &plans), kind, grain, carried: 0 }
+        let lent = LENT[seed as usize % LENT.len()];
+        Self { random, pair: Pair::new(kind, lent, &plans), kind, grain, carried: 0 }
     }
 
     /// Has keys change often, where they can.
