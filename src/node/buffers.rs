@@ -1,10 +1,10 @@
-//! The large buffers of the data path: borrowed when there are bytes to move, given back when they have been moved. An idle
-//! connection holds none.
+//! The buffers of the data path: borrowed when there are bytes to move, given back when they have been moved. An idle
+//! connection holds none. Who may hold a large one for long is for others to say.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-use culvert_core::tunnel::BUFFER;
+use culvert_core::tunnel::{BUFFER, SMALL_BUFFER};
 
 /// Buffers kept for the next borrower: enough for what runs at the same time, without holding on to what a burst needed.
 const MOST_KEPT: usize = 8;
@@ -17,9 +17,17 @@ pub(crate) fn borrow() -> Vec<u8> {
     kept.unwrap_or_else(|| vec![0; BUFFER])
 }
 
+/// A buffer of [`SMALL_BUFFER`] bytes, for who cannot have another.
+pub(crate) fn borrow_small() -> Vec<u8> {
+    vec![0; SMALL_BUFFER]
+}
+
 /// Gives a borrowed buffer back.
 pub(crate) fn give_back(buffer: Vec<u8>) {
-    debug_assert_eq!(buffer.len(), BUFFER, "it is given back as it was borrowed");
+    debug_assert!([BUFFER, SMALL_BUFFER].contains(&buffer.len()), "it is given back as it was borrowed");
+    if buffer.len() < BUFFER {
+        return;
+    }
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() < MOST_KEPT {
         kept.push(buffer);
@@ -66,5 +74,11 @@ mod tests {
         assert!(burst.iter().all(|buffer| buffer.len() == BUFFER));
         drop(burst);
         assert!(KEPT.lock().unwrap().len() <= MOST_KEPT);
+    }
+
+    #[test]
+    fn who_wants_a_large_one_is_never_given_one_that_is_small() {
+        give_back(borrow_small());
+        assert!(KEPT.lock().unwrap().iter().all(|kept| kept.len() == BUFFER));
     }
 }

@@ -10,6 +10,7 @@ mod counts;
 mod crowd;
 mod exceeded;
 mod memory;
+mod outputs;
 mod place;
 mod pod;
 mod room;
@@ -24,11 +25,13 @@ use crate::proxy::PodInfo;
 use crate::stream::quiet;
 use bytes::Memory;
 use company::Company;
+use outputs::Outputs;
 use room::Room;
 
 pub(crate) use bytes::{Account, Buffered};
 pub(crate) use counts::{describe_metrics, has, hit, hit_as_wished, may_be_logged};
 pub(crate) use exceeded::Exceeded;
+pub(crate) use outputs::Output;
 pub(crate) use place::{By, OfPeer, Peer, Place};
 pub(crate) use pod::{Held, OfPod};
 pub(crate) use table::{Facts, HANDSHAKES, HANDSHAKES_OF_SOURCE, Limit};
@@ -57,6 +60,8 @@ struct Node {
     config: Config,
     room: Room,
     memory: Memory,
+    /// Large buffers for what tunnels send.
+    outputs: Outputs,
     company: Company,
     pods: Mutex<Vec<Weak<OfPod>>>,
 }
@@ -89,8 +94,8 @@ impl OfNode {
 
     fn within(config: Config, open_files: fn() -> u64) -> Self {
         let memory = Memory::new(config.most_bytes.unwrap_or_else(memory::for_bytes));
-        let (room, company) = (Room::new(open_files), Company::default());
-        Self(Arc::new(Node { config, room, memory, company, pods: Mutex::default() }))
+        let (room, outputs, company) = (Room::new(open_files), Outputs::default(), Company::default());
+        Self(Arc::new(Node { config, room, memory, outputs, company, pods: Mutex::default() }))
     }
 
     /// Begins to count what a pod has.

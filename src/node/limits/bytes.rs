@@ -17,11 +17,11 @@ pub(super) struct Memory {
     taken: AtomicU64,
 }
 
-/// Those whose bytes are kept: the pod, and its peer where it was the peer who has connected.
+/// Those whose bytes are kept, or sent by a tunnel: the pod, and its peer where it was the peer who has connected.
 #[derive(Debug)]
 pub(crate) struct Account {
-    of: Arc<OfPod>,
-    peer: Option<Arc<Peer>>,
+    pub(super) of: Arc<OfPod>,
+    pub(super) peer: Option<Arc<Peer>>,
 }
 
 /// Memory a connection has for bytes its application does not take. Dropping it gives it back.

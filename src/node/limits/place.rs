@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::outputs::Outputs;
 use super::pod::OfPod;
 use super::shares::{Before, OF_WHAT_IS_LEFT};
 use super::{Exceeded, Limit, Turnstile, counts};
@@ -18,6 +19,8 @@ pub(crate) struct Peer {
     tunnels: AtomicU64,
     /// Memory for what it has sent and the pod's applications do not take.
     pub(super) bytes: AtomicU64,
+    /// Large buffers for what is sent to it.
+    pub(super) outputs: Outputs,
     /// When what it asks for begins.
     pub(crate) turnstile: Turnstile,
 }
@@ -171,9 +174,11 @@ impl OfPod {
             return peer;
         }
         let [descriptors, handshakes, tunnels, bytes] = [const { AtomicU64::new(0) }; 4];
-        let (of, turnstile) = (Arc::clone(self), Turnstile::of_peer(Arc::downgrade(self), address));
+        let (of, outputs) = (Arc::clone(self), Outputs::default());
+        let turnstile = Turnstile::of_peer(Arc::downgrade(self), address);
         self.node.company.peer_comes();
-        let peer = Arc::new(Peer { of, address, descriptors, handshakes, tunnels, bytes, turnstile });
+        let peer = Peer { of, address, descriptors, handshakes, tunnels, bytes, outputs, turnstile };
+        let peer = Arc::new(peer);
         peers.insert(address, Arc::downgrade(&peer));
         peer
     }

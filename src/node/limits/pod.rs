@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use culvert_api::LimitOf;
 use culvert_core::fair;
 
+use super::outputs::Outputs;
 use super::place::{By, Peer, Place, most_of_peer};
 use super::table::Limit;
 use super::{Exceeded, Node, Turnstile, counts, room};
@@ -22,6 +23,8 @@ pub(crate) struct OfPod {
     pub(super) descriptors: AtomicU64,
     /// Memory for what its applications do not take.
     pub(super) bytes: AtomicU64,
+    /// Large buffers for what its tunnels send.
+    pub(super) outputs: Outputs,
     peers: Mutex<HashMap<IpAddr, Weak<Peer>>>,
     /// When what it asks for itself begins.
     pub(crate) turnstile: Arc<Turnstile>,
@@ -41,8 +44,9 @@ impl OfPod {
         node.room.take(room::OF_EACH_POD);
         let gauges = [const { AtomicU64::new(0) }; Limit::ALL.len()];
         let [connections, descriptors, bytes] = [const { AtomicU64::new(0) }; 3];
-        let (peers, turnstile) = (Mutex::default(), Arc::new(Turnstile::of_pod(Weak::clone(this))));
-        Self { pod, node, connections, descriptors, bytes, peers, turnstile, gauges }
+        let (peers, outputs) = (Mutex::default(), Outputs::default());
+        let turnstile = Arc::new(Turnstile::of_pod(Weak::clone(this)));
+        Self { pod, node, connections, descriptors, bytes, outputs, peers, turnstile, gauges }
     }
 
     /// Takes one of so many places.

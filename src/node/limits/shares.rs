@@ -2,8 +2,6 @@
 
 use culvert_core::fair;
 
-use super::Limit;
-
 /// A peer may have so many times what its pod has left: a pod mostly has a few peers that want much, and one alone gets four fifths.
 pub(super) const OF_WHAT_IS_LEFT: u64 = 4;
 
@@ -19,7 +17,7 @@ pub(super) struct Before {
 impl Before {
     /// Which limit does not allow more, if one does not: that of all, of the pod, or of the peer. What counts `weight` times fills a share so
     /// much sooner.
-    pub(super) fn over(self, (more, weight): (u64, u64), [all, pod, peer]: [Limit; 3]) -> Option<Limit> {
+    pub(super) fn over<L>(self, (more, weight): (u64, u64), [all, pod, peer]: [L; 3]) -> Option<L> {
         let Self { own, of_peer, free } = self;
         let admits = |has: u64, left| fair::admits(has * weight, more * weight, left);
         if free < more {

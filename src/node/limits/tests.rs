@@ -26,12 +26,17 @@ pub(crate) fn fill(of: &Arc<OfPod>, but: u64) -> Buffered {
     taken
 }
 
+/// Takes all large buffers a pod can get for what its tunnels send.
+pub(crate) fn all_outputs(of: &Arc<OfPod>) -> Vec<Output> {
+    outputs::tests::all_of(&of.account(By::Pod))
+}
+
 /// Takes all places there are.
 pub(crate) fn all(of: &Arc<OfPod>, limit: Limit) -> Vec<Held> {
     (0..limit.facts().most.unwrap()).map(|_| of.take(limit).unwrap()).collect()
 }
 
-fn pod() -> PodInfo {
+pub(super) fn pod() -> PodInfo {
     PodInfo { name: "web-1".into(), namespace: "shop".into(), service_account: "web".into() }
 }
 
@@ -136,7 +141,7 @@ fn for_connections(pods: u64) -> u64 {
     400 - 100 - pods * room::OF_EACH_POD
 }
 
-fn address(last: u8) -> IpAddr {
+pub(super) fn address(last: u8) -> IpAddr {
     [10, 0, 0, last].into()
 }
 

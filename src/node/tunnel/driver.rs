@@ -17,6 +17,7 @@ mod gauge;
 mod half_closed;
 mod leg;
 mod legs;
+mod lending;
 mod orders;
 mod parting;
 mod remains;
@@ -37,7 +38,7 @@ use super::MOST_STREAMS;
 use super::inbox::{Inbox, Order, Withdrawn};
 use super::socket::Socket;
 use crate::ledger::Direction;
-use crate::limits::{Account, Limit, hit};
+use crate::limits::{Account, Limit, Output, hit};
 use crate::stats::{self, open::Open};
 use crate::stream::Loss;
 use crate::tasks::Tasks;
@@ -69,6 +70,8 @@ pub(super) struct Driver {
     half_closed_probe: Option<Duration>,
     /// Whose memory it is that takes what applications do not.
     account: Arc<Account>,
+    /// Whether it has a large buffer for what it sends.
+    output: Output,
     _open: Open,
 }
 
@@ -151,6 +154,7 @@ impl Driver {
             over: None,
             parting: Tasks::default(),
             half_closed_probe,
+            output: account.output(),
             account,
         };
         driver.show_capacity();
@@ -167,6 +171,13 @@ impl Driver {
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let step = self.poll_rounds(cx);
+        // Whoever waits, gives way to others or has something to tell may not be asked again for long.
+        self.rest();
+        step
+    }
+
+    fn poll_rounds(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         for _ in 0..ROUNDS {
             if let Some(over) = self.over.take() {
                 return Poll::Ready(Step::Over(over));
@@ -180,7 +191,6 @@ impl Driver {
                 return Poll::Ready(Step::Offers(std::mem::take(&mut self.offers)));
             }
             if !progress {
-                self.rest();
                 return Poll::Pending;
             }
         }
@@ -218,12 +228,10 @@ impl Driver {
         }
     }
 
-    /// Nothing is to be done: lets go of what was borrowed.
+    /// Lets go of what was borrowed.
     fn rest(&mut self) {
         self.wire.rest();
-        if let Some(buffer) = self.engine.take_back() {
-            crate::buffers::give_back(buffer);
-        }
+        self.take_back_buffer();
     }
 
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {

@@ -9,6 +9,7 @@ mod early;
 mod ends;
 mod evidence;
 mod far;
+mod lending;
 mod lifetime;
 mod listed;
 mod lost;

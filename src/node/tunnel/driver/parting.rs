@@ -131,7 +131,8 @@ impl Driver {
             let _ = tokio::time::timeout(over.patience(), self.say_farewell()).await;
         }
         self.rest();
-        drop(self.wire);
+        // What was not said is not said any more.
+        drop((self.wire, self.engine, self.output));
         if !matches!(over, Over::Cut | Over::Revoked) {
             self.parting.finished().await;
         }
@@ -141,9 +142,7 @@ impl Driver {
     /// takes back what was written.
     async fn say_farewell(&mut self) -> io::Result<()> {
         while self.engine.has_output() {
-            if self.engine.wants_buffer() {
-                self.engine.lend(crate::buffers::borrow());
-            }
+            self.lend();
             let Ok(output) = self.engine.output() else { break };
             if output.is_empty() {
                 break;

@@ -10,7 +10,6 @@ use super::backlog::Backlog;
 use super::evidence::near;
 use super::leg::{Carried, Leg};
 use super::{Driver, Over, Wish, attempt};
-use crate::buffers;
 use crate::limits::{self, Limit};
 use crate::stream::{Broken, Count, Early, Moved};
 use crate::tunnel::inbox::{self, Why};
@@ -83,11 +82,13 @@ impl Driver {
         if window == 0 {
             return self.stall(slot);
         }
-        if self.engine.wants_buffer() {
-            self.engine.lend(buffers::borrow());
-        }
+        self.lend();
         let room = self.engine.room();
-        if room < carried.want / 4 {
+        let Some(carried) = self.legs.find(slot).and_then(|leg| leg.carried.as_mut()) else {
+            return Turn::Nothing;
+        };
+        // A small buffer has less room than some want, however empty it is.
+        if room < carried.want.min(self.engine.lent()) / 4 {
             carried.queued = true;
             return Turn::NoRoom;
         }

@@ -169,9 +169,7 @@ impl Driver {
     pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         let mut progress = false;
         while self.engine.has_output() {
-            if self.engine.wants_buffer() {
-                self.engine.lend(buffers::borrow());
-            }
+            self.lend();
             let output = self.engine.output().map_err(Over::Fault)?;
             if output.is_empty() {
                 break;
