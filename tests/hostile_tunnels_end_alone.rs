@@ -1,6 +1,8 @@
 //! A peer that proves who it is and then breaks the rules of TLS or HTTP/2 is told so, and thrown out. Nobody else notices, and
 //! nothing of it stays.
 
+mod deaf;
+
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
