@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use culvert_lab::wait_until;
+use culvert_lab::{Pod, wait_until};
 
 use super::callers::{AIMS, Callers, is_sensible};
 use super::dialogue::Outcome;
-use super::footprint::Footprint;
+use super::footprint::{Footprint, held};
 use super::town::{Aim, RESIDENTS, Town, Welcome};
 
 /// How long a town takes until it works.
@@ -111,6 +111,8 @@ pub(crate) fn settle(town: &Town, before: Option<&Footprint>, within: Duration) 
 /// Notes it if something has grown, and does not shrink within a time.
 pub(crate) fn is_as_before(town: &Town, before: &Footprint, within: Duration) {
     if let Err(grown) = settle(town, Some(before), within) {
-        town.journal.violated(format!("not as before after {within:?}: {grown}"));
+        let open = |pod: &Pod| held(pod).map(|it| format!("{}: {it:?}", pod.name())).collect::<Vec<_>>();
+        let open: Vec<_> = town.pods().iter().flat_map(open).collect();
+        town.journal.violated(format!("not as before after {within:?}: {grown}; open are {open:#?}"));
     }
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use culvert_lab::{Behaviour, Pod, Server, wait_until};
+use culvert_sys::tcp;
 
 use super::dialogue::RESET;
 use super::journal::Journal;
@@ -17,6 +18,8 @@ use super::words::{Header, LINE, answer, trailer};
 
 /// Where it listens.
 pub(crate) const PORT: u16 = 7070;
+/// How often a caller that says nothing is asked whether it is there, as servers do: its reset can be lost like any packet.
+const PROBE: Duration = Duration::from_secs(5);
 /// A client that says nothing for as long is not one of ours.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PIECE: usize = 64 * 1024;
@@ -86,7 +89,8 @@ impl Echo {
 impl Inner {
     fn serve(&self, stream: &TcpStream) {
         let line = Line { stream, deadline: Instant::now() + PATIENCE, over: &self.killed };
-        if Line::tick(stream).is_err() || self.killed.load(Ordering::Relaxed) {
+        let ready = Line::tick(stream).and_then(|()| tcp::probe_every(stream, PROBE));
+        if ready.is_err() || self.killed.load(Ordering::Relaxed) {
             line.reset_on_close();
             return;
         }

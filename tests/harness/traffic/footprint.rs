@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 
-use culvert_lab::Program;
+use culvert_lab::{Pod, Program};
 use culvert_sys::netns::Netns;
-use culvert_sys::sockets::connections;
+use culvert_sys::sockets::{Connection, connections};
 
 use super::town::{OURS, Part, Town};
 use crate::harness::kernel::belongings;
@@ -63,11 +63,9 @@ impl Footprint {
             }
         }
         for pod in town.pods() {
-            let open = connections(Some(pod.netns()), 10_000).unwrap();
             // A pod that is replaced is not another quantity.
             let name = pod.name().split_once("tenant-").map_or(pod.name(), |_| "tenant");
-            let held = open.iter().filter(|connection| connection.is_held).count();
-            all.note(Kind::Sockets, name, held as u64);
+            all.note(Kind::Sockets, name, held(&pod).count() as u64);
             all.note(Kind::Tracked, name, tracked(pod.netns()));
         }
         all
@@ -119,6 +117,11 @@ impl fmt::Display for Footprint {
         }
         Ok(())
     }
+}
+
+/// The connections in a pod's network that a process has open.
+pub(crate) fn held(pod: &Pod) -> impl Iterator<Item = Connection> {
+    connections(Some(pod.netns()), 10_000).unwrap().into_iter().filter(|connection| connection.is_held)
 }
 
 /// How many connections the kernel tracks in a namespace as going on: those that have ended are forgotten after two minutes, and
