@@ -54,7 +54,7 @@ bench bench-quick: setup setup-test
 
 chaos: setup setup-test
 	$(BUILD)
-	CULVERT_CHAOS_SEEDS=$(or $(SEEDS),100) $(if $(SEED),CULVERT_CHAOS_SEED=$(SEED)) $(if $(SECONDS),CULVERT_CHAOS_SECONDS=$(SECONDS)) \
+	CULVERT_CHAOS_SEEDS=$(or $(SEEDS),100) CULVERT_CHAOS_SEED=$(or $(SEED),random) $(if $(SECONDS),CULVERT_CHAOS_SECONDS=$(SECONDS)) \
 		cargo test --locked --workspace --test conformance traffic_survives_chaos:: -- --nocapture
 
 soak: setup setup-test

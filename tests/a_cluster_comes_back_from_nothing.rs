@@ -13,19 +13,13 @@ use crate::harness::cluster::ECHO;
 use crate::harness::kubernetes::Kubernetes;
 use crate::harness::one_node::OneNode;
 use crate::harness::pair::Pair;
+use crate::harness::seed::seed;
 use crate::harness::standalone::{MONITORING, NodeProgram, Replica};
 use crate::harness::talk::{Ending, assert_echo, exchange};
 
 const READINESS: ([u8; 4], u16) = ([127, 0, 0, 1], 15021);
 /// What [`call_meanwhile`] has callers say.
 const SAID: &[u8] = b"still there?";
-
-fn random() -> StdRng {
-    let seed =
-        std::env::var("CULVERT_CHAOS_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("CULVERT_CHAOS_SEED={seed}");
-    StdRng::seed_from_u64(seed)
-}
 
 /// All programs of the mesh, with how each was started.
 #[track_caller]
@@ -47,7 +41,7 @@ fn is_ready(node: &OneNode) -> bool {
 #[test]
 fn in_any_order_it_ends_in_the_mesh_it_was_and_nothing_is_in_clear_meanwhile() {
     let pair = Pair::start("from-nothing");
-    let (server, mut random) = (pair.server.pod(), random());
+    let (server, mut random) = (pair.server.pod(), StdRng::seed_from_u64(seed()));
     let wire = pair.record(|| {
         let calls = call_meanwhile(&pair.client, server, || {
             let mut all = everything(&pair);
