@@ -68,8 +68,11 @@ impl TcpSource {
                 Ok(_) | Err(_) => Ok(()),
             }
         });
-        if let Ok(Offered::Taken(taken) | Offered::Left(taken)) = offered {
-            self.adapt(taken);
+        match offered {
+            Ok(Offered::Taken(taken)) => self.adapt(taken),
+            // What is shown and not taken is copied for nothing.
+            Ok(Offered::Left(taken)) => self.want = taken.max(SMALLEST_READ),
+            Ok(Offered::Nothing | Offered::End) | Err(_) => {}
         }
         offered.map_err(|error| Broken::of(&error))
     }
