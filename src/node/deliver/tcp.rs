@@ -58,23 +58,14 @@ impl TcpSource {
         take: impl FnOnce(&[u8]) -> usize,
     ) -> Result<Offered, Broken> {
         let (stream, seen) = (&*self.stream, &mut buffer[..self.want]);
-        let mut offered = Ok(Offered::Nothing);
-        // What this returns only tells tokio what to remember: what did not fill the buffer was all there is (`epoll(7)`, question 9).
-        let _ = stream.try_io(Interest::READABLE, || {
-            offered = offer(stream, seen, take);
-            match &offered {
-                Ok(Offered::Nothing) => Err(io::ErrorKind::WouldBlock.into()),
-                Ok(Offered::Taken(taken)) if *taken < seen.len() => Err(io::ErrorKind::WouldBlock.into()),
-                Ok(_) | Err(_) => Ok(()),
+        match stream.try_io(Interest::READABLE, || offer(stream, seen, take)) {
+            Ok(offered) => {
+                self.adapt(offered);
+                Ok(offered)
             }
-        });
-        match offered {
-            Ok(Offered::Taken(taken)) => self.adapt(taken),
-            // What is shown and not taken is copied for nothing.
-            Ok(Offered::Left(taken)) => self.want = taken.max(SMALLEST_READ),
-            Ok(Offered::Nothing | Offered::End) | Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Offered::Nothing),
+            Err(error) => Err(Broken::of(&error)),
         }
-        offered.map_err(|error| Broken::of(&error))
     }
 
     /// Looks after the source while what it has sent before waits; resolves only when it breaks. Cancel safe.
@@ -97,14 +88,13 @@ pub(crate) enum Offered {
 }
 
 fn offer(stream: &TcpStream, seen: &mut [u8], take: impl FnOnce(&[u8]) -> usize) -> io::Result<Offered> {
-    let length = match stream::peek(stream, seen) {
-        Ok(0) => return Ok(Offered::End),
-        Ok(length) => length,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Offered::Nothing),
-        Err(error) => return Err(error),
-    };
+    let length = stream::peek(stream, seen)?;
+    if length == 0 {
+        return Ok(Offered::End);
+    }
     let taken = take(&seen[..length]);
-    stream::skip(stream, &mut seen[..taken])?;
+    // Whatever this fails with, what was taken must not be shown again.
+    stream::skip(stream, &mut seen[..taken]).map_err(io::Error::other)?;
     Ok(if taken < length { Offered::Left(taken) } else { Offered::Taken(taken) })
 }
 
@@ -135,11 +125,13 @@ impl TcpSource {
         probe_every(&self.stream, pause);
     }
 
-    fn adapt(&mut self, taken: usize) {
-        if taken == self.want {
-            self.want = (self.want * 2).min(LARGEST_READ);
-        } else if taken < self.want / 4 {
-            self.want = (self.want / 2).max(SMALLEST_READ);
+    fn adapt(&mut self, offered: Offered) {
+        match offered {
+            Offered::Taken(taken) if taken == self.want => self.want = (self.want * 2).min(LARGEST_READ),
+            Offered::Taken(taken) if taken < self.want / 4 => self.want = (self.want / 2).max(SMALLEST_READ),
+            // What is shown and not taken is copied for nothing.
+            Offered::Left(taken) => self.want = taken.max(SMALLEST_READ),
+            Offered::Taken(_) | Offered::Nothing | Offered::End => {}
         }
     }
 }
