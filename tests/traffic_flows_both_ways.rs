@@ -1,7 +1,10 @@
 //! Captured pods talk to each other on one node and across nodes, by pod address and by service address, and what
 //! arrives is what was sent.
 
-use culvert_lab::Pod;
+use std::fs;
+use std::io::{Read as _, Write as _};
+
+use culvert_lab::{Pod, Program};
 
 use crate::harness::cluster::{
     BULK, Cluster, ECHO, Family, SINK, SOURCE, WHO, service_port, service_spec, shared,
@@ -50,6 +53,37 @@ fn ten_megabytes_go_up_and_down_at_once() {
     for (to, _) in cluster.ways(Family::V4, ECHO) {
         assert_both_ways(&cluster.client, to, BULK);
     }
+}
+
+/// The kernel stops a read at the mark of urgent data (tcp(7)); what is behind it has come all the same.
+#[test]
+fn what_follows_urgent_data_is_not_held_up() {
+    let cluster = Cluster::start("urgent").unwrap();
+    let Cluster { lab, one, client, server, outsider, .. } = &cluster;
+    let proxy = lab.proxy(one).unwrap();
+    for to in [server, outsider] {
+        let mut stream = client.connect((to.ip4(), ECHO), SOON).unwrap();
+        assert_alive(&mut stream, b"in order");
+        // The proxy finds all of it at once.
+        proxy.pause().unwrap();
+        lab.wait_until(SOON, "the proxy is stopped", || is_stopped(&proxy)).unwrap();
+        stream.write_all(b"before").unwrap();
+        socket2::SockRef::from(&stream).send_out_of_band(b"!").unwrap();
+        stream.write_all(b"behind").unwrap();
+        proxy.resume().unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap_or_else(|error| panic!("{}: {error}: {answer:?}", to.name()));
+        assert!(answer.starts_with(b"before"), "{answer:?}");
+    }
+}
+
+/// Whether no thread of a program runs (`T`, proc_pid_stat(5)).
+fn is_stopped(program: &Program) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", program.pid())).unwrap();
+    tasks
+        .map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap())
+        .all(|stat| stat.contains(") T "))
 }
 
 #[test]

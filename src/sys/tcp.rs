@@ -206,6 +206,20 @@ pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(usize::try_from(bytes).unwrap_or(0)) }
 }
 
+/// Whether urgent data is where the next read begins (`SIOCATMARK`, `tcp(7)`): the read before has stopped there, whatever is behind it.
+#[must_use]
+#[expect(unsafe_code, reason = "ioctl has no safe wrapper")]
+pub fn is_at_mark(socket: &impl AsFd) -> bool {
+    // asm-generic/sockios.h
+    const SIOCATMARK: nix::libc::c_ulong = 0x8905;
+    let mut is_there: nix::libc::c_int = 0;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd());
+    // SAFETY: the descriptor is open for the call, and `is_there` is valid for the int that SIOCATMARK writes.
+    let result = unsafe { nix::libc::ioctl(fd, SIOCATMARK as _, &raw mut is_there) };
+    // What is no TCP socket has no marks.
+    result == 0 && is_there != 0
+}
+
 /// Makes the close of the socket an abortive one: the peer sees RST, never a clean end. Holds for the close that the
 /// kernel does when the process is killed, too.
 ///

@@ -310,9 +310,13 @@ const CONTROLS: &[Call] = &[
     when(libc::SYS_ioctl, is(1, libc::FIOCLEX as i32)),
     when(libc::SYS_ioctl, is(1, libc::FIONREAD as i32)),
     when(libc::SYS_ioctl, is(1, libc::TIOCOUTQ as i32)),
+    when(libc::SYS_ioctl, is(1, SIOCATMARK)),
     when(libc::SYS_ioctl, is(1, libc::TCGETS as i32)),
     when(libc::SYS_ioctl, is(1, NS_GET_NSTYPE)),
 ];
+
+/// Whether a socket is at urgent data (tcp(7)).
+const SIOCATMARK: i32 = 0x8905;
 
 /// What kind a namespace is of (ioctl_ns(2)).
 const NS_GET_NSTYPE: i32 = 0xb703;

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 
 use culvert_core::hbone::proxy_status::Said;
 use culvert_core::tunnel::http2::{Answer, Code, Event, Role, StreamId};
-use culvert_sys::stream;
+use culvert_sys::{stream, tcp};
 
 use super::backlog::Backlog;
 use super::evidence::near;
@@ -144,7 +144,9 @@ impl Driver {
         let mut places = 0;
         let read = self.engine.fill(leg.stream, most, |slots| {
             places = slots.iter().map(|slot| slot.len()).sum();
-            let read = attempt::read(socket, || stream::read(socket, slots), |read| *read < places)?;
+            // Urgent data ends a read, too, and there may be more behind it.
+            let emptied = |read: &usize| *read < places && !tcp::is_at_mark(socket);
+            let read = attempt::read(socket, || stream::read(socket, slots), emptied)?;
             if asked.is_some() {
                 keep(said, slots, read);
             }
@@ -374,7 +376,7 @@ impl Driver {
             return;
         }
         carried.receiving_over = true;
-        match culvert_sys::tcp::end_sending(&carried.socket) {
+        match tcp::end_sending(&carried.socket) {
             // The application is gone, and reading tells whether properly.
             Err(error) if error.kind() != io::ErrorKind::NotConnected => {
                 self.takes_no_more(slot, Broken::of(&error));
