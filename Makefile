@@ -59,7 +59,7 @@ chaos: setup setup-test
 
 soak: setup setup-test
 	$(BUILD)
-	CULVERT_SOAK_SECONDS=$(or $(SECONDS),1800) cargo test --locked --workspace --test conformance a_long_run_leaves_nothing:: -- --nocapture
+	CULVERT_SOAK_SECONDS=$(or $(SECONDS),1800) CULVERT_CHAOS_SEED=$(or $(SEED),random) cargo test --locked --workspace --test conformance a_long_run_leaves_nothing:: -- --nocapture
 
 manifests: setup-test
 	echo '{"chart": "deploy/helm/culvert"}' | target/charts/bin/python tests/peers/chart.py manifest > deploy/manifests/culvert.yaml

@@ -1,6 +1,6 @@
 //! The two directions of a TCP connection that is carried as it is.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,9 @@ pub(crate) enum Offered {
 fn offer(stream: &TcpStream, seen: &mut [u8], take: impl FnOnce(&[u8]) -> usize) -> io::Result<Offered> {
     let length = stream::peek(stream, seen)?;
     if length == 0 {
+        // The end itself is to be read, too, with an urgent byte that may be before it: a socket that is closed with anything unread is
+        // reset, and what it has not sent yet is lost.
+        stream::read(stream, &mut [IoSliceMut::new(&mut [0])])?;
         return Ok(Offered::End);
     }
     let taken = take(&seen[..length]);
@@ -144,6 +147,8 @@ impl TcpSink {
             match self.stream.try_write(&bytes[taken..]) {
                 Ok(written) => taken += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // The next attempt fails in the same way.
+                Err(_) if taken > 0 => break,
                 Err(error) => return Err(Broken::of(&error)),
             }
         }

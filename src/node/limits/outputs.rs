@@ -1,4 +1,4 @@
-//! Large buffers for what tunnels send: shared by all pods, so that none can take them from the others, and no more than so many.
+//! Large buffers for what tunnels send: no more than so many, shared by all pods so that no few of them have all.
 //!
 //! In goes that a tunnel has something to send; out comes whether it has a large buffer for that, which it gives back by being done or
 //! dropped. Who gets none has a small one, and sends all the same: nothing is refused, so there is nothing to count or to tell of.
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Account;
 use super::shares::Before;
 
-/// Large buffers that tunnels may have at a time. A tunnel whose peer reads has one for as long as it takes to write what is in it, so that a
-/// few serve any number of them; one whose peer does not read keeps it for ever, and all that can be kept like that is 34 MiB.
+/// Large buffers that tunnels may have at a time. A tunnel has one for as long as it has something to send; one whose peer does not read keeps
+/// it for ever, and all that can be kept like that is 34 MiB.
 const MOST: u64 = 128;
 
 /// Large buffers that tunnels have.
@@ -33,6 +33,11 @@ impl Account {
 }
 
 impl Output {
+    /// Whether it has a large buffer.
+    pub(crate) fn is_large(&self) -> bool {
+        self.is_large
+    }
+
     /// Begins to have a large buffer, if it may.
     pub(crate) fn takes_large(&mut self) -> bool {
         debug_assert!(!self.is_large, "one at a time");

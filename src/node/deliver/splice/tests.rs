@@ -178,3 +178,89 @@ async fn whoever_breaks_first_is_known() {
         assert_eq!(moved.ends().closed_by, Some(closer));
     }
 }
+
+/// Sends until nothing goes any more; says how much that was.
+async fn fill(from: &mut TcpStream) -> usize {
+    let (piece, mut sent) = ([7; 64 * 1024], 0);
+    while let Ok(Ok(written)) = tokio::time::timeout(Duration::from_millis(300), from.write(&piece)).await {
+        sent += written;
+    }
+    sent
+}
+
+#[tokio::test]
+async fn what_came_before_a_reset_is_delivered_to_who_begins_to_read_in_time() {
+    let (mut client, mut server, task, moved) = relay().await;
+    let sent = fill(&mut client).await;
+    // What the client's kernel has not sent is thrown away.
+    let unsent = culvert_sys::tcp::unsent(&client).unwrap();
+    culvert_sys::tcp::reset_on_close(&client).unwrap();
+    drop(client);
+    let (mut piece, mut got) = (vec![0; 64 * 1024], 0);
+    let broken = loop {
+        match soon(server.read(&mut piece)).await {
+            Ok(0) => panic!("a break is no end"),
+            Ok(read) => got += read,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(broken.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(got >= sent - unsent, "{got} of {sent}, {unsent} of them not sent");
+    assert!(matches!(
+        soon(task).await.unwrap(),
+        Err(Ended::Early(Early::Client(Broken::Reset(Reset::Socket))))
+    ));
+    assert_eq!(moved.forth.bytes(), got as u64);
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_while_its_client_waits_breaks_the_client() {
+    let (mut client, server, task, _) = relay().await;
+    fill(&mut client).await;
+    culvert_sys::tcp::reset_on_close(&server).unwrap();
+    drop(server);
+    let error = soon(async {
+        loop {
+            if let Err(error) = client.write(&[7; 1024]).await {
+                break error;
+            }
+        }
+    });
+    assert!(matches!(
+        error.await.kind(),
+        std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+    ));
+    assert!(matches!(
+        soon(task).await.unwrap(),
+        Err(Ended::Early(Early::Server(Broken::Reset(Reset::Socket))))
+    ));
+}
+
+/// With an urgent byte before the end, which nobody reads.
+#[tokio::test]
+async fn an_answer_is_whole_although_the_request_ended_in_urgent_data() {
+    const ANSWER: usize = 4 << 20;
+    let (mut client, mut server, task, _) = relay().await;
+    client.write_all(b"question").await.unwrap();
+    socket2::SockRef::from(&client).send_out_of_band(b"!").unwrap();
+    client.shutdown().await.unwrap();
+    let mut question = Vec::new();
+    soon(server.read_to_end(&mut question)).await.unwrap();
+    assert!(question.starts_with(b"question"));
+    let answering = tokio::spawn(async move {
+        server.write_all(&vec![7; ANSWER]).await.unwrap();
+        server.shutdown().await.unwrap();
+        server
+    });
+    // Both sockets of the relay are closed by then, and what the client has not read is still in one of them.
+    let mut answer = Vec::new();
+    let mut piece = vec![0; 4096];
+    while answer.len() < ANSWER / 2 {
+        let read = soon(client.read(&mut piece)).await.unwrap();
+        answer.extend_from_slice(&piece[..read]);
+    }
+    drop(soon(answering).await.unwrap());
+    soon(client.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer.len(), ANSWER);
+    assert!(soon(task).await.unwrap().is_ok());
+}

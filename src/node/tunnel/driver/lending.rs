@@ -13,6 +13,13 @@ impl Driver {
         }
     }
 
+    /// Takes a small buffer back when nothing is in it: the next one may be large.
+    pub(super) fn take_back_small(&mut self) {
+        if !self.output.is_large() {
+            self.take_back_buffer();
+        }
+    }
+
     /// Takes the buffer back when nothing is in it.
     pub(super) fn take_back_buffer(&mut self) {
         if let Some(buffer) = self.engine.take_back() {

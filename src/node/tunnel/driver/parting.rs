@@ -150,6 +150,7 @@ impl Driver {
             let written = self.wire.socket.write(output).await?;
             self.engine.written(written);
         }
+        self.take_back_buffer();
         self.wire.socket.shutdown().await?;
         let mut unread = vec![0; 4096];
         loop {

@@ -186,6 +186,7 @@ impl Driver {
                 return Ok(progress);
             }
         }
+        self.take_back_small();
         Ok(progress)
     }
 }
