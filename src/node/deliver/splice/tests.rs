@@ -24,9 +24,28 @@ fn plain(moved: &Moved) -> Plain<'_> {
     Plain { moved, near: Side::Client, half_closed_probe: Some(PROBE) }
 }
 
+type Pair = (TcpStream, TcpStream);
+
 /// The client's end, the server's end, and the splice between them.
-async fn relay() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Result<(), Ended<()>>>, Arc<Moved>) {
-    let ((client, near), (far, server)) = (pair().await, pair().await);
+type Relay = (TcpStream, TcpStream, tokio::task::JoinHandle<Result<(), Ended<()>>>, Arc<Moved>);
+
+async fn relay() -> Relay {
+    relay_of((pair().await, pair().await))
+}
+
+/// One that little fits into.
+async fn small_relay() -> Relay {
+    const LITTLE: usize = 256 * 1024;
+    let pairs = (pair().await, pair().await);
+    let ((client, near), (far, server)) = &pairs;
+    for socket in [client, near, far, server].map(socket2::SockRef::from) {
+        socket.set_recv_buffer_size(LITTLE).unwrap();
+        socket.set_send_buffer_size(LITTLE).unwrap();
+    }
+    relay_of(pairs)
+}
+
+fn relay_of(((client, near), (far, server)): (Pair, Pair)) -> Relay {
     let moved = Arc::new(Moved::default());
     let count = Arc::clone(&moved);
     let task = tokio::spawn(async move {
@@ -190,7 +209,7 @@ async fn fill(from: &mut TcpStream) -> usize {
 
 #[tokio::test]
 async fn what_came_before_a_reset_is_delivered_to_who_begins_to_read_in_time() {
-    let (mut client, mut server, task, moved) = relay().await;
+    let (mut client, mut server, task, moved) = small_relay().await;
     let sent = fill(&mut client).await;
     // What the client's kernel has not sent is thrown away.
     let unsent = culvert_sys::tcp::unsent(&client).unwrap();
@@ -217,7 +236,7 @@ async fn what_came_before_a_reset_is_delivered_to_who_begins_to_read_in_time() {
 
 #[tokio::test]
 async fn a_server_that_breaks_while_its_client_waits_breaks_the_client() {
-    let (mut client, server, task, _) = relay().await;
+    let (mut client, server, task, _) = small_relay().await;
     fill(&mut client).await;
     culvert_sys::tcp::reset_on_close(&server).unwrap();
     drop(server);
