@@ -12,7 +12,7 @@ const LARGE: u64 = 274 << 10;
 
 /// Tunnels of one peer that have a large buffer, and what all need beside: state, streams, and what an allocator may keep.
 const MOST_LARGE: u64 = 52;
-const BESIDE: u64 = 50 << 10;
+const BESIDE: u64 = 80 << 10;
 
 /// Asks for bulk with windows as wide as can be.
 fn asks(rig: &Rig, source: u16) -> Rogue {
@@ -25,9 +25,8 @@ fn asks(rig: &Rig, source: u16) -> Rogue {
 
 #[test]
 fn a_peer_that_reads_none_of_many_tunnels_costs_little() {
-    /// An allocator needs some until it has all it ever will; what it has then is used again.
-    const ROUNDS: usize = 4;
-    const SLACK: u64 = 6 << 20;
+    /// An allocator keeps what it had once, for each thread, and uses it again: never more than one round takes.
+    const ROUNDS: usize = 5;
     /// Tunnels that the client keeps, which has moved bulk.
     const OF_CLIENT: usize = 8;
     let rig = Rig::start("hostile-deaf-many").unwrap();
@@ -44,6 +43,7 @@ fn a_peer_that_reads_none_of_many_tunnels_costs_little() {
     moves();
     let (descriptors, memory) = belongings(&rig.proxy);
     let grown = || belongings(&rig.proxy).1.saturating_sub(memory);
+    let most = MOST_LARGE * LARGE + TUNNELS * (SMALL + BESIDE);
     let mut kept = Vec::new();
     for _ in 0..ROUNDS {
         let deaf: Vec<Rogue> = (0..TUNNELS).map(|_| asks(&rig, source.port())).collect();
@@ -53,7 +53,6 @@ fn a_peer_that_reads_none_of_many_tunnels_costs_little() {
             moves();
             assert_alive(&mut bystander, &[7; 10_000]);
         }
-        let most = MOST_LARGE * LARGE + TUNNELS * (SMALL + BESIDE);
         assert!(grown() < most, "{} bytes of {most}", grown());
         drop(deaf);
         let is_over = || source.open() == 0 && belongings(&rig.proxy).0 <= descriptors + OF_CLIENT;
@@ -61,6 +60,6 @@ fn a_peer_that_reads_none_of_many_tunnels_costs_little() {
         kept.push(grown());
     }
     println!("{kept:?} bytes stay");
-    assert!(kept[ROUNDS - 1] < kept[1] + SLACK, "{kept:?} bytes stay");
+    assert!(kept[ROUNDS - 1] < most, "{kept:?} bytes stay, and {most} are enough");
     moves();
 }
