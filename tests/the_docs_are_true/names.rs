@@ -20,7 +20,7 @@ pub(super) struct Known {
 }
 
 /// Variables and constants of others, or of this repository's tools.
-const OF_OTHERS: [&str; 17] = [
+const OF_OTHERS: [&str; 18] = [
     "NO_COLOR",
     "CNI_ARGS",
     "CULVERT_NODE",
@@ -34,6 +34,7 @@ const OF_OTHERS: [&str; 17] = [
     "CONNECT_ERROR",
     "SO_ORIGINAL_DST",
     "SO_PEERCRED",
+    "MSG_OOB",
     "SCHED_IDLE",
     "IP_BIND_ADDRESS_NO_PORT",
     "CULVERT_GIT_REVISION",
