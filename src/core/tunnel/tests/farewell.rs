@@ -40,7 +40,7 @@ fn payload_comes_before_the_end() {
         peer.engine.finish(stream);
         peer.engine.close();
         let heard = peer.hear();
-        let text: Vec<u8> = heard.iter().flat_map(Heard::text).copied().collect();
+        let text = Heard::all_text(&heard);
         let end = [wire::data_end(stream.0, b""), wire::goaway(0, Code::NO_ERROR)].concat();
         assert!(text.ends_with(&end) && text.len() > filled + end.len());
         assert_eq!(heard.last(), Some(&Heard::Close));

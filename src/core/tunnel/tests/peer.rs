@@ -45,12 +45,30 @@ impl Heard {
     pub(super) fn text(&self) -> &[u8] {
         if let Self::Text(text) = self { text } else { &[] }
     }
+
+    /// The text of several records.
+    pub(super) fn all_text(heard: &[Self]) -> Vec<u8> {
+        heard.iter().flat_map(Self::text).copied().collect()
+    }
 }
 
 impl Peer {
     /// With a buffer lent, and both prefaces exchanged.
     pub(super) fn new(kind: (Layer, Suite)) -> Self {
         Self::lent(kind, BUFFER)
+    }
+
+    /// Has the engine send until it cannot go on; says why.
+    pub(super) fn uses_up_its_key(&mut self) -> Fault {
+        let stream = self.open();
+        self.engine.limit_records(128);
+        loop {
+            self.fill(stream, 1 << 20);
+            match self.engine.output().map(<[u8]>::len) {
+                Ok(written) => self.engine.written(written),
+                Err(fault) => return fault,
+            }
+        }
     }
 
     /// The same with a buffer of so many octets.

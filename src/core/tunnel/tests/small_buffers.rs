@@ -30,16 +30,31 @@ fn go_on(peer: &mut Peer, stream: StreamId, from: usize) -> usize {
 
 /// The payload of the DATA frames in what was heard.
 fn payload(heard: &[Heard]) -> Vec<u8> {
-    let mut all = Vec::new();
-    let text = heard.iter().flat_map(Heard::text).copied().collect::<Vec<u8>>();
-    let mut rest = &text[..];
-    while let Some([l0, l1, l2, kind, ..]) = rest.first_chunk::<HEAD>() {
-        let end = HEAD + u32::from_be_bytes([0, *l0, *l1, *l2]) as usize;
-        if *kind == wire::DATA {
-            all.extend_from_slice(&rest[HEAD..end]);
-        }
-        rest = &rest[end..];
+    frames(heard)
+        .into_iter()
+        .filter(|frame| frame.kind == wire::DATA)
+        .flat_map(|frame| frame.payload)
+        .collect()
+}
+
+/// A frame that was heard.
+struct Frame {
+    kind: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+/// The frames in what was heard, which are whole.
+fn frames(heard: &[Heard]) -> Vec<Frame> {
+    let text = Heard::all_text(heard);
+    let (mut all, mut rest) = (Vec::new(), &text[..]);
+    while let Some([l0, l1, l2, kind, _, stream @ ..]) = rest.first_chunk::<HEAD>() {
+        let (frame, behind) = rest.split_at(HEAD + u32::from_be_bytes([0, *l0, *l1, *l2]) as usize);
+        let stream = u32::from_be_bytes(*stream);
+        all.push(Frame { kind: *kind, stream, payload: frame[HEAD..].to_vec() });
+        rest = behind;
     }
+    assert!(rest.is_empty(), "{rest:?}");
     all
 }
 
@@ -108,16 +123,8 @@ fn frames_that_do_not_fit_wait_their_turn_and_come_in_order() {
         assert_eq!(peer.engine.room(), 0);
         let heard = peer.hear();
         assert_eq!(payload(&heard).len(), sent);
-        let text: Vec<u8> = heard.iter().flat_map(Heard::text).copied().collect();
-        let mut rest = &text[..];
-        let mut came = Vec::new();
-        while let Some([l0, l1, l2, kind, _, stream @ ..]) = rest.first_chunk::<HEAD>() {
-            if *kind == wire::HEADERS {
-                came.push(u32::from_be_bytes(*stream));
-            }
-            rest = &rest[HEAD + u32::from_be_bytes([0, *l0, *l1, *l2]) as usize..];
-        }
-        assert_eq!((came, rest), (asked, &[][..]));
+        let requests = frames(&heard).into_iter().filter(|frame| frame.kind == wire::HEADERS);
+        assert_eq!(requests.map(|frame| frame.stream).collect::<Vec<_>>(), asked);
         assert_ne!(peer.engine.room(), 0);
     }
 }
@@ -148,16 +155,7 @@ fn keys_are_changed_at_their_limit() {
 fn a_key_that_cannot_be_changed_ends_the_tunnel_in_order() {
     let mut peer = Peer::lent(KINDS[1], SMALL_BUFFER);
     assert_eq!(KINDS[1].0, Layer::Tls12);
-    let stream = peer.open();
-    peer.engine.limit_records(128);
-    let fault = loop {
-        peer.fill(stream, 1 << 20);
-        match peer.engine.output().map(<[u8]>::len) {
-            Ok(written) => peer.engine.written(written),
-            Err(fault) => break fault,
-        }
-    };
-    assert_eq!(fault, Fault::KeysUsedUp);
+    assert_eq!(peer.uses_up_its_key(), Fault::KeysUsedUp);
 }
 
 #[test]
@@ -172,7 +170,7 @@ fn a_farewell_follows_a_full_one() {
         peer.engine.finish(stream);
         peer.engine.close();
         let heard = peer.hear();
-        let text: Vec<u8> = heard.iter().flat_map(Heard::text).copied().collect();
+        let text = Heard::all_text(&heard);
         let end = [wire::data_end(stream.0, b""), wire::goaway(0, Code::NO_ERROR)].concat();
         assert!(text.ends_with(&end));
         assert_eq!((payload(&heard).len(), heard.last()), (filled, Some(&Heard::Close)));
