@@ -197,27 +197,37 @@ pub fn end_sending(socket: &impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// When the descriptor is not a socket.
-#[expect(unsafe_code, reason = "ioctl has no safe wrapper")]
 pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
-    let mut bytes: nix::libc::c_int = 0;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd());
-    // SAFETY: the descriptor is open for the call, and `bytes` is valid for the int that SIOCOUTQ (TIOCOUTQ) writes.
-    let result = unsafe { nix::libc::ioctl(fd, nix::libc::TIOCOUTQ, &raw mut bytes) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(usize::try_from(bytes).unwrap_or(0)) }
+    ask(socket, Question::Unsent).map(|bytes| usize::try_from(bytes).unwrap_or(0))
 }
 
 /// Whether urgent data is where the next read begins (`SIOCATMARK`, `tcp(7)`): the read before has stopped there, whatever is behind it.
 #[must_use]
-#[expect(unsafe_code, reason = "ioctl has no safe wrapper")]
 pub fn is_at_mark(socket: &impl AsFd) -> bool {
-    // asm-generic/sockios.h
-    const SIOCATMARK: nix::libc::c_ulong = 0x8905;
-    let mut is_there: nix::libc::c_int = 0;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd());
-    // SAFETY: the descriptor is open for the call, and `is_there` is valid for the int that SIOCATMARK writes.
-    let result = unsafe { nix::libc::ioctl(fd, SIOCATMARK as _, &raw mut is_there) };
     // What is no TCP socket has no marks.
-    result == 0 && is_there != 0
+    ask(socket, Question::AtMark).is_ok_and(|is_there| is_there != 0)
+}
+
+/// What the kernel answers with one number.
+#[derive(Clone, Copy)]
+enum Question {
+    /// `SIOCOUTQ`, which is `TIOCOUTQ`.
+    Unsent,
+    /// `SIOCATMARK` (asm-generic/sockios.h).
+    AtMark,
+}
+
+#[expect(unsafe_code, reason = "ioctl has no safe wrapper")]
+fn ask(socket: &impl AsFd, question: Question) -> io::Result<nix::libc::c_int> {
+    let request = match question {
+        Question::Unsent => nix::libc::TIOCOUTQ,
+        Question::AtMark => 0x8905,
+    };
+    let mut answer: nix::libc::c_int = 0;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd());
+    // SAFETY: the descriptor is open for the call, and `answer` is valid for the int that each of the questions writes.
+    let result = unsafe { nix::libc::ioctl(fd, request, &raw mut answer) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
 /// Makes the close of the socket an abortive one: the peer sees RST, never a clean end. Holds for the close that the
