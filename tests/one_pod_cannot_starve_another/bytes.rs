@@ -1,17 +1,17 @@
 //! Memory for bytes that nobody reads.
 
-use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use culvert_lab::{Behaviour, Pod, Program, bulk};
+use culvert_lab::{Behaviour, Pod, bulk};
 use culvert_sys::tcp;
 use serde_json::Value;
 
 use super::{hits, limit};
 use crate::harness::cluster::{BULK, Cluster, ECHO};
+use crate::harness::kernel::belongings;
 use crate::harness::talk::{SOON, assert_alive, assert_echo};
 use crate::harness::v1;
 
@@ -148,7 +148,7 @@ fn bytes_nobody_reads_of_plain_connections_take_no_memory_at_all() {
     let silent = lab.serve(outsider, 0, Behaviour::Silent).unwrap().port();
     let proxy = lab.proxy(one).unwrap();
     assert_echo(victim, (outsider.ip4(), ECHO), b"before");
-    let before = memory(&proxy);
+    let before = belongings(&proxy).1;
     let mut unread = Unread::begin(attacker, (outsider.ip4(), silent).into(), MANY);
     let mut still = 0;
     let is_full = || {
@@ -156,15 +156,8 @@ fn bytes_nobody_reads_of_plain_connections_take_no_memory_at_all() {
         still == 50
     };
     lab.wait_until(Duration::from_secs(60), "no more goes", is_full).unwrap();
-    let taken = memory(&proxy).saturating_sub(before);
+    let taken = belongings(&proxy).1.saturating_sub(before);
     assert_eq!(unread.reset, 0, "a sender waits, and is not reset");
     assert!(taken < MANY as u64 * EACH, "{taken} bytes for {MANY} connections nobody reads");
     assert_echo(victim, (outsider.ip4(), ECHO), b"meanwhile");
-}
-
-/// What a program has in memory that is its own, in bytes (`RssAnon`, proc_pid_status(5)).
-fn memory(program: &Program) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
 }
